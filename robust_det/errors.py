@@ -1,0 +1,22 @@
+"""The one exception that is the user's to fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["UserError", "did_you_mean"]
+
+
+class UserError(Exception):
+    """Something the user gave is wrong.
+
+    The message is one line that says what is wrong and what to do. The tools print it without a
+    traceback and exit with a non-zero code.
+    """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
