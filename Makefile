@@ -1,0 +1,46 @@
+# make demo   install everything into .venv and run the pipeline end to end on synthetic data
+# make test   install everything into .venv and run the linters, the type checker and the tests
+# make lint   the linters and the type checker alone
+# make clean  remove what was built, but not output/
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+
+# The first interpreter that runs, is 3.11 or 3.12 and can make environments. It is tried, not just
+# looked up: a version manager's shim may exist and refuse to run.
+USABLE := import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c '$(USABLE)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(STAMP)
+	@$(VENV)/bin/python tools/demo.py
+
+test: lint
+	$(VENV)/bin/python -m pytest -q
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy robust_det tools
+
+.venv: $(STAMP)
+
+# The stamp is written last: an interrupted installation is done again.
+$(STAMP): requirements.txt setup.py tools/install_detectron2.py
+	@rm -f $@
+	@$(or $(PYTHON),false) -c '$(USABLE)' 2>/dev/null || { echo "error: no usable Python 3.11 or \
+	3.12 with the venv module; install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(VENV)/bin/python -c 'import pip; $(USABLE)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing the pinned packages into $(VENV): 6 GB, a few minutes the first time"
+	@$(PIP) install -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(VENV)/bin/python tools/install_detectron2.py
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage
+	find robust_det tools tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

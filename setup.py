@@ -1,0 +1,50 @@
+"""Package metadata of robust_det; ``pip install -e .`` is how it is meant to be installed."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+# read, not imported: the package's requirements are not there while pip builds it
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (HERE / "robust_det/__init__.py").read_text(), re.MULTILINE
+)
+assert VERSION is not None
+
+setup(
+    name="robust_det",
+    version=VERSION[1],
+    description="Adversarially robust ImageNet backbones for Detectron2 detectors",
+    license="Apache-2.0",
+    packages=find_packages(include=["robust_det", "robust_det.*"]),
+    package_data={"robust_det": ["py.typed", "**/*.html", "**/*.css", "**/*.csv", "**/*.json"]},
+    python_requires=">=3.10",
+    # Ranges in which the code is meant to work; requirements.txt pins what is tested together.
+    #
+    # Detectron2 is not here: it is not on PyPI under its own name, so pip would fail, or install
+    # whatever somebody uploads as "detectron2" one day. Users bring the official one, or run
+    # tools/install_detectron2.py.
+    # OpenCV is not here either: four distributions provide cv2 and break each other when two are
+    # installed. Whoever has none takes the extra.
+    install_requires=[
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "numpy>=1.24",
+        "pillow>=9.1",
+        "fvcore>=0.1.5,<0.1.6",
+        "PyYAML>=5.1",
+        "pycocotools>=2.0.6",
+        "faster-coco-eval>=1.6",
+        "matplotlib>=3.6",
+        "tensorboard>=2.10",
+        "tabulate",
+        "tqdm>=4.60",
+        # Detectron2's model zoo imports pkg_resources, which later versions do not have
+        "setuptools<81",
+    ],
+    extras_require={
+        "opencv": ["opencv-python-headless>=4.6"],
+        "dev": ["ruff", "mypy", "pytest", "types-PyYAML", "types-tabulate", "types-tqdm"],
+    },
+)
