@@ -1,0 +1,250 @@
+"""Everything that lets Detectron2 0.5 run beside current numpy, Pillow, torch and setuptools.
+
+Version 0.5, as our installer builds it, is from 2021 and comes without its compiled operators.
+This module gives it the few names it misses. It runs before the first import of Detectron2, adds
+only what is absent, and leaves version 0.6 and later alone: they need none of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import re
+import sys
+import warnings
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from robust_det.errors import UserError
+
+__all__ = ["installed_version", "prepare_detectron2"]
+
+logger = logging.getLogger(__name__)
+
+_OFFICIAL = "install the official Detectron2 with its compiled operators"
+_FAST_EVAL = "pass use_fast_impl=False to the evaluator"
+# what Detectron2 0.5 calls in detectron2._C, and what helps a user who gets there
+_COMPILED_OPS = {
+    "box_iou_rotated": _OFFICIAL,
+    "roi_align_rotated_forward": _OFFICIAL,
+    "roi_align_rotated_backward": _OFFICIAL,
+    "deform_conv_forward": _OFFICIAL,
+    "deform_conv_backward_input": _OFFICIAL,
+    "deform_conv_backward_filter": _OFFICIAL,
+    "modulated_deform_conv_forward": _OFFICIAL,
+    "modulated_deform_conv_backward": _OFFICIAL,
+    "InstanceAnnotation": f"{_FAST_EVAL}, or {_OFFICIAL}",
+    "COCOevalEvaluateImages": f"{_FAST_EVAL}, or {_OFFICIAL}",
+    "COCOevalAccumulate": f"{_FAST_EVAL}, or {_OFFICIAL}",
+}
+_done = False
+_library: Any = None  # torch forgets an operator when its Library object goes
+
+
+def prepare_detectron2() -> None:
+    """Make ``import detectron2`` work here. A second call does nothing.
+
+    Raises:
+        UserError: Detectron2, or something that every version of it needs, is not installed.
+    """
+    global _done
+    if _done:
+        return
+    version = installed_version()
+    _hide_known_warnings()
+    _import_pkg_resources()
+    _check_opencv()
+    if version < (0, 6):
+        _name_numpy_types()
+        _name_pillow_filter()
+        _stand_in_for_compiled_ops()
+    _done = True
+
+
+def installed_version() -> tuple[int, int]:
+    """Return (major, minor) of the Detectron2 that would be imported, without importing it.
+
+    Read from its source: a checkout on ``PYTHONPATH`` has no distribution metadata.
+
+    Raises:
+        UserError: there is no Detectron2.
+    """
+    spec = importlib.util.find_spec("detectron2")
+    if spec is None or spec.origin is None:
+        raise UserError(
+            "Detectron2 is not installed; 'make .venv' installs all this project needs, "
+            "'python tools/install_detectron2.py' adds Detectron2 alone"
+        )
+    text = Path(spec.origin).read_text(encoding="utf-8")
+    match = re.search(r"^__version__ = [\"'](\d+)\.(\d+)", text, re.MULTILINE)
+    if match is None:
+        raise UserError(f"{spec.origin} names no version; install Detectron2 0.5 or later")
+    return int(match[1]), int(match[2])
+
+
+def _hide_known_warnings() -> None:
+    # three things that Detectron2 does, that work, and that a user can do nothing about
+    for category, message in (
+        (FutureWarning, r"`torch\.jit\.script` is deprecated"),  # decorators, in every version
+        (UserWarning, r"torch\.meshgrid: in an upcoming release"),  # anchors, in every version
+        (UserWarning, r"Creating a tensor from a list of numpy\.ndarrays"),  # boxes, in 0.5
+    ):
+        warnings.filterwarnings("ignore", message=message, category=category)
+
+
+def _import_pkg_resources() -> None:
+    # detectron2.model_zoo, in every version, finds its configs with pkg_resources: setuptools
+    # dropped it in version 81, and warns about that in each program that imports it before
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pkg_resources  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "Detectron2 needs pkg_resources; pip install 'setuptools<81' brings it back"
+        ) from error
+
+
+def _check_opencv() -> None:
+    # setup.py cannot ask for "one of four distributions that provide cv2", so it is asked for here
+    if os.environ.get("DETECTRON2_DISABLE_CV2", "0") != "0" or "cv2" in sys.modules:
+        return
+    if importlib.util.find_spec("cv2") is None:
+        raise UserError("OpenCV is not installed; pip install opencv-python-headless")
+
+
+def _name_numpy_types() -> None:
+    import numpy
+
+    # 0.5 writes dtype=np.int and the like; numpy 1.24 removed these names of Python's own types:
+    # int: the class histogram of data/build.py, sem_seg_evaluation.py
+    # float: sem_seg_evaluation.py
+    # bool: bit masks in structures/masks.py, the visualizer, VOC evaluation (numpy 2 has it again)
+    # str: the list of images of VOC (data/datasets/pascal_voc.py)
+    for python_type in (int, float, bool, str):
+        # vars(), as hasattr() makes numpy warn about the names
+        if python_type.__name__ not in vars(numpy):
+            setattr(numpy, python_type.__name__, python_type)
+
+
+def _name_pillow_filter() -> None:
+    from PIL import Image
+
+    # data/transforms/transform.py has it as a default argument; Pillow 10 removed this second name
+    if not hasattr(Image, "LINEAR"):
+        Image.LINEAR = Image.BILINEAR  # type: ignore[attr-defined]
+
+
+def _stand_in_for_compiled_ops() -> None:
+    try:
+        importlib.import_module("detectron2._C")
+        return  # somebody compiled 0.5: nothing to replace
+    except ModuleNotFoundError:
+        pass
+    except ImportError as error:
+        logger.warning("detectron2._C is installed but does not load (%s); going on without", error)
+
+    # layers/{deform_conv,rotated_boxes,roi_align_rotated}.py and evaluation/fast_eval_api.py import
+    # it when they are imported themselves, whether or not anything of it is used
+    stand_in = ModuleType("detectron2._C", "Takes the place of the compiled operators.")
+    stand_in.__spec__ = ModuleSpec("detectron2._C", None)  # find_spec() refuses modules without
+    for name, advice in _COMPILED_OPS.items():
+        setattr(stand_in, name, _refusal(name, advice))
+    # utils/collect_env.py asks these three, and every training run prints what it collects
+    stand_in.get_compiler_version = lambda: "none (pure Python)"  # type: ignore[attr-defined]
+    stand_in.get_cuda_version = lambda: "none (pure Python)"  # type: ignore[attr-defined]
+    stand_in.has_cuda = lambda: False  # type: ignore[attr-defined]
+    sys.modules["detectron2._C"] = stand_in
+    # a statement "import detectron2._C as _C" reads the attribute of the package
+    sys.modules["detectron2"]._C = stand_in  # type: ignore[attr-defined]
+
+    _register_rotated_nms()
+    _serve_deformable_convolution()
+
+
+def _refusal(name: str, advice: str) -> Any:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise UserError(f"Detectron2's operator '{name}' is not compiled here; {advice}")
+
+    refuse.__name__ = name
+    return refuse
+
+
+def _register_rotated_nms() -> None:
+    import torch
+
+    # the one operator that 0.5 reaches through torch.ops: without this, the error would be about
+    # an attribute of an '_OpNamespace'
+    global _library
+    if hasattr(torch.ops.detectron2, "nms_rotated"):
+        return
+    _library = torch.library.Library("detectron2", "FRAGMENT")
+    _library.define("nms_rotated(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")
+    refuse = _refusal("nms_rotated", _OFFICIAL)
+    _library.impl("nms_rotated", refuse, "CompositeExplicitAutograd")
+
+
+def _serve_deformable_convolution() -> None:
+    # 0.5 has no modulated form, no backward pass and one deformable group only on the CPU, and
+    # calls its compiled code on the GPU; torchvision has all of that on both. The layers look these
+    # two functions up in their module at each call
+    layers = importlib.import_module("detectron2.layers.deform_conv")
+    layers.deform_conv = _deform_conv  # type: ignore[attr-defined]
+    layers.modulated_deform_conv = _modulated_deform_conv  # type: ignore[attr-defined]
+
+
+def _deform_conv(
+    input: Any,
+    offset: Any,
+    weight: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    deformable_groups: int = 1,
+    im2col_step: int = 64,
+) -> Any:
+    """Deformable convolution with the arguments of ``detectron2.layers.deform_conv``."""
+    return _modulated_deform_conv(
+        input, offset, None, weight, None, stride, padding, dilation, groups, deformable_groups
+    )
+
+
+def _modulated_deform_conv(
+    input: Any,
+    offset: Any,
+    mask: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    deformable_groups: int = 1,
+) -> Any:
+    """Modulated deformable convolution with Detectron2's arguments.
+
+    Args:
+        input: (N, C, H, W).
+        offset: (N, 2 * deformable_groups * kh * kw, H', W'), in pixels, (y, x) for each tap.
+        mask: (N, deformable_groups * kh * kw, H', W'), or None for the plain form.
+        weight: (C', C / groups, kh, kw).
+
+    Raises:
+        ValueError: the tensors' shapes say another number of groups than the arguments.
+    """
+    from torchvision.ops import deform_conv2d
+
+    taps = weight.shape[2] * weight.shape[3]
+    # torchvision takes both numbers from the shapes and would go on with other groups than asked
+    if offset.shape[1] != 2 * deformable_groups * taps:
+        raise ValueError(
+            f"offset has {offset.shape[1]} channels, not {2 * deformable_groups * taps}"
+        )
+    if weight.shape[1] * groups != input.shape[1]:
+        raise ValueError(f"weight takes {weight.shape[1] * groups} channels, not {input.shape[1]}")
+    return deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
