@@ -62,7 +62,9 @@ def load_raw(path: str | Path) -> dict[str, Any]:
     try:
         raw = CfgNode.load_yaml_with_base(str(path), allow_unsafe=False)
     except yaml.YAMLError as error:
-        raise UserError(f"config {path} is not plain YAML: {' '.join(str(error).split())}") from error
+        raise UserError(
+            f"config {path} is not plain YAML: {' '.join(str(error).split())}"
+        ) from error
     except (OSError, UnicodeDecodeError, AssertionError) as error:
         raise UserError(f"config {path} cannot be read: {error}") from error
     except TypeError as error:

@@ -52,7 +52,9 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Non
     except OSError as error:
         kept = "; the previous file is kept" if path.exists() else ""
         reason = error.strerror or str(error)
-        raise UserError(f"cannot write {path}: {reason}{kept}; free space or choose another folder") from error
+        raise UserError(
+            f"cannot write {path}: {reason}{kept}; free space or choose another folder"
+        ) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):

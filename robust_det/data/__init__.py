@@ -1,0 +1,1 @@
+"""Image folders, transforms, and the synthetic data set."""

@@ -1,0 +1,22 @@
+"""Architectures and classifiers."""
+
+from robust_det.models.classifier import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Classifier,
+    Normalize,
+    build_classifier,
+)
+from robust_det.models.registry import ARCHITECTURES, Architecture, get_architecture, register
+
+__all__ = [
+    "ARCHITECTURES",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Architecture",
+    "Classifier",
+    "Normalize",
+    "build_classifier",
+    "get_architecture",
+    "register",
+]

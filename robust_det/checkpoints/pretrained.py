@@ -1,0 +1,113 @@
+"""The checkpoint of a pretrained classifier: it describes itself.
+
+A dictionary with ``format``, ``meta`` (a :class:`ModelCard` as plain values), ``model`` (the
+state dict in torchvision's names) and, while a run is under way, what resuming needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robust_det.checkpoints.io import load_checkpoint
+from robust_det.errors import UserError
+from robust_det.models import Classifier, build_classifier
+
+__all__ = ["FORMAT", "ModelCard", "load_state", "read_classifier", "read_pretrained"]
+
+FORMAT = "robust_det.pretrained/1"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known about a classifier.
+
+    Attributes:
+        arch: registry name.
+        norm, eps: threat model of its training; eps in [0, 1] pixel units, 0 is standard.
+        mean, std: of the normalisation, RGB in [0, 1].
+        image_size: side of the training crops in pixels.
+        classes: class names in the order of the logits.
+    """
+
+    arch: str
+    norm: str
+    eps: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    classes: tuple[str, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the card as numbers, strings and lists."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_plain(cls, meta: Mapping[str, Any]) -> ModelCard:
+        """Build a card from :meth:`plain`'s result.
+
+        Raises:
+            KeyError: a field is missing.
+        """
+        values = {field.name: meta[field.name] for field in fields(cls)}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def read_pretrained(path: str | Path) -> tuple[ModelCard, dict[str, Any]]:
+    """Read a checkpoint of ``tools/pretrain.py``.
+
+    Returns:
+        Its card and the whole content.
+
+    Raises:
+        UserError: not such a checkpoint.
+    """
+    content = load_checkpoint(path)
+    if content.get("format") != FORMAT or not isinstance(content.get("model"), dict):
+        raise UserError(f"{path} is not a checkpoint of tools/pretrain.py")
+    try:
+        return ModelCard.from_plain(content["meta"]), content
+    except (KeyError, TypeError) as error:
+        raise UserError(f"checkpoint {path} has an incomplete description: {error}") from error
+
+
+def load_state(module: torch.nn.Module, state: Mapping[str, Any], source: str) -> None:
+    """Load a state dict strictly.
+
+    Raises:
+        UserError: keys or shapes are those of another network; says the first that differ.
+    """
+    own = module.state_dict()
+    missing = sorted(set(own) - set(state))
+    extra = sorted(set(state) - set(own))
+    shapes = [k for k in own if k in state and getattr(state[k], "shape", None) != own[k].shape]
+    if missing or extra or shapes:
+        parts = [
+            f"{len(names)} {what} (first: {names[0]})"
+            for what, names in (
+                ("missing", missing),
+                ("unexpected", extra),
+                ("of another shape", shapes),
+            )
+            if names
+        ]
+        raise UserError(
+            f"{source} holds weights of another architecture: tensors {', '.join(parts)}"
+        )
+    module.load_state_dict(dict(state))
+
+
+def read_classifier(path: str | Path) -> tuple[ModelCard, Classifier]:
+    """Build the classifier of a checkpoint, in eval mode; the averaged weights if there are any.
+
+    Raises:
+        UserError: not a checkpoint of ``tools/pretrain.py``, or one that contradicts itself.
+    """
+    card, content = read_pretrained(path)
+    model = build_classifier(card.arch, len(card.classes), card.mean, card.std)
+    load_state(model.body, content.get("ema") or content["model"], str(path))
+    return card, model.eval()

@@ -1,0 +1,75 @@
+"""What a run shows and leaves: a progress bar, TensorBoard, and one JSON line an epoch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+__all__ = ["RunLog", "progress_bar"]
+
+
+def progress_bar(total: int, label: str, unit: str, enabled: bool = True, initial: int = 0) -> tqdm:
+    """A bar with rate and time left; in a log file it prints a line every ten seconds at most."""
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=label,
+        unit=unit,
+        disable=not enabled,
+        mininterval=0.2 if terminal else 10,
+        maxinterval=1 if terminal else 30,
+        dynamic_ncols=terminal,
+        leave=False,
+    )
+
+
+class RunLog:
+    """Writes the metrics of a run; does nothing in processes other than the main one.
+
+    Args:
+        folder: run folder; gets ``metrics.jsonl`` and ``tensorboard/``.
+        enabled: whether this is the main process.
+        start_epoch: lines of this epoch and later ones, left by a run that was killed, are dropped.
+    """
+
+    def __init__(self, folder: Path, enabled: bool, start_epoch: int) -> None:
+        self._lines = folder / "metrics.jsonl"
+        self._board: SummaryWriter | None = None
+        if not enabled:
+            return
+        if self._lines.exists():
+            kept = [
+                line
+                for line in self._lines.read_text().splitlines()
+                if json.loads(line)["epoch"] <= start_epoch
+            ]
+            self._lines.write_text("".join(line + "\n" for line in kept))
+        self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def step(self, step: int, values: dict[str, float]) -> None:
+        """Add scalars of a training step to TensorBoard."""
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"train/{name}", value, step)
+
+    def epoch(self, step: int, values: dict[str, Any]) -> None:
+        """Write the JSON line of an epoch and its scalars."""
+        if self._board is None:
+            return
+        with open(self._lines, "a") as file:
+            file.write(json.dumps(values) + "\n")
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._board.add_scalar(f"epoch/{name}", value, step)
+        self._board.flush()
+
+    def close(self) -> None:
+        """Flush and close TensorBoard."""
+        if self._board is not None:
+            self._board.close()

@@ -1,0 +1,429 @@
+"""Adversarial training of a classifier, from a config to a run folder (Salman et al. 2020)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from robust_det.checkpoints.io import save_checkpoint
+from robust_det.checkpoints.pretrained import ModelCard, load_state, read_pretrained
+from robust_det.config import CfgNode, to_dict
+from robust_det.data.image_folder import (
+    Batch,
+    ImageFolder,
+    collate,
+    eval_transform,
+    train_transform,
+)
+from robust_det.data.sampling import EvalBatches, TrainBatches
+from robust_det.device import resolve_device
+from robust_det.errors import UserError
+from robust_det.models import Classifier, build_classifier
+from robust_det.pretrain.config import eval_attack, train_attack
+from robust_det.pretrain.distributed import World, joined_world, world_from_environment
+from robust_det.pretrain.evaluate import evaluate
+from robust_det.pretrain.logs import RunLog, progress_bar
+from robust_det.pretrain.schedule import LearningRate
+from robust_det.pretrain.state import Progress, TrainingState
+from robust_det.pretrain.step import TrainingStep
+from robust_det.records import environment, sha256_file, write_record
+
+__all__ = ["Pretrainer", "evaluate_checkpoint", "pretrain"]
+
+logger = logging.getLogger(__name__)
+
+LAST, FINAL, BEST = "last.pth", "final.pth", "best.pth"
+
+
+def pretrain(cfg: CfgNode, name: str, resume: bool = False) -> bool:
+    """Run a config to its end, or until SIGTERM.
+
+    Args:
+        cfg: a checked pretraining config.
+        name: of the run, for its record.
+        resume: continue from ``OUTPUT_DIR/last.pth`` if it is there.
+
+    Returns:
+        Whether the run is finished; False after SIGTERM.
+
+    Raises:
+        UserError: data, device, or output folder do not fit.
+    """
+    device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
+    with joined_world(device) as world:
+        return Pretrainer(cfg, name, device, world, resume).run()
+
+
+def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
+    """Validate a checkpoint on the config's data: what ``--eval-only`` does.
+
+    Raises:
+        UserError: no checkpoint, or one of other classes or another architecture.
+    """
+    device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
+    with joined_world(device) as world:
+        card, content = read_pretrained(weights)
+        if card.arch != cfg.MODEL.ARCH:
+            raise UserError(f"{weights} holds a {card.arch}, the config asks for {cfg.MODEL.ARCH}")
+        data = _validation_set(cfg, list(card.classes))
+        model = build_classifier(card.arch, len(card.classes), card.mean, card.std)
+        load_state(model.body, content.get("ema") or content["model"], str(weights))
+        model.to(device, memory_format=_layout(cfg))
+        return _validate(cfg, model, data, device, world)
+
+
+def _layout(cfg: CfgNode) -> torch.memory_format:
+    return torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
+
+
+def _training_set(cfg: CfgNode) -> ImageFolder:
+    low, high = cfg.DATA.CROP_SCALE
+    transform = train_transform(
+        cfg.DATA.IMAGE_SIZE, (low, high), cfg.DATA.FLIP, cfg.DATA.COLOR_JITTER
+    )
+    skip = cfg.DATA.ON_CORRUPT == "skip"
+    return ImageFolder(cfg.DATA.ROOT, "train", transform, seed=cfg.SEED, substitute=skip)
+
+
+def _validation_set(cfg: CfgNode, classes: list[str]) -> ImageFolder:
+    transform = eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE)
+    return ImageFolder(cfg.DATA.ROOT, "val", transform, classes=classes)
+
+
+def _loader(cfg: CfgNode, data: ImageFolder, batches: Any, device: torch.device) -> DataLoader:
+    return DataLoader(
+        data,
+        batch_sampler=batches,
+        num_workers=cfg.DATA.WORKERS,
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def _checked(cfg: CfgNode, batches: Any) -> Iterator[Batch]:
+    """Pass batches on; stop at a corrupt image unless the config says to skip it."""
+    for batch in batches:
+        if batch.corrupt and cfg.DATA.ON_CORRUPT == "stop":
+            raise UserError(
+                f"cannot decode {batch.corrupt[0]}; repair or remove it, or set DATA.ON_CORRUPT skip"
+            )
+        yield batch
+
+
+def _validate(
+    cfg: CfgNode, model: nn.Module, data: ImageFolder, device: torch.device, world: World
+) -> dict[str, float]:
+    batches = EvalBatches(len(data), cfg.EVAL.BATCH_SIZE, world.rank, world.size)
+    share = len(batches.mine)
+    with progress_bar(share, "validate", "img", world.is_main) as bar:
+        return evaluate(
+            model,
+            _checked(cfg, _loader(cfg, data, batches, device)),
+            eval_attack(cfg),
+            world=world,
+            device=device,
+            length=len(data),
+            adversarial_images=cfg.EVAL.ADVERSARIAL_IMAGES,
+            channels_last=cfg.TRAIN.CHANNELS_LAST,
+            seed=cfg.SEED,
+            on_batch=lambda n: void(bar.update(n)),
+        )
+
+
+def void(_: object) -> None:
+    """Drop a result."""
+
+
+class Pretrainer:
+    """One run. Its folder gets ``last.pth`` (to resume), ``best.pth``, ``final.pth`` (weights
+    only), ``metrics.jsonl``, ``tensorboard/`` and ``record.json``.
+
+    Args:
+        cfg: a checked pretraining config.
+        name: of the run.
+        device, world: where it runs, and beside whom.
+        resume: continue from ``last.pth`` if it is there.
+    """
+
+    def __init__(
+        self, cfg: CfgNode, name: str, device: torch.device, world: World, resume: bool
+    ) -> None:
+        self.cfg, self.name, self.device, self.world = cfg, name, device, world
+        self.folder = Path(cfg.OUTPUT_DIR)
+        self.stop_requested = False
+        last = self.folder / LAST
+        if last.exists() and not resume:
+            raise UserError(
+                f"{self.folder} holds another run; pass --resume to continue it"
+                " or choose another OUTPUT_DIR"
+            )
+
+        random.seed(cfg.SEED)
+        np.random.seed(cfg.SEED)
+        torch.manual_seed(cfg.SEED)
+        self.train_data = _training_set(cfg)
+        self.val_data = _validation_set(cfg, self.train_data.classes)
+        if cfg.TRAIN.BATCH_SIZE % world.size:
+            raise UserError(f"TRAIN.BATCH_SIZE must be divisible by the {world.size} processes")
+        self.steps_per_epoch = len(self.train_data) // cfg.TRAIN.BATCH_SIZE
+        if self.steps_per_epoch == 0:
+            raise UserError(
+                f"TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} is more than"
+                f" the {len(self.train_data)} training images"
+            )
+        self.learning_rate = LearningRate(cfg, self.steps_per_epoch)
+        self.total_steps = self.learning_rate.total
+
+        classes = tuple(self.train_data.classes)
+        card = ModelCard(
+            arch=cfg.MODEL.ARCH,
+            norm=cfg.ATTACK.NORM,
+            eps=cfg.ATTACK.EPS,
+            mean=tuple(cfg.MODEL.MEAN),
+            std=tuple(cfg.MODEL.STD),
+            image_size=cfg.DATA.IMAGE_SIZE,
+            classes=classes,
+        )
+        self.model = build_classifier(card.arch, len(classes), card.mean, card.std)
+        self.model.to(device, memory_format=_layout(cfg))
+        if cfg.TRAIN.COMPILE:
+            self.model.compile()
+        optimizer = torch.optim.SGD(
+            self.model.parameters(),
+            lr=cfg.OPTIM.LR,
+            momentum=cfg.OPTIM.MOMENTUM,
+            nesterov=cfg.OPTIM.NESTEROV,
+            weight_decay=cfg.OPTIM.WEIGHT_DECAY,
+        )
+        network: nn.Module = self.model
+        if world.size > 1:
+            ids = [device.index] if device.type == "cuda" else None
+            network = DistributedDataParallel(self.model, device_ids=ids)
+        self.step = TrainingStep(
+            self.model,
+            network,
+            optimizer,
+            train_attack(cfg),
+            label_smoothing=cfg.OPTIM.LABEL_SMOOTHING,
+            clip_norm=cfg.OPTIM.CLIP_NORM,
+            accumulate=cfg.TRAIN.ACCUMULATE,
+            channels_last=cfg.TRAIN.CHANNELS_LAST,
+        )
+        ema = None
+        if cfg.OPTIM.EMA_DECAY > 0:
+            average = get_ema_multi_avg_fn(cfg.OPTIM.EMA_DECAY)
+            ema = AveragedModel(self.model.body, multi_avg_fn=average, use_buffers=True)
+        self.state = TrainingState(
+            card, cfg, self.model.body, ema, optimizer, self.step.scaler, Progress()
+        )
+        if last.exists():
+            self.state.restore(last, world)
+            self._say(f"resuming {self.folder} at {self._position()}")
+        self.log = RunLog(
+            self.folder, world.is_main, self.state.progress.step // self.steps_per_epoch
+        )
+
+    def run(self) -> bool:
+        """Train to the end; returns False when SIGTERM stopped it before."""
+        progress = self.state.progress
+        if progress.step >= self.total_steps and (self.folder / FINAL).exists():
+            self._say(f"{self.folder} is finished already; nothing to do")
+            return True
+        self._say(
+            f"{self.name}: {len(self.train_data)} training images of {len(self.state.card.classes)}"
+            f" classes, {self.total_steps} steps on {self.device}"
+        )
+        with self._sigterm_stops():
+            while progress.step < self.total_steps:
+                if not self._train_epoch():
+                    self.state.save(self.folder / LAST, self.world)
+                    self._say(f"stopped by SIGTERM at {self._position()}; --resume continues")
+                    self.log.close()
+                    return False
+                self._finish_epoch()
+        self.log.close()
+        return True
+
+    def _train_epoch(self) -> bool:
+        """Train to the end of the current epoch; False when asked to stop."""
+        cfg, progress, step = self.cfg, self.state.progress, self.step
+        end = (progress.step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        label = f"epoch {end // self.steps_per_epoch}/{cfg.TRAIN.EPOCHS}"
+        total = self.steps_per_epoch * cfg.TRAIN.BATCH_SIZE
+        done = progress.step % self.steps_per_epoch * cfg.TRAIN.BATCH_SIZE
+        clock = time.perf_counter()
+        with progress_bar(total, label, "img", self.world.is_main, initial=done) as bar:
+            while progress.step < end:
+                batch = next(self._batches())
+                rate = self.learning_rate(progress.step)
+                for group in self.state.optimizer.param_groups:
+                    group["lr"] = rate
+                loss, correct = step(
+                    batch.images.to(self.device, non_blocking=True),
+                    batch.targets.to(self.device, non_blocking=True),
+                    self._noise(),
+                )
+                if self.state.ema is not None:
+                    self.state.ema.update_parameters(self.model.body)
+                progress.step += 1
+                progress.images += len(batch.targets)
+                progress.correct += int(correct)
+                progress.loss += float(loss) * len(batch.targets)
+                progress.corrupt += len(batch.corrupt)
+                now = time.perf_counter()
+                progress.seconds, clock = progress.seconds + now - clock, now
+                if not math.isfinite(progress.loss):
+                    raise UserError(
+                        f"the loss is {float(loss)} at step {progress.step}; lower OPTIM.LR,"
+                        " lengthen OPTIM.WARMUP_EPOCHS or set OPTIM.CLIP_NORM"
+                    )
+                mean_loss = progress.loss / progress.images
+                bar.set_postfix(loss=f"{mean_loss:.3f}", lr=f"{rate:.4f}", refresh=False)
+                bar.update(cfg.TRAIN.BATCH_SIZE)
+                self.log.step(progress.step, {"loss": float(loss), "lr": rate})
+                if self.world.any(self.stop_requested, self.device):
+                    return False
+                every = cfg.TRAIN.CHECKPOINT_STEPS
+                if every and progress.step % every == 0 and progress.step < end:
+                    self.state.save(self.folder / LAST, self.world)
+        return True
+
+    def _batches(self) -> Iterator[Batch]:
+        """The one stream of batches of this session; made at its first use."""
+        if not hasattr(self, "_stream"):
+            cfg = self.cfg
+            order = TrainBatches(
+                len(self.train_data),
+                cfg.TRAIN.BATCH_SIZE,
+                cfg.TRAIN.EPOCHS,
+                cfg.SEED,
+                start_step=self.state.progress.step,
+                rank=self.world.rank,
+                world_size=self.world.size,
+            )
+            loader = _loader(cfg, self.train_data, order, self.device)
+            self._stream = _checked(cfg, loader)
+        return self._stream
+
+    def _noise(self) -> torch.Generator:
+        """Random starts as a function of seed, step and process, so that resuming repeats them."""
+        key = [self.cfg.SEED, self.state.progress.step, self.world.rank]
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        return torch.Generator(device=self.device).manual_seed(seed)
+
+    def _finish_epoch(self) -> None:
+        """Validate, log, keep the best, save; at the end of the run also the final weights."""
+        cfg, progress = self.cfg, self.state.progress
+        epoch = progress.step // self.steps_per_epoch
+        sums = torch.tensor(
+            [progress.loss, progress.correct, progress.images, progress.corrupt],
+            dtype=torch.float64,
+            device=self.device,
+        )
+        loss, correct, images, corrupt = self.world.sum(sums).tolist()
+        values: dict[str, Any] = {
+            "epoch": epoch,
+            "step": progress.step,
+            "lr": self.learning_rate(progress.step - 1),
+            "train_loss": loss / images,
+            "train_top1": 100 * correct / images,
+            "corrupt_skipped": int(corrupt),
+            "seconds": round(progress.seconds, 3),
+            "images_per_second": round(progress.step * cfg.TRAIN.BATCH_SIZE / progress.seconds, 2),
+        }
+        finished = progress.step == self.total_steps
+        if finished or epoch % cfg.EVAL.EPOCHS == 0:
+            values.update(self._validate())
+            # a robust model is chosen by its robustness, a standard one by its accuracy
+            robust = cfg.ATTACK.EPS > 0 and "adversarial_top1" in values
+            score = values["adversarial_top1" if robust else "clean_top1"]
+            if score > progress.best:
+                progress.best = score
+                if self.world.is_main:
+                    save_checkpoint(self.folder / BEST, self.state.weights())
+        progress.loss, progress.correct, progress.images, progress.corrupt = 0.0, 0, 0, 0
+        self.log.epoch(progress.step, values)
+        shown = ("train_loss", "train_top1", "clean_top1", "clean_top5", "adversarial_top1")
+        text = ", ".join(f"{k} {values[k]:.2f}" for k in shown if k in values)
+        self._say(f"epoch {epoch}/{cfg.TRAIN.EPOCHS}: {text}")
+        if corrupt:
+            self._say(f"skipped {int(corrupt)} corrupt images in this epoch")
+        if finished and self.world.is_main:
+            save_checkpoint(self.folder / FINAL, self.state.weights())
+            self._write_record(values)
+        self.state.save(self.folder / LAST, self.world)
+
+    def _validate(self) -> dict[str, float]:
+        model: nn.Module = self.model
+        if self.state.ema is not None:
+            card = self.state.card
+            model = Classifier(self.state.ema.module, card.mean, card.std).to(self.device)
+        return _validate(self.cfg, model, self.val_data, self.device, self.world)
+
+    def _write_record(self, values: dict[str, Any]) -> None:
+        cfg, card = self.cfg, self.state.card
+        final = self.folder / FINAL
+        names = ("clean_top1", "clean_top5", "adversarial_top1", "train_loss", "train_top1")
+        attack = eval_attack(cfg)
+        write_record(
+            self.folder,
+            {
+                "kind": "pretrain",
+                "name": self.name,
+                "arch": card.arch,
+                "norm": card.norm,
+                "eps": card.eps,
+                "weights": {"path": str(final), "sha256": sha256_file(final)},
+                "data": {
+                    "train": {"images": len(self.train_data), "classes": len(card.classes)},
+                    "val": {"images": len(self.val_data)},
+                },
+                "evaluator": {
+                    "name": "PGD",
+                    "norm": attack.threat.norm,
+                    "eps": attack.threat.eps,
+                    "steps": attack.steps,
+                    "step_size": attack.step_size,
+                    "images": cfg.EVAL.ADVERSARIAL_IMAGES or len(self.val_data),
+                },
+                "seed": cfg.SEED,
+                "metrics": {name: values[name] for name in names if name in values},
+                "config": to_dict(cfg),
+                "environment": environment(str(self.device)),
+                "processes": self.world.size,
+                "wall_time_s": round(self.state.progress.seconds, 1),
+            },
+        )
+
+    @contextlib.contextmanager
+    def _sigterm_stops(self) -> Iterator[None]:
+        def request(*_: object) -> None:
+            self.stop_requested = True
+
+        before = signal.signal(signal.SIGTERM, request)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _position(self) -> str:
+        epoch, step = divmod(self.state.progress.step, self.steps_per_epoch)
+        return f"epoch {epoch + 1}, step {step}/{self.steps_per_epoch}"
+
+    def _say(self, text: str) -> None:
+        if self.world.is_main:
+            logger.info(text)

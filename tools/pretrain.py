@@ -1,0 +1,43 @@
+"""Train a standard or robust classifier with PGD.
+
+python tools/pretrain.py --config resnet50_l2_eps1.yaml [--resume] [--eval-only] [KEY VALUE ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from robust_det.cli import run_tool
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train, or with ``--eval-only`` validate."""
+    from robust_det.pretrain.config import load_config
+    from robust_det.pretrain.trainer import FINAL, LAST, evaluate_checkpoint, pretrain
+
+    cfg = load_config(args.config, args.overrides)
+    if not args.eval_only:
+        pretrain(cfg, Path(args.config).stem, resume=args.resume)
+        return
+    folder = Path(cfg.OUTPUT_DIR)
+    weights = Path(args.weights) if args.weights else folder / FINAL
+    if not args.weights and not weights.exists():
+        weights = folder / LAST
+    metrics = evaluate_checkpoint(cfg, weights)
+    for name, value in metrics.items():
+        logging.getLogger("robust_det").info(f"{name}: {value:.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True, help="config file, or its name below configs/")
+    parser.add_argument("--resume", action="store_true", help="continue OUTPUT_DIR/last.pth")
+    parser.add_argument("--eval-only", action="store_true", help="validate a checkpoint")
+    parser.add_argument(
+        "--weights", help="checkpoint of --eval-only; OUTPUT_DIR/final.pth if unset"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
+    sys.exit(run_tool(main, parser))
