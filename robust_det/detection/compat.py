@@ -97,8 +97,8 @@ def _hide_known_warnings() -> None:
 
 
 def _import_pkg_resources() -> None:
-    # detectron2.model_zoo, in every version, finds its configs with pkg_resources: setuptools
-    # dropped it in version 81, and warns about that in each program that imports it before
+    # detectron2.model_zoo, in every version, finds its configs with pkg_resources; setuptools
+    # dropped it after version 80, which warns about that in every program that imports it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -239,12 +239,10 @@ def _modulated_deform_conv(
     """
     from torchvision.ops import deform_conv2d
 
-    taps = weight.shape[2] * weight.shape[3]
     # torchvision takes both numbers from the shapes and would go on with other groups than asked
-    if offset.shape[1] != 2 * deformable_groups * taps:
-        raise ValueError(
-            f"offset has {offset.shape[1]} channels, not {2 * deformable_groups * taps}"
-        )
+    wanted = 2 * deformable_groups * weight.shape[2] * weight.shape[3]
+    if offset.shape[1] != wanted:
+        raise ValueError(f"offset has {offset.shape[1]} channels instead of {wanted}")
     if weight.shape[1] * groups != input.shape[1]:
-        raise ValueError(f"weight takes {weight.shape[1] * groups} channels, not {input.shape[1]}")
+        raise ValueError(f"input has {input.shape[1]} channels, not {weight.shape[1] * groups}")
     return deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)

@@ -1,0 +1,300 @@
+"""The compatibility layer: what it adds, what it leaves alone, and that the numbers are right."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from robust_det.detection import compat
+from robust_det.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+OLD = compat.installed_version() < (0, 6)
+STAND_IN = OLD and getattr(sys.modules["detectron2._C"], "__file__", None) is None
+only_stand_in = pytest.mark.skipif(not STAND_IN, reason="this Detectron2 has its own operators")
+
+
+def run_python(code: str) -> str:
+    """Run code in a fresh interpreter and return what it printed."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_package_alone_patches_nothing():
+    code = (
+        "import sys, numpy, robust_det, robust_det.config, robust_det.cli, robust_det.records\n"
+        "print('int' in vars(numpy), 'str' in vars(numpy), 'detectron2' in sys.modules)"
+    )
+    assert run_python(code) == "False False False"
+
+
+def test_model_zoo_and_engine_import_without_a_warning():
+    code = (
+        "import robust_det.detection\n"
+        "from detectron2 import model_zoo\n"
+        "import detectron2.engine, detectron2.evaluation, detectron2.utils.visualizer\n"
+        "print(model_zoo.get_config('COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml')"
+        ".SOLVER.MAX_ITER)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("90000", "")
+
+
+def test_a_second_call_changes_nothing():
+    names, operators = set(vars(np)), sys.modules.get("detectron2._C")
+    compat.prepare_detectron2()
+    assert set(vars(np)) == names
+    assert sys.modules.get("detectron2._C") is operators
+
+
+def test_only_an_old_version_gets_numpy_names():
+    assert ("int" in vars(np)) is OLD
+    assert np.zeros(2, dtype=np.bool).dtype == bool
+    if OLD:
+        assert (np.int, np.float, np.str) == (int, float, str)
+
+
+def test_compiled_operators_are_never_replaced():
+    # a module that Python finds under the name plays the part of compiled operators
+    code = (
+        "import sys, types\n"
+        "real = sys.modules['detectron2._C'] = types.ModuleType('detectron2._C')\n"
+        "import robust_det.detection\n"
+        "import detectron2\n"
+        "print(sys.modules['detectron2._C'] is real, dir(real) == dir(types.ModuleType('x')))\n"
+        "print('detectron2.layers' in sys.modules)"
+    )
+    assert run_python(code).split() == ["True", "True", "False"]
+
+
+def test_a_newer_version_is_left_alone():
+    code = (
+        "import sys, numpy, PIL.Image\n"
+        "from robust_det.detection import compat\n"  # prepares what is installed
+    )
+    if OLD:
+        # pretend, before the package's own __init__ asks for the version
+        code = (
+            "import importlib.util, sys, types, numpy, PIL.Image\n"
+            "package = types.ModuleType('robust_det.detection')\n"
+            "package.__path__ = ['robust_det/detection']\n"
+            "sys.modules['robust_det.detection'] = package\n"
+            "from robust_det.detection import compat\n"
+            "compat.installed_version = lambda: (0, 6)\n"
+            "compat.prepare_detectron2()\n"
+        )
+    code += (
+        "print('int' in vars(numpy), hasattr(PIL.Image, 'LINEAR'), "
+        "any(m.startswith('detectron2') for m in sys.modules))"
+    )
+    assert run_python(code) == "False False False"
+
+
+def test_missing_detectron2_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"tools/install_detectron2\.py"):
+        compat.installed_version()
+
+
+def test_missing_pkg_resources_says_which_setuptools(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pkg_resources", None)
+    with pytest.raises(UserError, match="setuptools<81"):
+        compat._import_pkg_resources()
+
+
+@only_stand_in
+@pytest.mark.parametrize("name", sorted(compat._COMPILED_OPS))
+def test_what_the_stand_in_lacks_is_named(name):
+    from detectron2 import _C
+
+    with pytest.raises(UserError, match=f"'{name}' is not compiled here"):
+        getattr(_C, name)(1, 2)
+
+
+@only_stand_in
+def test_rotated_boxes_are_refused_through_detectron2():
+    from detectron2.layers import ROIAlignRotated, nms_rotated
+    from detectron2.structures import RotatedBoxes, pairwise_iou_rotated
+
+    boxes = torch.tensor([[5.0, 5.0, 4.0, 2.0, 30.0]])
+    with pytest.raises(UserError, match="box_iou_rotated"):
+        pairwise_iou_rotated(RotatedBoxes(boxes), RotatedBoxes(boxes))
+    with pytest.raises(UserError, match="nms_rotated"):
+        nms_rotated(boxes, torch.ones(1), 0.5)
+    with pytest.raises(UserError, match="roi_align_rotated_forward"):
+        ROIAlignRotated((2, 2), 1.0, 0)(torch.zeros(1, 1, 8, 8), torch.zeros(1, 6))
+
+
+@only_stand_in
+def test_environment_report_names_the_stand_in():
+    from detectron2.utils.collect_env import collect_env_info
+
+    lines = [line for line in collect_env_info().splitlines() if line.startswith("Compiler ")]
+    assert lines and lines[0].endswith("none (pure Python)")
+
+
+def reference(x, offset, mask, weight, stride, padding, dilation):
+    """Deformable convolution, one tap at a time, by bilinear sampling."""
+    n, _, height, width = x.shape
+    rows, columns = offset.shape[2:]
+    taps = weight.shape[2] * weight.shape[3]
+    out = torch.zeros(n, weight.shape[0], rows, columns, dtype=x.dtype)
+    for tap in range(taps):
+        i, j = divmod(tap, weight.shape[3])
+        y = torch.arange(rows)[:, None] * stride - padding + i * dilation + offset[:, 2 * tap]
+        z = torch.arange(columns) * stride - padding + j * dilation + offset[:, 2 * tap + 1]
+        grid = torch.stack([z * 2 / (width - 1) - 1, y * 2 / (height - 1) - 1], dim=-1)
+        sampled = F.grid_sample(x, grid, align_corners=True)
+        sampled = sampled * (mask[:, tap : tap + 1] if mask is not None else 1)
+        out += torch.einsum("nchw,oc->nohw", sampled, weight[:, :, i, j])
+    return out
+
+
+def case(offsets: float):
+    """A stride-2, dilation-2 convolution in float64 with offsets up to about ``offsets`` pixels."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    x, weight = draw(2, 4, 9, 11), draw(6, 4, 3, 3)
+    offset, mask = draw(2, 18, 5, 6) * offsets, draw(2, 9, 5, 6).sigmoid()
+    return x, weight, offset, mask
+
+
+def layer(kind, weight, **extra):
+    made = kind(4, 6, 3, stride=2, padding=2, dilation=2, bias=False, **extra).double()
+    made.weight.data.copy_(weight)
+    return made
+
+
+def test_deformable_convolution_without_offsets_is_convolution():
+    from detectron2.layers import DeformConv
+
+    x, weight, offset, _ = case(0)
+    out = layer(DeformConv, weight)(x, offset)
+    torch.testing.assert_close(out, F.conv2d(x, weight, None, 2, 2, 2), rtol=0, atol=1e-12)
+
+
+def test_deformable_convolution_samples_where_the_offsets_say():
+    from detectron2.layers import DeformConv
+
+    x, weight, offset, _ = case(1.5)
+    out = layer(DeformConv, weight)(x, offset)
+    expected = reference(x, offset, None, weight, 2, 2, 2)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+
+
+@only_stand_in
+def test_modulated_deformable_convolution_weighs_each_tap():
+    from detectron2.layers import ModulatedDeformConv
+    from torchvision.ops import deform_conv2d
+
+    x, weight, offset, mask = case(1.5)
+    out = layer(ModulatedDeformConv, weight)(x, offset, mask)
+    expected = reference(x, offset, mask, weight, 2, 2, 2)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+    direct = deform_conv2d(x, offset, weight, None, 2, 2, 2, mask)
+    assert torch.equal(out, direct)
+
+
+@only_stand_in
+def test_deformable_convolution_has_gradients_and_deformable_groups():
+    from detectron2.layers import DeformConv
+
+    x, weight, offset, _ = case(1.5)
+    made = layer(DeformConv, weight, deformable_groups=2)
+    both = torch.cat([offset, -offset], dim=1)
+    # each half of the channels follows its own half of the offsets
+    halves = [
+        reference(x[:, :2], offset, None, weight[:, :2], 2, 2, 2),
+        reference(x[:, 2:], -offset, None, weight[:, 2:], 2, 2, 2),
+    ]
+    torch.testing.assert_close(made(x, both), sum(halves), rtol=0, atol=1e-12)
+
+    x.requires_grad_()
+    made(x, both).sum().backward()
+    expected = torch.autograd.grad(
+        reference(x[:, :2], offset, None, weight[:, :2], 2, 2, 2).sum()
+        + reference(x[:, 2:], -offset, None, weight[:, 2:], 2, 2, 2).sum(),
+        x,
+    )[0]
+    torch.testing.assert_close(x.grad, expected, rtol=0, atol=1e-12)
+
+
+@only_stand_in
+def test_deformable_convolution_refuses_other_groups_than_the_tensors_have():
+    from detectron2.layers import DeformConv
+
+    x, weight, offset, _ = case(1.5)
+    with pytest.raises(ValueError, match="offset has 18 channels instead of 36"):
+        layer(DeformConv, weight, deformable_groups=2)(x, offset)
+
+
+def tiny_mask_rcnn():
+    from detectron2 import model_zoo
+    from detectron2.config import get_cfg
+    from detectron2.modeling import build_model
+
+    cfg = get_cfg()
+    name = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
+    cfg.merge_from_file(model_zoo.get_config_file(name))
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.WEIGHTS = ""
+    cfg.MODEL.RESNETS.DEPTH = 18
+    cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 64
+    cfg.MODEL.RESNETS.NORM = "GN"  # tame activations without trained statistics
+    cfg.MODEL.FPN.OUT_CHANNELS = 16
+    cfg.MODEL.RPN.POST_NMS_TOPK_TRAIN = 50
+    cfg.MODEL.RPN.POST_NMS_TOPK_TEST = 50
+    cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 32
+    cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3
+    cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 16
+    cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = 0.0
+    torch.manual_seed(0)
+    return build_model(cfg)
+
+
+def test_mask_rcnn_trains_and_predicts_inside_the_image():
+    from detectron2.structures import BitMasks, Boxes, Instances
+    from detectron2.utils.events import EventStorage
+
+    model = tiny_mask_rcnn()
+    height, width = 64, 96
+    truth = Instances((height, width))
+    truth.gt_boxes = Boxes(torch.tensor([[8.0, 8.0, 40.0, 40.0], [50.0, 20.0, 90.0, 60.0]]))
+    truth.gt_classes = torch.tensor([0, 2])
+    masks = torch.zeros(2, height, width, dtype=torch.bool)
+    masks[0, 8:40, 8:40] = True
+    masks[1, 20:60, 50:90] = True
+    truth.gt_masks = BitMasks(masks)
+    image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8).float()
+    inputs = [{"image": image, "height": height, "width": width, "instances": truth}]
+
+    with EventStorage():
+        losses = model.train()(inputs)
+        sum(losses.values()).backward()
+    assert len(losses) == 5
+    assert all(torch.isfinite(value) for value in losses.values())
+    # untrained, three classes: the classifier is near ln(4), the mask head near ln(2)
+    assert losses["loss_cls"].item() == pytest.approx(np.log(4), abs=0.1)
+    assert losses["loss_mask"].item() == pytest.approx(np.log(2), abs=0.1)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+    with torch.no_grad():
+        found = model.eval()(inputs)[0]["instances"]
+    assert 0 < len(found) <= 100
+    boxes = found.pred_boxes.tensor
+    assert (boxes >= 0).all()
+    assert (boxes[:, 0::2] <= width).all() and (boxes[:, 1::2] <= height).all()
+    assert found.pred_masks.shape == (len(found), height, width)
+    # scores of three classes and background, hardly told apart yet
+    assert found.scores.max().item() == pytest.approx(0.25, abs=0.05)
