@@ -5,7 +5,8 @@
 
 VENV := .venv
 STAMP := $(VENV)/.installed
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+# errors only: pip warns about what a user cannot change, such as the settings of a mirror
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -qq
 
 # The first interpreter that runs, is 3.11 or 3.12 and can make environments. It is tried, not just
 # looked up: a version manager's shim may exist and refuse to run.
