@@ -1,0 +1,221 @@
+"""Which runs may stand in one table, and which of them are one row of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from robust_det.analysis.runs import Run
+from robust_det.analysis.statistics import Summary, difference, summarise
+from robust_det.errors import UserError
+
+__all__ = ["Row", "Setting", "group_runs", "setting_differences", "task_order"]
+
+
+@dataclass
+class Row:
+    """The runs of one backbone in one setting: they differ in their seed alone.
+
+    Attributes:
+        runs: in the order of their seeds.
+        baseline: the standard (eps 0) row of the same architecture; None for itself, if there
+            is none, or if there are several and none is *the* baseline.
+    """
+
+    runs: list[Run]
+    baseline: Row | None = None
+    ambiguous: bool = False  # another row has the same arch, norm and eps, from other weights
+
+    @property
+    def first(self) -> Run:
+        """The run with the smallest seed; all agree in arch, norm, eps and weights."""
+        return self.runs[0]
+
+    @property
+    def label(self) -> str:
+        """Arch, norm and eps in words; the weights' hash too, where it is needed to tell apart."""
+        run = self.first
+        suffix = f" ({run.weights_hash[:8]})" if self.ambiguous else ""
+        return f"{run.arch} {self.eps_label}{suffix}"
+
+    @property
+    def eps_label(self) -> str:
+        """``standard``, ``L2 ε 1`` or ``L∞ ε 4/255``."""
+        run = self.first
+        if run.eps == 0:
+            return "standard"
+        return f"{run.norm} ε {format_eps(run.norm, run.eps)}"
+
+    def summary(self, task: str, metric: str = "AP") -> Summary:
+        """Mean and spread of a metric over the seeds."""
+        return summarise(r.metrics.get(task, {}).get(metric, math.nan) for r in self.runs)
+
+    def delta(self, task: str, metric: str = "AP") -> Summary | None:
+        """Difference to the baseline, or None without one."""
+        if self.baseline is None:
+            return None
+        return difference(self.summary(task, metric), self.baseline.summary(task, metric))
+
+
+@dataclass
+class Setting:
+    """Runs that are comparable: same data, schedule, protocol and evaluator.
+
+    Attributes:
+        letter: ``A``, ``B``, ...
+        keys: what they have in common, as flat keys.
+        rows: ordered by architecture, norm and eps, the standard backbone first.
+        notes: what a reader has to know about the numbers.
+    """
+
+    letter: str
+    keys: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that any run of it has metrics for."""
+        return task_order({t for row in self.rows for run in row.runs for t in run.metrics})
+
+    @property
+    def test_data(self) -> str:
+        """The names of the test sets."""
+        return self.rows[0].first.test_data
+
+    def rows_of(self, task: str) -> list[Row]:
+        """The rows with metrics for a task."""
+        return [row for row in self.rows if any(task in run.metrics for run in row.runs)]
+
+    def best(self, task: str) -> Row | None:
+        """The row with the highest AP, or None if no AP is defined."""
+        rows = [row for row in self.rows_of(task) if row.summary(task).n]
+        return max(rows, key=lambda row: row.summary(task).mean, default=None)
+
+
+def task_order(tasks: set[str]) -> list[str]:
+    """Boxes first, then masks, then whatever else there is."""
+    known = ["bbox", "segm"]
+    return [t for t in known if t in tasks] + sorted(tasks - set(known))
+
+
+def format_eps(norm: str | None, eps: float) -> str:
+    """Write eps as people do: L∞ in 255ths where that is a multiple of a half, else a decimal."""
+    scaled = eps * 255
+    if norm == "L∞" and 0 < eps <= 1 and abs(scaled * 2 - round(scaled * 2)) < 1e-3:
+        return f"{round(scaled * 2) / 2:g}/255"
+    return f"{eps:g}"
+
+
+def _letter(number: int) -> str:
+    """A, B, ..., Z, AA, AB, ..."""
+    head, tail = divmod(number, 26)
+    return (_letter(head - 1) if head else "") + chr(ord("A") + tail)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def group_runs(runs: Sequence[Run]) -> list[Setting]:
+    """Tell runs apart that are not comparable, and put seeds of the same backbone together.
+
+    Args:
+        runs: at least one; setting A is that of the first.
+
+    Returns:
+        The settings in the order in which the runs name them.
+
+    Raises:
+        UserError: two runs have the same setting, weights and seed.
+    """
+    settings: dict[str, Setting] = {}
+    rows: dict[tuple[Any, ...], Row] = {}
+    for run in runs:
+        key = _canonical(run.setting)
+        if key not in settings:
+            settings[key] = Setting(_letter(len(settings)), run.setting)
+        row_key = (key, run.arch, run.norm, run.eps, run.weights_hash)
+        if row_key not in rows:
+            rows[row_key] = Row([])
+            settings[key].rows.append(rows[row_key])
+        row = rows[row_key]
+        for other in row.runs:
+            if other.seed == run.seed:
+                raise UserError(
+                    f"{other.path} and {run.path} are the same run twice (same setting, weights "
+                    f"and seed {run.seed}): averaging them would count one seed twice; give one"
+                )
+        row.runs.append(run)
+        row.runs.sort(key=lambda r: r.seed)
+    for setting in settings.values():
+        setting.rows.sort(key=_row_order)
+        _find_baselines(setting)
+        _note_spread(setting)
+    return list(settings.values())
+
+
+def _row_order(row: Row) -> tuple[Any, ...]:
+    run = row.first
+    return run.arch, run.eps > 0, run.norm or "", run.eps, run.weights_hash
+
+
+def _find_baselines(setting: Setting) -> None:
+    for row in setting.rows:
+        same = [r for r in setting.rows if _row_order(r)[:4] == _row_order(row)[:4]]
+        row.ambiguous = len(same) > 1
+    for arch in dict.fromkeys(row.first.arch for row in setting.rows):
+        of_arch = [row for row in setting.rows if row.first.arch == arch]
+        standard = [row for row in of_arch if row.first.eps == 0]
+        robust = [row for row in of_arch if row.first.eps > 0]
+        if len(standard) == 1:
+            for row in robust:
+                row.baseline = standard[0]
+        elif robust and not standard:
+            setting.notes.append(
+                f"There is no eps-0 run of {arch} in this setting: no baseline, so no ΔAP."
+            )
+        elif robust:
+            setting.notes.append(
+                f"{len(standard)} eps-0 backbones of {arch} with different weights: none of them "
+                "is the baseline, so no ΔAP."
+            )
+
+
+def _note_spread(setting: Setting) -> None:
+    single = [row for row in setting.rows if len(row.runs) == 1]
+    if len(single) == len(setting.rows):
+        setting.notes.append(
+            "One seed a backbone: there is no measure of the spread between seeds, so a small "
+            "difference may be chance."
+        )
+    elif single:
+        names = ", ".join(row.label for row in single)
+        setting.notes.append(f"One seed only, so no spread is known: {names}.")
+
+
+def setting_differences(first: Setting, other: Setting) -> list[tuple[str, str, str]]:
+    """Return ``(key, value in first, value in other)`` for every key that differs.
+
+    Data and evaluator come first, the config's keys follow by name.
+    """
+    keys = list(dict.fromkeys([*first.keys, *other.keys]))
+    keys.sort(key=lambda k: (k.split(".")[0].isupper(), k))
+    absent = object()
+    out: list[tuple[str, str, str]] = []
+    for key in keys:
+        a, b = first.keys.get(key, absent), other.keys.get(key, absent)
+        shown = ["absent" if v is absent else _brief(key, v) for v in (a, b)]
+        if absent in (a, b) or _canonical(a) != _canonical(b):
+            out.append((key, shown[0], shown[1]))
+    return out
+
+
+def _brief(key: str, value: Any) -> str:
+    if "sha256" in key and isinstance(value, str):
+        return value[:12]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

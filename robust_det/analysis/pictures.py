@@ -1,0 +1,74 @@
+"""Which pictures of which run stand beside each other on the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robust_det.analysis.grouping import Setting
+from robust_det.analysis.runs import Run
+
+__all__ = ["Gallery", "build_gallery"]
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass
+class Gallery:
+    """The pictures of a setting: a row an image, the ground truth first, then a column a run.
+
+    Attributes:
+        columns: (label, name of the run) of the predictions.
+        rows: image name -> one path within the report, or None where there is no picture, per
+            column, the ground truth first.
+        sources: path within the report -> the file to copy there.
+        problems: a sentence per picture that a record names and that cannot be shown.
+    """
+
+    columns: list[tuple[str, str]] = field(default_factory=list)
+    rows: dict[str, list[str | None]] = field(default_factory=dict)
+    sources: dict[str, Path] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def build_gallery(setting: Setting) -> Gallery:
+    """Collect the pictures of a setting's runs; those that are missing are said, not fatal."""
+    gallery = Gallery()
+    shown = [(row, run) for row in setting.rows for run in row.runs if run.pictures]
+    images = dict.fromkeys(picture.image for _, run in shown for picture in run.pictures)
+    gallery.rows = {image: [None] * (1 + len(shown)) for image in images}
+    numbers = {image: number for number, image in enumerate(images)}
+    for column, (row, run) in enumerate(shown, start=1):
+        seed = f", seed {run.seed}" if len(row.runs) > 1 else ""
+        gallery.columns.append((row.label + seed, run.name))
+        for picture in run.pictures:
+            cells = gallery.rows[picture.image]
+            wanted = [(column, picture.prediction)]
+            if cells[0] is None:  # every run draws the same ground truth: the first one is enough
+                wanted.append((0, picture.ground_truth))
+            for index, path in wanted:
+                source = _source(gallery, run, path)
+                if source is None:
+                    continue
+                part = "truth" if index == 0 else f"run{index}"
+                number = numbers[picture.image]
+                # our own names: those of a record may clash or hold anything
+                name = f"pictures/{setting.letter}_{part}_{number:03d}{source.suffix.lower()}"
+                gallery.sources[name] = source
+                cells[index] = name
+    return gallery
+
+
+def _source(gallery: Gallery, run: Run, path: str) -> Path | None:
+    """Return the file of a picture, or None, with the reason noted, if it cannot be shown."""
+    source = (run.folder / path).resolve()
+    if not source.is_relative_to(run.folder.resolve()) or source.suffix.lower() not in _SUFFIXES:
+        # a record from elsewhere shall not make us copy private files into a page that is shared
+        problem = f"Picture '{path}' of run {run.name} is no image inside the run's folder."
+    elif not source.is_file():
+        problem = f"Picture '{path}' of run {run.name} is missing."
+    else:
+        return source
+    if problem not in gallery.problems:
+        gallery.problems.append(problem)
+    return None

@@ -1,0 +1,145 @@
+"""AP against eps, one line per architecture and norm."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from robust_det.analysis.grouping import Row, Setting, format_eps
+from robust_det.analysis.tables import TASK_NAMES
+
+__all__ = ["ap_figure", "image_bytes", "inline_svg"]
+
+_COLOURS = ("#2f7fe0", "#e0791b", "#1f9d6b", "#c94a8c", "#8b6cdb", "#8a8f98")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_INK = "#1f2328"
+# A colour no plot uses, so that the page can put the text colour of its theme in its place
+_PLACEHOLDER = "#010203"
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "text.parse_math": False,  # a name with a $ in it is a name
+    "svg.hashsalt": "robust_det",  # the same numbers give the same file
+    "svg.fonttype": "path",
+}
+
+
+def ap_figure(setting: Setting, task: str, ink: str = _INK) -> Figure:
+    """Plot AP against eps.
+
+    Every line starts at its architecture's eps-0 run, which serves all norms. The axis is linear
+    from 0 to the smallest eps and logarithmic from there. Bars are the sample standard deviation
+    over seeds, where there are two or more.
+
+    Args:
+        setting: whose rows to plot.
+        task: such as ``"bbox"``.
+        ink: the colour of text and axes.
+    """
+    with matplotlib.rc_context({**_STYLE, "text.color": ink}):
+        figure = Figure(figsize=(6.2, 4.1), layout="constrained")
+        axes = figure.add_subplot()
+        lines = _lines([row for row in setting.rows_of(task) if row.summary(task).n])
+        for number, (label, rows) in enumerate(lines.items()):
+            _draw(axes, rows, task, label, number)
+        for mean in {r.baseline.summary(task).mean for r in setting.rows_of(task) if r.baseline}:
+            axes.axhline(mean, color=ink, linewidth=1, linestyle=(0, (4, 4)), alpha=0.4, zorder=1)
+        _finish(axes, [row for rows in lines.values() for row in rows], ink)
+        axes.set_ylabel(TASK_NAMES.get(task, f"{task} AP"), color=ink)
+        axes.set_title(
+            f"{setting.test_data} · setting {setting.letter}", color=ink, loc="left", fontsize=10.5
+        )
+        if lines:
+            axes.legend(frameon=False, labelcolor=ink)
+    return figure
+
+
+def _lines(rows: list[Row]) -> dict[str, list[Row]]:
+    lines: dict[str, list[Row]] = {}
+    for arch in dict.fromkeys(row.first.arch for row in rows):
+        of_arch = [row for row in rows if row.first.arch == arch]
+        standard = [row for row in of_arch if row.first.eps == 0]
+        norms = dict.fromkeys(row.first.norm for row in of_arch if row.first.eps > 0)
+        for norm in norms:
+            lines[f"{arch}, {norm}"] = standard + [r for r in of_arch if r.first.norm == norm]
+        if not norms:
+            lines[f"{arch}, standard"] = standard
+    return lines
+
+
+def _draw(axes: Axes, rows: list[Row], task: str, label: str, number: int) -> None:
+    colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+    eps = [row.first.eps for row in rows]
+    summaries = [row.summary(task) for row in rows]
+    means = [s.mean for s in summaries]
+    axes.plot(eps, means, color=colour, marker=marker, markersize=6, linewidth=2, label=label)
+    spread = [(e, s.mean, s.std) for e, s in zip(eps, summaries, strict=True) if s.n > 1]
+    if spread:
+        x, y, std = zip(*spread, strict=True)
+        axes.errorbar(x, y, yerr=std, fmt="none", ecolor=colour, elinewidth=1.3, capsize=4)
+
+
+def _finish(axes: Axes, rows: list[Row], ink: str) -> None:
+    positive = [row.first.eps for row in rows if row.first.eps > 0]
+    smallest, largest = min(positive, default=1.0), max(positive, default=1.0)
+    axes.set_xscale("symlog", linthresh=smallest, linscale=0.6)
+    axes.set_xlim(-0.12 * smallest, largest * 1.2)
+    places = {0.0: "0"}
+    for row in rows:
+        places.setdefault(row.first.eps, format_eps(row.first.norm, row.first.eps))
+    transform = axes.xaxis.get_transform()
+    low, high = transform.transform(axes.get_xlim())
+    ticks: list[float] = []
+    for eps in sorted(places):
+        if ticks:
+            gap = np.diff(transform.transform([ticks[-1], eps]))[0] / (high - low)
+            letters = (len(places[ticks[-1]]) + len(places[eps])) / 2
+            if gap < 0.01 + 0.016 * letters:  # measured in widths of the axis: they would touch
+                continue
+        ticks.append(eps)
+    axes.set_xticks(ticks, [places[eps] for eps in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("ε of pretraining (0 = standard)", color=ink)
+    bottom, top = axes.get_ylim()
+    if top - bottom < 2:  # an axis of a tenth of a point would make noise look like a result
+        middle = (top + bottom) / 2
+        axes.set_ylim(middle - 1, middle + 1)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter("{x:.1f}")
+    axes.grid(axis="y", color=ink, alpha=0.13, linewidth=0.8)
+    axes.tick_params(colors=ink, length=3)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(ink)
+        spine.set_alpha(0.45)
+
+
+def image_bytes(figure: Figure, kind: str, transparent: bool = False) -> bytes:
+    """Return the figure as ``"png"`` or ``"svg"``, without a date in it."""
+    out = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else None
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(out, format=kind, dpi=160, metadata=metadata, transparent=transparent)
+    return out.getvalue()
+
+
+def inline_svg(setting: Setting, task: str, description: str) -> str:
+    """Return the plot as an ``<svg>`` element that takes the text colour of the page around it.
+
+    Args:
+        setting, task: what to plot.
+        description: read aloud in place of the picture; escaped here.
+    """
+    text = image_bytes(ap_figure(setting, task, ink=_PLACEHOLDER), "svg", True).decode()
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = text[text.index("<svg") :].replace(_PLACEHOLDER, "currentColor")
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    quoted = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{quoted}"', 1)

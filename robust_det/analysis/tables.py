@@ -1,0 +1,199 @@
+"""The AP table in its three forms: terminal, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from robust_det.analysis.grouping import Row, Setting, setting_differences
+from robust_det.analysis.runs import Backbone
+from robust_det.analysis.statistics import Summary
+
+__all__ = [
+    "COLUMNS",
+    "TASK_NAMES",
+    "ap_table",
+    "backbone_table",
+    "csv_text",
+    "differences_in_brief",
+    "format_delta",
+    "format_mean",
+    "heading",
+    "markdown_text",
+    "terminal_text",
+]
+
+COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+TASK_NAMES = {"bbox": "Box AP", "segm": "Mask AP"}
+_BACKBONE_COLUMNS = {
+    "clean_top1": "clean top-1 %",
+    "clean_top5": "clean top-5 %",
+    "adversarial_top1": "adversarial top-1 %",
+}
+_CSV_COLUMNS = (
+    "setting",
+    "test_data",
+    "arch",
+    "norm",
+    "eps",
+    "weights_sha256",
+    "task",
+    "metric",
+    "mean",
+    "std",
+    "n",
+    "delta",
+    "delta_std",
+    "seeds",
+)
+_NONE = "—"
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def format_mean(summary: Summary) -> str:
+    """``37.9``, ``37.9 ± 0.3`` with a spread, or a dash where nothing is defined."""
+    if not summary.n:
+        return _NONE
+    spread = "" if math.isnan(summary.std) else f" ± {summary.std:.1f}"
+    return f"{summary.mean:.1f}{spread}"
+
+
+def format_delta(delta: Summary | None) -> str:
+    """``+0.4``, ``+0.4 ± 0.3`` with a spread, or a dash without a baseline."""
+    if delta is None or math.isnan(delta.mean):
+        return _NONE
+    spread = "" if math.isnan(delta.std) else f" ± {delta.std:.1f}"
+    return f"{_signed(delta.mean)}{spread}"
+
+
+def ap_table(setting: Setting, task: str) -> tuple[list[str], list[list[str]]]:
+    """Return headers and cells of a setting's table, one row a backbone."""
+    headers = ["arch", "backbone", *COLUMNS, "ΔAP", "n"]
+    return headers, [_cells(row, task) for row in setting.rows_of(task)]
+
+
+def _cells(row: Row, task: str) -> list[str]:
+    return [
+        row.first.arch,
+        row.label.removeprefix(f"{row.first.arch} "),
+        *(format_mean(row.summary(task, metric)) for metric in COLUMNS),
+        format_delta(row.delta(task)),
+        str(row.summary(task).n),
+    ]
+
+
+def backbone_table(backbones: Sequence[Backbone]) -> tuple[list[str], list[list[str]]]:
+    """Return headers and cells of the pretraining runs' accuracies, in percent."""
+    headers = ["backbone", "arch", "norm", "ε", *_BACKBONE_COLUMNS.values()]
+    rows = []
+    for b in backbones:
+        numbers = [b.metrics.get(key, math.nan) for key in _BACKBONE_COLUMNS]
+        shown = [_NONE if math.isnan(v) else f"{v:.1f}" for v in numbers]
+        rows.append([b.name, b.arch, b.norm or _NONE, f"{b.eps:g}", *shown])
+    return headers, rows
+
+
+def differences_in_brief(first: Setting, other: Setting, most: int = 6) -> str:
+    """``SOLVER.MAX_ITER 500 vs 1000, ...``: how a setting differs from the first."""
+    found = setting_differences(first, other)
+    shown = ", ".join(f"{key} {a} vs {b}" for key, a, b in found[:most])
+    more = f", and {len(found) - most} more keys" if len(found) > most else ""
+    return f"Setting {other.letter} differs from {first.letter} in: {shown}{more}"
+
+
+def heading(setting: Setting, task: str) -> str:
+    """What a table is about, in one line."""
+    return f"Setting {setting.letter} — {TASK_NAMES.get(task, f'{task} AP')} on {setting.test_data}"
+
+
+def terminal_text(
+    settings: Sequence[Setting], backbones: Sequence[Backbone], findings: Sequence[str]
+) -> str:
+    """Return all tables for a terminal."""
+    return _text(settings, backbones, findings, style="simple", level="")
+
+
+def markdown_text(
+    settings: Sequence[Setting],
+    backbones: Sequence[Backbone],
+    findings: Sequence[str],
+    title: str,
+) -> str:
+    """Return all tables as Markdown, ready to paste into an issue."""
+    body = _text(settings, backbones, findings, style="pipe", level="## ")
+    return f"# {_markdown(title)}\n\n{body}\n"
+
+
+def _markdown(text: str) -> str:
+    """Keep a record's text from acting as Markdown or HTML."""
+    for mark in "\\`*_[]|#":
+        text = text.replace(mark, f"\\{mark}")
+    return text.replace("<", "&lt;").replace("\n", " ")
+
+
+def _text(
+    settings: Sequence[Setting],
+    backbones: Sequence[Backbone],
+    findings: Sequence[str],
+    style: str,
+    level: str,
+) -> str:
+    safe = _markdown if level else str
+    bullet = "- " if level else ""
+
+    def table(headers: list[str], cells: list[list[str]], names: int) -> str:
+        # numbers stay text: tabulate would drop the sign of +0.4 and the zero of 38.0
+        return tabulate(
+            [[safe(cell) for cell in row] for row in cells],
+            headers=headers,
+            tablefmt=style,
+            disable_numparse=True,
+            colalign=["left"] * names + ["right"] * (len(headers) - names),
+        )
+
+    blocks = ["\n".join(f"{bullet}{safe(line)}" for line in findings)]
+    for setting in settings:
+        for task in setting.tasks:
+            blocks += [level + safe(heading(setting, task)), table(*ap_table(setting, task), 2)]
+        lines = list(setting.notes)
+        if setting is not settings[0]:
+            lines.append(differences_in_brief(settings[0], setting))
+        if lines:
+            blocks.append("\n".join(f"{bullet}{safe(line)}" for line in lines))
+    if backbones:
+        blocks += [level + "Backbones", table(*backbone_table(backbones), 3)]
+    return "\n\n".join(blocks)
+
+
+def csv_text(settings: Sequence[Setting]) -> str:
+    """Return every metric in full precision, one line per setting, backbone, task and metric.
+
+    Undefined numbers are empty. ``norm`` is empty at eps 0.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for setting in settings:
+        for task in setting.tasks:
+            for row in setting.rows_of(task):
+                run = row.first
+                names = dict.fromkeys(m for r in row.runs for m in r.metrics.get(task, {}))
+                for metric in names:
+                    summary, delta = row.summary(task, metric), row.delta(task, metric)
+                    numbers = [summary.mean, summary.std, summary.n]
+                    numbers += [delta.mean, delta.std] if delta else [math.nan, math.nan]
+                    writer.writerow(
+                        [setting.letter, setting.test_data, run.arch, run.norm or "", run.eps]
+                        + [run.weights_hash, task, metric]
+                        + ["" if math.isnan(v) else v for v in numbers]
+                        + [" ".join(str(r.seed) for r in row.runs)]
+                    )
+    return out.getvalue()

@@ -1,0 +1,76 @@
+"""Run records to compare, written to disk as the jobs write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WriteRun = Callable[..., Path]
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """Return a function that writes a detection record and returns the run's folder.
+
+    Every keyword replaces a field of the record; ``ap`` and ``segm`` are the APs, ``test`` the
+    name of the test set and ``iterations`` the length of the schedule.
+    """
+
+    def write(
+        run: str,
+        eps: float,
+        ap: float | None,
+        seed: int = 0,
+        *,
+        segm: float | None = None,
+        test: str = "shapes_val",
+        iterations: int = 100,
+        sha256: str | None = None,
+        **fields: Any,
+    ) -> Path:
+        norm = fields.get("norm", "l2")
+        arch = fields.get("arch", "resnet18")
+        metrics = {"bbox": {"AP": ap, "AP50": 60.0, "AP-star": ap}}
+        if segm is not None:
+            metrics["segm"] = {"AP": segm}
+        record = {
+            "schema": 1,
+            "kind": "detection",
+            "name": run,
+            "arch": arch,
+            "norm": norm,
+            "eps": eps,
+            "weights": {"path": f"{arch}.pth", "sha256": sha256 or f"{arch}-{norm}-{eps}"},
+            "data": {
+                "train": [{"name": "shapes_train", "images": 160, "sha256": "aa" * 32}],
+                "test": [{"name": test, "images": 40, "sha256": "bb" * 32}],
+            },
+            "schedule": {"SOLVER.MAX_ITER": iterations, "SOLVER.BASE_LR": 0.02},
+            "protocol": {"MODEL.META_ARCHITECTURE": "GeneralizedRCNN"},
+            "evaluator": {"name": "COCOEvaluator", "library": "pycocotools 2.0.11"},
+            "seed": seed,
+            "metrics": metrics,
+            "config": {},
+            "environment": {
+                "python": "3.11.2",
+                "versions": {"torch": "2.14.1"},
+                "commit": "0123abcd",
+                "modified": False,
+                "device": "cpu",
+                "threads": 2,
+                "command": ["tools/train_net.py", "--config", "a file.yaml"],
+                "created": "2026-11-20T10:00:00Z",
+            },
+            "wall_time_s": 3725.0,
+            **fields,
+        }
+        folder = tmp_path / "runs" / run
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(json.dumps(record))
+        return folder
+
+    return write
