@@ -1,0 +1,95 @@
+"""The file of a converted backbone: Detectron2 weights that say what they are.
+
+A dictionary with ``model`` (tensors in Detectron2's names, without a prefix), ``robust_det`` (the
+:class:`BackboneCard`) and what stock Detectron2 needs to load the file by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.errors import UserError
+
+__all__ = ["CARD_KEY", "BackboneCard", "card_of", "pixel_settings", "read_card", "write_backbone"]
+
+CARD_KEY = "robust_det"
+
+
+def pixel_settings(
+    mean: Sequence[float], std: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Turn a normalisation of RGB images in [0, 1] into Detectron2's keys.
+
+    Returns:
+        ``MODEL.PIXEL_MEAN`` and ``MODEL.PIXEL_STD`` for images in [0, 255], and ``INPUT.FORMAT``.
+    """
+    return tuple(255.0 * v for v in mean), tuple(255.0 * v for v in std), "RGB"
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What is known about a converted backbone.
+
+    Attributes:
+        arch: registry name.
+        norm, eps: threat model of the pretraining; eps in [0, 1] pixel units, 0 is standard.
+            For weights of unknown training eps is None and norm empty.
+        pixel_mean, pixel_std: as ``MODEL.PIXEL_MEAN`` and ``MODEL.PIXEL_STD``, in [0, 255].
+        input_format: channel order of the images.
+        source_sha256: hash of the file it was converted from.
+        differences: largest relative difference of each stage at conversion.
+    """
+
+    arch: str
+    norm: str
+    eps: float | None
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+    input_format: str
+    source_sha256: str
+    differences: Mapping[str, float]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the card as numbers, strings, lists and dictionaries."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
+    """Return the card in a loaded file, or None if it has none.
+
+    The card also travels in the checkpoints of detectors that were fine-tuned from the backbone.
+
+    Raises:
+        UserError: there is a card, but an incomplete one.
+    """
+    meta = content.get(CARD_KEY)
+    if meta is None:
+        return None
+    try:
+        values: dict[str, Any] = {field.name: meta[field.name] for field in fields(BackboneCard)}
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"weights have an incomplete description: {error}; convert again"
+        ) from error
+    return BackboneCard(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def read_card(path: str | Path) -> BackboneCard | None:
+    """Return the card of a backbone or detector file, or None if it has none."""
+    return card_of(load_checkpoint(path))
+
+
+def write_backbone(path: str | Path, model: Mapping[str, Any], card: BackboneCard) -> None:
+    """Write a backbone file atomically."""
+    content = {
+        "model": dict(model),
+        CARD_KEY: card.plain(),
+        # lets stock Detectron2 match the names whatever the prefix in its model
+        "__author__": "robust_det",
+        "matching_heuristics": True,
+    }
+    save_checkpoint(path, content)

@@ -1,0 +1,135 @@
+"""Detection configs: Detectron2's keys, a few more, and what follows from weights and data.
+
+Mean, std, channel order and architecture are properties of the weights, the number of classes is
+one of the data. A config leaves them out; one that contradicts them is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.utils.file_io import PathManager
+
+from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
+from robust_det.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
+from robust_det.detection import backbones  # noqa: F401  registers the backbones
+from robust_det.detection.datasets import describe_dataset, number_of_classes, register_custom
+from robust_det.detection.paths import register_path_handler
+from robust_det.device import resolve_device
+from robust_det.errors import UserError
+from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
+
+__all__ = ["detection_defaults", "load_config"]
+
+
+def detection_defaults() -> CfgNode:
+    """Return Detectron2's defaults with this project's additions."""
+    cfg = get_cfg()
+    cfg.SEED = 0  # Detectron2's own default is a fresh seed each run
+    cfg.MODEL.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
+    cfg.MODEL.WEIGHTS = ""
+    cfg.MODEL.BACKBONE.ARCH = ""  # from the weights if empty
+    cfg.DATASETS.CUSTOM = []  # mappings with NAME, JSON, IMAGES
+    cfg.TEST.PICTURES = 6  # images drawn with ground truth and predictions at the end
+    return cfg
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, BackboneCard | None]:
+    """Read a config file and overrides, complete them from weights and data, and freeze the result.
+
+    Args:
+        name: path, or a bare file name below ``configs/``.
+        overrides: ``KEY VALUE`` pairs.
+
+    Returns:
+        The config, and the card of the backbone in ``MODEL.WEIGHTS`` if the file has one.
+
+    Raises:
+        UserError: a key, a value, the weights or the data are wrong.
+    """
+    register_path_handler()
+    raws = [load_raw(find_config(name)), overrides_to_dict(overrides)]
+    cfg = detection_defaults()
+    given: set[str] = set()
+    for raw in raws:
+        raw.pop("VERSION", None)
+        merge_config(cfg, raw)
+        given |= set(flatten(raw))
+    cfg.MODEL.DEVICE = str(resolve_device(cfg.MODEL.DEVICE))
+    card = _adopt_weights(cfg, given)
+    _adopt_data(cfg, given)
+    if Path(cfg.OUTPUT_DIR).is_file():
+        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
+    cfg.freeze()
+    return cfg, card
+
+
+def _adopt(cfg: CfgNode, given: set[str], key: str, value: Any, source: str) -> None:
+    """Set a key that follows from something; refuse a config that says otherwise."""
+    *parents, leaf = key.split(".")
+    node = cfg
+    for part in parents:
+        node = node[part]
+    if key in given and node[leaf] not in ("", None) and not _same(node[leaf], value):
+        raise UserError(
+            f"{key} is {_shown(node[leaf])} in the config, but {source} needs {_shown(value)};"
+            " leave the key out"
+        )
+    node[leaf] = value
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(abs(x - y) < 1e-3 for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(f"{v:.3f}" for v in value) + "]"
+    return str(value)
+
+
+def _adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
+    weights, card = cfg.MODEL.WEIGHTS, None
+    if weights:
+        path = PathManager.get_local_path(weights)
+        if not path.endswith(".pth"):
+            raise UserError(
+                f"MODEL.WEIGHTS {weights} is not a .pth file;"
+                " convert it with tools/convert_backbone.py"
+            )
+        card = read_card(path)
+        if card is None:
+            raise UserError(
+                f"MODEL.WEIGHTS {weights} does not say what it is;"
+                " convert it with tools/convert_backbone.py"
+            )
+    if card is not None:
+        mean, std, order = card.pixel_mean, card.pixel_std, card.input_format
+        _adopt(cfg, given, "MODEL.BACKBONE.ARCH", card.arch, weights)
+    else:
+        mean, std, order = pixel_settings(IMAGENET_MEAN, IMAGENET_STD)
+        if not cfg.MODEL.BACKBONE.ARCH:
+            raise UserError("give MODEL.WEIGHTS, or MODEL.BACKBONE.ARCH to train from scratch")
+    get_architecture(cfg.MODEL.BACKBONE.ARCH)
+    source = weights or "the project's convention"
+    _adopt(cfg, given, "MODEL.PIXEL_MEAN", list(mean), source)
+    _adopt(cfg, given, "MODEL.PIXEL_STD", list(std), source)
+    _adopt(cfg, given, "INPUT.FORMAT", order, source)
+    return card
+
+
+def _adopt_data(cfg: CfgNode, given: set[str]) -> None:
+    register_custom(cfg.DATASETS.CUSTOM)
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    if not cfg.DATASETS.TRAIN or not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TRAIN and DATASETS.TEST need at least one data set each")
+    for name in names:
+        describe_dataset(name)
+    classes, source = number_of_classes(names), f"data set '{names[0]}'"
+    _adopt(cfg, given, "MODEL.ROI_HEADS.NUM_CLASSES", classes, source)
+    _adopt(cfg, given, "MODEL.RETINANET.NUM_CLASSES", classes, source)

@@ -1,0 +1,33 @@
+"""Makes ``robust://NAME`` a path that Detectron2 understands wherever it takes one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.utils.file_io import PathManager
+from iopath.common.file_io import PathHandler
+
+from robust_det.checkpoints.locate import PREFIX, locate_backbone
+
+__all__ = ["register_path_handler"]
+
+
+class RobustPathHandler(PathHandler):
+    """Resolves ``robust://NAME`` to the file of a converted backbone."""
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return [PREFIX]
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
+        return str(locate_backbone(path))
+
+    def _isfile(self, path: str, **kwargs: Any) -> bool:
+        return locate_backbone(path).is_file()
+
+    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
+        return open(locate_backbone(path), mode, buffering)
+
+
+def register_path_handler() -> None:
+    """Register the handler with Detectron2's path manager; harmless when repeated."""
+    PathManager.register_handler(RobustPathHandler(), allow_override=True)

@@ -1,0 +1,63 @@
+"""Pictures of predictions beside the ground truth, for reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper, MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data import detection_utils as utils
+from detectron2.utils.visualizer import Visualizer
+from PIL import Image
+from torch import nn
+
+from robust_det.files import write_atomically
+
+__all__ = ["draw_pictures"]
+
+SCORE = 0.5
+
+
+@torch.no_grad()
+def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str, str]]:
+    """Draw the first images of the first test set, the same ones for every run on that data.
+
+    Args:
+        cfg: the run's config; ``TEST.PICTURES`` says how many.
+        model: the trained detector; left in the mode it came in.
+        folder: the run folder; pictures go to ``folder/pictures``.
+
+    Returns:
+        For each image its name and the two pictures, relative to ``folder``.
+    """
+    if cfg.TEST.PICTURES <= 0:
+        return []
+    name = cfg.DATASETS.TEST[0]
+    dicts = get_detection_dataset_dicts(name, filter_empty=True)
+    dicts = sorted(dicts, key=lambda d: d["file_name"])[: cfg.TEST.PICTURES]
+    metadata, mapper = MetadataCatalog.get(name), DatasetMapper(cfg, is_train=False)
+    training = model.training
+    model.eval()
+    entries = []
+    for record in dicts:
+        image = utils.read_image(record["file_name"], "RGB")
+        instances = model([mapper(record)])[0]["instances"].to("cpu")
+        instances = instances[instances.scores >= SCORE]
+        stem = Path(record["file_name"]).stem
+        entry = {"image": Path(record["file_name"]).name}
+        for kind, drawn in (
+            ("ground_truth", Visualizer(image, metadata).draw_dataset_dict(record)),
+            ("prediction", Visualizer(image, metadata).draw_instance_predictions(instances)),
+        ):
+            entry[kind] = f"pictures/{stem}_{kind}.jpg"
+            _save(folder / entry[kind], drawn.get_image())
+        entries.append(entry)
+    model.train(training)
+    return entries
+
+
+def _save(path: Path, pixels: Any) -> None:
+    image = Image.fromarray(pixels)
+    write_atomically(path, lambda file: image.save(file, "JPEG", quality=90))

@@ -1,0 +1,102 @@
+"""The run record of a fine-tuned detector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.utils.file_io import PathManager
+
+from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.config import flatten, to_dict
+from robust_det.detection.datasets import describe_dataset
+from robust_det.records import environment, sha256_file, write_record
+
+__all__ = ["write_detection_record"]
+
+# keys that do not change what a run computes, or that the record states by themselves
+_NOT_PROTOCOL = (
+    "CUDNN_BENCHMARK",
+    "DATALOADER.NUM_WORKERS",
+    "DATASETS.",
+    "INPUT.FORMAT",
+    "MODEL.BACKBONE.ARCH",
+    "MODEL.DEVICE",
+    "MODEL.PIXEL_",
+    "MODEL.WEIGHTS",
+    "OUTPUT_DIR",
+    "SEED",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "TEST.EVAL_PERIOD",
+    "TEST.EXPECTED_RESULTS",
+    "TEST.PICTURES",
+    "VERSION",
+    "VIS_PERIOD",
+)
+
+
+def write_detection_record(
+    folder: Path,
+    *,
+    name: str,
+    cfg: CfgNode,
+    card: BackboneCard | None,
+    results: Mapping[str, Mapping[str, float]],
+    pictures: list[dict[str, str]],
+    seconds: float,
+    detector: Path | None = None,
+) -> Path:
+    """Write ``record.json`` of a run.
+
+    Args:
+        folder: where to.
+        name: of the run.
+        cfg: the run's complete config.
+        card: of the backbone it started from.
+        results: the evaluator's figures by task (``bbox``, ``segm``), AP in percent.
+        pictures: see :func:`robust_det.detection.pictures.draw_pictures`.
+        seconds: wall time of training and evaluation, over all sessions.
+        detector: file of the detector evaluated.
+    """
+    flat = flatten(to_dict(cfg))
+    rest = {k: v for k, v in flat.items() if not k.startswith(_NOT_PROTOCOL)}
+    weights: dict[str, Any] = {"path": cfg.MODEL.WEIGHTS}
+    if cfg.MODEL.WEIGHTS:
+        weights["sha256"] = sha256_file(PathManager.get_local_path(cfg.MODEL.WEIGHTS))
+    if card is not None:
+        weights["source_sha256"] = card.source_sha256
+    record = {
+        "kind": "detection",
+        "name": name,
+        "arch": cfg.MODEL.BACKBONE.ARCH,
+        "norm": card.norm if card else "",
+        "eps": card.eps if card else None,
+        "weights": weights,
+        "data": {
+            split: [describe_dataset(d).plain() for d in names]
+            for split, names in (("train", cfg.DATASETS.TRAIN), ("test", cfg.DATASETS.TEST))
+        },
+        "schedule": {k: v for k, v in rest.items() if k.startswith("SOLVER.")},
+        "protocol": {k: v for k, v in rest.items() if not k.startswith("SOLVER.")},
+        "evaluator": {
+            "name": "COCOEvaluator",
+            "library": f"pycocotools {metadata.version('pycocotools')}",
+        },
+        "seed": cfg.SEED,
+        # JSON has no NaN: an AP without objects is null
+        "metrics": {
+            task: {k: v if math.isfinite(v) else None for k, v in values.items()}
+            for task, values in results.items()
+        },
+        "pictures": pictures,
+        "config": to_dict(cfg),
+        "environment": environment(cfg.MODEL.DEVICE),
+        "wall_time_s": round(seconds, 1),
+    }
+    if detector is not None:
+        record["detector"] = {"path": str(detector), "sha256": sha256_file(detector)}
+    return write_record(folder, record)

@@ -1,0 +1,289 @@
+"""Fine-tuning with Detectron2's own trainer, hooks and evaluators."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.events import CommonMetricPrinter, JSONWriter, TensorboardXWriter
+from detectron2.utils.logger import setup_logger
+
+from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.config import config_differences, load_raw
+from robust_det.detection.checkpointer import RobustCheckpointer
+from robust_det.detection.pictures import draw_pictures
+from robust_det.detection.record import write_detection_record
+from robust_det.errors import UserError
+from robust_det.files import write_atomically
+from robust_det.progress import progress_bar
+from robust_det.records import RECORD_NAME, read_record
+
+__all__ = ["RobustTrainer", "evaluate", "finetune"]
+
+logger = logging.getLogger(__name__)
+
+FINAL = "model_final.pth"
+# keys that change where or how fast a run goes, but not what it computes
+_FREE_KEYS = (
+    "OUTPUT_DIR",
+    "MODEL.DEVICE",
+    "DATALOADER.NUM_WORKERS",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "TEST.EVAL_PERIOD",
+    "TEST.PICTURES",
+    "VIS_PERIOD",
+)
+
+
+class RobustTrainer(DefaultTrainer):
+    """:class:`DefaultTrainer` with safe checkpoints, COCO evaluation and a progress bar.
+
+    Args:
+        cfg: a complete config.
+        card: of the backbone, kept in every checkpoint.
+    """
+
+    checkpointer: Any
+
+    def __init__(self, cfg: CfgNode, card: BackboneCard | None = None) -> None:
+        self._card = card
+        self.seconds = Stopwatch()
+        super().__init__(cfg)
+
+    def build_hooks(self) -> list[HookBase]:
+        # DefaultTrainer makes its own checkpointer right before it calls this
+        self.checkpointer = RobustCheckpointer(
+            self.checkpointer.model,
+            self.cfg.OUTPUT_DIR,
+            card=self._card,
+            **self.checkpointer.checkpointables,
+            seconds=self.seconds,
+        )
+        return [*super().build_hooks(), *([ProgressHook()] if comm.is_main_process() else [])]
+
+    def build_writers(self) -> list[Any]:
+        folder = Path(self.cfg.OUTPUT_DIR)
+        return [
+            CommonMetricPrinter(self.max_iter),
+            JSONWriter(str(folder / "metrics.json")),
+            TensorboardXWriter(str(folder / "tensorboard")),
+        ]
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        folder = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
+        # the fast evaluator needs C++ that a pure-Python Detectron2 lacks; this one is the reference
+        return COCOEvaluator(dataset_name, output_dir=str(folder), use_fast_impl=False)
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: Any, evaluators: Any = None) -> Any:
+        # pycocotools prints its tables; they belong into the log, the terminal shows the AP
+        with open(Path(cfg.OUTPUT_DIR) / "log.txt", "a") as log, contextlib.redirect_stdout(log):
+            return super().test(cfg, model, evaluators)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        loader = super().build_test_loader(cfg, dataset_name)
+        return WithProgress(loader, f"evaluate {dataset_name}", comm.is_main_process())
+
+
+class Stopwatch:
+    """Seconds since its making, over all sessions of a run; a checkpointable."""
+
+    def __init__(self) -> None:
+        self._before = 0.0
+        self._start = time.perf_counter()
+
+    @property
+    def total(self) -> float:
+        """Seconds so far."""
+        return self._before + time.perf_counter() - self._start
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what resuming needs."""
+        return {"seconds": self.total}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Continue from an earlier session's time."""
+        self._before, self._start = state["seconds"], time.perf_counter()
+
+
+class WithProgress:
+    """A data loader that shows a progress bar while it is iterated."""
+
+    def __init__(self, loader: Any, label: str, enabled: bool) -> None:
+        self.loader, self.label, self.enabled = loader, label, enabled
+        self.dataset = loader.dataset
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        with progress_bar(len(self.loader), self.label, "img", self.enabled) as bar:
+            for item in self.loader:
+                yield item
+                bar.update(1)
+
+
+class ProgressHook(HookBase):
+    """A progress bar with iterations a second, time left and the loss."""
+
+    def before_train(self) -> None:
+        trainer = self.trainer
+        done = trainer.max_iter - trainer.start_iter
+        name = Path(trainer.cfg.OUTPUT_DIR).name
+        self.bar = progress_bar(trainer.max_iter, f"train {name}", "it", initial=trainer.start_iter)
+        self.bar.disable = self.bar.disable or done <= 0
+
+    def after_step(self) -> None:
+        history = self.trainer.storage.histories().get("total_loss")
+        if history is not None:
+            self.bar.set_postfix(loss=f"{history.median(20):.3f}", refresh=False)
+        self.bar.update(1)
+        if self.trainer.iter + 1 >= self.trainer.max_iter:
+            self.bar.close()
+
+    def after_train(self) -> None:
+        self.bar.close()
+
+
+def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = False) -> None:
+    """Fine-tune a detector to its end, evaluate it and write the run's record.
+
+    Args:
+        cfg: a complete config.
+        card: of the backbone.
+        name: of the run.
+        resume: continue from the last checkpoint of ``OUTPUT_DIR`` if there is one.
+
+    Raises:
+        UserError: ``OUTPUT_DIR`` holds another run, or weights do not fit.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    if _finished(folder, cfg, resume):
+        logger.info(f"{folder} is finished already; nothing to do")
+        return
+    comm.synchronize()  # no process may write before all have looked
+    setup_run(cfg)
+    trainer = RobustTrainer(cfg, card)
+    trainer.resume_or_load(resume=resume)
+    if comm.is_main_process():
+        at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
+        logger.info(f"{name}: {at} on {cfg.MODEL.DEVICE}, log in {folder / 'log.txt'}")
+    trainer.train()
+    if comm.is_main_process():
+        results = by_task(trainer._last_eval_results)
+        pictures = draw_pictures(cfg, bare(trainer.model), folder)
+        write_detection_record(
+            folder,
+            name=name,
+            cfg=cfg,
+            card=card,
+            results=results,
+            pictures=pictures,
+            seconds=trainer.seconds.total,
+            detector=folder / FINAL,
+        )
+        say_results(name, results)
+
+
+def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
+    """Evaluate a detector checkpoint and write a record into ``OUTPUT_DIR/eval``.
+
+    Raises:
+        UserError: the checkpoint is not one of this detector.
+    """
+    start = time.perf_counter()
+    folder = Path(cfg.OUTPUT_DIR) / "eval"
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.OUTPUT_DIR = str(folder)
+    cfg.freeze()
+    setup_run(cfg)
+    model = RobustTrainer.build_model(cfg)
+    RobustCheckpointer(model).load(str(detector))
+    raw = RobustTrainer.test(cfg, model)
+    if comm.is_main_process():
+        results = by_task(raw)
+        pictures = draw_pictures(cfg, bare(model), folder)
+        write_detection_record(
+            folder,
+            name=name,
+            cfg=cfg,
+            card=card,
+            results=results,
+            pictures=pictures,
+            seconds=time.perf_counter() - start,
+            detector=detector,
+        )
+        say_results(name, results)
+
+
+def bare(model: Any) -> torch.nn.Module:
+    """Return the model without DDP around it."""
+    return getattr(model, "module", model)
+
+
+def by_task(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return results by task; with several test sets, tasks are named ``dataset/task``."""
+    out: dict[str, dict[str, float]] = {}
+    for key, values in results.items():
+        if all(isinstance(v, Mapping) for v in values.values()):
+            out.update({f"{key}/{task}": dict(v) for task, v in values.items()})
+        else:
+            out[key] = dict(values)
+    return out
+
+
+def say_results(name: str, results: Mapping[str, Mapping[str, float]]) -> None:
+    """Log the AP of each task."""
+    for task, values in results.items():
+        text = ", ".join(f"{k} {values[k]:.2f}" for k in ("AP", "AP50", "AP75") if k in values)
+        logger.info(f"{name}: {task} {text}")
+
+
+def setup_run(cfg: CfgNode) -> None:
+    """Make the run folder, send Detectron2's log to its ``log.txt``, seed, and keep the config."""
+    folder, rank = Path(cfg.OUTPUT_DIR), comm.get_rank()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make OUTPUT_DIR {folder}: {error.strerror}") from error
+    for name in ("fvcore", "detectron2"):
+        setup_logger(str(folder), distributed_rank=rank, name=name)
+        for handler in logging.getLogger(name).handlers:
+            # the terminal shows progress bars and results; all the rest is in the file
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.WARNING)
+    seed_all_rng(cfg.SEED + rank)
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    if comm.is_main_process():
+        text = cfg.dump()
+        write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
+
+
+def _finished(folder: Path, cfg: CfgNode, resume: bool) -> bool:
+    """Whether the folder holds this run, finished; refuses the folder of another run."""
+    if not (folder / "last_checkpoint").exists() and not (folder / RECORD_NAME).exists():
+        return False
+    if not resume:
+        raise UserError(
+            f"{folder} holds another run; pass --resume to continue it or choose another OUTPUT_DIR"
+        )
+    differing = config_differences(load_raw(folder / "config.yaml"), cfg, ignore=_FREE_KEYS)
+    if differing:
+        raise UserError(
+            f"{folder} holds a run with another config ({'; '.join(differing)});"
+            " use that config or another OUTPUT_DIR"
+        )
+    return (folder / RECORD_NAME).exists() and bool(read_record(folder))

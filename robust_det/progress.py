@@ -1,0 +1,31 @@
+"""Progress bars, on a terminal and in a log file."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+__all__ = ["progress_bar"]
+
+
+def progress_bar(total: int, label: str, unit: str, enabled: bool = True, initial: int = 0) -> tqdm:
+    """Return a bar with rate and time left; in a log file it prints every ten seconds at most.
+
+    Args:
+        total, initial: units of the whole work, and those done already.
+        label, unit: what is shown.
+        enabled: False for a process that must not print.
+    """
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=label,
+        unit=unit,
+        disable=not enabled,
+        mininterval=0.2 if terminal else 10,
+        maxinterval=1 if terminal else 30,
+        dynamic_ncols=terminal,
+        leave=False,
+    )

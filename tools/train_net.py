@@ -1,0 +1,74 @@
+"""Fine-tune a detector from a standard or robust backbone.
+
+python tools/train_net.py --config robust_r50_eps1_coco.yaml [--num-gpus N] [--resume]
+                          [--eval-only] [KEY VALUE ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from robust_det.cli import run_tool, setup_logging
+
+if __name__ == "__mp_main__":
+    # a process of launch(): Detectron2 must be prepared before its functions are unpickled
+    import robust_det.detection  # noqa: F401
+
+
+def work(args: argparse.Namespace) -> None:
+    """Do the job in one process."""
+    from robust_det.detection.config import load_config
+    from robust_det.detection.trainer import FINAL, evaluate, finetune
+    from robust_det.errors import UserError
+
+    setup_logging()
+    cfg, card = load_config(args.config, args.overrides)
+    name = Path(args.config).stem
+    if not args.eval_only:
+        finetune(cfg, card, name, resume=args.resume)
+        return
+    detector = Path(args.detector) if args.detector else Path(cfg.OUTPUT_DIR) / FINAL
+    if not detector.is_file():
+        raise UserError(f"no detector at {detector}; train it first, or give --detector FILE")
+    evaluate(cfg, card, name, detector)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Check everything here, then start the processes."""
+    import torch
+
+    from robust_det.detection.config import load_config
+    from robust_det.errors import UserError
+
+    gpus = torch.cuda.device_count()
+    if args.num_gpus > gpus:
+        raise UserError(f"--num-gpus {args.num_gpus} was asked for, but there are {gpus} GPUs")
+    # so that a mistake is said once, by this process, before any other is started
+    load_config(args.config, args.overrides)
+
+    from detectron2.engine import launch
+
+    launch(
+        work,
+        args.num_gpus if args.num_gpus > 1 else 1,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True, help="config file, or its name below configs/")
+    parser.add_argument("--num-gpus", type=int, default=0, help="GPUs on this machine")
+    parser.add_argument("--num-machines", type=int, default=1)
+    parser.add_argument("--machine-rank", type=int, default=0)
+    parser.add_argument("--dist-url", default="auto", help="where the machines meet")
+    parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
+    parser.add_argument("--eval-only", action="store_true", help="evaluate a trained detector")
+    parser.add_argument("--detector", help="of --eval-only; OUTPUT_DIR/model_final.pth if unset")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
+    sys.exit(run_tool(main, parser))
