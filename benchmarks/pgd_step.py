@@ -38,7 +38,7 @@ def make_sides(args: argparse.Namespace) -> dict[str, Callable[[], None]]:
     dtype = AMP_DTYPES[args.precision]
     torch.manual_seed(0)
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
-    model = build_classifier(args.arch, args.classes).to(device, memory_format=layout).train()
+    model = build_classifier(args.arch, args.classes).to(device).to(memory_format=layout).train()
     pixels = torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8)
     pixels = pixels.to(device)
     targets = torch.randint(0, args.classes, (args.batch,), device=device)
@@ -75,11 +75,11 @@ def void(_: object) -> None:
     """Drop a result, so that no side keeps tensors alive."""
 
 
-def timed(side: Callable[[], None], device: str) -> float:
+def timed(side: Callable[[], None], device: torch.device) -> float:
     """Return the seconds of one call, the GPU's queue included."""
     start = time.perf_counter()
     side()
-    if device.startswith("cuda"):
+    if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
 
@@ -112,13 +112,14 @@ def main() -> None:
         print(peak_memory(args))
         return
 
+    device = resolve_device(args.device)
     sides = make_sides(args)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for name, side in sides.items():
-        timed(side, args.device)  # warm-up
+    for side in sides.values():
+        timed(side, device)  # warm-up
     for _ in range(args.rounds):
         for name, side in sides.items():
-            seconds[name].append(timed(side, args.device))
+            seconds[name].append(timed(side, device))
     median = {name: statistics.median(values) for name, values in seconds.items()}
     memory = {}
     for name in ("ours", "standard"):
@@ -135,7 +136,7 @@ def main() -> None:
         "cost_of_standard": median["ours"] / median["standard"],
         "peak_memory": memory,
         "memory_ratio": memory["ours"] / memory["standard"],
-        "environment": environment(str(resolve_device(args.device))),
+        "environment": environment(str(device)),
     }
     print(
         f"{args.arch} at {args.size} px, batch {args.batch}, {args.precision}, {args.rounds} rounds"

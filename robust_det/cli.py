@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from tqdm import tqdm
 
 from robust_det.errors import UserError
 
 __all__ = ["run_tool", "setup_logging"]
+
+_LONGEST_ERROR = 1000
+
+
+class _BesideBars(logging.Handler):
+    """Writes to whatever standard output is now, above a progress bar that is on the screen."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if sys.stderr.isatty():
+            tqdm.write(text, file=sys.stdout)
+        else:
+            print(text, flush=True)
 
 
 def setup_logging() -> None:
     """Send the package's log lines to standard output, once, however often it is called."""
     logger = logging.getLogger("robust_det")
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = _BesideBars()
         handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    # of several processes under torchrun, the first one speaks
+    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
     logger.propagate = False
 
 
@@ -37,22 +55,47 @@ def run_tool(
         argv: arguments without the program name; ``sys.argv[1:]`` by default.
 
     Returns:
-        0 on success, 2 for a :class:`UserError`, 130 for Ctrl-C, 1 for anything unexpected.
+        0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 1 for
+        anything unexpected.
     """
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
-    args = parser.parse_args(argv)
-    setup_logging()
+    # argparse would print its usage as well
+    parser.error = _refuse  # type: ignore[method-assign]
+    debug = False
     try:
+        args = parser.parse_args(argv)
+        debug = args.debug
+        setup_logging()
         return main(args) or 0
     except UserError as error:
-        message, code = str(error), 2
+        message, code = _one_line(error), 2
     except KeyboardInterrupt:
         message, code = "interrupted", 130
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        message, code = f"{error.strerror or _one_line(error)}{where}", 1
     except Exception as error:
-        text = " ".join(str(error).split())
-        message = f"unexpected {type(error).__name__}: {text} (--debug shows the traceback)"
+        kind = type(error).__name__
+        message = f"unexpected {kind}: {_one_line(error)} (--debug shows the traceback)"
         code = 1
-    if args.debug:
+    if debug:
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    if "RANK" in os.environ:
+        message = f"[process {os.environ['RANK']}] {message}"
+    # one write, so that the lines of several processes do not mix
+    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.flush()
     return code
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (--help lists the arguments)")
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error)
+    if "Traceback (most recent call last)" in text:
+        # raised in a worker of a data loader, which adds its traceback to the message
+        text = text.strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_ERROR else text[:_LONGEST_ERROR] + " ..."

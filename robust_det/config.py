@@ -7,6 +7,7 @@ safe loading only, numbers written as fractions (``4/255``), and errors that nam
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,9 +46,9 @@ def find_config(name: str) -> Path:
     if path.is_file():
         return path
     roots = list(dict.fromkeys([Path.cwd() / "configs", REPOSITORY / "configs"]))
-    if path.name == name:
+    if name and path.name == name:
         for root in roots:
-            found = sorted(root.rglob(name))
+            found = sorted(f for f in root.rglob("*") if f.name == name and f.is_file())
             if len(found) > 1:
                 listed = ", ".join(str(f) for f in found)
                 raise UserError(f"config '{name}' is ambiguous: {listed}; give the path")
@@ -58,24 +59,50 @@ def find_config(name: str) -> Path:
 
 
 def load_raw(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file and its ``_BASE_`` files into one plain dict. YAML tags run no code."""
+    """Read a YAML file and its ``_BASE_`` files into one plain dict. YAML tags run no code.
+
+    ``_BASE_`` is a path relative to the file, or a list of them; what comes later wins.
+
+    Raises:
+        UserError: a file is missing, is not plain YAML, or is its own base.
+    """
+    return _load(Path(path), ())
+
+
+def _load(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+    whose = f" (the _BASE_ of {readers[-1]})" if readers else ""
+    if path.resolve() in [reader.resolve() for reader in readers]:
+        raise UserError(f"config {path} is its own _BASE_; break the circle")
     try:
-        raw = CfgNode.load_yaml_with_base(str(path), allow_unsafe=False)
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"config {path} is not plain YAML: {' '.join(str(error).split())}"
-        ) from error
-    except (OSError, UnicodeDecodeError, AssertionError) as error:
-        raise UserError(f"config {path} cannot be read: {error}") from error
-    except TypeError as error:
-        raise UserError(f"config {path} is not a mapping of keys to values") from error
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, RecursionError) as error:
+        text = " ".join(str(error).split())
+        raise UserError(f"config {path}{whose} is not plain YAML: {text}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"config {path}{whose} cannot be read: {reason}") from error
     if not isinstance(raw, dict):
-        raise UserError(f"config {path} is not a mapping of keys to values")
-    return raw
+        raise UserError(f"config {path}{whose} is not a mapping of keys to values")
+    bases = raw.pop("_BASE_", [])
+    merged: dict[str, Any] = {}
+    for base in bases if isinstance(bases, list) else [bases]:
+        if not isinstance(base, str):
+            raise UserError(f"config {path}: _BASE_ needs a file name, not {base!r}")
+        _overlay(merged, _load(path.parent / Path(base).expanduser(), (*readers, path)))
+    _overlay(merged, raw)
+    return merged
+
+
+def _overlay(lower: dict[str, Any], upper: Mapping[str, Any]) -> None:
+    for key, value in upper.items():
+        if isinstance(value, Mapping) and isinstance(lower.get(key), dict):
+            _overlay(lower[key], value)
+        else:
+            lower[key] = value
 
 
 def overrides_to_dict(overrides: Sequence[str]) -> dict[str, Any]:
-    """Turn ``["A.B", "1", ...]`` into ``{"A": {"B": 1}}``. Values are Python literals or strings."""
+    """Turn ``["A.B", "1", ...]`` into ``{"A": {"B": 1}}``. Values are literals or strings."""
     if len(overrides) % 2:
         raise UserError(f"overrides come as KEY VALUE pairs; '{overrides[-1]}' has no value")
     raw: dict[str, Any] = {}
@@ -84,9 +111,11 @@ def overrides_to_dict(overrides: Sequence[str]) -> dict[str, Any]:
         *parents, leaf = key.split(".")
         for part in parents:
             node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise UserError(f"override '{key}': '{part}' was given a value before")
         try:
             node[leaf] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             node[leaf] = {"true": True, "false": False}.get(text.lower(), text)
     return raw
 
@@ -112,7 +141,9 @@ def _coerced(raw: Mapping[str, Any], cfg: CfgNode, prefix: str) -> dict[str, Any
     for key, value in raw.items():
         full = f"{prefix}{key}"
         if key not in cfg:
-            hint = did_you_mean(full, flatten(cfg))
+            if isinstance(value, Mapping) and value:
+                full = f"{prefix}{next(iter(flatten({key: value})), key)}"
+            hint = did_you_mean(full, [f"{prefix}{name}" for name in flatten(cfg)])
             raise UserError(f"unknown config key '{full}'{hint}")
         default = cfg[key]
         if isinstance(default, CfgNode):
@@ -121,17 +152,26 @@ def _coerced(raw: Mapping[str, Any], cfg: CfgNode, prefix: str) -> dict[str, Any
             out[key] = _coerced(value, default, full + ".")
             continue
         if isinstance(default, float):
-            try:
-                value = parse_number(value)
-            except (TypeError, ValueError):
-                raise UserError(f"config key '{full}' needs a number, not {value!r}") from None
+            value = _number(full, value)
         elif isinstance(default, (list, tuple)) and isinstance(value, (list, tuple)):
+            if default and all(isinstance(item, float) for item in default):
+                value = [_number(full, item) for item in value]
             value = type(default)(value)
         if default is not None and type(value) is not type(default):
             kind = type(default).__name__
             raise UserError(f"config key '{full}' needs a {kind}, not {value!r}")
         out[key] = value
     return out
+
+
+def _number(key: str, value: Any) -> float:
+    try:
+        number = parse_number(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"config key '{key}' needs a number, not {value!r}")
+    return number
 
 
 def merge_config(cfg: CfgNode, raw: Mapping[str, Any]) -> None:

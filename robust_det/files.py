@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import IO, Any
 
 from robust_det.errors import UserError
 
-__all__ = ["write_atomically"]
+__all__ = ["remove_leftovers", "write_atomically"]
 
 
 def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -59,6 +60,17 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Non
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove temporary files of ``path`` that a killed :func:`write_atomically` left behind.
+
+    Only for a file that no other process is writing.
+    """
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            left.unlink()
 
 
 class _Guarded:

@@ -62,6 +62,7 @@ class PGD:
         images: torch.Tensor,
         targets: torch.Tensor,
         noise: torch.Generator | None = None,
+        start: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return adversarial examples.
 
@@ -71,14 +72,20 @@ class PGD:
             images: (N, 3, H, W) float in [0, 1].
             targets: (N,) true classes.
             noise: the source of random starts; the global one by default.
+            start: (N, 3, H, W) where to start, a point of the ball; by default the image, or a
+                random one with ``random_start``.
 
         Returns:
             (N, 3, H, W) in [0, 1], within ``threat.eps`` of ``images``; detached.
         """
         center = images.detach()
-        if self.threat.eps == 0 or self.steps == 0 and not self.random_start:
+        if self.threat.eps == 0:
             return center
-        x = self.threat.random_start(center, noise) if self.random_start else center
+        x = center if start is None else start.detach()
+        if start is None and self.random_start:
+            x = self.threat.random_start(center, noise)
+        if self.steps == 0:
+            return x
         best, best_losses = x, None
         scale = _FP16_LOSS_SCALE if self.amp_dtype == torch.float16 else 1.0
 
@@ -87,6 +94,9 @@ class PGD:
                 x = x.detach().requires_grad_(True)
                 losses = self._losses(model, x, targets)
                 (grad,) = torch.autograd.grad(losses.sum() * scale, x)
+                if scale != 1.0:
+                    # what overflowed even so tells no direction
+                    grad = grad.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
                 with torch.no_grad():
                     if self.best_iterate:
                         best, best_losses = _keep_best(x, losses, best, best_losses)

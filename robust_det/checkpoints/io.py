@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from robust_det.errors import UserError
 from robust_det.files import write_atomically
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
+
+# how torch's restricted unpickler says that it met something other than data
+_FORBIDDEN = re.compile(r"Unsupported (global|class)|GLOBAL \S+\.\S+|Trying to (call|instantiate)")
 
 
 def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
@@ -40,13 +44,15 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        text = str(error)
-        if "GLOBAL" in text or "nsupported" in text or "class" in text:
+        if _FORBIDDEN.search(str(error)):
             raise UserError(
-                f"checkpoint {path} holds objects that could run code; refused, nothing was executed"
+                f"checkpoint {path} holds objects that could run code;"
+                " refused, nothing was executed"
             ) from error
         raise UserError(f"checkpoint {path} is truncated or not a checkpoint") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
+    except PermissionError as error:
+        raise UserError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # damaged bytes make the readers raise almost anything
         raise UserError(f"checkpoint {path} is truncated or not a checkpoint") from error
     if not isinstance(content, dict):
         raise UserError(f"checkpoint {path} holds a {type(content).__name__}, not a dictionary")

@@ -53,8 +53,10 @@ class ModelCard:
         Raises:
             KeyError: a field is missing.
         """
-        values = {field.name: meta[field.name] for field in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        values: dict[str, Any] = {field.name: meta[field.name] for field in fields(cls)}
+        for name in ("mean", "std", "classes"):
+            values[name] = tuple(values[name])
+        return cls(**values)
 
 
 def read_pretrained(path: str | Path) -> tuple[ModelCard, dict[str, Any]]:

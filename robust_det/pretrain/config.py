@@ -18,7 +18,7 @@ SCHEDULES = ("step", "cosine", "onecycle")
 
 
 def pretrain_defaults() -> CfgNode:
-    """Return the defaults: the paper's ImageNet recipe at eps 0 (Salman et al. 2020, appendix A)."""
+    """Return the defaults: the paper's ImageNet recipe at eps 0 (Salman et al. 2020)."""
     cfg = CfgNode()
     cfg.OUTPUT_DIR = "output/pretrain"
     cfg.SEED = 0
@@ -136,11 +136,13 @@ def _check(cfg: CfgNode) -> None:
         if value not in known:
             choices = ", ".join(known)
             raise UserError(f"{key} is one of {choices}, not '{value}'{did_you_mean(value, known)}")
+    _check_numbers(cfg)
     train_attack(cfg)
     eval_attack(cfg)
-    _check_numbers(cfg)
     if len(cfg.MODEL.MEAN) != 3 or len(cfg.MODEL.STD) != 3 or min(cfg.MODEL.STD) <= 0:
         raise UserError("MODEL.MEAN and MODEL.STD need three numbers each, and STD above 0")
+    if not cfg.OUTPUT_DIR:
+        raise UserError("OUTPUT_DIR is empty; give a folder")
     scale = cfg.DATA.CROP_SCALE
     if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
         raise UserError(f"DATA.CROP_SCALE needs two rising numbers in (0, 1], not {scale}")
@@ -153,6 +155,7 @@ def _check(cfg: CfgNode) -> None:
 def _check_numbers(cfg: CfgNode) -> None:
     # (key, lowest value allowed, whether that value itself is)
     limits: list[tuple[str, Any, bool]] = [
+        ("ATTACK.EPS", 0, True),
         ("ATTACK.STEPS", 1 if cfg.ATTACK.EPS > 0 else 0, True),
         ("ATTACK.STEP_SIZE", 0, True),
         ("DATA.IMAGE_SIZE", 8, True),
@@ -184,6 +187,10 @@ def _check_numbers(cfg: CfgNode) -> None:
             raise UserError(
                 f"{key} must be {'at least' if inclusive else 'above'} {lowest}, not {value}"
             )
+    if cfg.SEED >= 2**32:
+        raise UserError(f"SEED must be below 2**32, not {cfg.SEED}")
+    if cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM == 0:
+        raise UserError("OPTIM.NESTEROV needs OPTIM.MOMENTUM above 0")
     for key, value in (
         ("OPTIM.EMA_DECAY", cfg.OPTIM.EMA_DECAY),
         ("OPTIM.LABEL_SMOOTHING", cfg.OPTIM.LABEL_SMOOTHING),

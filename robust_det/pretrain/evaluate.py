@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -29,14 +30,17 @@ def evaluate(
 ) -> dict[str, float]:
     """Evaluate a classifier on every image once.
 
+    Random starts are a function of the seed and the image, so that the result does not depend on
+    the number of processes.
+
     Args:
-        model: takes images in [0, 1], returns logits.
+        model: takes images in [0, 1], returns logits; left in eval mode.
         batches: this process's share of the images, in order.
         attack: eps 0 leaves the adversarial accuracy out.
         world: the processes that share the work.
         device: where to run.
         length: number of images over all processes.
-        adversarial_images: attack this many, evenly spread over the split; 0 is all.
+        adversarial_images: attack this many, evenly spread over the split; 0 is all of them.
         channels_last: memory format of the images.
         seed: of the random starts.
         on_batch: is told the number of images done.
@@ -47,12 +51,11 @@ def evaluate(
     """
     model.eval()
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    noise = torch.Generator(device=device).manual_seed(seed * 1_000_003 + world.rank)
     attacked = attack.threat.eps > 0
-    stride = max(1, length // adversarial_images) if adversarial_images else 1
+    wanted = min(adversarial_images or length, length)
     # images, top-1, top-5, attacked images, adversarial top-1, corrupt
     counts = torch.zeros(6, dtype=torch.float64, device=device)
-    top5_known, position = True, 0
+    top5_known = True
     for batch in batches:
         counts[5] += len(batch.corrupt)
         if len(batch.targets) == 0:
@@ -67,14 +70,16 @@ def evaluate(
         counts[1] += ranked[:, 0].sum()
         counts[2] += ranked.any(1).sum()
         if attacked:
-            chosen = (torch.arange(position, position + len(y), device=device) % stride) == 0
-            position += len(y)
-            if chosen.any():
-                adversarial = attack(model, x[chosen], y[chosen], noise)
-                right = _logits(model, adversarial, attack).argmax(1) == y[chosen]
+            chosen = (batch.indices * wanted % length < wanted).nonzero().flatten()
+            if len(chosen):
+                where = chosen.to(device, non_blocking=True)
+                x, y = x[where], y[where]
+                start = _starts(attack, x, batch.indices[chosen].tolist(), seed)
+                adversarial = attack(model, x, y, start=start)
+                right = _logits(model, adversarial, attack).argmax(1) == y
                 counts[3] += len(right)
                 counts[4] += right.sum()
-        on_batch(len(y))
+        on_batch(len(batch.targets))
     images, top1, top5, hit, robust, corrupt = world.sum(counts).tolist()
     metrics = {"clean_top1": 100 * top1 / max(images, 1), "corrupt": corrupt}
     if top5_known:
@@ -82,6 +87,17 @@ def evaluate(
     if attacked:
         metrics["adversarial_top1"] = 100 * robust / max(hit, 1)
     return metrics
+
+
+def _starts(attack: PGD, x: torch.Tensor, indices: list[int], seed: int) -> torch.Tensor | None:
+    if not attack.random_start:
+        return None
+    starts = []
+    for i, index in enumerate(indices):
+        state = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+        noise = torch.Generator(device=x.device).manual_seed(state)
+        starts.append(attack.threat.random_start(x[i : i + 1], noise))
+    return torch.cat(starts)
 
 
 @torch.no_grad()

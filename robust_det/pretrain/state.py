@@ -46,10 +46,12 @@ class Progress:
 
 def _rng_state() -> dict[str, Any]:
     version, internal, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, position, has_gauss, cached = state
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        # of this process's GPU alone: the others belong to other processes
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
         "python": [version, list(internal), gauss],
         "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
     }
@@ -61,8 +63,8 @@ def _restore_rng(state: dict[str, Any]) -> None:
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if torch.cuda.is_available() and len(state["cuda"]) == 1:
+        torch.cuda.set_rng_state(state["cuda"][0])
 
 
 @dataclass
@@ -75,6 +77,7 @@ class TrainingState:
         body: the network, without normalisation and DDP.
         ema: its moving average, or None.
         optimizer, scaler, progress: as they are.
+        train_images: size of the training split; another one would be another order of images.
     """
 
     card: ModelCard
@@ -84,6 +87,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     progress: Progress
+    train_images: int = 0
 
     def save(self, path: Path, world: World) -> None:
         """Write everything; a collective call, the main process writes."""
@@ -95,6 +99,7 @@ class TrainingState:
             content["scaler"] = self.scaler.state_dict()
             content["rng"] = rng
             content["progress"] = progress
+            content["train_images"] = self.train_images
             save_checkpoint(path, content)
         world.barrier()
 
@@ -119,11 +124,18 @@ class TrainingState:
             UserError: not a checkpoint of this run, or one that cannot be resumed from.
         """
         card, content = read_pretrained(path)
-        refuse_other_config(content["config"], self.cfg, path)
-        if "optimizer" not in content:
+        lacking = {"config", "optimizer", "scaler", "rng", "progress"} - set(content)
+        if lacking:
             raise UserError(f"{path} holds weights only; a run resumes from its last.pth")
+        refuse_other_config(content["config"], self.cfg, path)
         if card != self.card:
             raise UserError(f"{path} was made with other classes; the data at DATA.ROOT changed")
+        # absent from the files of earlier versions
+        images = content.get("train_images", self.train_images)
+        if images != self.train_images:
+            raise UserError(
+                f"{path} was made with {images} training images, DATA.ROOT has {self.train_images}"
+            )
         if len(content["rng"]) != world.size:
             raise UserError(
                 f"{path} was written by {len(content['rng'])} processes, this run has {world.size};"

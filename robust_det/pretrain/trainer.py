@@ -8,7 +8,7 @@ import math
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.pretrained import ModelCard, load_state, read_pretrained
@@ -32,6 +33,7 @@ from robust_det.data.image_folder import (
 from robust_det.data.sampling import EvalBatches, TrainBatches
 from robust_det.device import resolve_device
 from robust_det.errors import UserError
+from robust_det.files import remove_leftovers
 from robust_det.models import Classifier, build_classifier
 from robust_det.pretrain.config import eval_attack, train_attack
 from robust_det.pretrain.distributed import World, joined_world, world_from_environment
@@ -40,13 +42,15 @@ from robust_det.pretrain.logs import RunLog, progress_bar
 from robust_det.pretrain.schedule import LearningRate
 from robust_det.pretrain.state import Progress, TrainingState
 from robust_det.pretrain.step import TrainingStep
-from robust_det.records import environment, sha256_file, write_record
+from robust_det.records import RECORD_NAME, environment, sha256_file, write_record
 
 __all__ = ["Pretrainer", "evaluate_checkpoint", "pretrain"]
 
 logger = logging.getLogger(__name__)
 
 LAST, FINAL, BEST = "last.pth", "final.pth", "best.pth"
+# steps whose loss waits on a GPU before it is read; reading stalls the GPU
+_UNREAD_STEPS = 20
 
 
 def pretrain(cfg: CfgNode, name: str, resume: bool = False) -> bool:
@@ -82,7 +86,7 @@ def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
         data = _validation_set(cfg, list(card.classes))
         model = build_classifier(card.arch, len(card.classes), card.mean, card.std)
         load_state(model.body, content.get("ema") or content["model"], str(weights))
-        model.to(device, memory_format=_layout(cfg))
+        model.to(device).to(memory_format=_layout(cfg))
         return _validate(cfg, model, data, device, world)
 
 
@@ -111,7 +115,17 @@ def _loader(cfg: CfgNode, data: ImageFolder, batches: Any, device: torch.device)
         num_workers=cfg.DATA.WORKERS,
         collate_fn=collate,
         pin_memory=device.type == "cuda",
+        worker_init_fn=_leave_signals_to_the_parent,
+        # its own: a loader draws a number from the global one whenever it starts, and a resumed
+        # run starts another number of loaders
+        generator=torch.Generator().manual_seed(cfg.SEED),
     )
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    # Ctrl-C and many schedulers signal the whole process group; the parent has yet to save
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _checked(cfg: CfgNode, batches: Any) -> Iterator[Batch]:
@@ -119,20 +133,28 @@ def _checked(cfg: CfgNode, batches: Any) -> Iterator[Batch]:
     for batch in batches:
         if batch.corrupt and cfg.DATA.ON_CORRUPT == "stop":
             raise UserError(
-                f"cannot decode {batch.corrupt[0]}; repair or remove it, or set DATA.ON_CORRUPT skip"
+                f"cannot decode {batch.corrupt[0]}; repair or remove it,"
+                " or set DATA.ON_CORRUPT skip"
             )
+        if batch.hopeless:
+            raise UserError(f"cannot decode {batch.corrupt[0]}, nor any of the images after it")
         yield batch
 
 
 def _validate(
-    cfg: CfgNode, model: nn.Module, data: ImageFolder, device: torch.device, world: World
+    cfg: CfgNode,
+    model: nn.Module,
+    data: ImageFolder,
+    device: torch.device,
+    world: World,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     batches = EvalBatches(len(data), cfg.EVAL.BATCH_SIZE, world.rank, world.size)
     share = len(batches.mine)
     with progress_bar(share, "validate", "img", world.is_main) as bar:
         return evaluate(
             model,
-            _checked(cfg, _loader(cfg, data, batches, device)),
+            _until(stop, _checked(cfg, _loader(cfg, data, batches, device))),
             eval_attack(cfg),
             world=world,
             device=device,
@@ -140,8 +162,15 @@ def _validate(
             adversarial_images=cfg.EVAL.ADVERSARIAL_IMAGES,
             channels_last=cfg.TRAIN.CHANNELS_LAST,
             seed=cfg.SEED,
-            on_batch=lambda n: void(bar.update(n)),
+            on_batch=lambda images: void(bar.update(images)),
         )
+
+
+def _until(stop: Callable[[], bool], batches: Iterable[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        if stop():
+            return
+        yield batch
 
 
 def void(_: object) -> None:
@@ -164,13 +193,11 @@ class Pretrainer:
     ) -> None:
         self.cfg, self.name, self.device, self.world = cfg, name, device, world
         self.folder = Path(cfg.OUTPUT_DIR)
-        self.stop_requested = False
+        self.stop_requested = self._cut_short = False
         last = self.folder / LAST
-        if last.exists() and not resume:
-            raise UserError(
-                f"{self.folder} holds another run; pass --resume to continue it"
-                " or choose another OUTPUT_DIR"
-            )
+        self._refuse_foreign_folder(resume)
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all training batches have one shape
 
         random.seed(cfg.SEED)
         np.random.seed(cfg.SEED)
@@ -199,7 +226,7 @@ class Pretrainer:
             classes=classes,
         )
         self.model = build_classifier(card.arch, len(classes), card.mean, card.std)
-        self.model.to(device, memory_format=_layout(cfg))
+        self.model.to(device).to(memory_format=_layout(cfg))
         if cfg.TRAIN.COMPILE:
             self.model.compile()
         optimizer = torch.optim.SGD(
@@ -212,7 +239,8 @@ class Pretrainer:
         network: nn.Module = self.model
         if world.size > 1:
             ids = [device.index] if device.type == "cuda" else None
-            network = DistributedDataParallel(self.model, device_ids=ids)
+            # buffers: see World.average_buffers
+            network = DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=False)
         self.step = TrainingStep(
             self.model,
             network,
@@ -228,83 +256,124 @@ class Pretrainer:
             average = get_ema_multi_avg_fn(cfg.OPTIM.EMA_DECAY)
             ema = AveragedModel(self.model.body, multi_avg_fn=average, use_buffers=True)
         self.state = TrainingState(
-            card, cfg, self.model.body, ema, optimizer, self.step.scaler, Progress()
+            card,
+            cfg,
+            self.model.body,
+            ema,
+            optimizer,
+            self.step.scaler,
+            Progress(),
+            len(self.train_data),
         )
+        # what is not yet read into the progress: the loss and hits of the latest steps
+        self._unread: list[tuple[int, int, torch.Tensor, torch.Tensor]] = []
+        self._stream: Iterator[Batch] | None = None
         if last.exists():
             self.state.restore(last, world)
-            self._say(f"resuming {self.folder} at {self._position()}")
-        self.log = RunLog(
-            self.folder, world.is_main, self.state.progress.step // self.steps_per_epoch
-        )
 
     def run(self) -> bool:
         """Train to the end; returns False when SIGTERM stopped it before."""
-        progress = self.state.progress
-        if progress.step >= self.total_steps and (self.folder / FINAL).exists():
+        cfg, progress = self.cfg, self.state.progress
+        if self._finished_epochs() == cfg.TRAIN.EPOCHS and (self.folder / FINAL).exists():
             self._say(f"{self.folder} is finished already; nothing to do")
             return True
+        if progress.step:
+            self._say(f"resuming {self.folder} at {self._position()}")
         self._say(
             f"{self.name}: {len(self.train_data)} training images of {len(self.state.card.classes)}"
             f" classes, {self.total_steps} steps on {self.device}"
         )
-        with self._sigterm_stops():
-            while progress.step < self.total_steps:
-                if not self._train_epoch():
+        if self.world.is_main:
+            for name in (LAST, FINAL, BEST):
+                remove_leftovers(self.folder / name)
+        self.log = RunLog(self.folder, self.world.is_main, self._finished_epochs(), progress.step)
+        batch = cfg.TRAIN.BATCH_SIZE
+        bar = progress_bar(
+            self.total_steps * batch,
+            f"train {self.name}",
+            "img",
+            self.world.is_main,
+            initial=progress.step * batch,
+        )
+        with bar, contextlib.closing(self.log), self._sigterm_stops():
+            while self._finished_epochs() < cfg.TRAIN.EPOCHS:
+                stopped = not self._train_epoch(bar)
+                if stopped:
                     self.state.save(self.folder / LAST, self.world)
+                if stopped or not self._finish_epoch():
                     self._say(f"stopped by SIGTERM at {self._position()}; --resume continues")
-                    self.log.close()
                     return False
-                self._finish_epoch()
-        self.log.close()
         return True
 
-    def _train_epoch(self) -> bool:
-        """Train to the end of the current epoch; False when asked to stop."""
+    def _finished_epochs(self) -> int:
+        """Epochs trained and validated: the sums are emptied once an epoch is dealt with."""
+        epochs, step = divmod(self.state.progress.step, self.steps_per_epoch)
+        return epochs - int(step == 0 and self.state.progress.images > 0)
+
+    def _train_epoch(self, bar: tqdm) -> bool:
+        """Train to the end of the current epoch; False when asked to stop before."""
         cfg, progress, step = self.cfg, self.state.progress, self.step
-        end = (progress.step // self.steps_per_epoch + 1) * self.steps_per_epoch
-        label = f"epoch {end // self.steps_per_epoch}/{cfg.TRAIN.EPOCHS}"
-        total = self.steps_per_epoch * cfg.TRAIN.BATCH_SIZE
-        done = progress.step % self.steps_per_epoch * cfg.TRAIN.BATCH_SIZE
+        epoch = self._finished_epochs() + 1
+        end = epoch * self.steps_per_epoch
+        bar.set_description(f"{self.name}, epoch {epoch}/{cfg.TRAIN.EPOCHS}", refresh=False)
+        often = 1 if self.device.type == "cpu" else _UNREAD_STEPS
+        stop = self.world.any(self.stop_requested)
         clock = time.perf_counter()
-        with progress_bar(total, label, "img", self.world.is_main, initial=done) as bar:
-            while progress.step < end:
-                batch = next(self._batches())
-                rate = self.learning_rate(progress.step)
-                for group in self.state.optimizer.param_groups:
-                    group["lr"] = rate
-                loss, correct = step(
-                    batch.images.to(self.device, non_blocking=True),
-                    batch.targets.to(self.device, non_blocking=True),
-                    self._noise(),
+        while progress.step < end and not stop:
+            batch = next(self._batches())
+            rate = self.learning_rate(progress.step)
+            for group in self.state.optimizer.param_groups:
+                group["lr"] = rate
+            loss, correct = step(
+                batch.images.to(self.device, non_blocking=True),
+                batch.targets.to(self.device, non_blocking=True),
+                self._noise(),
+            )
+            self.world.average_buffers(self.model.body)
+            if self.state.ema is not None:
+                self.state.ema.update_parameters(self.model.body)
+            progress.step += 1
+            progress.corrupt += len(batch.corrupt)
+            self._unread.append((progress.step, len(batch.targets), loss, correct))
+            every = cfg.TRAIN.CHECKPOINT_STEPS
+            due = bool(every) and progress.step % every == 0 and progress.step < end
+            stop = self.world.any(self.stop_requested) and progress.step < end
+            if len(self._unread) >= often or due or stop or progress.step == end:
+                self._read_losses()
+                bar.set_postfix(
+                    loss=f"{progress.loss / progress.images:.3f}", lr=f"{rate:.4f}", refresh=False
                 )
-                if self.state.ema is not None:
-                    self.state.ema.update_parameters(self.model.body)
-                progress.step += 1
-                progress.images += len(batch.targets)
-                progress.correct += int(correct)
-                progress.loss += float(loss) * len(batch.targets)
-                progress.corrupt += len(batch.corrupt)
-                now = time.perf_counter()
-                progress.seconds, clock = progress.seconds + now - clock, now
-                if not math.isfinite(progress.loss):
-                    raise UserError(
-                        f"the loss is {float(loss)} at step {progress.step}; lower OPTIM.LR,"
-                        " lengthen OPTIM.WARMUP_EPOCHS or set OPTIM.CLIP_NORM"
-                    )
-                mean_loss = progress.loss / progress.images
-                bar.set_postfix(loss=f"{mean_loss:.3f}", lr=f"{rate:.4f}", refresh=False)
-                bar.update(cfg.TRAIN.BATCH_SIZE)
-                self.log.step(progress.step, {"loss": float(loss), "lr": rate})
-                if self.world.any(self.stop_requested, self.device):
-                    return False
-                every = cfg.TRAIN.CHECKPOINT_STEPS
-                if every and progress.step % every == 0 and progress.step < end:
-                    self.state.save(self.folder / LAST, self.world)
-        return True
+            now = time.perf_counter()
+            progress.seconds, clock = progress.seconds + now - clock, now
+            bar.update(cfg.TRAIN.BATCH_SIZE)
+            if due and not stop:
+                self.state.save(self.folder / LAST, self.world)
+        return not stop
+
+    def _read_losses(self) -> None:
+        """Add the losses and hits of the latest steps to the progress.
+
+        Raises:
+            UserError: a loss is not finite.
+        """
+        progress, unread = self.state.progress, self._unread
+        losses = torch.stack([loss for _, _, loss, _ in unread]).tolist()
+        hits = torch.stack([correct for _, _, _, correct in unread]).tolist()
+        for (step, images, _, _), loss, correct in zip(unread, losses, hits, strict=True):
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"the loss is {loss} at step {step}; lower OPTIM.LR,"
+                    " lengthen OPTIM.WARMUP_EPOCHS or set OPTIM.CLIP_NORM"
+                )
+            progress.loss += loss * images
+            progress.correct += correct
+            progress.images += images
+            self.log.step(step, {"loss": loss, "lr": self.learning_rate(step - 1)})
+        unread.clear()
 
     def _batches(self) -> Iterator[Batch]:
         """The one stream of batches of this session; made at its first use."""
-        if not hasattr(self, "_stream"):
+        if self._stream is None:
             cfg = self.cfg
             order = TrainBatches(
                 len(self.train_data),
@@ -325,8 +394,11 @@ class Pretrainer:
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         return torch.Generator(device=self.device).manual_seed(seed)
 
-    def _finish_epoch(self) -> None:
-        """Validate, log, keep the best, save; at the end of the run also the final weights."""
+    def _finish_epoch(self) -> bool:
+        """Validate, log, keep the best, save; at the end of the run also the final weights.
+
+        Returns False when SIGTERM came during validation, which a resumed run then repeats.
+        """
         cfg, progress = self.cfg, self.state.progress
         epoch = progress.step // self.steps_per_epoch
         sums = torch.tensor(
@@ -347,7 +419,11 @@ class Pretrainer:
         }
         finished = progress.step == self.total_steps
         if finished or epoch % cfg.EVAL.EPOCHS == 0:
+            # validation may take longer than a scheduler waits after SIGTERM
+            self.state.save(self.folder / LAST, self.world)
             values.update(self._validate())
+            if self.world.any(self._cut_short):
+                return False
             # a robust model is chosen by its robustness, a standard one by its accuracy
             robust = cfg.ATTACK.EPS > 0 and "adversarial_top1" in values
             score = values["adversarial_top1" if robust else "clean_top1"]
@@ -366,13 +442,20 @@ class Pretrainer:
             save_checkpoint(self.folder / FINAL, self.state.weights())
             self._write_record(values)
         self.state.save(self.folder / LAST, self.world)
+        return True
 
     def _validate(self) -> dict[str, float]:
         model: nn.Module = self.model
         if self.state.ema is not None:
             card = self.state.card
             model = Classifier(self.state.ema.module, card.mean, card.std).to(self.device)
-        return _validate(self.cfg, model, self.val_data, self.device, self.world)
+        return _validate(
+            self.cfg, model, self.val_data, self.device, self.world, self._stop_validation
+        )
+
+    def _stop_validation(self) -> bool:
+        self._cut_short = self.stop_requested
+        return self._cut_short
 
     def _write_record(self, values: dict[str, Any]) -> None:
         cfg, card = self.cfg, self.state.card
@@ -398,7 +481,9 @@ class Pretrainer:
                     "eps": attack.threat.eps,
                     "steps": attack.steps,
                     "step_size": attack.step_size,
-                    "images": cfg.EVAL.ADVERSARIAL_IMAGES or len(self.val_data),
+                    "images": min(
+                        cfg.EVAL.ADVERSARIAL_IMAGES or len(self.val_data), len(self.val_data)
+                    ),
                 },
                 "seed": cfg.SEED,
                 "metrics": {name: values[name] for name in names if name in values},
@@ -408,6 +493,21 @@ class Pretrainer:
                 "wall_time_s": round(self.state.progress.seconds, 1),
             },
         )
+
+    def _refuse_foreign_folder(self, resume: bool) -> None:
+        found = [n for n in (LAST, FINAL, BEST, RECORD_NAME) if (self.folder / n).exists()]
+        if resume and LAST in found:
+            return
+        if LAST in found:
+            raise UserError(
+                f"{self.folder} holds another run; pass --resume to continue it"
+                " or choose another OUTPUT_DIR"
+            )
+        if found:
+            raise UserError(
+                f"{self.folder} holds another run ({found[0]}) and no {LAST} to resume from;"
+                " choose another OUTPUT_DIR"
+            )
 
     @contextlib.contextmanager
     def _sigterm_stops(self) -> Iterator[None]:
