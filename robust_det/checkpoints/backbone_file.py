@@ -70,12 +70,13 @@ def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
     if meta is None:
         return None
     try:
-        values: dict[str, Any] = {field.name: meta[field.name] for field in fields(BackboneCard)}
+        values = {field.name: meta[field.name] for field in fields(BackboneCard)}
     except (KeyError, TypeError) as error:
         raise UserError(
             f"weights have an incomplete description: {error}; convert again"
         ) from error
-    return BackboneCard(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return BackboneCard(**plain)
 
 
 def read_card(path: str | Path) -> BackboneCard | None:
