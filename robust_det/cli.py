@@ -62,24 +62,26 @@ def run_tool(
     # argparse would print its usage as well
     parser.error = _refuse  # type: ignore[method-assign]
     debug = False
+    caught: BaseException
     try:
         args = parser.parse_args(argv)
         debug = args.debug
         setup_logging()
         return main(args) or 0
     except UserError as error:
-        message, code = _one_line(error), 2
-    except KeyboardInterrupt:
-        message, code = "interrupted", 130
+        caught, message, code = error, _one_line(error), 2
+    except KeyboardInterrupt as error:
+        caught, message, code = error, "interrupted", 130
     except OSError as error:
+        caught = error
         where = f": {error.filename}" if error.filename else ""
         message, code = f"{error.strerror or _one_line(error)}{where}", 1
     except Exception as error:
-        kind = type(error).__name__
+        caught, kind = error, type(error).__name__
         message = f"unexpected {kind}: {_one_line(error)} (--debug shows the traceback)"
         code = 1
     if debug:
-        traceback.print_exc()
+        traceback.print_exception(caught)
     if "RANK" in os.environ:
         message = f"[process {os.environ['RANK']}] {message}"
     # one write, so that the lines of several processes do not mix

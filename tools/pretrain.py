@@ -31,8 +31,9 @@ def main(args: argparse.Namespace) -> None:
         logging.getLogger("robust_det").info(f"{name}: {value:.2f}")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
     parser.add_argument("--resume", action="store_true", help="continue OUTPUT_DIR/last.pth")
     parser.add_argument("--eval-only", action="store_true", help="validate a checkpoint")
@@ -40,4 +41,8 @@ if __name__ == "__main__":
         "--weights", help="checkpoint of --eval-only; OUTPUT_DIR/final.pth if unset"
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
-    sys.exit(run_tool(main, parser))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(main, make_parser()))

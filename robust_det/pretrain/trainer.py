@@ -206,6 +206,11 @@ class Pretrainer:
         self.val_data = _validation_set(cfg, self.train_data.classes)
         if cfg.TRAIN.BATCH_SIZE % world.size:
             raise UserError(f"TRAIN.BATCH_SIZE must be divisible by the {world.size} processes")
+        if cfg.TRAIN.BATCH_SIZE // world.size < 2 * cfg.TRAIN.ACCUMULATE:
+            raise UserError(
+                f"TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} over {world.size} processes and"
+                f" {cfg.TRAIN.ACCUMULATE} passes leaves less than 2 images for batch norm"
+            )
         self.steps_per_epoch = len(self.train_data) // cfg.TRAIN.BATCH_SIZE
         if self.steps_per_epoch == 0:
             raise UserError(

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import argparse
+import logging
+
+import pytest
+
+from robust_det.cli import run_tool
+from robust_det.errors import UserError, did_you_mean
+
+
+def run(error: BaseException | None, *argv: str) -> int:
+    def main(args: argparse.Namespace) -> None:
+        logging.getLogger("robust_det.some.module").info("at work")
+        if error is not None:
+            raise error
+
+    return run_tool(main, argparse.ArgumentParser(prog="tool"), argv)
+
+
+def test_success_logs_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert run(None) == 0
+    out, err = capsys.readouterr()
+    assert out.count("at work") == 2 and err == ""
+
+
+@pytest.mark.parametrize(
+    "error, code, line",
+    [
+        (UserError("wrong\nthing"), 2, "error: wrong thing"),
+        (KeyboardInterrupt(), 130, "error: interrupted"),
+        (KeyError("k"), 1, "error: unexpected KeyError: 'k' (--debug shows the traceback)"),
+        (OSError(28, "No space left on device", "/x"), 1, "error: No space left on device: /x"),
+        (
+            # as a data loader passes on what its worker raised
+            UserError(
+                "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent "
+                "call last):\n  File x\nrobust_det.errors.UserError: bad image\n"
+            ),
+            2,
+            "error: bad image",
+        ),
+    ],
+)
+def test_errors_are_one_line(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(error) == code
+    assert capsys.readouterr().err == line + "\n"
+    assert run(error, "--debug") == code
+    err = capsys.readouterr().err
+    assert "Traceback" in err and err.endswith(line + "\n")
+
+
+def test_wrong_arguments_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(None, "--unknown") == 2
+    err = capsys.readouterr().err
+    assert err == "error: unrecognized arguments: --unknown (--help lists the arguments)\n"
+
+
+def test_very_long_errors_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(RuntimeError("x " * 5000)) == 1
+    assert len(capsys.readouterr().err) < 1100
+
+
+def test_processes_of_torchrun_say_who_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    run(UserError("wrong"))
+    out, err = capsys.readouterr()
+    assert err == "error: [process 1] wrong\n" and out == ""  # only process 0 logs
+
+
+def test_suggestions_ignore_case() -> None:
+    assert did_you_mean("optim.lr", ["OPTIM.LR", "SEED"]) == "; did you mean 'OPTIM.LR'?"
+    assert did_you_mean("zzz", ["OPTIM.LR"]) == ""
