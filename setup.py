@@ -35,7 +35,8 @@ setup(
         "fvcore>=0.1.5,<0.1.6",
         "PyYAML>=5.1",
         "pycocotools>=2.0.6",
-        "faster-coco-eval>=1.6",
+        "jinja2>=3.0",
+        "markupsafe",
         "matplotlib>=3.6",
         "tensorboard>=2.10",
         "tabulate",
@@ -45,6 +46,14 @@ setup(
     ],
     extras_require={
         "opencv": ["opencv-python-headless>=4.6"],
-        "dev": ["ruff", "mypy", "pytest", "types-PyYAML", "types-tabulate", "types-tqdm"],
+        "dev": [
+            "ruff",
+            "mypy",
+            "pytest",
+            "hypothesis",
+            "types-PyYAML",
+            "types-tabulate",
+            "types-tqdm",
+        ],
     },
 )

@@ -31,7 +31,6 @@ _LIBRARIES = (
     "numpy",
     "pillow",
     "pycocotools",
-    "faster-coco-eval",
     "fvcore",
 )
 _REQUIRED = ("schema", "kind", "name", "arch", "norm", "eps", "metrics", "config", "environment")
