@@ -20,14 +20,11 @@ _LONGEST_ERROR = 1000
 
 
 class _BesideBars(logging.Handler):
-    """Writes to whatever standard output is now, above a progress bar that is on the screen."""
+    """Writes to whatever standard output is now, above a progress bar that is being shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
-        if sys.stderr.isatty():
-            tqdm.write(text, file=sys.stdout)
-        else:
-            print(text, flush=True)
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
 
 
 def setup_logging() -> None:

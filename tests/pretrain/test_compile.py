@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,3 +43,27 @@ def test_a_compiled_step_equals_an_eager_one() -> None:
         torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-2)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2
     assert not torch._dynamo.utils.counters["graph_break"]
+
+
+def test_the_switch_compiles_training_attack_and_validation(
+    tmp_path: Path, pretrain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    # traced by the real thing, run by the plain kernels: no compiler, and the very same numbers
+    monkeypatch.setattr(
+        Classifier, "compile", lambda self: nn.Module.compile(self, backend="eager")
+    )
+    options = ("TRAIN.EPOCHS", 1, "TRAIN.CHANNELS_LAST", True, "ATTACK.ITERATE", "best")
+    for compiled in (False, True):
+        outcome = pretrain(
+            *options, "TRAIN.COMPILE", compiled, "OUTPUT_DIR", tmp_path / f"{compiled}"
+        )
+        assert outcome.code == 0, outcome.err
+        assert (counters["stats"]["unique_graphs"] > 0) == compiled
+    a, b = (
+        torch.load(tmp_path / name / "final.pth", weights_only=True)["model"]
+        for name in ("False", "True")
+    )
+    for key, value in a.items():
+        torch.testing.assert_close(value, b[key], atol=1e-5, rtol=1e-4)

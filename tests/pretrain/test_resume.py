@@ -31,7 +31,7 @@ def wait_for_mid_epoch(process: Any, last: Path, epoch_steps: int = 6) -> int:
             # frozen, it cannot go on while we look
             os.kill(process.pid, signal.SIGSTOP)
             step = int(torch.load(last, weights_only=True)["step"])
-            if step % epoch_steps in (2, 3, 4):
+            if step % epoch_steps in (1, 2, 3, 4):
                 return step
             os.kill(process.pid, signal.SIGCONT)
         time.sleep(0.005)
@@ -97,7 +97,7 @@ def test_sigterm_saves_and_exits_cleanly(
     assert "stopped by SIGTERM at epoch" in outcome.out and "--resume continues" in outcome.out
     assert "error" not in outcome.err
     saved = int(torch.load(stopped / "last.pth", weights_only=True)["step"])
-    assert step <= saved <= step + 1
+    assert step <= saved <= step + 2
 
     assert pretrain("--resume", *LONG, "OUTPUT_DIR", stopped).code == 0
     assert_same_tensors(whole / "last.pth", stopped / "last.pth")
