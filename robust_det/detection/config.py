@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.utils.file_io import PathManager
 
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
@@ -19,7 +20,7 @@ from robust_det.detection import backbones  # noqa: F401  registers the backbone
 from robust_det.detection.datasets import describe_dataset, number_of_classes, register_custom
 from robust_det.detection.paths import register_path_handler
 from robust_det.device import resolve_device
-from robust_det.errors import UserError
+from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 
 __all__ = ["detection_defaults", "load_config"]
@@ -58,8 +59,9 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, Back
         raw.pop("VERSION", None)
         merge_config(cfg, raw)
         given |= set(flatten(raw))
-    cfg.MODEL.DEVICE = str(resolve_device(cfg.MODEL.DEVICE))
+    _adopt_device(cfg)
     card = _adopt_weights(cfg, given)
+    _adopt_architecture(cfg, given)
     _adopt_data(cfg, given)
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
@@ -93,6 +95,15 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
+def _adopt_device(cfg: CfgNode) -> None:
+    device = resolve_device(cfg.MODEL.DEVICE)
+    # without a number: Detectron2 gives each of several processes its own GPU
+    numbered = cfg.MODEL.DEVICE.startswith("cuda:")
+    cfg.MODEL.DEVICE = str(device) if numbered else device.type
+    if cfg.SOLVER.AMP.ENABLED and device.type != "cuda":
+        raise UserError("SOLVER.AMP.ENABLED needs a GPU, and this run is on the CPU; leave it out")
+
+
 def _adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
     weights, card = cfg.MODEL.WEIGHTS, None
     if weights:
@@ -115,12 +126,32 @@ def _adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
         mean, std, order = pixel_settings(IMAGENET_MEAN, IMAGENET_STD)
         if not cfg.MODEL.BACKBONE.ARCH:
             raise UserError("give MODEL.WEIGHTS, or MODEL.BACKBONE.ARCH to train from scratch")
-    get_architecture(cfg.MODEL.BACKBONE.ARCH)
     source = weights or "the project's convention"
     _adopt(cfg, given, "MODEL.PIXEL_MEAN", list(mean), source)
     _adopt(cfg, given, "MODEL.PIXEL_STD", list(std), source)
     _adopt(cfg, given, "INPUT.FORMAT", order, source)
     return card
+
+
+def _adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
+    """Let ``MODEL.RESNETS`` say what is built, and refuse a config that asks for something else."""
+    arch = get_architecture(cfg.MODEL.BACKBONE.ARCH)
+    layout = arch.layout
+    for key, value in {
+        "DEPTH": (3 if layout.bottleneck else 2) * sum(layout.blocks) + 2,
+        "STEM_OUT_CHANNELS": layout.stem_channels,
+        "RES2_OUT_CHANNELS": layout.res2_channels,
+        "WIDTH_PER_GROUP": layout.inner_channels,
+        "NUM_GROUPS": 1,
+        "STRIDE_IN_1X1": False,
+        "RES5_DILATION": 1,
+        "DEFORM_ON_PER_STAGE": [False] * 4,
+    }.items():
+        _adopt(cfg, given, f"MODEL.RESNETS.{key}", value, arch.name)
+    if cfg.MODEL.BACKBONE.NAME not in BACKBONE_REGISTRY:
+        known = [name for name, _ in BACKBONE_REGISTRY]
+        hint = did_you_mean(cfg.MODEL.BACKBONE.NAME, known)
+        raise UserError(f"unknown MODEL.BACKBONE.NAME '{cfg.MODEL.BACKBONE.NAME}'{hint}")
 
 
 def _adopt_data(cfg: CfgNode, given: set[str]) -> None:
@@ -129,7 +160,13 @@ def _adopt_data(cfg: CfgNode, given: set[str]) -> None:
     if not cfg.DATASETS.TRAIN or not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TRAIN and DATASETS.TEST need at least one data set each")
     for name in names:
-        describe_dataset(name)
+        facts = describe_dataset(name)
+        if cfg.MODEL.MASK_ON and facts.masks == "none":
+            raise UserError(f"MODEL.MASK_ON needs outlines, and data set '{name}' has boxes alone")
+        if cfg.MODEL.MASK_ON and facts.masks == "rle" and cfg.INPUT.MASK_FORMAT != "bitmask":
+            raise UserError(
+                f"data set '{name}' has run-length encoded masks; set INPUT.MASK_FORMAT to bitmask"
+            )
     classes, source = number_of_classes(names), f"data set '{names[0]}'"
     _adopt(cfg, given, "MODEL.ROI_HEADS.NUM_CLASSES", classes, source)
     _adopt(cfg, given, "MODEL.RETINANET.NUM_CLASSES", classes, source)
