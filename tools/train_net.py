@@ -42,17 +42,26 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.detection.config import load_config
     from robust_det.errors import UserError
 
+    if args.num_gpus < 0 or args.num_machines < 1:
+        raise UserError("--num-gpus starts from 0 and --num-machines from 1")
     gpus = torch.cuda.device_count()
     if args.num_gpus > gpus:
         raise UserError(f"--num-gpus {args.num_gpus} was asked for, but there are {gpus} GPUs")
+    processes = max(args.num_gpus, 1) * args.num_machines
+    if args.num_machines > 1 and (args.num_gpus < 1 or args.dist_url == "auto"):
+        raise UserError("several machines need --num-gpus and --dist-url, such as tcp://HOST:PORT")
     # so that a mistake is said once, by this process, before any other is started
-    load_config(args.config, args.overrides)
+    cfg, _ = load_config(args.config, args.overrides)
+    if processes > 1 and cfg.MODEL.DEVICE != "cuda":
+        raise UserError(f"several processes need MODEL.DEVICE cuda, not {cfg.MODEL.DEVICE}")
+    if args.num_gpus and cfg.MODEL.DEVICE == "cpu":
+        raise UserError("--num-gpus contradicts MODEL.DEVICE cpu; leave one of them out")
 
     from detectron2.engine import launch
 
     launch(
         work,
-        args.num_gpus if args.num_gpus > 1 else 1,
+        max(args.num_gpus, 1),
         num_machines=args.num_machines,
         machine_rank=args.machine_rank,
         dist_url=args.dist_url,

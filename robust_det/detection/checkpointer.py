@@ -3,6 +3,7 @@ backbone either loads completely or not at all."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from robust_det.detection.backbones import bottom_up_prefix
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
 
-__all__ = ["RobustCheckpointer"]
+__all__ = ["RobustCheckpointer", "is_backbone"]
+
+
+# a detector without FPN (C4) has res5 in its head
+_C4_HEAD = "roi_heads.res5."
 
 
 class RobustCheckpointer(DetectionCheckpointer):
@@ -58,6 +63,11 @@ class RobustCheckpointer(DetectionCheckpointer):
         write_atomically(path, lambda file: file.write(last_filename_basename.encode()))
 
     def _load_file(self, filename: str) -> dict[str, Any]:
+        """Read a file that may be loaded, with the names of this detector's tensors.
+
+        Raises:
+            UserError: another format, unsafe, damaged, or not of this architecture.
+        """
         if not filename.endswith(".pth"):
             raise UserError(
                 f"cannot load {filename}: only .pth files are read, since other formats could run"
@@ -74,10 +84,15 @@ class RobustCheckpointer(DetectionCheckpointer):
                 " convert classifiers with tools/convert_backbone.py"
             )
         own = self.model.state_dict()
-        if content.get("matching_heuristics") and card_of(content) is not None:
-            content = self._as_backbone(content, own, filename)
-        else:
-            _refuse_other_model(content["model"], own, filename)
+        if is_backbone(content):
+            return self._as_backbone(content, own, filename)
+        _refuse_misfits(content["model"], own, f"{filename} holds the weights of another detector")
+        made_from = card_of(content)
+        if self.card and made_from and made_from.source_sha256 != self.card.source_sha256:
+            raise UserError(
+                f"{filename} was fine-tuned from another backbone than MODEL.WEIGHTS is now;"
+                " put the old one back, or start anew in another OUTPUT_DIR"
+            )
         return content
 
     def _as_backbone(
@@ -85,35 +100,59 @@ class RobustCheckpointer(DetectionCheckpointer):
     ) -> dict[str, Any]:
         """Put a backbone's tensors where this detector keeps them, and check that all fit."""
         prefix = bottom_up_prefix(list(own))
-        model = {prefix + name: tensor for name, tensor in content["model"].items()}
-        expected = {
-            name
-            for name in own
-            if name.startswith(prefix) and not name.endswith("num_batches_tracked")
-            # a plain backbone has its own tensors only; FPN's are outside of bottom_up
-        }
-        missing = sorted(expected - set(model))
-        # a detector may drop the last stages (C4) but not lack any tensor it has
-        misfits = [n for n in expected & set(model) if own[n].shape != model[n].shape]
-        if missing or misfits:
-            first = (missing + sorted(misfits))[0]
+        expected = {n: t for n, t in own.items() if n.startswith((prefix, _C4_HEAD))}
+        places = {name: _place(name, prefix, expected) for name in content["model"]}
+        # a stage that this detector does not have at all is no loss; a part of one is
+        model = {places[n]: t for n, t in content["model"].items() if places[n]}
+        _refuse_misfits(model, expected, f"{filename} holds weights of another architecture")
+        self.logger.info("Loaded %d tensors of the backbone from %s", len(model), filename)
+        return {"model": model}
+
+    def get_checkpoint_file(self) -> str:
+        """Return the newest checkpoint of the run folder, or an empty string.
+
+        Raises:
+            UserError: it was removed.
+        """
+        path = super().get_checkpoint_file()
+        if path and not Path(path).is_file():
             raise UserError(
-                f"{filename} holds weights of another architecture: {len(missing)} tensors missing,"
-                f" {len(misfits)} of another shape (first: {first})"
+                f"last_checkpoint names {path}, which is not there; put it back, or start anew in"
+                " another OUTPUT_DIR"
             )
-        self.logger.info("Loaded %d tensors of the backbone from %s", len(expected), filename)
-        return {"model": {name: model[name] for name in expected}}
+        return path
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         # a backbone file leaves the heads to their initialisation: what must fit was checked
         pass
 
 
-def _refuse_other_model(model: dict[str, Any], own: dict[str, Any], filename: str) -> None:
-    missing = sorted(set(own) - set(model))
-    misfits = sorted(n for n in own if n in model and own[n].shape != model[n].shape)
-    if missing or misfits:
+def is_backbone(content: Mapping[str, Any]) -> bool:
+    """Whether a loaded file is a converted backbone, not a detector."""
+    return bool(content.get("matching_heuristics")) and card_of(content) is not None
+
+
+def _place(name: str, prefix: str, own: Mapping[str, Any]) -> str:
+    """Return the name of a backbone's tensor in a detector, or nothing if its stage is absent."""
+    stage = name.partition(".")[0] + "."
+    for before in (prefix, "roi_heads."):
+        if any(n.startswith(before + stage) for n in own):
+            return before + name
+    return ""
+
+
+def _refuse_misfits(model: Mapping[str, Any], own: Mapping[str, Any], problem: str) -> None:
+    # a counter that batch norm has in training only
+    own = {n: t for n, t in own.items() if not n.endswith("num_batches_tracked")}
+    shapes = {
+        name: getattr(value, "shape", None)
+        for name, value in model.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    missing, extra = sorted(set(own) - set(shapes)), sorted(set(shapes) - set(own))
+    misfits = sorted(n for n in own if n in shapes and own[n].shape != shapes[n])
+    if missing or extra or misfits:
         raise UserError(
-            f"{filename} holds the weights of another detector: {len(missing)} tensors missing,"
-            f" {len(misfits)} of another shape (first: {(missing + misfits)[0]})"
+            f"{problem}: {len(missing)} tensors missing, {len(extra)} unexpected,"
+            f" {len(misfits)} of another shape (first: {(missing + extra + misfits)[0]})"
         )

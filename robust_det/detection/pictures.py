@@ -35,17 +35,20 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
     if cfg.TEST.PICTURES <= 0:
         return []
     name = cfg.DATASETS.TEST[0]
-    dicts = get_detection_dataset_dicts(name, filter_empty=True)
+    dicts = get_detection_dataset_dicts([name], filter_empty=False)
+    # those with something to find, if there are any
+    dicts = [d for d in dicts if d["annotations"]] or dicts
     dicts = sorted(dicts, key=lambda d: d["file_name"])[: cfg.TEST.PICTURES]
     metadata, mapper = MetadataCatalog.get(name), DatasetMapper(cfg, is_train=False)
     training = model.training
     model.eval()
     entries = []
-    for record in dicts:
+    for number, record in enumerate(dicts):
         image = utils.read_image(record["file_name"], "RGB")
         instances = model([mapper(record)])[0]["instances"].to("cpu")
         instances = instances[instances.scores >= SCORE]
-        stem = Path(record["file_name"]).stem
+        # numbered, as images of several folders may share a name
+        stem = f"{number:02d}_{Path(record['file_name']).stem}"
         entry = {"image": Path(record["file_name"]).name}
         for kind, drawn in (
             ("ground_truth", Visualizer(image, metadata).draw_dataset_dict(record)),

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
@@ -27,6 +26,15 @@ _NOT_PROTOCOL = (
     "MODEL.BACKBONE.ARCH",
     "MODEL.DEVICE",
     "MODEL.PIXEL_",
+    # what follows from the architecture
+    "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
+    "MODEL.RESNETS.DEPTH",
+    "MODEL.RESNETS.NUM_GROUPS",
+    "MODEL.RESNETS.RES2_OUT_CHANNELS",
+    "MODEL.RESNETS.RES5_DILATION",
+    "MODEL.RESNETS.STEM_OUT_CHANNELS",
+    "MODEL.RESNETS.STRIDE_IN_1X1",
+    "MODEL.RESNETS.WIDTH_PER_GROUP",
     "MODEL.WEIGHTS",
     "OUTPUT_DIR",
     "SEED",
@@ -56,7 +64,8 @@ def write_detection_record(
         folder: where to.
         name: of the run.
         cfg: the run's complete config.
-        card: of the backbone it started from.
+        card: of the backbone it started from; without one eps is null, as it is for a card that
+            does not know it, and comparison refuses the record.
         results: the evaluator's figures by task (``bbox``, ``segm``), AP in percent.
         pictures: see :func:`robust_det.detection.pictures.draw_pictures`.
         seconds: wall time of training and evaluation, over all sessions.
@@ -64,7 +73,7 @@ def write_detection_record(
     """
     flat = flatten(to_dict(cfg))
     rest = {k: v for k, v in flat.items() if not k.startswith(_NOT_PROTOCOL)}
-    weights: dict[str, Any] = {"path": cfg.MODEL.WEIGHTS}
+    weights = {"path": cfg.MODEL.WEIGHTS, "sha256": ""}
     if cfg.MODEL.WEIGHTS:
         weights["sha256"] = sha256_file(PathManager.get_local_path(cfg.MODEL.WEIGHTS))
     if card is not None:

@@ -18,9 +18,10 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import CommonMetricPrinter, JSONWriter, TensorboardXWriter
 from detectron2.utils.logger import setup_logger
 
-from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.checkpoints.backbone_file import BackboneCard, card_of
+from robust_det.checkpoints.io import load_checkpoint
 from robust_det.config import config_differences, load_raw
-from robust_det.detection.checkpointer import RobustCheckpointer
+from robust_det.detection.checkpointer import RobustCheckpointer, is_backbone
 from robust_det.detection.pictures import draw_pictures
 from robust_det.detection.record import write_detection_record
 from robust_det.errors import UserError
@@ -69,7 +70,9 @@ class RobustTrainer(DefaultTrainer):
             **self.checkpointer.checkpointables,
             seconds=self.seconds,
         )
-        return [*super().build_hooks(), *([ProgressHook()] if comm.is_main_process() else [])]
+        bar = [ProgressHook()] if comm.is_main_process() else []
+        # first: the bar counts a step before the other hooks evaluate, and goes before they do
+        return [*bar, *super().build_hooks()]
 
     def build_writers(self) -> list[Any]:
         folder = Path(self.cfg.OUTPUT_DIR)
@@ -82,8 +85,10 @@ class RobustTrainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         folder = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
-        # the fast evaluator needs C++ that a pure-Python Detectron2 lacks; this one is the reference
-        return COCOEvaluator(dataset_name, output_dir=str(folder), use_fast_impl=False)
+        # named, as a detector that finds nothing would seem to have no masks
+        tasks = ["bbox", *["segm"] * cfg.MODEL.MASK_ON, *["keypoints"] * cfg.MODEL.KEYPOINT_ON]
+        # the fast one needs C++ that a pure-Python Detectron2 lacks; this is the reference
+        return COCOEvaluator(dataset_name, tasks, output_dir=str(folder), use_fast_impl=False)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: Any, evaluators: Any = None) -> Any:
@@ -140,18 +145,19 @@ class ProgressHook(HookBase):
 
     def before_train(self) -> None:
         trainer = self.trainer
-        done = trainer.max_iter - trainer.start_iter
-        name = Path(trainer.cfg.OUTPUT_DIR).name
-        self.bar = progress_bar(trainer.max_iter, f"train {name}", "it", initial=trainer.start_iter)
-        self.bar.disable = self.bar.disable or done <= 0
+        self.bar = progress_bar(
+            trainer.max_iter,
+            f"train {Path(trainer.cfg.OUTPUT_DIR).name}",
+            "it",
+            enabled=trainer.start_iter < trainer.max_iter,
+            initial=trainer.start_iter,
+        )
 
     def after_step(self) -> None:
         history = self.trainer.storage.histories().get("total_loss")
         if history is not None:
             self.bar.set_postfix(loss=f"{history.median(20):.3f}", refresh=False)
         self.bar.update(1)
-        if self.trainer.iter + 1 >= self.trainer.max_iter:
-            self.bar.close()
 
     def after_train(self) -> None:
         self.bar.close()
@@ -180,14 +186,22 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
     if comm.is_main_process():
         at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
         logger.info(f"{name}: {at} on {cfg.MODEL.DEVICE}, log in {folder / 'log.txt'}")
-    trainer.train()
+        if card is None or card.eps is None:
+            what = "these weights do not say their eps" if card else "this run has no backbone"
+            logger.warning(f"{what}, so tools/compare_ap.py cannot place the result")
+    try:
+        trainer.train()
+    except FloatingPointError as error:
+        raise UserError(
+            f"training diverged ({error}); lower SOLVER.BASE_LR or raise SOLVER.WARMUP_ITERS"
+        ) from error
     if comm.is_main_process():
         results = by_task(trainer._last_eval_results)
         pictures = draw_pictures(cfg, bare(trainer.model), folder)
         write_detection_record(
             folder,
             name=name,
-            cfg=cfg,
+            cfg=trainer.cfg,  # as scaled to the number of processes
             card=card,
             results=results,
             pictures=pictures,
@@ -200,10 +214,17 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
 def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
     """Evaluate a detector checkpoint and write a record into ``OUTPUT_DIR/eval``.
 
+    Args:
+        cfg: a complete config.
+        card: of the backbone.
+        name: of the run.
+        detector: checkpoint file.
+
     Raises:
-        UserError: the checkpoint is not one of this detector.
+        UserError: the checkpoint is not one of this detector, or was made from other weights.
     """
     start = time.perf_counter()
+    _check_detector(detector, cfg, card)
     folder = Path(cfg.OUTPUT_DIR) / "eval"
     cfg = cfg.clone()
     cfg.defrost()
@@ -227,6 +248,23 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
             detector=detector,
         )
         say_results(name, results)
+
+
+def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> None:
+    """Refuse what would give figures of another model than the record says."""
+    content = load_checkpoint(detector)
+    if is_backbone(content):
+        raise UserError(
+            f"{detector} is a backbone, and its detector has yet to be trained; leave --eval-only"
+            " out"
+        )
+    own = card_of(content)
+    if (own and own.source_sha256) != (card and card.source_sha256):
+        of = f"the backbone of sha256 {own.source_sha256[:16]}" if own else "no backbone"
+        raise UserError(
+            f"{detector} was trained from {of}, not from MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}';"
+            " give the config it was trained with"
+        )
 
 
 def bare(model: Any) -> torch.nn.Module:
@@ -262,9 +300,12 @@ def setup_run(cfg: CfgNode) -> None:
     for name in ("fvcore", "detectron2"):
         setup_logger(str(folder), distributed_rank=rank, name=name)
         for handler in logging.getLogger(name).handlers:
-            # the terminal shows progress bars and results; all the rest is in the file
+            # the terminal shows progress bars, results and one-line errors; all the rest, with
+            # the traceback that the trainer logs of any error, is in the file
             if type(handler) is logging.StreamHandler:
-                handler.setLevel(logging.WARNING)
+                handler.setLevel(logging.CRITICAL)
+    # says at each start that Detectron2 asks in an old way whether it is traced
+    logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
     seed_all_rng(cfg.SEED + rank)
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     if comm.is_main_process():
