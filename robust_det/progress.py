@@ -26,6 +26,9 @@ def progress_bar(total: int, label: str, unit: str, enabled: bool = True, initia
         disable=not enabled,
         mininterval=0.2 if terminal else 10,
         maxinterval=1 if terminal else 30,
+        delay=0 if terminal else 10,
+        # a log file has no cursor to move for a bar below another
+        position=None if terminal else 0,
         dynamic_ncols=terminal,
         leave=False,
     )

@@ -16,7 +16,8 @@ from robust_det.cli import run_tool
 def main(args: argparse.Namespace) -> None:
     """Train, or with ``--eval-only`` validate."""
     from robust_det.pretrain.config import load_config
-    from robust_det.pretrain.trainer import FINAL, LAST, evaluate_checkpoint, pretrain
+    from robust_det.pretrain.trainer import FINAL, LAST, pretrain
+    from robust_det.pretrain.validate import evaluate_checkpoint
 
     cfg = load_config(args.config, args.overrides)
     if not args.eval_only:

@@ -6,13 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from robust_det.attacks import PGD, make_threat
 from robust_det.config import CfgNode, find_config, load_raw, merge_config, overrides_to_dict
 from robust_det.device import AMP_DTYPES
 from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 
-__all__ = ["SCHEDULES", "eval_attack", "load_config", "pretrain_defaults", "train_attack"]
+__all__ = [
+    "SCHEDULES",
+    "eval_attack",
+    "load_config",
+    "memory_layout",
+    "pretrain_defaults",
+    "train_attack",
+]
 
 SCHEDULES = ("step", "cosine", "onecycle")
 
@@ -123,6 +132,11 @@ def eval_attack(cfg: CfgNode) -> PGD:
         best_iterate=True,
         amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
     )
+
+
+def memory_layout(cfg: CfgNode) -> torch.memory_format:
+    """Return the memory format of weights and images."""
+    return torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
 
 
 def _check(cfg: CfgNode) -> None:

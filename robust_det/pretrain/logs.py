@@ -1,38 +1,17 @@
-"""What a run shows and leaves: a progress bar, TensorBoard, and one JSON line an epoch."""
+"""What a run leaves to look at: TensorBoard, and one JSON line an epoch."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from robust_det.files import write_atomically
 
-__all__ = ["RunLog", "progress_bar"]
-
-
-def progress_bar(total: int, label: str, unit: str, enabled: bool = True, initial: int = 0) -> tqdm:
-    """A bar with rate and time left; where there is no terminal, a line every ten seconds."""
-    terminal = sys.stderr.isatty()
-    return tqdm(
-        total=total,
-        initial=initial,
-        desc=label,
-        unit=unit,
-        disable=not enabled,
-        mininterval=0.2 if terminal else 10,
-        maxinterval=1 if terminal else 30,
-        delay=0 if terminal else 10,
-        # a log file has no cursor to move for a bar below another
-        position=None if terminal else 0,
-        dynamic_ncols=terminal,
-        leave=False,
-    )
+__all__ = ["RunLog"]
 
 
 class RunLog:

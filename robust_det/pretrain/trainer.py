@@ -8,7 +8,7 @@ import math
 import random
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +17,30 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from robust_det.checkpoints.io import save_checkpoint
-from robust_det.checkpoints.pretrained import ModelCard, load_state, read_pretrained
-from robust_det.config import CfgNode, to_dict
-from robust_det.data.image_folder import (
-    Batch,
-    ImageFolder,
-    collate,
-    eval_transform,
-    train_transform,
-)
-from robust_det.data.sampling import EvalBatches, TrainBatches
+from robust_det.checkpoints.pretrained import ModelCard
+from robust_det.config import CfgNode
+from robust_det.data.image_folder import Batch
+from robust_det.data.sampling import TrainBatches
 from robust_det.device import resolve_device
 from robust_det.errors import UserError
 from robust_det.files import remove_leftovers
 from robust_det.models import Classifier, build_classifier
-from robust_det.pretrain.config import eval_attack, train_attack
+from robust_det.pretrain.config import memory_layout, train_attack
 from robust_det.pretrain.distributed import World, joined_world, world_from_environment
-from robust_det.pretrain.evaluate import evaluate
-from robust_det.pretrain.logs import RunLog, progress_bar
+from robust_det.pretrain.loading import batches_of, training_set, validation_set
+from robust_det.pretrain.logs import RunLog
+from robust_det.pretrain.record import write_pretrain_record
 from robust_det.pretrain.schedule import LearningRate
 from robust_det.pretrain.state import Progress, TrainingState
 from robust_det.pretrain.step import TrainingStep
-from robust_det.records import RECORD_NAME, environment, sha256_file, write_record
+from robust_det.pretrain.validate import validate
+from robust_det.progress import progress_bar
+from robust_det.records import RECORD_NAME
 
-__all__ = ["Pretrainer", "evaluate_checkpoint", "pretrain"]
+__all__ = ["BEST", "FINAL", "LAST", "Pretrainer", "pretrain"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,111 +68,6 @@ def pretrain(cfg: CfgNode, name: str, resume: bool = False) -> bool:
         return Pretrainer(cfg, name, device, world, resume).run()
 
 
-def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
-    """Validate a checkpoint on the config's data: what ``--eval-only`` does.
-
-    Raises:
-        UserError: no checkpoint, or one of other classes or another architecture.
-    """
-    device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
-    with joined_world(device) as world:
-        card, content = read_pretrained(weights)
-        if card.arch != cfg.MODEL.ARCH:
-            raise UserError(f"{weights} holds a {card.arch}, the config asks for {cfg.MODEL.ARCH}")
-        data = _validation_set(cfg, list(card.classes))
-        model = build_classifier(card.arch, len(card.classes), card.mean, card.std)
-        load_state(model.body, content.get("ema") or content["model"], str(weights))
-        model.to(device).to(memory_format=_layout(cfg))
-        return _validate(cfg, model, data, device, world)
-
-
-def _layout(cfg: CfgNode) -> torch.memory_format:
-    return torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
-
-
-def _training_set(cfg: CfgNode) -> ImageFolder:
-    low, high = cfg.DATA.CROP_SCALE
-    transform = train_transform(
-        cfg.DATA.IMAGE_SIZE, (low, high), cfg.DATA.FLIP, cfg.DATA.COLOR_JITTER
-    )
-    skip = cfg.DATA.ON_CORRUPT == "skip"
-    return ImageFolder(cfg.DATA.ROOT, "train", transform, seed=cfg.SEED, substitute=skip)
-
-
-def _validation_set(cfg: CfgNode, classes: list[str]) -> ImageFolder:
-    transform = eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE)
-    return ImageFolder(cfg.DATA.ROOT, "val", transform, classes=classes)
-
-
-def _loader(cfg: CfgNode, data: ImageFolder, batches: Any, device: torch.device) -> DataLoader:
-    return DataLoader(
-        data,
-        batch_sampler=batches,
-        num_workers=cfg.DATA.WORKERS,
-        collate_fn=collate,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_leave_signals_to_the_parent,
-        # its own: a loader draws a number from the global one whenever it starts, and a resumed
-        # run starts another number of loaders
-        generator=torch.Generator().manual_seed(cfg.SEED),
-    )
-
-
-def _leave_signals_to_the_parent(_: int) -> None:
-    # Ctrl-C and many schedulers signal the whole process group; the parent has yet to save
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _checked(cfg: CfgNode, batches: Any) -> Iterator[Batch]:
-    """Pass batches on; stop at a corrupt image unless the config says to skip it."""
-    for batch in batches:
-        if batch.corrupt and cfg.DATA.ON_CORRUPT == "stop":
-            raise UserError(
-                f"cannot decode {batch.corrupt[0]}; repair or remove it,"
-                " or set DATA.ON_CORRUPT skip"
-            )
-        if batch.hopeless:
-            raise UserError(f"cannot decode {batch.corrupt[0]}, nor any of the images after it")
-        yield batch
-
-
-def _validate(
-    cfg: CfgNode,
-    model: nn.Module,
-    data: ImageFolder,
-    device: torch.device,
-    world: World,
-    stop: Callable[[], bool] = lambda: False,
-) -> dict[str, float]:
-    batches = EvalBatches(len(data), cfg.EVAL.BATCH_SIZE, world.rank, world.size)
-    share = len(batches.mine)
-    with progress_bar(share, "validate", "img", world.is_main) as bar:
-        return evaluate(
-            model,
-            _until(stop, _checked(cfg, _loader(cfg, data, batches, device))),
-            eval_attack(cfg),
-            world=world,
-            device=device,
-            length=len(data),
-            adversarial_images=cfg.EVAL.ADVERSARIAL_IMAGES,
-            channels_last=cfg.TRAIN.CHANNELS_LAST,
-            seed=cfg.SEED,
-            on_batch=lambda images: void(bar.update(images)),
-        )
-
-
-def _until(stop: Callable[[], bool], batches: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in batches:
-        if stop():
-            return
-        yield batch
-
-
-def void(_: object) -> None:
-    """Drop a result."""
-
-
 class Pretrainer:
     """One run. Its folder gets ``last.pth`` (to resume), ``best.pth``, ``final.pth`` (weights
     only), ``metrics.jsonl``, ``tensorboard/`` and ``record.json``.
@@ -202,8 +93,8 @@ class Pretrainer:
         random.seed(cfg.SEED)
         np.random.seed(cfg.SEED)
         torch.manual_seed(cfg.SEED)
-        self.train_data = _training_set(cfg)
-        self.val_data = _validation_set(cfg, self.train_data.classes)
+        self.train_data = training_set(cfg)
+        self.val_data = validation_set(cfg, self.train_data.classes)
         if cfg.TRAIN.BATCH_SIZE % world.size:
             raise UserError(f"TRAIN.BATCH_SIZE must be divisible by the {world.size} processes")
         if cfg.TRAIN.BATCH_SIZE // world.size < 2 * cfg.TRAIN.ACCUMULATE:
@@ -231,7 +122,7 @@ class Pretrainer:
             classes=classes,
         )
         self.model = build_classifier(card.arch, len(classes), card.mean, card.std)
-        self.model.to(device).to(memory_format=_layout(cfg))
+        self.model.to(device).to(memory_format=memory_layout(cfg))
         if cfg.TRAIN.COMPILE:
             self.model.compile()
         optimizer = torch.optim.SGD(
@@ -389,8 +280,7 @@ class Pretrainer:
                 rank=self.world.rank,
                 world_size=self.world.size,
             )
-            loader = _loader(cfg, self.train_data, order, self.device)
-            self._stream = _checked(cfg, loader)
+            self._stream = batches_of(cfg, self.train_data, order, self.device)
         return self._stream
 
     def _noise(self) -> torch.Generator:
@@ -445,7 +335,18 @@ class Pretrainer:
             self._say(f"skipped {int(corrupt)} corrupt images in this epoch")
         if finished and self.world.is_main:
             save_checkpoint(self.folder / FINAL, self.state.weights())
-            self._write_record(values)
+            write_pretrain_record(
+                self.folder / FINAL,
+                name=self.name,
+                cfg=cfg,
+                card=self.state.card,
+                values=values,
+                train_images=len(self.train_data),
+                val_images=len(self.val_data),
+                device=str(self.device),
+                processes=self.world.size,
+                seconds=progress.seconds,
+            )
         self.state.save(self.folder / LAST, self.world)
         return True
 
@@ -454,50 +355,13 @@ class Pretrainer:
         if self.state.ema is not None:
             card = self.state.card
             model = Classifier(self.state.ema.module, card.mean, card.std).to(self.device)
-        return _validate(
+        return validate(
             self.cfg, model, self.val_data, self.device, self.world, self._stop_validation
         )
 
     def _stop_validation(self) -> bool:
         self._cut_short = self.stop_requested
         return self._cut_short
-
-    def _write_record(self, values: dict[str, Any]) -> None:
-        cfg, card = self.cfg, self.state.card
-        final = self.folder / FINAL
-        names = ("clean_top1", "clean_top5", "adversarial_top1", "train_loss", "train_top1")
-        attack = eval_attack(cfg)
-        write_record(
-            self.folder,
-            {
-                "kind": "pretrain",
-                "name": self.name,
-                "arch": card.arch,
-                "norm": card.norm,
-                "eps": card.eps,
-                "weights": {"path": str(final), "sha256": sha256_file(final)},
-                "data": {
-                    "train": {"images": len(self.train_data), "classes": len(card.classes)},
-                    "val": {"images": len(self.val_data)},
-                },
-                "evaluator": {
-                    "name": "PGD",
-                    "norm": attack.threat.norm,
-                    "eps": attack.threat.eps,
-                    "steps": attack.steps,
-                    "step_size": attack.step_size,
-                    "images": min(
-                        cfg.EVAL.ADVERSARIAL_IMAGES or len(self.val_data), len(self.val_data)
-                    ),
-                },
-                "seed": cfg.SEED,
-                "metrics": {name: values[name] for name in names if name in values},
-                "config": to_dict(cfg),
-                "environment": environment(str(self.device)),
-                "processes": self.world.size,
-                "wall_time_s": round(self.state.progress.seconds, 1),
-            },
-        )
 
     def _refuse_foreign_folder(self, resume: bool) -> None:
         found = [n for n in (LAST, FINAL, BEST, RECORD_NAME) if (self.folder / n).exists()]

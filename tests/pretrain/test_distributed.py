@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from robust_det.pretrain.config import load_config
-from robust_det.pretrain.trainer import evaluate_checkpoint
+from robust_det.pretrain.validate import evaluate_checkpoint
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 

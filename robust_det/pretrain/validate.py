@@ -1,0 +1,90 @@
+"""Validation as a config describes it: of a model in training, and of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from robust_det.checkpoints.pretrained import load_state, read_pretrained
+from robust_det.config import CfgNode
+from robust_det.data.image_folder import Batch, ImageFolder
+from robust_det.data.sampling import EvalBatches
+from robust_det.device import resolve_device
+from robust_det.errors import UserError
+from robust_det.models import build_classifier
+from robust_det.pretrain.config import eval_attack, memory_layout
+from robust_det.pretrain.distributed import World, joined_world, world_from_environment
+from robust_det.pretrain.evaluate import evaluate
+from robust_det.pretrain.loading import batches_of, validation_set
+from robust_det.progress import progress_bar
+
+__all__ = ["evaluate_checkpoint", "validate"]
+
+
+def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
+    """Validate a checkpoint on the config's data: what ``--eval-only`` does.
+
+    Raises:
+        UserError: no checkpoint, or one of other classes or another architecture.
+    """
+    device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
+    with joined_world(device) as world:
+        card, content = read_pretrained(weights)
+        if card.arch != cfg.MODEL.ARCH:
+            raise UserError(f"{weights} holds a {card.arch}, the config asks for {cfg.MODEL.ARCH}")
+        data = validation_set(cfg, list(card.classes))
+        model = build_classifier(card.arch, len(card.classes), card.mean, card.std)
+        load_state(model.body, content.get("ema") or content["model"], str(weights))
+        model.to(device).to(memory_format=memory_layout(cfg))
+        return validate(cfg, model, data, device, world)
+
+
+def validate(
+    cfg: CfgNode,
+    model: nn.Module,
+    data: ImageFolder,
+    device: torch.device,
+    world: World,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, float]:
+    """Evaluate a model on the validation set with a progress bar.
+
+    Args:
+        cfg: a pretraining config.
+        model: takes images in [0, 1], returns logits.
+        data: the validation set.
+        device, world: where it runs, and beside whom.
+        stop: is asked before each batch; the figures of a cut-off validation mean nothing.
+
+    Returns:
+        See :func:`robust_det.pretrain.evaluate.evaluate`.
+    """
+    batches = EvalBatches(len(data), cfg.EVAL.BATCH_SIZE, world.rank, world.size)
+    share = len(batches.mine)
+    with progress_bar(share, "validate", "img", world.is_main) as bar:
+        return evaluate(
+            model,
+            _until(stop, batches_of(cfg, data, batches, device)),
+            eval_attack(cfg),
+            world=world,
+            device=device,
+            length=len(data),
+            adversarial_images=cfg.EVAL.ADVERSARIAL_IMAGES,
+            channels_last=cfg.TRAIN.CHANNELS_LAST,
+            seed=cfg.SEED,
+            on_batch=lambda images: _void(bar.update(images)),
+        )
+
+
+def _until(stop: Callable[[], bool], batches: Iterable[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        if stop():
+            return
+        yield batch
+
+
+def _void(_: object) -> None:
+    """Drop a result."""
