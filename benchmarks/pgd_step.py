@@ -3,10 +3,12 @@
 An adversarial step with k PGD steps does k input-gradient passes and one full pass. The bound runs
 just those passes on one fixed batch in the same precision, with no data loading, no attack
 arithmetic and no optimiser. Both sides alternate within one process; the ratio of their medians
-is printed. Peak memory is that of a fresh process a side, against a standard (eps 0) step.
+is printed. Peak memory is what three steps take above the loaded network and
+batch, in a fresh process a side, against a standard (eps 0) step.
 
     python benchmarks/pgd_step.py --arch resnet18 --size 64 --batch 128
     python benchmarks/pgd_step.py --arch resnet50 --size 224 --batch 16
+    python benchmarks/pgd_step.py --table benchmarks/records/pgd_step.jsonl
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from robust_det.device import AMP_DTYPES, resolve_device
 from robust_det.models import build_classifier
 from robust_det.pretrain.step import TrainingStep
 from robust_det.records import environment
+
+_NOT_SETTINGS = ("output", "memory_of", "table")
 
 
 def make_sides(args: argparse.Namespace) -> dict[str, Callable[[], None]]:
@@ -85,13 +89,42 @@ def timed(side: Callable[[], None], device: torch.device) -> float:
 
 
 def peak_memory(args: argparse.Namespace) -> int:
-    """Run three steps of one side in this process and return its peak memory in bytes."""
+    """Run three steps of one side and return the bytes they took above what was there before."""
     side = make_sides(args)[args.memory_of]
+    device = resolve_device(args.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        before = pages * resource.getpagesize()
     for _ in range(3):
         side()
-    if resolve_device(args.device).type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() - before
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+def table(path: Path) -> str:
+    """Return recorded results as a Markdown table."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    head = ["network", "px", "batch", "precision", "s, ours", "s, bound", "of the bound", "memory"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in rows:
+        what, seconds = row["settings"], row["seconds"]
+        layout = ", channels_last" if what["channels_last"] else ""
+        cells = [
+            what["arch"],
+            what["size"],
+            what["batch"],
+            what["precision"] + layout,
+            f"{seconds['ours']:.3f}",
+            f"{seconds['bound']:.3f}",
+            f"{row['of_bound']:.3f}",
+            f"{row['memory_ratio']:.3f}x",
+        ]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -106,8 +139,12 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", help="append the result as a JSON line to this file")
+    parser.add_argument("--table", type=Path, help="print a file of results as a table, and stop")
     parser.add_argument("--memory-of", choices=["ours", "standard"], help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.table:
+        print(table(args.table))
+        return
     if args.memory_of:
         print(peak_memory(args))
         return
@@ -130,7 +167,9 @@ def main() -> None:
 
     result = {
         "benchmark": "pgd_step",
-        "settings": {k: v for k, v in vars(args).items() if k not in ("output", "memory_of")},
+        "settings": {
+            k: v for k, v in vars(args).items() if k not in ("output", "memory_of", "table")
+        },
         "seconds": median,
         "of_bound": median["bound"] / median["ours"],
         "cost_of_standard": median["ours"] / median["standard"],
