@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -297,12 +298,13 @@ def setup_run(cfg: CfgNode) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make OUTPUT_DIR {folder}: {error.strerror}") from error
-    for name in ("fvcore", "detectron2"):
+    logging.captureWarnings(True)
+    for name in ("fvcore", "detectron2", "py.warnings"):
         setup_logger(str(folder), distributed_rank=rank, name=name)
         for handler in logging.getLogger(name).handlers:
             # the terminal shows progress bars, results and one-line errors; all the rest, with
             # the traceback that the trainer logs of any error, is in the file
-            if type(handler) is logging.StreamHandler:
+            if getattr(handler, "stream", None) in (sys.stdout, sys.stderr):
                 handler.setLevel(logging.CRITICAL)
     # says at each start that Detectron2 asks in an old way whether it is traced
     logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
