@@ -55,7 +55,7 @@ def convert(
         UserError: unreadable source, another architecture, or features that differ by more than
             :data:`TOLERANCE`.
     """
-    if Path(target).exists() and Path(target).samefile(source):
+    if Path(target).resolve() == Path(source).resolve():
         raise UserError(f"OUTPUT is INPUT, {source}; give another file to write")
     classifier, facts = _read(Path(source), arch, norm, eps)
     layout = get_architecture(facts["arch"])
