@@ -1,0 +1,59 @@
+"""The file of a converted backbone says what it is."""
+
+import pytest
+import torch
+
+from robust_det.checkpoints.backbone_file import (
+    CARD_KEY,
+    BackboneCard,
+    pixel_settings,
+    read_card,
+    write_backbone,
+)
+from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.errors import UserError
+from robust_det.models import IMAGENET_MEAN, IMAGENET_STD
+
+CARD = BackboneCard(
+    arch="resnet50",
+    norm="linf",
+    eps=4 / 255,
+    pixel_mean=(123.675, 116.28, 103.53),
+    pixel_std=(58.395, 57.12, 57.375),
+    input_format="RGB",
+    source_sha256="ab" * 32,
+    differences={"res2": 1e-7, "res5": 2e-6},
+)
+
+
+def test_pixel_settings_are_those_of_imagenet_in_255ths():
+    mean, std, order = pixel_settings(IMAGENET_MEAN, IMAGENET_STD)
+    assert mean == pytest.approx((123.675, 116.28, 103.53), abs=1e-9)
+    assert std == pytest.approx((58.395, 57.12, 57.375), abs=1e-9)
+    assert order == "RGB"
+
+
+@pytest.mark.parametrize("eps, norm", [(4 / 255, "linf"), (0.0, "l2"), (None, "")])
+def test_a_card_comes_back_as_it_was(tmp_path, eps, norm):
+    card = BackboneCard(**{**CARD.__dict__, "eps": eps, "norm": norm})
+    write_backbone(tmp_path / "b.pth", {"stem.conv1.weight": torch.ones(2)}, card)
+    assert read_card(tmp_path / "b.pth") == card
+
+
+def test_the_file_has_what_stock_detectron2_needs(tmp_path):
+    write_backbone(tmp_path / "b.pth", {"stem.conv1.weight": torch.ones(2)}, CARD)
+    content = load_checkpoint(tmp_path / "b.pth")
+    assert content["matching_heuristics"] is True and content["__author__"] == "robust_det"
+    assert content["model"]["stem.conv1.weight"].tolist() == [1, 1]
+
+
+def test_a_file_without_a_card_has_none(tmp_path):
+    save_checkpoint(tmp_path / "b.pth", {"model": {}})
+    assert read_card(tmp_path / "b.pth") is None
+
+
+@pytest.mark.parametrize("meta", [{"arch": "resnet50"}, 5, ["arch"]])
+def test_an_incomplete_card_is_refused(tmp_path, meta):
+    save_checkpoint(tmp_path / "b.pth", {"model": {}, CARD_KEY: meta})
+    with pytest.raises(UserError, match=r"incomplete description.*convert again"):
+        read_card(tmp_path / "b.pth")

@@ -1,0 +1,96 @@
+"""robust://NAME: where it is looked for, and what makes it."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from robust_det.checkpoints.locate import locate_backbone
+from robust_det.config import REPOSITORY, find_config, load_raw
+from robust_det.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A working directory without a repository."""
+    monkeypatch.delenv("ROBUST_DET_BACKBONES", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def add_recipe(folder, name, **keys):
+    path = folder / "configs/somewhere" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(keys))
+
+
+def test_the_default_folder_is_below_the_working_directory(tmp_path):
+    (tmp_path / "output/backbones").mkdir(parents=True)
+    (tmp_path / "output/backbones/a_l2_eps0.5.pth").touch()
+    found = locate_backbone("robust://a_l2_eps0.5")
+    assert found.resolve() == tmp_path / "output/backbones/a_l2_eps0.5.pth"
+
+
+def test_the_environment_names_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUST_DET_BACKBONES", str(tmp_path / "zoo"))
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo/b.pth").touch()
+    assert locate_backbone("robust://b") == tmp_path / "zoo/b.pth"
+
+
+def commands(error):
+    """The two commands in an error, split as a shell does."""
+    _, _, text = str(error).partition("make it with: ")
+    return [shlex.split(part) for part in text.split(" && ")]
+
+
+def test_a_missing_backbone_names_commands_that_fit_its_recipe(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUST_DET_BACKBONES", str(tmp_path / "my zoo"))
+    add_recipe(tmp_path, "mine_eps1", OUTPUT_DIR="runs/number 7")
+    with pytest.raises(UserError) as caught:
+        locate_backbone("robust://mine_eps1")
+    pretrain, convert = commands(caught.value)
+    assert pretrain == ["python", "tools/pretrain.py", "--config", "mine_eps1.yaml"]
+    assert convert[:2] == ["python", "tools/convert_backbone.py"]
+    assert convert[2:] == ["runs/number 7/final.pth", str(tmp_path / "my zoo/mine_eps1.pth")]
+    assert "\n" not in str(caught.value)
+
+
+def detection_configs():
+    return [
+        path
+        for path in sorted((REPOSITORY / "configs").rglob("*.yaml"))
+        if str(load_raw(path).get("MODEL", {}).get("WEIGHTS", "")).startswith("robust://")
+    ]
+
+
+@pytest.mark.parametrize("path", detection_configs(), ids=lambda path: path.stem)
+def test_every_detection_config_has_the_recipe_of_its_backbone(path, tmp_path):
+    uri = load_raw(path)["MODEL"]["WEIGHTS"]
+    name = uri.removeprefix("robust://")
+    with pytest.raises(UserError, match="make it with") as caught:
+        locate_backbone(uri)
+    pretrain, convert = commands(caught.value)
+    recipe = find_config(pretrain[3])
+    assert recipe.stem == name
+    assert convert[2] == f"{load_raw(recipe)['OUTPUT_DIR']}/final.pth"
+    assert Path(convert[3]) == Path("output/backbones") / f"{name}.pth"
+
+
+def test_a_detection_config_of_that_name_makes_no_backbone(tmp_path):
+    add_recipe(tmp_path, "detector", OUTPUT_DIR="x", DATASETS={"TRAIN": ["a"]})
+    with pytest.raises(UserError, match="no recipe of that name"):
+        locate_backbone("robust://detector")
+
+
+def test_a_misspelt_name_gets_the_nearest(tmp_path):
+    add_recipe(tmp_path, "zebra_l2_eps1", OUTPUT_DIR="x")
+    add_recipe(tmp_path, "broken", OUTPUT_DIR="x", _BASE_="nowhere.yaml")
+    with pytest.raises(UserError, match="did you mean 'zebra_l2_eps1'"):
+        locate_backbone("robust://zebra_l2_esp1")
+
+
+@pytest.mark.parametrize("uri", ["robust://", "robust://../secret", "robust://a/b"])
+def test_a_path_is_not_a_name(uri):
+    with pytest.raises(UserError, match="not of the form robust://NAME"):
+        locate_backbone(uri)

@@ -1,0 +1,219 @@
+"""What follows from weights and data is adopted; a config that contradicts it is refused."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog
+from detectron2.modeling import build_model
+
+from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.config import REPOSITORY, find_config, flatten, load_raw
+from robust_det.detection.config import load_config
+from robust_det.detection.conversion import convert
+from robust_det.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+MEAN, STD = [104.55, 132.6, 160.65], [53.55, 63.75, 76.5]  # 255 x those of write_classifier
+
+
+def load(path, *overrides):
+    return load_config(str(path), overrides)
+
+
+def test_weights_say_mean_std_order_and_architecture(write_config):
+    cfg, card = load(write_config())
+    assert pytest.approx(MEAN, abs=1e-9) == cfg.MODEL.PIXEL_MEAN
+    assert pytest.approx(STD, abs=1e-9) == cfg.MODEL.PIXEL_STD
+    assert (cfg.INPUT.FORMAT, cfg.MODEL.BACKBONE.ARCH) == ("RGB", "resnet10_narrow")
+    assert (card.arch, card.eps) == ("resnet10_narrow", 0.5)
+    assert cfg.MODEL.RESNETS.DEPTH == 10 and cfg.MODEL.RESNETS.STRIDE_IN_1X1 is False
+    assert cfg.is_frozen()
+
+
+def test_data_say_the_number_of_classes(write_config):
+    cfg, _ = load(write_config())
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == cfg.MODEL.RETINANET.NUM_CLASSES == 8
+    assert build_model(cfg).roi_heads.box_predictor.cls_score.out_features == 9
+
+
+AGREEING = {
+    "MODEL.PIXEL_MEAN": str(MEAN),
+    "MODEL.PIXEL_STD": str(STD),
+    "INPUT.FORMAT": "RGB",
+    "MODEL.BACKBONE.ARCH": "resnet10_narrow",
+    "MODEL.ROI_HEADS.NUM_CLASSES": "8",
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": "16",
+}
+CONTRADICTING = {
+    "MODEL.PIXEL_MEAN": "[103.53, 116.28, 123.675]",
+    "MODEL.PIXEL_STD": "[1.0, 1.0, 1.0]",
+    "INPUT.FORMAT": "BGR",
+    "MODEL.BACKBONE.ARCH": "resnet50",
+    "MODEL.ROI_HEADS.NUM_CLASSES": "80",
+    "MODEL.RETINANET.NUM_CLASSES": "80",
+    "MODEL.RESNETS.DEPTH": "50",
+    "MODEL.RESNETS.RES5_DILATION": "2",
+    "MODEL.RESNETS.DEFORM_ON_PER_STAGE": "[False, True, True, True]",
+}
+
+
+@pytest.mark.parametrize("key", AGREEING)
+@pytest.mark.parametrize("by", ["file", "command line"])
+def test_a_config_that_agrees_is_accepted(key, by, write_config):
+    cfg, _ = load(*given(write_config, by, key, AGREEING[key]))
+    assert pytest.approx(MEAN, abs=1e-9) == cfg.MODEL.PIXEL_MEAN
+
+
+@pytest.mark.parametrize("key", CONTRADICTING)
+@pytest.mark.parametrize("by", ["file", "command line"])
+def test_a_config_that_contradicts_is_refused(key, by, write_config):
+    with pytest.raises(UserError) as caught:
+        load(*given(write_config, by, key, CONTRADICTING[key]))
+    message = str(caught.value)
+    assert message.startswith(f"{key} is ") and message.endswith("leave the key out")
+
+
+def given(write_config, by, key, text):
+    """The arguments of load() that set one key, one way or the other."""
+    if by == "command line":
+        return write_config(), key, text
+    top = write_config("top.yaml")
+    raw = f"_BASE_: {top}\n"
+    for depth, part in enumerate(key.split(".")):
+        raw += "  " * depth + f"{part}:" + ("\n" if depth < key.count(".") else f" {text}\n")
+    path = top.with_name("given.yaml")
+    path.write_text(raw)
+    return (path,)
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (["SOLVER.BASELR", "0.1"], "config key 'SOLVER.BASELR'; did you mean 'SOLVER.BASE_LR'"),
+        (["MODEL.WEIGHTZ", "a"], "did you mean 'MODEL.WEIGHTS'"),
+        (["MODEL.WEIGHTS", "model.pkl"], "not a .pth file"),
+        (["MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint at nowhere.pth"),
+        (["MODEL.WEIGHTS", "robust://nothing_like_it"], "no backbone 'nothing_like_it'"),
+        (["MODEL.WEIGHTS", ""], "give MODEL.WEIGHTS, or MODEL.BACKBONE.ARCH"),
+        (["MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH", "resnet5"], "unknown architecture 'resnet5'"),
+        (["MODEL.BACKBONE.NAME", "build_robust_fpn"], "did you mean 'build_robust_fpn_backbone'"),
+        (["MODEL.DEVICE", "cuda:99"], "GPU"),
+        (["MODEL.DEVICE", "tpu"], "tpu"),
+        (["DATASETS.TRAIN", "[]"], "need at least one data set each"),
+        (["DATASETS.TEST", "['scene_val']"], "'scene_val'; did you mean 'scenes_val'"),
+        (["DATASETS.TEST", "['voc_2007_test']"], "not in COCO format"),
+    ],
+)
+def test_a_wrong_value_is_named(overrides, message, write_config):
+    with pytest.raises(UserError) as caught:
+        load(write_config(), *overrides)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_devices_without_a_gpu(write_config):
+    assert load(write_config())[0].MODEL.DEVICE == "cpu"
+    with pytest.raises(UserError, match="there is no CUDA GPU"):
+        load(write_config(), "MODEL.DEVICE", "cuda")
+    with pytest.raises(UserError, match=r"SOLVER\.AMP\.ENABLED needs a GPU"):
+        load(write_config(), "SOLVER.AMP.ENABLED", "True")
+
+
+def test_each_process_takes_its_own_gpu(write_config, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    # "cuda:0" would put the models of all processes on one GPU
+    assert load(write_config())[0].MODEL.DEVICE == "cuda"
+    assert load(write_config(), "MODEL.DEVICE", "cuda")[0].MODEL.DEVICE == "cuda"
+    assert load(write_config(), "MODEL.DEVICE", "cuda:1")[0].MODEL.DEVICE == "cuda:1"
+
+
+def test_a_classifier_has_to_be_converted_first(write_config, classifier_file):
+    with pytest.raises(UserError, match=r"convert it with tools/convert_backbone\.py"):
+        load(write_config(), "MODEL.WEIGHTS", str(classifier_file))
+
+
+def test_malicious_weights_are_refused(write_config, malicious):
+    path, marker = malicious
+    with pytest.raises(UserError, match="nothing was executed"):
+        load(write_config(), "MODEL.WEIGHTS", str(path))
+    assert not marker.exists()
+
+
+def test_from_scratch_needs_only_an_architecture(write_config):
+    cfg, card = load(write_config(), "MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH", "wide_resnet50_2")
+    assert card is None
+    assert pytest.approx([123.675, 116.28, 103.53], abs=1e-9) == cfg.MODEL.PIXEL_MEAN
+    assert (cfg.INPUT.FORMAT, cfg.MODEL.RESNETS.WIDTH_PER_GROUP) == ("RGB", 128)
+
+
+def test_robust_uri_is_found_in_the_named_folder(write_config, backbone_file, monkeypatch):
+    monkeypatch.setenv("ROBUST_DET_BACKBONES", str(backbone_file.parent))
+    cfg, card = load(write_config(), "MODEL.WEIGHTS", f"robust://{backbone_file.stem}")
+    assert cfg.MODEL.WEIGHTS == "robust://narrow_l2_eps0.5" and card.eps == 0.5
+
+
+def test_a_card_that_lies_about_its_architecture(write_config, backbone_file, tmp_path):
+    from robust_det.detection.checkpointer import RobustCheckpointer
+
+    content = load_checkpoint(backbone_file)
+    content["robust_det"]["arch"] = "resnet18"
+    save_checkpoint(tmp_path / "liar.pth", content)
+    cfg, _ = load(write_config(), "MODEL.WEIGHTS", str(tmp_path / "liar.pth"))
+    with pytest.raises(UserError, match="weights of another architecture"):
+        RobustCheckpointer(build_model(cfg)).load(cfg.MODEL.WEIGHTS)
+
+
+def test_bare_names_are_found_from_the_repository_root():
+    assert find_config("robust_r50_eps1_coco.yaml") == (
+        REPOSITORY / "configs/detection/robust_r50_eps1_coco.yaml"
+    )
+
+
+@pytest.mark.parametrize("suffix", ["coco", "coco_mask"])
+def test_standard_and_robust_differ_in_their_weights_alone(suffix):
+    standard, robust = (
+        flatten(load_raw(find_config(f"robust_r50_eps{eps}_{suffix}.yaml"))) for eps in (0, 1)
+    )
+    differing = {k for k in standard | robust if standard.get(k) != robust.get(k)}
+    assert differing == {"MODEL.WEIGHTS", "OUTPUT_DIR"}
+
+
+def test_coco_itself(tmp_path, write_classifier):
+    """The real configs with the real data, where they are."""
+    data = Path(os.environ.get("DETECTRON2_DATASETS", ROOT / "../shared/data"))
+    if not (data / "coco/annotations/instances_val2017.json").is_file():
+        pytest.skip("no COCO")
+    for eps in (0, 1):
+        write_classifier(tmp_path / "in.pth", "resnet50", eps=float(eps))
+        convert(tmp_path / "in.pth", tmp_path / f"resnet50_l2_eps{eps}.pth")
+    # Detectron2 reads the variable once, at its import
+    code = (
+        "from robust_det.detection.config import load_config\n"
+        "from robust_det.config import config_differences as d\n"
+        "for kind in ('coco', 'coco_mask'):\n"
+        "    a, b = (load_config(f'robust_r50_eps{e}_{kind}.yaml') for e in (0, 1))\n"
+        "    print([x.split(':')[0] for x in d(a[0], b[0])], a[1].eps, b[1].eps,\n"
+        "          b[0].MODEL.ROI_HEADS.NUM_CLASSES, b[0].MODEL.MASK_ON)\n"
+    )
+    places = {"DETECTRON2_DATASETS": str(data), "ROBUST_DET_BACKBONES": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **places},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    differing = "['MODEL.WEIGHTS', 'OUTPUT_DIR'] 0.0 1.0 80"
+    assert done.stdout.splitlines() == [f"{differing} False", f"{differing} True"]
+
+
+def test_custom_data_are_registered_once(write_config):
+    load(write_config())
+    load(write_config())
+    assert DatasetCatalog.list().count("scenes_train") == 1

@@ -1,0 +1,264 @@
+"""Conversion: the features are the same, and whatever would change them is found."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from robust_det.checkpoints.backbone_file import read_card
+from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.detection import conversion
+from robust_det.detection.backbones import build_resnet
+from robust_det.detection.checkpointer import RobustCheckpointer
+from robust_det.detection.config import load_config
+from robust_det.errors import UserError
+from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, build_classifier
+from robust_det.records import sha256_file
+
+ROOT = Path(__file__).parents[2]
+MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)  # those of write_classifier
+
+
+@pytest.mark.parametrize("arch", ["resnet10_narrow", "resnet18", "resnet50"])
+def test_features_survive_and_the_card_is_complete(arch, tmp_path, write_classifier):
+    write_classifier(tmp_path / "in.pth", arch, eps=0.25)
+    card = conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    assert list(card.differences) == ["res2", "res3", "res4", "res5"]
+    assert all(0 <= value <= 1e-4 for value in card.differences.values())
+    assert (card.arch, card.norm, card.eps, card.input_format) == (arch, "l2", 0.25, "RGB")
+    assert card.pixel_mean == pytest.approx([255 * v for v in MEAN], abs=1e-9)
+    assert card.pixel_std == pytest.approx([255 * v for v in STD], abs=1e-9)
+    assert card.source_sha256 == sha256_file(tmp_path / "in.pth")
+    assert read_card(tmp_path / "out.pth") == card
+
+
+@pytest.mark.parametrize("builder", ["build_robust_backbone", "build_robust_fpn_backbone"])
+@pytest.mark.parametrize("norm", ["FrozenBN", "BN"])
+def test_a_detector_sees_what_the_classifier_sees(
+    builder, norm, tmp_path, write_classifier, write_config
+):
+    """One image, from [0, 1] into the classifier and from [0, 255] through Detectron2's way."""
+    classifier = write_classifier(tmp_path / "in.pth")
+    conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    fpn = builder == "build_robust_fpn_backbone"
+    levels = ["p2", "p3", "p4", "p5"] if fpn else ["res4"]
+    config = write_config(
+        MODEL={
+            "WEIGHTS": str(tmp_path / "out.pth"),
+            "BACKBONE": {"NAME": builder},
+            "RESNETS": {"NORM": norm, "OUT_FEATURES": ["res2", "res3", "res4", "res5"]},
+            "RPN": {"IN_FEATURES": [*levels, "p6"] if fpn else levels},
+            "ROI_HEADS": {"IN_FEATURES": levels},
+            "ANCHOR_GENERATOR": {"SIZES": [[16], [32], [64], [128], [256]] if fpn else [[32]]},
+        }
+    )
+    cfg, _ = load_config(str(config))
+    model = build_model(cfg).eval()
+    RobustCheckpointer(model).resume_or_load(cfg.MODEL.WEIGHTS, resume=False)
+
+    pixels = torch.randint(0, 256, (3, 96, 128), generator=torch.Generator().manual_seed(1))
+    names = {f"body.layer{i}": f"res{i + 1}" for i in range(1, 5)}
+    with torch.no_grad():
+        expected = create_feature_extractor(classifier, names)(pixels[None] / 255)
+        batch = model.preprocess_image([{"image": pixels.to(torch.uint8)}])
+        bottom_up = model.backbone.bottom_up if fpn else model.backbone
+        got = bottom_up(batch.tensor)
+    assert list(got) == ["res2", "res3", "res4", "res5"]
+    for stage, features in expected.items():
+        assert features.abs().max() > 0.1
+        torch.testing.assert_close(got[stage], features, rtol=1e-4, atol=1e-5)
+
+
+def perturb_a_weight(weights):
+    weights["res4.0.conv2.weight"] = weights["res4.0.conv2.weight"].clone()
+    weights["res4.0.conv2.weight"][0] *= 1.01
+
+
+def swap_channels(weights):
+    weights["stem.conv1.weight"] = weights["stem.conv1.weight"].flip(1)
+
+
+def swap_norms(weights):
+    name = "res3.0.conv1.norm."
+    weights[name + "running_mean"], weights[name + "bias"] = (
+        weights[name + "bias"],
+        weights[name + "running_mean"],
+    )
+
+
+@pytest.mark.parametrize("damage", [perturb_a_weight, swap_channels, swap_norms])
+def test_wrong_weights_fail_the_check_and_write_nothing(
+    damage, tmp_path, classifier_file, monkeypatch
+):
+    rename = conversion.to_detectron2
+
+    def wrong(state, head):
+        weights = rename(state, head)
+        damage(weights)
+        return weights
+
+    monkeypatch.setattr(conversion, "to_detectron2", wrong)
+    (tmp_path / "old.pth").write_bytes(b"precious")
+    for target in ("new.pth", "old.pth"):
+        with pytest.raises(UserError, match=r"features of res\d differ by .* nothing was written"):
+            conversion.convert(classifier_file, tmp_path / target)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["old.pth"]
+    assert (tmp_path / "old.pth").read_bytes() == b"precious"
+
+
+def test_the_stride_in_another_convolution_fails_the_check(tmp_path, write_classifier, monkeypatch):
+    write_classifier(tmp_path / "in.pth", "resnet50")
+
+    def caffe_style(arch, **kwargs):
+        backbone = build_resnet(arch, **kwargs)
+        block = backbone.res3[0]
+        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
+        return backbone
+
+    monkeypatch.setattr(conversion, "build_resnet", caffe_style)
+    with pytest.raises(UserError, match="features of res3 differ"):
+        conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        lambda mean, std: ([255 * v for v in mean], [255 * v for v in std], "BGR"),
+        lambda mean, std: ([255 * v for v in mean], [1.0] * 3, "RGB"),
+        lambda mean, std: ([255 * v + 0.5 for v in mean], [255 * v for v in std], "RGB"),
+    ],
+    ids=["channel order", "std", "mean"],
+)
+def test_wrong_pixel_settings_fail_the_check(settings, tmp_path, classifier_file, monkeypatch):
+    monkeypatch.setattr(conversion, "pixel_settings", settings)
+    with pytest.raises(UserError, match="features of res2 differ"):
+        conversion.convert(classifier_file, tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(bad, tmp_path, classifier_file):
+    content = load_checkpoint(classifier_file)
+    content["model"]["layer4.0.conv2.weight"][0] = bad  # the first stages are as they should be
+    save_checkpoint(tmp_path / "in.pth", content)
+    with pytest.raises(UserError, match="features of res5 are not finite"):
+        conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+
+
+@pytest.fixture
+def state_dict_file(tmp_path, randomise):
+    path = tmp_path / "torchvision.pth"
+    torch.manual_seed(0)
+    torch.save(randomise(build_classifier("resnet18", 10)).body.state_dict(), path)
+    return path
+
+
+def test_a_state_dict_needs_arch(tmp_path, state_dict_file):
+    with pytest.raises(UserError, match="give it with --arch"):
+        conversion.convert(state_dict_file, tmp_path / "out.pth")
+
+
+def test_a_state_dict_does_not_know_its_eps(tmp_path, state_dict_file):
+    card = conversion.convert(state_dict_file, tmp_path / "out.pth", "resnet18")
+    assert (card.arch, card.norm, card.eps) == ("resnet18", "", None)
+    assert card.pixel_mean == pytest.approx([255 * v for v in IMAGENET_MEAN], abs=1e-9)
+    assert card.pixel_std == pytest.approx([255 * v for v in IMAGENET_STD], abs=1e-9)
+    assert max(card.differences.values()) <= 1e-4
+
+
+@pytest.mark.parametrize("norm, eps", [(None, 0.0), ("l2", 3.0), ("Linf", 4 / 255)])
+def test_a_state_dict_can_be_told_its_eps(tmp_path, state_dict_file, norm, eps):
+    card = conversion.convert(state_dict_file, tmp_path / "out.pth", "resnet18", norm, eps)
+    assert (card.norm, card.eps) == ((norm or "").lower(), eps)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["resnet34"], "another architecture"),
+        (["resnet50"], "another architecture"),
+        (["resnet10_narrow"], "another architecture"),
+        (["resnet-18"], "unknown architecture 'resnet-18'; did you mean 'resnet18'"),
+        (["resnet18", None, 0.5], "--eps 0.5 needs --norm"),
+        (["resnet18", "l3", 0.5], "unknown norm 'l3'"),
+        (["resnet18", "l2", -1.0], "not a number from 0 up"),
+        (["resnet18", "l2", math.nan], "not a number from 0 up"),
+    ],
+)
+def test_a_wrong_description_of_a_state_dict(tmp_path, state_dict_file, arguments, message):
+    with pytest.raises(UserError, match=message):
+        conversion.convert(state_dict_file, tmp_path / "out.pth", *arguments)
+    assert not (tmp_path / "out.pth").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["resnet18"], "has arch resnet10_narrow, not resnet18; leave --arch out"),
+        ([None, "linf"], "has norm l2, not linf; leave --norm out"),
+        ([None, None, 1.0], "has eps 0.5, not 1.0; leave --eps out"),
+    ],
+)
+def test_a_description_that_contradicts_a_checkpoint(tmp_path, classifier_file, arguments, message):
+    with pytest.raises(UserError, match=message):
+        conversion.convert(classifier_file, tmp_path / "out.pth", *arguments)
+
+
+def test_the_averaged_weights_are_converted_where_there_are_any(tmp_path, classifier_file):
+    content = load_checkpoint(classifier_file)
+    content["ema"] = {name: value.clone() for name, value in content["model"].items()}
+    content["ema"]["conv1.weight"] += 1
+    save_checkpoint(tmp_path / "in.pth", content)
+    conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    stem = load_checkpoint(tmp_path / "out.pth")["model"]["stem.conv1.weight"]
+    assert torch.equal(stem, content["ema"]["conv1.weight"])
+
+
+def test_the_source_is_never_overwritten(tmp_path, write_classifier):
+    write_classifier(tmp_path / "in.pth")
+    before = sha256_file(tmp_path / "in.pth")
+    with pytest.raises(UserError, match="OUTPUT is INPUT"):
+        conversion.convert(tmp_path / "in.pth", tmp_path / "folder" / ".." / "in.pth")
+    assert sha256_file(tmp_path / "in.pth") == before
+
+
+def test_bad_sources_are_one_line_each(tmp_path, backbone_file, malicious):
+    path, marker = malicious
+    (tmp_path / "cut.pth").write_bytes(backbone_file.read_bytes()[:1000])
+    for source, message in (
+        (tmp_path / "absent.pth", "no checkpoint at"),
+        (tmp_path / "cut.pth", "truncated or not a checkpoint"),
+        (backbone_file, "neither a checkpoint of tools/pretrain.py nor a torchvision state dict"),
+        (path, "refused, nothing was executed"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            conversion.convert(source, tmp_path / "out.pth", "resnet18")
+        assert "\n" not in str(caught.value)
+    assert not marker.exists() and not (tmp_path / "out.pth").exists()
+
+
+def test_the_tool_prints_the_proof(tmp_path, state_dict_file):
+    def tool(*arguments):
+        command = [sys.executable, "tools/convert_backbone.py", *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    out = tmp_path / "out.pth"
+    done = tool(state_dict_file, out, "--arch", "resnet18", "--norm", "linf", "--eps", "4/255")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("resnet18, eps 0.0156863 linf, source sha256 ")
+    stages = [line.split() for line in lines[2:6]]
+    assert [stage for stage, _ in stages] == ["res2", "res3", "res4", "res5"]
+    assert all(float(value) <= 1e-4 for _, value in stages)
+    assert read_card(out).eps == 4 / 255
+
+    wrong = tool(state_dict_file, tmp_path / "out.pkl", "--arch", "resnet18")
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: OUTPUT must end in .pth")
+    assert wrong.stderr.count("\n") == 1
