@@ -20,10 +20,16 @@ if __name__ == "__mp_main__":
 def work(args: argparse.Namespace) -> None:
     """Do the job in one process."""
     from robust_det.detection.config import load_config
-    from robust_det.detection.trainer import FINAL, evaluate, finetune
+    from robust_det.detection.trainer import (
+        FINAL,
+        evaluate,
+        finetune,
+        stop_between_steps_on_sigterm,
+    )
     from robust_det.errors import UserError
 
     setup_logging()
+    stop_between_steps_on_sigterm()
     cfg, card = load_config(args.config, args.overrides)
     name = Path(args.config).stem
     if not args.eval_only:

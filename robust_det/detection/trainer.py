@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ from robust_det.files import write_atomically
 from robust_det.progress import progress_bar
 from robust_det.records import RECORD_NAME, read_record
 
-__all__ = ["RobustTrainer", "evaluate", "finetune"]
+__all__ = ["RobustTrainer", "evaluate", "finetune", "stop_between_steps_on_sigterm"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class RobustTrainer(DefaultTrainer):
         )
         bar = [ProgressHook()] if comm.is_main_process() else []
         # first: the bar counts a step before the other hooks evaluate, and goes before they do
-        return [*bar, *super().build_hooks()]
+        return [*bar, *super().build_hooks(), StopHook()]
 
     def build_writers(self) -> list[Any]:
         folder = Path(self.cfg.OUTPUT_DIR)
@@ -137,6 +138,7 @@ class WithProgress:
     def __iter__(self) -> Iterator[Any]:
         with progress_bar(len(self.loader), self.label, "img", self.enabled) as bar:
             for item in self.loader:
+                exit_if_asked()
                 yield item
                 bar.update(1)
 
@@ -162,6 +164,37 @@ class ProgressHook(HookBase):
 
     def after_train(self) -> None:
         self.bar.close()
+
+
+class StopHook(HookBase):
+    """Ends the process between two steps when it was asked to."""
+
+    def after_step(self) -> None:
+        exit_if_asked()
+
+
+_asked_to_stop = False
+
+
+def stop_between_steps_on_sigterm() -> None:
+    """Let the first SIGTERM end the process after the step it is in, a second one at once.
+
+    Cut off in the middle of a transfer from the main process, the data loader's workers would
+    print tracebacks.
+    """
+
+    def handle(number: int, frame: Any) -> None:
+        global _asked_to_stop
+        _asked_to_stop = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, handle)
+
+
+def exit_if_asked() -> None:
+    """Exit with code 143, as a process that SIGTERM ended, if there was one."""
+    if _asked_to_stop:
+        sys.exit(128 + signal.SIGTERM)
 
 
 def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = False) -> None:

@@ -273,7 +273,7 @@ def test_absent_gpus_are_one_line(finished):
     assert error.startswith("error: --num-gpus 99 was asked for, but there are ")
 
 
-@pytest.mark.parametrize("sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize("sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_and_resumed(finished, tmp_path, sent, code):
     """A run that is stopped leaves no traceback, and continues from its last checkpoint."""
     config, folder = finished[0], tmp_path / "run"
