@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
             f"pretrain at eps {eps}", source, "pretrain.py", "--config", f"{name}.yaml", "--resume"
         )
         step("convert to Detectron2", target, "convert_backbone.py", str(source), str(target))
-    runs = []
+    runs = [str(OUTPUT / f"pretrain/demo_resnet10_l2_eps{eps}") for eps in EPSILONS]
     for eps in EPSILONS:
         name = f"demo_mask_eps{eps}"
         runs.append(str(OUTPUT / "detection" / name))

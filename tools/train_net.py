@@ -20,12 +20,8 @@ if __name__ == "__mp_main__":
 def work(args: argparse.Namespace) -> None:
     """Do the job in one process."""
     from robust_det.detection.config import load_config
-    from robust_det.detection.trainer import (
-        FINAL,
-        evaluate,
-        finetune,
-        stop_between_steps_on_sigterm,
-    )
+    from robust_det.detection.jobs import FINAL, evaluate, finetune
+    from robust_det.detection.stopping import stop_between_steps_on_sigterm
     from robust_det.errors import UserError
 
     setup_logging()

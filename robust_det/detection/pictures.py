@@ -18,6 +18,8 @@ from robust_det.files import write_atomically
 __all__ = ["draw_pictures"]
 
 SCORE = 0.5
+# short side of a picture, in pixels: labels need room
+_SHORT_SIDE = 320
 
 
 @torch.no_grad()
@@ -45,14 +47,15 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
     entries = []
     for number, record in enumerate(dicts):
         image = utils.read_image(record["file_name"], "RGB")
+        scale = max(1.0, _SHORT_SIDE / min(image.shape[:2]))
         instances = model([mapper(record)])[0]["instances"].to("cpu")
         instances = instances[instances.scores >= SCORE]
         # numbered, as images of several folders may share a name
         stem = f"{number:02d}_{Path(record['file_name']).stem}"
         entry = {"image": Path(record["file_name"]).name}
         for kind, drawn in (
-            ("ground_truth", Visualizer(image, metadata).draw_dataset_dict(record)),
-            ("prediction", Visualizer(image, metadata).draw_instance_predictions(instances)),
+            ("ground_truth", Visualizer(image, metadata, scale).draw_dataset_dict(record)),
+            ("prediction", Visualizer(image, metadata, scale).draw_instance_predictions(instances)),
         ):
             entry[kind] = f"pictures/{stem}_{kind}.jpg"
             _save(folder / entry[kind], drawn.get_image())

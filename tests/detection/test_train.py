@@ -31,7 +31,8 @@ from robust_det.analysis.runs import load_runs
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.detection.config import load_config
 from robust_det.detection.conversion import convert
-from robust_det.detection.trainer import FINAL, RobustTrainer, by_task, evaluate, finetune
+from robust_det.detection.jobs import FINAL, by_task, evaluate, finetune
+from robust_det.detection.trainer import RobustTrainer
 from robust_det.errors import UserError
 from robust_det.models import build_classifier
 from robust_det.records import read_record, sha256_file
@@ -275,10 +276,14 @@ def test_absent_gpus_are_one_line(finished):
 
 @pytest.mark.parametrize("sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_and_resumed(finished, tmp_path, sent, code):
-    """A run that is stopped leaves no traceback, and continues from its last checkpoint."""
+    """A run that is stopped leaves no traceback, and continues from its last checkpoint.
+
+    SIGTERM makes one on its way out.
+    """
     config, folder = finished[0], tmp_path / "run"
     length = ["OUTPUT_DIR", str(folder), "SOLVER.MAX_ITER", "2000", "SOLVER.STEPS", "[1500]"]
-    arguments = [*length, "SOLVER.CHECKPOINT_PERIOD", "3", "TEST.PICTURES", "0"]
+    period, sign = ("3", "last_checkpoint") if sent == signal.SIGINT else ("1999", "metrics.json")
+    arguments = [*length, "SOLVER.CHECKPOINT_PERIOD", period, "TEST.PICTURES", "0"]
     process = subprocess.Popen(
         command(config, *arguments),
         cwd=ROOT,
@@ -288,16 +293,20 @@ def test_stopped_and_resumed(finished, tmp_path, sent, code):
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not (folder / "last_checkpoint").exists() and time.monotonic() < deadline:
+    written = False
+    while not written and time.monotonic() < deadline:
         time.sleep(0.05)
+        written = (folder / sign).exists() and (folder / sign).stat().st_size > 0
     process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in errors
     assert not (folder / "record.json").exists()
-    if sent == signal.SIGTERM:
-        return  # once is enough to resume
     last = (folder / "last_checkpoint").read_text()
+    if sent == signal.SIGTERM:
+        # saved because of the signal: metrics.json is first written after 20 iterations
+        assert 19 <= load_checkpoint(folder / last)["iteration"] < 1998
+        return  # once is enough to resume
     start = load_checkpoint(folder / last)["iteration"] + 1
     # as long as a run that was asked for it from the start
     text = (folder / "config.yaml").read_text()

@@ -1,0 +1,211 @@
+"""The two jobs of ``tools/train_net.py``: fine-tuning a detector, and evaluating one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.logger import setup_logger
+
+from robust_det.checkpoints.backbone_file import BackboneCard, card_of
+from robust_det.checkpoints.io import load_checkpoint
+from robust_det.config import config_differences, load_raw
+from robust_det.detection.checkpointer import RobustCheckpointer, is_backbone
+from robust_det.detection.pictures import draw_pictures
+from robust_det.detection.record import write_detection_record
+from robust_det.detection.trainer import RobustTrainer
+from robust_det.errors import UserError
+from robust_det.files import write_atomically
+from robust_det.records import RECORD_NAME, read_record
+
+__all__ = ["FINAL", "by_task", "evaluate", "finetune"]
+
+logger = logging.getLogger(__name__)
+
+FINAL = "model_final.pth"
+# keys that change where or how fast a run goes, but not what it computes
+_FREE_KEYS = (
+    "OUTPUT_DIR",
+    "MODEL.DEVICE",
+    "DATALOADER.NUM_WORKERS",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "TEST.EVAL_PERIOD",
+    "TEST.PICTURES",
+    "VIS_PERIOD",
+)
+
+
+def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = False) -> None:
+    """Fine-tune a detector to its end, evaluate it and write the run's record.
+
+    Args:
+        cfg: a complete config.
+        card: of the backbone.
+        name: of the run.
+        resume: continue from the last checkpoint of ``OUTPUT_DIR`` if there is one.
+
+    Raises:
+        UserError: ``OUTPUT_DIR`` holds another run, or weights do not fit.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    if _finished(folder, cfg, resume):
+        logger.info(f"{folder} is finished already; nothing to do")
+        return
+    comm.synchronize()  # no process may write before all have looked
+    setup_run(cfg)
+    trainer = RobustTrainer(cfg, card)
+    trainer.resume_or_load(resume=resume)
+    if comm.is_main_process():
+        at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
+        logger.info(f"{name}: {at} on {cfg.MODEL.DEVICE}, log in {folder / 'log.txt'}")
+        if card is None or card.eps is None:
+            what = "these weights do not say their eps" if card else "this run has no backbone"
+            logger.warning(f"{what}, so tools/compare_ap.py cannot place the result")
+    try:
+        trainer.train()
+    except FloatingPointError as error:
+        raise UserError(
+            f"training diverged ({error}); lower SOLVER.BASE_LR or raise SOLVER.WARMUP_ITERS"
+        ) from error
+    if comm.is_main_process():
+        results = by_task(trainer._last_eval_results)
+        pictures = draw_pictures(cfg, bare(trainer.model), folder)
+        write_detection_record(
+            folder,
+            name=name,
+            cfg=trainer.cfg,  # as scaled to the number of processes
+            card=card,
+            results=results,
+            pictures=pictures,
+            seconds=trainer.seconds.total,
+            detector=folder / FINAL,
+        )
+        say_results(name, results)
+
+
+def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
+    """Evaluate a detector checkpoint and write a record into ``OUTPUT_DIR/eval``.
+
+    Args:
+        cfg: a complete config.
+        card: of the backbone.
+        name: of the run.
+        detector: checkpoint file.
+
+    Raises:
+        UserError: the checkpoint is not one of this detector, or was made from other weights.
+    """
+    start = time.perf_counter()
+    _check_detector(detector, cfg, card)
+    folder = Path(cfg.OUTPUT_DIR) / "eval"
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.OUTPUT_DIR = str(folder)
+    cfg.freeze()
+    setup_run(cfg)
+    model = RobustTrainer.build_model(cfg)
+    RobustCheckpointer(model).load(str(detector))
+    raw = RobustTrainer.test(cfg, model)
+    if comm.is_main_process():
+        results = by_task(raw)
+        pictures = draw_pictures(cfg, bare(model), folder)
+        write_detection_record(
+            folder,
+            name=name,
+            cfg=cfg,
+            card=card,
+            results=results,
+            pictures=pictures,
+            seconds=time.perf_counter() - start,
+            detector=detector,
+        )
+        say_results(name, results)
+
+
+def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> None:
+    """Refuse what would give figures of another model than the record says."""
+    content = load_checkpoint(detector)
+    if is_backbone(content):
+        raise UserError(
+            f"{detector} is a backbone, and its detector has yet to be trained; leave --eval-only"
+            " out"
+        )
+    own = card_of(content)
+    if (own and own.source_sha256) != (card and card.source_sha256):
+        of = f"the backbone of sha256 {own.source_sha256[:16]}" if own else "no backbone"
+        raise UserError(
+            f"{detector} was trained from {of}, not from MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}';"
+            " give the config it was trained with"
+        )
+
+
+def bare(model: Any) -> torch.nn.Module:
+    """Return the model without DDP around it."""
+    return getattr(model, "module", model)
+
+
+def by_task(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return results by task; with several test sets, tasks are named ``dataset/task``."""
+    out: dict[str, dict[str, float]] = {}
+    for key, values in results.items():
+        if all(isinstance(v, Mapping) for v in values.values()):
+            out.update({f"{key}/{task}": dict(v) for task, v in values.items()})
+        else:
+            out[key] = dict(values)
+    return out
+
+
+def say_results(name: str, results: Mapping[str, Mapping[str, float]]) -> None:
+    """Log the AP of each task."""
+    for task, values in results.items():
+        text = ", ".join(f"{k} {values[k]:.2f}" for k in ("AP", "AP50", "AP75") if k in values)
+        logger.info(f"{name}: {task} {text}")
+
+
+def setup_run(cfg: CfgNode) -> None:
+    """Make the run folder, send Detectron2's log to its ``log.txt``, seed, and keep the config."""
+    folder, rank = Path(cfg.OUTPUT_DIR), comm.get_rank()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make OUTPUT_DIR {folder}: {error.strerror}") from error
+    logging.captureWarnings(True)
+    for name in ("fvcore", "detectron2", "py.warnings"):
+        setup_logger(str(folder), distributed_rank=rank, name=name)
+        for handler in logging.getLogger(name).handlers:
+            # the terminal shows progress bars, results and one-line errors; all the rest, with
+            # the traceback that the trainer logs of any error, is in the file
+            if getattr(handler, "stream", None) in (sys.stdout, sys.stderr):
+                handler.setLevel(logging.CRITICAL)
+    # says at each start that Detectron2 asks in an old way whether it is traced
+    logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
+    seed_all_rng(cfg.SEED + rank)
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    if comm.is_main_process():
+        text = cfg.dump()
+        write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
+
+
+def _finished(folder: Path, cfg: CfgNode, resume: bool) -> bool:
+    """Whether the folder holds this run, finished; refuses the folder of another run."""
+    if not (folder / "last_checkpoint").exists() and not (folder / RECORD_NAME).exists():
+        return False
+    if not resume:
+        raise UserError(
+            f"{folder} holds another run; pass --resume to continue it or choose another OUTPUT_DIR"
+        )
+    differing = config_differences(load_raw(folder / "config.yaml"), cfg, ignore=_FREE_KEYS)
+    if differing:
+        raise UserError(
+            f"{folder} holds a run with another config ({'; '.join(differing)});"
+            " use that config or another OUTPUT_DIR"
+        )
+    return (folder / RECORD_NAME).exists() and bool(read_record(folder))
