@@ -9,7 +9,9 @@ What the compiled operators would have done is up to ``robust_det/detection/comp
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib.util
 import subprocess
 import sys
 import tarfile
@@ -133,12 +135,26 @@ def extract(archive: Path, folder: Path) -> Path:
     return folder / tops.pop()
 
 
+def require_builder() -> None:
+    """Check that wheels can be built here, which an old setuptools cannot do by itself.
+
+    Raises:
+        UserError: neither ``wheel`` nor a setuptools that brings it is installed.
+    """
+    for name in ("wheel", "setuptools.command.bdist_wheel"):
+        with contextlib.suppress(ModuleNotFoundError):
+            if importlib.util.find_spec(name):
+                return
+    raise UserError("building Detectron2 needs 'wheel'; run: python -m pip install wheel")
+
+
 def main(args: argparse.Namespace) -> int:
     """Install, unless there is nothing to do."""
     found = installed()
     if found and not args.force:
         print(f"Detectron2 {found} is already installed; nothing to do (--force replaces it)")
         return 0
+    require_builder()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         archive = args.archive or download(folder)
