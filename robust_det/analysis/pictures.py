@@ -34,7 +34,13 @@ class Gallery:
 def build_gallery(setting: Setting) -> Gallery:
     """Collect the pictures of a setting's runs; those that are missing are said, not fatal."""
     gallery = Gallery()
-    shown = [(row, run) for row in setting.rows for run in row.runs if run.pictures]
+    shown = []
+    for row in setting.rows:
+        for run in row.runs:
+            if _came_without(run):
+                gallery.problems.append(f"The record of run {run.name} came without its pictures.")
+            elif run.pictures:
+                shown.append((row, run))
     images = dict.fromkeys(picture.image for _, run in shown for picture in run.pictures)
     gallery.rows = {image: [None] * (1 + len(shown)) for image in images}
     numbers = {image: number for number, image in enumerate(images)}
@@ -57,6 +63,12 @@ def build_gallery(setting: Setting) -> Gallery:
                 gallery.sources[name] = source
                 cells[index] = name
     return gallery
+
+
+def _came_without(run: Run) -> bool:
+    """Whether the record names several pictures and none is there: one sentence says it."""
+    paths = [path for p in run.pictures for path in (p.prediction, p.ground_truth)]
+    return len(run.pictures) > 1 and not any((run.folder / path).exists() for path in paths)
 
 
 def _source(gallery: Gallery, run: Run, path: str) -> Path | None:

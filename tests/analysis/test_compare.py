@@ -252,3 +252,18 @@ def test_the_tool_prints_the_table_and_returns_codes(write_run: WriteRun, tmp_pa
     assert bad.returncode == 2
     assert bad.stderr.startswith("error: no run record at")
     assert bad.stderr.count("\n") == 1
+
+
+def test_a_record_without_its_pictures_is_one_sentence(write_run, tmp_path):
+    names = [
+        {
+            "image": f"{i}.png",
+            "ground_truth": f"pictures/t{i}.png",
+            "prediction": f"pictures/{i}.png",
+        }
+        for i in range(6)
+    ]
+    _, text = compare([write_run("a", 0.0, 38.0, pictures=names)], tmp_path / "report")
+    assert text.count("came without its pictures") == 1
+    assert "is missing" not in text
+    assert not (tmp_path / "report" / "pictures").exists()
