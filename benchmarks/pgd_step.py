@@ -56,17 +56,23 @@ def make_sides(args: argparse.Namespace) -> dict[str, Callable[[], None]]:
     fixed = pixels.float().div(255).contiguous(memory_format=layout)
     with_grad = fixed.clone(memory_format=torch.preserve_format).requires_grad_(True)
 
-    def loss_of(x: torch.Tensor) -> torch.Tensor:
+    # batch-norm statistics of a network in training: with those of a fresh one, features explode
+    # in eval mode, gradients underflow, and a CPU is slow at numbers that small
+    with torch.no_grad():
+        for _ in range(10):
+            model(fixed)
+
+    def loss_of(x: torch.Tensor, reduction: str) -> torch.Tensor:
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             logits = model(x)
-        return F.cross_entropy(logits.float(), targets)
+        return F.cross_entropy(logits.float(), targets, reduction=reduction)
 
     def bound() -> None:
         with frozen_for_attack(model):
             for _ in range(args.steps):
-                torch.autograd.grad(loss_of(with_grad), with_grad)
+                torch.autograd.grad(loss_of(with_grad, "sum"), with_grad)
         model.zero_grad(set_to_none=True)
-        loss_of(fixed).backward()
+        loss_of(fixed, "mean").backward()
 
     return {
         "ours": lambda: void(ours(pixels, targets)),
