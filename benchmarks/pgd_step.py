@@ -68,10 +68,10 @@ def make_sides(args: argparse.Namespace) -> dict[str, Callable[[], None]]:
         return F.cross_entropy(logits.float(), targets, reduction=reduction)
 
     def bound() -> None:
+        model.zero_grad(set_to_none=True)
         with frozen_for_attack(model):
             for _ in range(args.steps):
                 torch.autograd.grad(loss_of(with_grad, "sum"), with_grad)
-        model.zero_grad(set_to_none=True)
         loss_of(fixed, "mean").backward()
 
     return {
@@ -160,8 +160,9 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
         timed(side, device)  # warm-up
-    for _ in range(args.rounds):
-        for name, side in sides.items():
+    for number in range(args.rounds):
+        # in turn, so that no side always runs after the same other
+        for name, side in list(sides.items())[:: -1 if number % 2 else 1]:
             seconds[name].append(timed(side, device))
     median = {name: statistics.median(values) for name, values in seconds.items()}
     memory = {}
