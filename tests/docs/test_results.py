@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,14 @@ def test_first_run_mean_by_hand():
     ]
     assert len(values) >= 2
     assert row["arch"] == "resnet18"
+
+
+def test_benchmark_table_is_that_of_the_records():
+    root = RESULTS.parents[1]
+    script = root / "benchmarks" / "pgd_step.py"
+    records = root / "benchmarks" / "records" / "pgd_step.jsonl"
+    table = subprocess.run(
+        [sys.executable, script, "--table", records], capture_output=True, text=True, check=True
+    ).stdout
+    assert table.count("\n") >= 4
+    assert table in (root / "docs" / "benchmarks.md").read_text()
