@@ -17,7 +17,14 @@ from robust_det.checkpoints.io import load_checkpoint
 from robust_det.errors import UserError
 from robust_det.models import Classifier, build_classifier
 
-__all__ = ["FORMAT", "ModelCard", "load_state", "read_classifier", "read_pretrained"]
+__all__ = [
+    "FORMAT",
+    "ModelCard",
+    "classifier_of",
+    "load_state",
+    "read_classifier",
+    "read_pretrained",
+]
 
 FORMAT = "robust_det.pretrained/1"
 
@@ -69,12 +76,16 @@ def read_pretrained(path: str | Path) -> tuple[ModelCard, dict[str, Any]]:
         UserError: not such a checkpoint.
     """
     content = load_checkpoint(path)
+    return _card_of(content, path), content
+
+
+def _card_of(content: Mapping[str, Any], source: str | Path) -> ModelCard:
     if content.get("format") != FORMAT or not isinstance(content.get("model"), dict):
-        raise UserError(f"{path} is not a checkpoint of tools/pretrain.py")
+        raise UserError(f"{source} is not a checkpoint of tools/pretrain.py")
     try:
-        return ModelCard.from_plain(content["meta"]), content
+        return ModelCard.from_plain(content["meta"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"checkpoint {path} has an incomplete description: {error}") from error
+        raise UserError(f"checkpoint {source} has an incomplete description: {error}") from error
 
 
 def load_state(module: torch.nn.Module, state: Mapping[str, Any], source: str) -> None:
@@ -109,7 +120,20 @@ def read_classifier(path: str | Path) -> tuple[ModelCard, Classifier]:
     Raises:
         UserError: not a checkpoint of ``tools/pretrain.py``, or one that contradicts itself.
     """
-    card, content = read_pretrained(path)
+    return classifier_of(load_checkpoint(path), path)
+
+
+def classifier_of(content: Mapping[str, Any], source: str | Path) -> tuple[ModelCard, Classifier]:
+    """Do what :func:`read_classifier` does, for a file that is loaded already.
+
+    Args:
+        content: what :func:`load_checkpoint` returned.
+        source: the file, for messages.
+
+    Raises:
+        UserError: not a checkpoint of ``tools/pretrain.py``, or one that contradicts itself.
+    """
+    card = _card_of(content, source)
     model = build_classifier(card.arch, len(card.classes), card.mean, card.std)
-    load_state(model.body, content.get("ema") or content["model"], str(path))
+    load_state(model.body, content.get("ema") or content["model"], str(source))
     return card, model.eval()

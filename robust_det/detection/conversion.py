@@ -13,7 +13,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.checkpoints.pretrained import FORMAT, load_state, read_classifier
+from robust_det.checkpoints.pretrained import FORMAT, classifier_of, load_state
 from robust_det.checkpoints.resnet_names import to_detectron2
 from robust_det.detection.backbones import build_resnet
 from robust_det.errors import UserError
@@ -96,7 +96,7 @@ def _read(
         raise UserError(f"eps is {eps}, not a number from 0 up")
     content = load_checkpoint(source)
     if content.get("format") == FORMAT:
-        card, classifier = read_classifier(source)
+        card, classifier = classifier_of(content, source)
         for what, said, known in (
             ("arch", arch, card.arch),
             ("norm", norm and norm.lower(), card.norm.lower()),

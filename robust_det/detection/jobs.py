@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from robust_det.checkpoints.io import load_checkpoint
 from robust_det.config import config_differences, load_raw
 from robust_det.detection.checkpointer import RobustCheckpointer, is_backbone
 from robust_det.detection.pictures import draw_pictures
+from robust_det.detection.progress import Stopwatch
 from robust_det.detection.record import write_detection_record
 from robust_det.detection.trainer import RobustTrainer
 from robust_det.errors import UserError
@@ -76,19 +76,9 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
             f"training diverged ({error}); lower SOLVER.BASE_LR or raise SOLVER.WARMUP_ITERS"
         ) from error
     if comm.is_main_process():
-        results = by_task(trainer._last_eval_results)
-        pictures = draw_pictures(cfg, bare(trainer.model), folder)
-        write_detection_record(
-            folder,
-            name=name,
-            cfg=trainer.cfg,  # as scaled to the number of processes
-            card=card,
-            results=results,
-            pictures=pictures,
-            seconds=trainer.seconds.total,
-            detector=folder / FINAL,
-        )
-        say_results(name, results)
+        cfg = trainer.cfg  # as scaled to the number of processes
+        results, seconds = trainer._last_eval_results, trainer.seconds
+        _conclude(cfg, card, name, trainer.model, results, folder / FINAL, seconds)
 
 
 def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
@@ -103,7 +93,7 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
     Raises:
         UserError: the checkpoint is not one of this detector, or was made from other weights.
     """
-    start = time.perf_counter()
+    seconds = Stopwatch()
     _check_detector(detector, cfg, card)
     folder = Path(cfg.OUTPUT_DIR) / "eval"
     cfg = cfg.clone()
@@ -115,19 +105,33 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
     RobustCheckpointer(model).load(str(detector))
     raw = RobustTrainer.test(cfg, model)
     if comm.is_main_process():
-        results = by_task(raw)
-        pictures = draw_pictures(cfg, bare(model), folder)
-        write_detection_record(
-            folder,
-            name=name,
-            cfg=cfg,
-            card=card,
-            results=results,
-            pictures=pictures,
-            seconds=time.perf_counter() - start,
-            detector=detector,
-        )
-        say_results(name, results)
+        _conclude(cfg, card, name, model, raw, detector, seconds)
+
+
+def _conclude(
+    cfg: CfgNode,
+    card: BackboneCard | None,
+    name: str,
+    model: Any,
+    raw: Mapping[str, Any],
+    detector: Path,
+    seconds: Stopwatch,
+) -> None:
+    """Draw the pictures, write the record into ``OUTPUT_DIR``, and say the AP."""
+    folder, results = Path(cfg.OUTPUT_DIR), by_task(raw)
+    # drawn before the time is taken, which is that of the whole run
+    pictures = draw_pictures(cfg, bare(model), folder)
+    write_detection_record(
+        folder,
+        name=name,
+        cfg=cfg,
+        card=card,
+        results=results,
+        pictures=pictures,
+        seconds=seconds.total,
+        detector=detector,
+    )
+    say_results(name, results)
 
 
 def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from robust_det.checkpoints.pretrained import load_state, read_pretrained
+from robust_det.checkpoints.pretrained import read_classifier
 from robust_det.config import CfgNode
 from robust_det.data.image_folder import Batch, ImageFolder
 from robust_det.data.sampling import EvalBatches
 from robust_det.device import resolve_device
 from robust_det.errors import UserError
-from robust_det.models import build_classifier
 from robust_det.pretrain.config import eval_attack, memory_layout
 from robust_det.pretrain.distributed import World, joined_world, world_from_environment
 from robust_det.pretrain.evaluate import evaluate
@@ -32,12 +31,10 @@ def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
     """
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     with joined_world(device) as world:
-        card, content = read_pretrained(weights)
+        card, model = read_classifier(weights)
         if card.arch != cfg.MODEL.ARCH:
             raise UserError(f"{weights} holds a {card.arch}, the config asks for {cfg.MODEL.ARCH}")
         data = validation_set(cfg, list(card.classes))
-        model = build_classifier(card.arch, len(card.classes), card.mean, card.std)
-        load_state(model.body, content.get("ema") or content["model"], str(weights))
         model.to(device).to(memory_format=memory_layout(cfg))
         return validate(cfg, model, data, device, world)
 
