@@ -1,14 +1,27 @@
-"""Fixtures that several folders share."""
+"""Fixtures that several folders share: images, a randomised classifier, its conversion, and a small
+COCO data set of real image files."""
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from PIL import Image
 
+from robust_det.checkpoints.io import save_checkpoint
+from robust_det.checkpoints.pretrained import FORMAT, ModelCard
+from robust_det.conversion.convert import convert
+from robust_det.data.synthetic import write_coco
+from robust_det.models import Classifier, build_classifier
+
 TRAIN_IMAGES, VAL_IMAGES = 12, 5
+MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)
 
 
 def write_image(path: Path, seed: int, hue: int) -> None:
@@ -34,3 +47,139 @@ def image_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 suffix = "jpg" if i % 2 else "png"
                 write_image(root / split / name / f"{i:02d}.{suffix}", seed, hue)
     return root
+
+
+def _randomise(classifier: Classifier, seed: int = 0) -> Classifier:
+    """Give every batch norm statistics and an affine map that conversion could get wrong."""
+    noise = torch.Generator().manual_seed(seed)
+
+    def uniform(like: torch.Tensor, low: float, high: float) -> torch.Tensor:
+        return torch.rand(like.shape, generator=noise) * (high - low) + low
+
+    for module in classifier.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.copy_(uniform(module.running_mean, -0.5, 0.5))
+            module.running_var.copy_(uniform(module.running_var, 0.5, 2.0))
+            module.weight.data.copy_(uniform(module.weight, 0.5, 1.5))
+            module.bias.data.copy_(uniform(module.bias, -0.5, 0.5))
+    return classifier.eval()
+
+
+@pytest.fixture(scope="session")
+def randomise() -> Callable[..., Classifier]:
+    return _randomise
+
+
+@pytest.fixture(scope="session")
+def write_classifier() -> Callable[..., Classifier]:
+    """Return a function that writes a checkpoint as tools/pretrain.py does."""
+
+    def write(path: Path, arch: str = "resnet10_narrow", eps: float = 0.5) -> Classifier:
+        torch.manual_seed(0)
+        classifier = _randomise(build_classifier(arch, 4, MEAN, STD))
+        card = ModelCard(arch, "l2", eps, MEAN, STD, 48, ("a", "b", "c", "d"))
+        save_checkpoint(
+            path,
+            {"format": FORMAT, "meta": card.plain(), "model": classifier.body.state_dict()},
+        )
+        return classifier
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def classifier_file(tmp_path_factory: pytest.TempPathFactory, write_classifier: Any) -> Path:
+    path = tmp_path_factory.mktemp("pretrain") / "final.pth"
+    write_classifier(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def backbone_file(tmp_path_factory: pytest.TempPathFactory, classifier_file: Path) -> Path:
+    path = tmp_path_factory.mktemp("backbones") / "narrow_l2_eps0.5.pth"
+    convert(classifier_file, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 training and 6 validation images of 96 px, 8 classes. Do not change them."""
+    root = tmp_path_factory.mktemp("data") / "scenes"
+    write_coco(root, train_images=12, val_images=6, size=96)
+    return root
+
+
+def _custom(scenes: Path) -> list[dict[str, str]]:
+    return [
+        {
+            "NAME": f"scenes_{part}",
+            "JSON": str(scenes / f"annotations/instances_{part}.json"),
+            "IMAGES": str(scenes / part),
+        }
+        for part in ("train", "val")
+    ]
+
+
+@pytest.fixture
+def write_config(tmp_path: Path, scenes: Path, backbone_file: Path) -> Callable[..., Path]:
+    """Return a function that writes a config of a tiny Mask R-CNN, with changes by section."""
+
+    def write(name: str = "tiny.yaml", **sections: dict[str, Any]) -> Path:
+        raw: dict[str, Any] = {
+            "_BASE_": str(Path(__file__).parents[1] / "configs/detection/base_small.yaml"),
+            "OUTPUT_DIR": str(tmp_path / "run"),
+            "MODEL": {
+                "WEIGHTS": str(backbone_file),
+                "MASK_ON": True,
+                "FPN": {"OUT_CHANNELS": 32},
+                "ROI_BOX_HEAD": {"FC_DIM": 64},
+                "ROI_MASK_HEAD": {"NUM_CONV": 1, "CONV_DIM": 16},
+            },
+            "DATASETS": {
+                "CUSTOM": _custom(scenes),
+                "TRAIN": ["scenes_train"],
+                "TEST": ["scenes_val"],
+            },
+            "INPUT": {
+                "MIN_SIZE_TRAIN": [96],
+                "MAX_SIZE_TRAIN": 96,
+                "MIN_SIZE_TEST": 96,
+                "MAX_SIZE_TEST": 96,
+            },
+            "DATALOADER": {"NUM_WORKERS": 0},
+            "SOLVER": {"MAX_ITER": 6, "STEPS": [5], "IMS_PER_BATCH": 2, "CHECKPOINT_PERIOD": 2},
+            "TEST": {"PICTURES": 2, "DETECTIONS_PER_IMAGE": 20},
+        }
+        for section, values in sections.items():
+            if isinstance(values, dict):
+                raw[section] = {**raw.get(section, {}), **values}
+            else:
+                raw[section] = values
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(raw))
+        return path
+
+    return write
+
+
+class _Executes:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.marker,))
+
+
+@pytest.fixture
+def malicious(tmp_path: Path) -> tuple[Path, Path]:
+    """A checkpoint that would create a file, and that file."""
+    path, marker = tmp_path / "malicious.pth", tmp_path / "executed"
+    torch.save({"model": {}, "robust_det": _Executes(marker)}, path)
+    # the trap works where anybody loads without care
+    pickle.loads(pickle.dumps(_Executes(marker)))
+    assert marker.exists()
+    marker.unlink()
+    return path, marker

@@ -14,7 +14,7 @@ from robust_det.cli import run_tool
 def main(args: argparse.Namespace) -> None:
     """Convert and print the proof."""
     from robust_det.config import parse_number
-    from robust_det.detection.conversion import TOLERANCE, convert
+    from robust_det.conversion.convert import TOLERANCE, convert
     from robust_det.errors import UserError
 
     if args.output.rpartition(".")[2] != "pth":

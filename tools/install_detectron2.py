@@ -3,7 +3,7 @@
 Detectron2 is not on PyPI under its own name. The source archive ``detectron2-cdo`` is version 0.5
 without the C++ sources, so that a plain pip install of it fails while compiling. This script
 verifies the archive, builds a wheel of its Python files and model-zoo configs, and installs that.
-What the compiled operators would have done is up to ``robust_det/detection/compat.py``.
+What the compiled operators would have done is up to ``robust_det/backbones/compat.py``.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
 
+from robust_det.backbones.builders import bottom_up_prefix
 from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.checkpoints.pretrained import FORMAT
-from robust_det.detection.backbones import bottom_up_prefix
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
 

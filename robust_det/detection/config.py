@@ -14,9 +14,9 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.utils.file_io import PathManager
 
+from robust_det.backbones import builders  # noqa: F401  registers the backbones
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
 from robust_det.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
-from robust_det.detection import backbones  # noqa: F401  registers the backbones
 from robust_det.detection.datasets import describe_dataset, number_of_classes, register_custom
 from robust_det.detection.paths import register_path_handler
 from robust_det.device import resolve_device

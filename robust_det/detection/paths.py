@@ -7,7 +7,7 @@ from typing import Any
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 
-from robust_det.checkpoints.locate import PREFIX, locate_backbone
+from robust_det.zoo.locate import PREFIX, locate_backbone
 
 __all__ = ["register_path_handler"]
 

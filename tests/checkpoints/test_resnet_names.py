@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from robust_det.backbones.builders import build_resnet
 from robust_det.checkpoints.resnet_names import to_detectron2
-from robust_det.detection.backbones import build_resnet
 from robust_det.detection.config import detection_defaults
 from robust_det.models import ARCHITECTURES, build_classifier
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from robust_det.backbones.builders import build_resnet
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
-from robust_det.detection.backbones import build_resnet
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
 from robust_det.errors import UserError
@@ -50,7 +50,7 @@ def test_a_detector_comes_back_with_its_card(model_and_card, tmp_path):
 
 
 def test_a_c4_head_gets_res5(write_config, tmp_path, write_classifier):
-    from robust_det.detection.conversion import convert
+    from robust_det.conversion.convert import convert
 
     write_classifier(tmp_path / "in.pth", "resnet50")
     convert(tmp_path / "in.pth", tmp_path / "out.pth")

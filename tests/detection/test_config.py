@@ -12,8 +12,8 @@ from detectron2.modeling import build_model
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.config import REPOSITORY, find_config, flatten, load_raw
+from robust_det.conversion.convert import convert
 from robust_det.detection.config import load_config
-from robust_det.detection.conversion import convert
 from robust_det.errors import UserError
 
 ROOT = Path(__file__).parents[2]

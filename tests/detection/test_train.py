@@ -29,8 +29,8 @@ from pycocotools.cocoeval import COCOeval
 from robust_det.analysis.compare import compare
 from robust_det.analysis.runs import load_runs
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.conversion.convert import convert
 from robust_det.detection.config import load_config
-from robust_det.detection.conversion import convert
 from robust_det.detection.jobs import FINAL, by_task, evaluate, finetune
 from robust_det.detection.trainer import RobustTrainer
 from robust_det.errors import UserError

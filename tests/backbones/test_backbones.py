@@ -8,8 +8,8 @@ from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_backbone, build_model
 
 from robust_det.checkpoints.io import load_checkpoint
+from robust_det.conversion.convert import convert
 from robust_det.detection.config import detection_defaults
-from robust_det.detection.conversion import convert
 from robust_det.errors import UserError
 from robust_det.models import ARCHITECTURES, get_architecture
 

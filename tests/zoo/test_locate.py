@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robust_det.checkpoints.locate import locate_backbone
 from robust_det.config import REPOSITORY, find_config, load_raw
 from robust_det.errors import UserError
+from robust_det.zoo.locate import locate_backbone
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from robust_det.backbones.builders import build_resnet
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.checkpoints.pretrained import FORMAT, classifier_of, load_state
 from robust_det.checkpoints.resnet_names import to_detectron2
-from robust_det.detection.backbones import build_resnet
 from robust_det.errors import UserError
 from robust_det.models import (
     IMAGENET_MEAN,

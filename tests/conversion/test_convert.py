@@ -10,10 +10,10 @@ import torch
 from detectron2.modeling import build_model
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from robust_det.backbones.builders import build_resnet
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
-from robust_det.detection import conversion
-from robust_det.detection.backbones import build_resnet
+from robust_det.conversion import convert as conversion
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
 from robust_det.errors import UserError

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from robust_det.detection import compat
+from robust_det.backbones import compat
 from robust_det.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def test_importing_the_package_alone_patches_nothing():
 
 def test_model_zoo_and_engine_import_without_a_warning():
     code = (
-        "import robust_det.detection\n"
+        "import robust_det.backbones\n"
         "from detectron2 import model_zoo\n"
         "import detectron2.engine, detectron2.evaluation, detectron2.utils.visualizer\n"
         "print(model_zoo.get_config('COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml')"
@@ -65,7 +65,7 @@ def test_compiled_operators_are_never_replaced():
     code = (
         "import sys, types\n"
         "real = sys.modules['detectron2._C'] = types.ModuleType('detectron2._C')\n"
-        "import robust_det.detection\n"
+        "import robust_det.backbones\n"
         "import detectron2\n"
         "print(sys.modules['detectron2._C'] is real, dir(real) == dir(types.ModuleType('x')))\n"
         "print('detectron2.layers' in sys.modules)"
@@ -76,16 +76,16 @@ def test_compiled_operators_are_never_replaced():
 def test_a_newer_version_is_left_alone():
     code = (
         "import sys, numpy, PIL.Image\n"
-        "from robust_det.detection import compat\n"  # prepares what is installed
+        "from robust_det.backbones import compat\n"  # prepares what is installed
     )
     if OLD:
         # pretend, before the package's own __init__ asks for the version
         code = (
             "import importlib.util, sys, types, numpy, PIL.Image\n"
-            "package = types.ModuleType('robust_det.detection')\n"
-            "package.__path__ = ['robust_det/detection']\n"
-            "sys.modules['robust_det.detection'] = package\n"
-            "from robust_det.detection import compat\n"
+            "package = types.ModuleType('robust_det.backbones')\n"
+            "package.__path__ = ['robust_det/backbones']\n"
+            "sys.modules['robust_det.backbones'] = package\n"
+            "from robust_det.backbones import compat\n"
             "compat.installed_version = lambda: (0, 6)\n"
             "compat.prepare_detectron2()\n"
         )

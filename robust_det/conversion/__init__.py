@@ -1,0 +1,1 @@
+"""Conversion of a classifier into a Detectron2 backbone, with proof."""
