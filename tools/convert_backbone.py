@@ -1,6 +1,6 @@
-"""Turn a classifier checkpoint into verified Detectron2 backbone weights.
+"""Turn any checkpoint into verified Detectron2 backbone weights, or back into a state dict.
 
-python tools/convert_backbone.py INPUT OUTPUT [--arch NAME] [--norm NORM --eps EPS]
+python tools/convert_backbone.py INPUT OUTPUT [--to detectron2|torchvision|timm] [--norm N --eps E]
 """
 
 from __future__ import annotations
@@ -17,20 +17,36 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.conversion.convert import TOLERANCE, convert
     from robust_det.errors import UserError
 
-    if args.output.rpartition(".")[2] != "pth":
-        raise UserError(f"OUTPUT must end in .pth, the suffix Detectron2 reads: {args.output}")
     try:
         eps = None if args.eps is None else parse_number(args.eps)
     except ValueError:
         raise UserError(f"--eps needs a number such as 0.5 or 4/255, not '{args.eps}'") from None
-    card = convert(args.input, args.output, args.arch, args.norm, eps)
+    done = convert(
+        args.input,
+        args.output,
+        to=args.to,
+        arch=args.arch,
+        norm=args.norm,
+        eps=eps,
+        mean=args.mean,
+        std=args.std,
+        prefix=args.prefix,
+        overwrite=args.overwrite,
+    )
+    card = done.card
     training = (
         "of unknown training" if card.eps is None else f"eps {card.eps:g} {card.norm}".strip()
     )
-    print(f"{card.arch}, {training}, source sha256 {card.source_sha256[:16]}")
+    head = f"{done.num_classes} classes" if done.num_classes else "no classification head"
+    print(f"{card.arch}, {training}, {head}, source sha256 {card.source_sha256[:16]}")
+    print(f"read as: {done.format}")
+    for note in done.notes:
+        print(f"note: {note}")
     print(f"largest difference from the source, relative (limit {TOLERANCE:.0e}):")
-    for stage, value in card.differences.items():
-        print(f"  {stage}  {value:.2e}")
+    print("        random    real images")
+    for stage in card.differences:
+        values = (done.differences[kind][stage] for kind in ("random", "real"))
+        print(f"  {stage}  " + "  ".join(f"{value:.2e}" for value in values))
     print(f"wrote {args.output}")
     if card.eps is None:
         print(
@@ -40,11 +56,22 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("input", help="a checkpoint of any format; it is recognised")
+    parser.add_argument("output", help="the file to write: .pth, and .safetensors of state dicts")
     parser.add_argument(
-        "input", help="checkpoint of tools/pretrain.py, or a torchvision state dict"
+        "--to", default="detectron2", help="detectron2 (default), torchvision, timm"
     )
-    parser.add_argument("output", help="backbone file to write, ending in .pth")
-    parser.add_argument("--arch", help="architecture of a torchvision state dict")
-    parser.add_argument("--norm", help="l2 or linf: threat model of a state dict's training")
+    parser.add_argument("--arch", help="architecture, if the tensors leave it open")
+    parser.add_argument("--prefix", help="which tensors, if the file holds several networks")
+    parser.add_argument("--norm", help="l2 or linf: threat model of the training")
     parser.add_argument("--eps", help="its eps in [0, 1] pixel units; 0 is standard training")
+    for name in ("--mean", "--std"):
+        parser.add_argument(
+            name,
+            nargs=3,
+            type=float,
+            metavar=("R", "G", "B"),
+            help="of the normalisation, in [0, 1]",
+        )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT if it exists")
     sys.exit(run_tool(main, parser))

@@ -8,84 +8,93 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone import FPN
-from detectron2.modeling.backbone.fpn import LastLevelMaxPool
-from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, BottleneckBlock, ResNet
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
+from torch import nn
 
+from robust_det.backbones.resnet import build_resnet
+from robust_det.backbones.traced import TracedBackbone
+from robust_det.errors import UserError
 from robust_det.models import get_architecture
 
-__all__ = ["bottom_up_prefix", "build_resnet"]
+__all__ = ["bottom_up_prefix", "build_backbone"]
 
 
-def build_resnet(
+def build_backbone(
     arch: str,
     *,
     norm: str = "FrozenBN",
     out_features: Sequence[str] = ("res2", "res3", "res4", "res5"),
     freeze_at: int = 0,
     in_channels: int = 3,
-) -> ResNet:
-    """Build Detectron2's own ResNet for a registered architecture.
+    res5_dilation: int = 1,
+) -> Backbone:
+    """Build the backbone of a registered architecture, randomly initialised.
 
     Args:
         arch: registry name.
-        norm: norm layers, as in ``MODEL.RESNETS.NORM``.
+        norm: ``FrozenBN``, ``BN``, ``SyncBN`` or ``GN`` in place of batch norms.
         out_features: stages to return, of ``stem`` and ``res2`` .. ``res5``.
         freeze_at: number of stages to freeze; 1 is the stem, 2 the stem and res2, and so on.
-        in_channels: channels of the image.
+        in_channels: channels of the image; other than 3 for residual networks only.
+        res5_dilation: 2 keeps res5 at stride 16, for residual networks only.
 
     Raises:
-        UserError: unknown architecture.
+        UserError: unknown architecture, stage or norm.
     """
-    layout = get_architecture(arch).layout
-    stem = BasicStem(in_channels, layout.stem_channels, norm)
-    stages = []
-    channels = layout.stem_channels
-    for i, blocks in enumerate(layout.blocks):
-        out_channels = layout.res2_channels * 2**i
-        special = {}
-        if layout.bottleneck:
-            # torchvision strides in the 3x3 convolution
-            special = {"bottleneck_channels": layout.inner_channels * 2**i, "stride_in_1x1": False}
-        stages.append(
-            ResNet.make_stage(
-                BottleneckBlock if layout.bottleneck else BasicBlock,
-                blocks,
-                in_channels=channels,
-                out_channels=out_channels,
-                stride_per_block=[1 if i == 0 else 2] + [1] * (blocks - 1),
-                norm=norm,
-                **special,
-            )
+    if get_architecture(arch).layout is not None:
+        return build_resnet(
+            arch,
+            norm=norm,
+            out_features=out_features,
+            freeze_at=freeze_at,
+            in_channels=in_channels,
+            res5_dilation=res5_dilation,
         )
-        channels = out_channels
-    return ResNet(stem, stages, out_features=list(out_features), freeze_at=freeze_at)
+    if in_channels != 3:
+        raise UserError(f"{arch} takes images of 3 channels, not {in_channels}")
+    if res5_dilation != 1:
+        raise UserError(f"RES5_DILATION needs a ResNet, and {arch} is none")
+    return TracedBackbone(arch, norm=norm, out_features=out_features, freeze_at=freeze_at)
 
 
 @BACKBONE_REGISTRY.register()
 def build_robust_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Build the backbone named by ``MODEL.BACKBONE.ARCH``.
 
-    Reads ``MODEL.BACKBONE.FREEZE_AT``, ``MODEL.RESNETS.NORM`` and ``MODEL.RESNETS.OUT_FEATURES``;
-    the rest of ``MODEL.RESNETS`` follows from the architecture.
+    Reads ``MODEL.BACKBONE.FREEZE_AT`` and of ``MODEL.RESNETS`` the keys ``NORM``,
+    ``OUT_FEATURES`` and ``RES5_DILATION``; the rest of it follows from the architecture.
     """
-    return build_resnet(
+    return build_backbone(
         cfg.MODEL.BACKBONE.ARCH,
         norm=cfg.MODEL.RESNETS.NORM,
         out_features=cfg.MODEL.RESNETS.OUT_FEATURES,
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
         in_channels=input_shape.channels,
+        res5_dilation=cfg.MODEL.RESNETS.RES5_DILATION,
     )
 
 
 @BACKBONE_REGISTRY.register()
 def build_robust_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Build the backbone of ``MODEL.BACKBONE.ARCH`` with a feature pyramid (``MODEL.FPN``)."""
+    return _pyramid(cfg, build_robust_backbone(cfg, input_shape), LastLevelMaxPool())
+
+
+@BACKBONE_REGISTRY.register()
+def build_robust_retinanet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+    """Build the pyramid of RetinaNet: p6 and p7 are made of res5 by strided convolutions."""
+    bottom_up = build_robust_backbone(cfg, input_shape)
+    channels = bottom_up.output_shape()["res5"].channels
+    return _pyramid(cfg, bottom_up, LastLevelP6P7(channels, cfg.MODEL.FPN.OUT_CHANNELS))
+
+
+def _pyramid(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module) -> Backbone:
     return FPN(
-        bottom_up=build_robust_backbone(cfg, input_shape),
+        bottom_up=bottom_up,
         in_features=cfg.MODEL.FPN.IN_FEATURES,
         out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
         norm=cfg.MODEL.FPN.NORM,
-        top_block=LastLevelMaxPool(),
+        top_block=top_block,
         fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
     )
 

@@ -1,17 +1,19 @@
 """The file of a converted backbone: Detectron2 weights that say what they are.
 
-A dictionary with ``model`` (tensors in Detectron2's names, without a prefix), ``robust_det`` (the
-:class:`BackboneCard`) and what stock Detectron2 needs to load the file by itself.
+A dictionary with ``model`` (tensors in Detectron2's names, without a prefix), ``rest`` (what a
+backbone has no place for: the classification head and batch norm's counters, so that nothing of the
+source is lost), ``robust_det`` (the :class:`BackboneCard`) and what stock Detectron2 needs to load
+the file by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.checkpoints.io import peek_checkpoint, save_checkpoint
 from robust_det.errors import UserError
 
 __all__ = ["CARD_KEY", "BackboneCard", "card_of", "pixel_settings", "read_card", "write_backbone"]
@@ -42,6 +44,9 @@ class BackboneCard:
         input_format: channel order of the images.
         source_sha256: hash of the file it was converted from.
         differences: largest relative difference of each stage at conversion.
+        image_size: side of the pretraining's crops in pixels.
+        classes: names of the pretraining's classes, if they are known.
+        source_format: what kind of file it was converted from.
     """
 
     arch: str
@@ -52,6 +57,9 @@ class BackboneCard:
     input_format: str
     source_sha256: str
     differences: Mapping[str, float]
+    image_size: int = 224
+    classes: tuple[str, ...] = ()
+    source_format: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return the card as numbers, strings, lists and dictionaries."""
@@ -70,8 +78,13 @@ def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
     if meta is None:
         return None
     try:
-        values = {field.name: meta[field.name] for field in fields(BackboneCard)}
-    except (KeyError, TypeError) as error:
+        values = {
+            field.name: meta[field.name]
+            if field.default is MISSING
+            else meta.get(field.name, field.default)
+            for field in fields(BackboneCard)
+        }
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"weights have an incomplete description: {error}; convert again"
         ) from error
@@ -80,14 +93,24 @@ def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
 
 
 def read_card(path: str | Path) -> BackboneCard | None:
-    """Return the card of a backbone or detector file, or None if it has none."""
-    return card_of(load_checkpoint(path))
+    """Return the card of a backbone or detector file, or None if it has none; reads no tensor."""
+    return card_of(peek_checkpoint(path))
 
 
-def write_backbone(path: str | Path, model: Mapping[str, Any], card: BackboneCard) -> None:
-    """Write a backbone file atomically."""
+def write_backbone(
+    path: str | Path, model: Mapping[str, Any], card: BackboneCard, rest: Mapping[str, Any]
+) -> None:
+    """Write a backbone file atomically.
+
+    Args:
+        path: the file.
+        model: tensors in Detectron2's names.
+        card: their description.
+        rest: the source's other tensors, in Detectron2's names.
+    """
     content = {
         "model": dict(model),
+        "rest": dict(rest),
         CARD_KEY: card.plain(),
         # lets stock Detectron2 match the names whatever the prefix in its model
         "__author__": "robust_det",

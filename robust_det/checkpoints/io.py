@@ -1,22 +1,20 @@
-"""Reading and writing checkpoint files: atomically out, and nothing executed on the way in."""
+"""The project's own checkpoints: written atomically, and nothing runs when they are read."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from robust_det.checkpoints.reading import LazyTensor, Placeholder, read_file
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["load_checkpoint", "peek_checkpoint", "save_checkpoint"]
 
-# how torch's restricted unpickler says that it met something other than data
-_FORBIDDEN = re.compile(r"Unsupported (global|class)|GLOBAL \S+\.\S+|Trying to (call|instantiate)")
+_MAX_DEPTH = 50
 
 
 def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
@@ -32,31 +30,53 @@ def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
     write_atomically(path, lambda file: torch.save(content, file))
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU with ``weights_only=True``: nothing from it is executed.
+def load_checkpoint(path: str | Path, leave_out: Container[str] = ()) -> dict[str, Any]:
+    """Read a checkpoint into memory.
+
+    Args:
+        path: the file.
+        leave_out: keys of its dictionary that are not read.
 
     Raises:
         UserError: no such file, truncated or foreign, or holding objects other than tensors,
             numbers, strings and containers.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no checkpoint at {path}")
+    content = peek_checkpoint(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on damaged files; the error below says enough
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if _FORBIDDEN.search(str(error)):
-            raise UserError(
-                f"checkpoint {path} holds objects that could run code;"
-                " refused, nothing was executed"
-            ) from error
-        raise UserError(f"checkpoint {path} is truncated or not a checkpoint") from error
-    except PermissionError as error:
-        raise UserError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+        return _loaded({k: v for k, v in content.items() if k not in leave_out}, {}, 0)
     except Exception as error:  # damaged bytes make the readers raise almost anything
         raise UserError(f"checkpoint {path} is truncated or not a checkpoint") from error
-    if not isinstance(content, dict):
-        raise UserError(f"checkpoint {path} holds a {type(content).__name__}, not a dictionary")
-    return content
+
+
+def peek_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Do what :func:`load_checkpoint` does, but leave the tensors in the file.
+
+    Raises:
+        UserError: as there.
+    """
+    file = read_file(path)
+    if file.foreign:
+        raise UserError(
+            f"checkpoint {path} holds objects that could run code ({file.foreign[0]}); refused,"
+            " nothing was executed"
+        )
+    if not isinstance(file.value, dict):
+        raise UserError(f"checkpoint {path} holds a {type(file.value).__name__}, not a dictionary")
+    return file.value
+
+
+def _loaded(value: Any, shared: dict[Any, torch.Tensor], depth: int) -> Any:
+    """Replace what is still in the file by copies; tensors that were one tensor stay one."""
+    if depth > _MAX_DEPTH:
+        raise RecursionError
+    if isinstance(value, LazyTensor):
+        if value.identity not in shared:
+            shared[value.identity] = value.load().clone()
+        return shared[value.identity]
+    if isinstance(value, dict):
+        return {k: _loaded(v, shared, depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_loaded(v, shared, depth + 1) for v in value)
+    if isinstance(value, Placeholder):
+        raise TypeError(value.name)
+    return value

@@ -6,6 +6,7 @@ state dict in torchvision's names) and, while a run is under way, what resuming 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,15 +16,14 @@ import torch
 
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.errors import UserError
-from robust_det.models import Classifier, build_classifier
 
 __all__ = [
     "FORMAT",
     "ModelCard",
-    "classifier_of",
+    "card_of_pretraining",
     "load_state",
-    "read_classifier",
     "read_pretrained",
+    "with_versions",
 ]
 
 FORMAT = "robust_det.pretrained/1"
@@ -76,20 +76,33 @@ def read_pretrained(path: str | Path) -> tuple[ModelCard, dict[str, Any]]:
         UserError: not such a checkpoint.
     """
     content = load_checkpoint(path)
-    return _card_of(content, path), content
-
-
-def _card_of(content: Mapping[str, Any], source: str | Path) -> ModelCard:
     if content.get("format") != FORMAT or not isinstance(content.get("model"), dict):
-        raise UserError(f"{source} is not a checkpoint of tools/pretrain.py")
+        raise UserError(f"{path} is not a checkpoint of tools/pretrain.py")
+    return card_of_pretraining(content, path), content
+
+
+def card_of_pretraining(content: Mapping[str, Any], source: str | Path) -> ModelCard:
+    """Return the card in a checkpoint's content.
+
+    Raises:
+        UserError: it is incomplete.
+    """
     try:
         return ModelCard.from_plain(content["meta"])
     except (KeyError, TypeError) as error:
         raise UserError(f"checkpoint {source} has an incomplete description: {error}") from error
 
 
-def load_state(module: torch.nn.Module, state: Mapping[str, Any], source: str) -> None:
+def load_state(
+    module: torch.nn.Module, state: Mapping[str, Any], source: str, assign: bool = False
+) -> None:
     """Load a state dict strictly.
+
+    Args:
+        module: gets the tensors.
+        state: under the module's names.
+        source: of the tensors, for messages.
+        assign: let the module have the tensors themselves instead of copies.
 
     Raises:
         UserError: keys or shapes are those of another network; says the first that differ.
@@ -111,29 +124,18 @@ def load_state(module: torch.nn.Module, state: Mapping[str, Any], source: str) -
         raise UserError(
             f"{source} holds weights of another architecture: tensors {', '.join(parts)}"
         )
-    module.load_state_dict(dict(state))
+    module.load_state_dict(with_versions(state, own), assign=assign)
 
 
-def read_classifier(path: str | Path) -> tuple[ModelCard, Classifier]:
-    """Build the classifier of a checkpoint, in eval mode; the averaged weights if there are any.
+def with_versions(state: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state dict in the order of a module's own, with the versions of its modules.
 
-    Raises:
-        UserError: not a checkpoint of ``tools/pretrain.py``, or one that contradicts itself.
-    """
-    return classifier_of(load_checkpoint(path), path)
-
-
-def classifier_of(content: Mapping[str, Any], source: str | Path) -> tuple[ModelCard, Classifier]:
-    """Do what :func:`read_classifier` does, for a file that is loaded already.
+    torch.save keeps these versions, and torchvision's MNASNet refuses to load without.
 
     Args:
-        content: what :func:`load_checkpoint` returned.
-        source: the file, for messages.
-
-    Raises:
-        UserError: not a checkpoint of ``tools/pretrain.py``, or one that contradicts itself.
+        state: the values; may lack some.
+        own: what ``module.state_dict()`` returns.
     """
-    card = _card_of(content, source)
-    model = build_classifier(card.arch, len(card.classes), card.mean, card.std)
-    load_state(model.body, content.get("ema") or content["model"], str(source))
-    return card, model.eval()
+    out = OrderedDict((name, state[name]) for name in own if name in state)
+    out._metadata = getattr(own, "_metadata", None)  # type: ignore[attr-defined]
+    return out

@@ -1,196 +1,192 @@
-"""Conversion of a classifier into a Detectron2 backbone, with proof that the features survived."""
+"""Conversion of any checkpoint into a Detectron2 backbone or a state dict, with proof that the
+features survived."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
-from robust_det.backbones.builders import build_resnet
+from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
-from robust_det.checkpoints.io import load_checkpoint
-from robust_det.checkpoints.pretrained import FORMAT, classifier_of, load_state
-from robust_det.checkpoints.resnet_names import to_detectron2
+from robust_det.checkpoints.model_file import Model, read_model
+from robust_det.checkpoints.names import spelling
+from robust_det.checkpoints.pretrained import load_state, with_versions
+from robust_det.conversion.proof import photographs, random_images, stage_differences
+from robust_det.conversion.targets import check_target, write_state_dict
 from robust_det.errors import UserError
-from robust_det.models import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Classifier,
-    build_classifier,
-    get_architecture,
-)
+from robust_det.models import Classifier
 from robust_det.records import sha256_file
 
-__all__ = ["TOLERANCE", "convert", "stage_differences"]
+__all__ = ["TOLERANCE", "Conversion", "convert"]
 
 TOLERANCE = 1e-4
 NORMS = ("l2", "linf")
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion did.
+
+    Attributes:
+        card: of the written backbone, or of the one that the written tensors would make.
+        format: what kind of file the source is.
+        num_classes: width of its head; 0 without one.
+        differences: on ``random`` and on ``real`` images, the largest relative difference of each
+            stage between torchvision's network and Detectron2's.
+        notes: what was assumed or changed.
+    """
+
+    card: BackboneCard
+    format: str
+    num_classes: int
+    differences: Mapping[str, Mapping[str, float]]
+    notes: tuple[str, ...]
+
+
 def convert(
     source: str | Path,
     target: str | Path,
+    *,
+    to: str = "detectron2",
     arch: str | None = None,
     norm: str | None = None,
     eps: float | None = None,
-) -> BackboneCard:
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    prefix: str | None = None,
+    overwrite: bool = False,
+) -> Conversion:
     """Convert a checkpoint, verify the result, and write it; nothing is written on failure.
 
     Args:
-        source: a checkpoint of ``tools/pretrain.py``, or a torchvision state dict.
-        target: the backbone file to write.
-        arch: registry name; needed for a state dict, and must agree with a checkpoint.
-        norm, eps: threat model of a state dict's training, ``l2`` or ``linf`` and eps in [0, 1]
-            pixel units, 0 for standard training. Must agree with a checkpoint, which knows.
-
-    Returns:
-        The card of the written backbone.
+        source: a checkpoint of any format that :func:`read_model` reads.
+        target: the file to write.
+        to: ``detectron2``, ``torchvision`` or ``timm``.
+        arch: registry name, where the file leaves it open.
+        norm, eps: threat model of its training, ``l2`` or ``linf`` and eps in [0, 1] pixel units,
+            0 for standard training. Must agree with a file that says.
+        mean, std: of the normalisation, RGB in [0, 1], where the file does not say.
+        prefix: where in the file, if it holds several networks.
+        overwrite: replace a target that exists.
 
     Raises:
-        UserError: unreadable source, another architecture, or features that differ by more than
-            :data:`TOLERANCE`.
+        UserError: unreadable source, unwritable target, a description that contradicts the file,
+            or features that differ by more than :data:`TOLERANCE`.
     """
     if Path(target).resolve() == Path(source).resolve():
         raise UserError(f"OUTPUT is INPUT, {source}; give another file to write")
-    classifier, facts = _read(Path(source), arch, norm, eps)
-    layout = get_architecture(facts["arch"])
-    backbone = build_resnet(layout.name, norm="FrozenBN")
-    weights = to_detectron2(classifier.body.state_dict(), layout.head)
-    load_state(backbone, weights, str(source))
-    differences = stage_differences(
-        layout.name,
-        classifier,
-        backbone,
-        facts["pixel_mean"],
-        facts["pixel_std"],
-        facts["input_format"],
+    check_target(target, to, overwrite)
+    model = _described(read_model(source, arch, prefix), str(source), norm, eps, mean, std)
+    settings = pixel_settings(model.mean, model.std)
+    differences, weights = _prove(model, settings, str(source))
+    card = BackboneCard(
+        arch=model.arch,
+        norm=model.norm,
+        eps=model.eps,
+        pixel_mean=settings[0],
+        pixel_std=settings[1],
+        input_format=settings[2],
+        source_sha256=sha256_file(source),
+        differences={
+            stage: max(by_images[stage] for by_images in differences.values())
+            for stage in differences["random"]
+        },
+        image_size=model.image_size,
+        classes=model.classes,
+        source_format=model.format,
     )
-    for stage, value in differences.items():
-        if math.isnan(value):
-            raise UserError(
-                f"features of {stage} are not finite, so {source} is damaged or diverged;"
-                " nothing was written"
-            )
-        if value > TOLERANCE:
-            raise UserError(
-                f"features of {stage} differ by {value:.2e} relative, more than {TOLERANCE:.0e};"
-                " nothing was written"
-            )
-    card = BackboneCard(source_sha256=sha256_file(source), differences=differences, **facts)
-    write_backbone(target, weights, card)
-    return card
+    if to == "detectron2":
+        whole = _spelled(model, to)
+        rest = {name: tensor for name, tensor in whole.items() if name not in weights}
+        write_backbone(target, weights, card, rest)
+    else:
+        spelled = _spelled(model, to)
+        if to == "torchvision":
+            spelled = with_versions(spelled, model.body().state_dict())
+        write_state_dict(target, spelled, card)
+    return Conversion(card, model.format, model.num_classes, differences, model.notes)
 
 
-def _read(
-    source: Path, arch: str | None, norm: str | None, eps: float | None
-) -> tuple[Classifier, dict[str, Any]]:
-    """Return the classifier in eval mode and the facts for its card."""
-    if norm is not None and norm.lower() not in NORMS:
+def _described(
+    model: Model,
+    source: str,
+    norm: str | None,
+    eps: float | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> Model:
+    """Add what the user says to what the file says; they must not disagree."""
+    norm = norm.lower() if norm else None
+    if norm is not None and norm not in NORMS:
         raise UserError(f"unknown norm '{norm}'; use {' or '.join(NORMS)}")
     if eps is not None and not 0 <= eps < math.inf:
         raise UserError(f"eps is {eps}, not a number from 0 up")
-    content = load_checkpoint(source)
-    if content.get("format") == FORMAT:
-        card, classifier = classifier_of(content, source)
-        for what, said, known in (
-            ("arch", arch, card.arch),
-            ("norm", norm and norm.lower(), card.norm.lower()),
-            ("eps", eps, card.eps),
-        ):
-            if said is not None and said != known:
-                raise UserError(f"{source} has {what} {known}, not {said}; leave --{what} out")
-        arch, norm, eps = card.arch, card.norm, card.eps
-        mean, std = card.mean, card.std
+    if (mean is None) != (std is None):
+        raise UserError("give --mean and --std together, three numbers each, RGB in [0, 1]")
+    if model.eps is not None:
+        for what, given, known in (("norm", norm, model.norm.lower()), ("eps", eps, model.eps)):
+            if given is not None and given != known:
+                raise UserError(f"{source} has {what} {known}, not {given}; leave --{what} out")
     else:
         if eps and not norm:
             raise UserError(f"--eps {eps:g} needs --norm, {' or '.join(NORMS)}")
-        classifier, arch = _from_state_dict(content, source, arch)
-        norm = norm.lower() if norm else ""
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
-    pixel_mean, pixel_std, order = pixel_settings(mean, std)
-    facts = {
-        "arch": arch,
-        "norm": norm,
-        "eps": eps,
-        "pixel_mean": pixel_mean,
-        "pixel_std": pixel_std,
-        "input_format": order,
-    }
-    return classifier.eval(), facts
-
-
-def _from_state_dict(
-    state: Mapping[str, Any], source: Path, arch: str | None
-) -> tuple[Classifier, str]:
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        model = replace(model, norm=norm or "", eps=eps)
+    if mean is None or std is None:
+        return model
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise UserError("--mean and --std need three numbers each, RGB in [0, 1], std above 0")
+    assumed = [note for note in model.notes if "normalisation" in note]
+    if not assumed and any(
+        abs(a - b) > 1e-6 for a, b in zip((*model.mean, *model.std), (*mean, *std), strict=True)
+    ):
         raise UserError(
-            f"{source} is neither a checkpoint of tools/pretrain.py nor a torchvision state dict"
+            f"{source} has mean {_numbers(model.mean)} and std {_numbers(model.std)}; leave --mean"
+            " and --std out"
         )
-    if arch is None:
-        raise UserError(f"{source} does not say its architecture; give it with --arch")
-    head = get_architecture(arch).head
-    bias = state.get(f"{head}.bias")
-    if bias is None or bias.dim() != 1:
-        raise UserError(f"{source} has no tensor {head}.bias, so it is no {arch} of torchvision")
-    classifier = build_classifier(arch, len(bias))
-    load_state(classifier.body, state, str(source))
-    return classifier, arch
+    notes = tuple(note for note in model.notes if note not in assumed)
+    return replace(model, mean=tuple(mean), std=tuple(std), notes=notes)
 
 
-@torch.no_grad()
-def stage_differences(
-    arch: str,
-    classifier: Classifier,
-    backbone: nn.Module,
-    pixel_mean: Sequence[float],
-    pixel_std: Sequence[float],
-    input_format: str,
-    size: int = 128,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Compare the stages of a classifier and a Detectron2 backbone on the same images.
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)
 
-    Each gets them its own way, so that the normalisation is compared too: the classifier RGB in
-    [0, 1], the backbone what Detectron2 makes of the same image in [0, 255].
 
-    Args:
-        arch: registry name of both.
-        classifier: in torchvision's names.
-        backbone: returns the stages by name.
-        pixel_mean, pixel_std, input_format: as in a detection config.
-        size: side of the images in pixels.
-        seed: of the random images.
+def _spelled(model: Model, library: str) -> dict[str, torch.Tensor]:
+    return spelling(model.arch, library).write(model.state)
+
+
+def _prove(
+    model: Model, settings: tuple[Sequence[float], Sequence[float], str], source: str
+) -> tuple[dict[str, dict[str, float]], dict[str, torch.Tensor]]:
+    """Run torchvision's and Detectron2's network on the same images.
 
     Returns:
-        For each stage the largest absolute difference, divided by the largest absolute value;
-        NaN if there are values that are not finite.
+        The differences, and the backbone's tensors.
     """
-    modes = [(module, module.training) for module in (classifier, backbone)]
-    stages = get_architecture(arch).stages
-    noise = torch.Generator().manual_seed(seed)
-    # smooth random fields and plain noise
-    smooth = nn.functional.interpolate(
-        torch.rand(2, 3, 8, 8, generator=noise), size=(size, size), mode="bilinear"
-    )
-    images = torch.cat([smooth, torch.rand(2, 3, size, size, generator=noise)])
-    extractor = create_feature_extractor(
-        classifier.eval(), {f"body.{s.module}": s.name for s in stages}
-    )
-    expected = extractor(images)
-    pixels = 255 * (images.flip(1) if input_format == "BGR" else images)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pixel_mean, pixel_std))
-    got = backbone.eval()((pixels - mean) / std)
-    for module, training in modes:
-        module.train(training)
-    return {s.name: _difference(expected[s.name], got[s.name]) for s in stages}
-
-
-def _difference(expected: torch.Tensor, got: torch.Tensor) -> float:
-    # features may be zero everywhere, which divides by nothing
-    scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
-    return float((got - expected).abs().max() / scale)
+    with torch.device("meta"):
+        backbone = build_backbone(model.arch, norm="FrozenBN")
+    whole, own = _spelled(model, "detectron2"), backbone.state_dict()
+    weights = {name: whole[name] for name in own if name in whole}
+    load_state(backbone, weights, source, assign=True)
+    classifier = Classifier(model.body(), model.mean, model.std)
+    differences = {
+        kind: stage_differences(model.arch, classifier, backbone, *settings, images=images)
+        for kind, images in (("random", random_images()), ("real", photographs()))
+    }
+    for kind, by_stage in differences.items():
+        for stage, value in by_stage.items():
+            if math.isnan(value):
+                raise UserError(
+                    f"features of {stage} are not finite on {kind} images, so {source} is damaged"
+                    " or diverged; nothing was written"
+                )
+            if value > TOLERANCE:
+                raise UserError(
+                    f"features of {stage} differ by {value:.2e} relative on {kind} images, more"
+                    f" than {TOLERANCE:.0e}; nothing was written"
+                )
+    return differences, weights

@@ -73,7 +73,7 @@ class RobustCheckpointer(DetectionCheckpointer):
                 f"cannot load {filename}: only .pth files are read, since other formats could run"
                 " code; convert it with tools/convert_backbone.py"
             )
-        content = load_checkpoint(filename)
+        content = load_checkpoint(filename, leave_out=["rest"])
         if content.get("format") == FORMAT:
             raise UserError(
                 f"{filename} is a classifier; convert it with tools/convert_backbone.py first"
@@ -104,6 +104,14 @@ class RobustCheckpointer(DetectionCheckpointer):
         places = {name: _place(name, prefix, expected) for name in content["model"]}
         # a stage that this detector does not have at all is no loss; a part of one is
         model = {places[n]: t for n, t in content["model"].items() if places[n]}
+        statistics = [n for n in model if _is_lost_statistic(n, expected)]
+        if statistics:
+            self.logger.warning(
+                "MODEL.RESNETS.NORM has no running statistics, so %d of the batch norms are left"
+                " out: training starts from other features than the backbone's",
+                len(statistics),
+            )
+            model = {n: t for n, t in model.items() if n not in statistics}
         _refuse_misfits(model, expected, f"{filename} holds weights of another architecture")
         self.logger.info("Loaded %d tensors of the backbone from %s", len(model), filename)
         return {"model": model}
@@ -139,6 +147,16 @@ def _place(name: str, prefix: str, own: Mapping[str, Any]) -> str:
         if any(n.startswith(before + stage) for n in own):
             return before + name
     return ""
+
+
+def _is_lost_statistic(name: str, expected: Mapping[str, Any]) -> bool:
+    """Whether it is a batch norm's statistic, and the detector has a group norm there."""
+    norm, _, leaf = name.rpartition(".")
+    return (
+        leaf in ("running_mean", "running_var")
+        and name not in expected
+        and f"{norm}.weight" in expected
+    )
 
 
 def _refuse_misfits(model: Mapping[str, Any], own: Mapping[str, Any], problem: str) -> None:

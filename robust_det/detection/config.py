@@ -19,6 +19,7 @@ from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, r
 from robust_det.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
 from robust_det.detection.datasets import describe_dataset, number_of_classes, register_custom
 from robust_det.detection.paths import register_path_handler
+from robust_det.detection.roi_heads import RobustRes5ROIHeads
 from robust_det.device import resolve_device
 from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
@@ -136,18 +137,26 @@ def _adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
 def _adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
     """Let ``MODEL.RESNETS`` say what is built, and refuse a config that asks for something else."""
     arch = get_architecture(cfg.MODEL.BACKBONE.ARCH)
-    layout = arch.layout
-    for key, value in {
-        "DEPTH": (3 if layout.bottleneck else 2) * sum(layout.blocks) + 2,
-        "STEM_OUT_CHANNELS": layout.stem_channels,
-        "RES2_OUT_CHANNELS": layout.res2_channels,
-        "WIDTH_PER_GROUP": layout.inner_channels,
-        "NUM_GROUPS": 1,
-        "STRIDE_IN_1X1": False,
-        "RES5_DILATION": 1,
-        "DEFORM_ON_PER_STAGE": [False] * 4,
-    }.items():
-        _adopt(cfg, given, f"MODEL.RESNETS.{key}", value, arch.name)
+    if (layout := arch.layout) is not None:
+        for key, value in {
+            "DEPTH": (3 if layout.bottleneck else 2) * sum(layout.blocks) + 2,
+            "STEM_OUT_CHANNELS": layout.stem_channels,
+            "RES2_OUT_CHANNELS": layout.res2_channels,
+            "WIDTH_PER_GROUP": layout.inner_channels // layout.groups,
+            "NUM_GROUPS": layout.groups,
+            "STRIDE_IN_1X1": False,
+            "DEFORM_ON_PER_STAGE": [False] * 4,
+        }.items():
+            _adopt(cfg, given, f"MODEL.RESNETS.{key}", value, arch.name)
+    dilation = cfg.MODEL.RESNETS.RES5_DILATION
+    if dilation not in (1, 2) or (dilation == 2 and not (layout and layout.bottleneck)):
+        raise UserError(
+            f"MODEL.RESNETS.RES5_DILATION is {dilation}; {arch.name} takes 1, and a ResNet of"
+            " bottleneck blocks 2 as well, for DC5"
+        )
+    if cfg.MODEL.ROI_HEADS.NAME == "Res5ROIHeads":
+        # the same heads, but res5 as the architecture has it
+        cfg.MODEL.ROI_HEADS.NAME = RobustRes5ROIHeads.__name__
     if cfg.MODEL.BACKBONE.NAME not in BACKBONE_REGISTRY:
         known = [name for name, _ in BACKBONE_REGISTRY]
         hint = did_you_mean(cfg.MODEL.BACKBONE.NAME, known)

@@ -1,5 +1,6 @@
 """Architectures and classifiers."""
 
+from robust_det.models import catalogue  # noqa: F401  fills the registry
 from robust_det.models.classifier import (
     IMAGENET_MEAN,
     IMAGENET_STD,

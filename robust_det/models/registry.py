@@ -1,7 +1,8 @@
-"""The architecture registry: the one place that knows an architecture.
+"""The architecture registry: what is known about an architecture, by name.
 
-An entry says how to build the classifier, which of its modules end the stages res2..res5, and how
-Detectron2 spells the same network. Everything else asks here.
+An entry says how to build the classifier, which of its features are the stages res2..res5, and how
+Detectron2 and timm spell the same network. The entries are in :mod:`.catalogue`; everything else
+asks here.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
-from torchvision import models as tv
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from robust_det.errors import UserError, did_you_mean
-from robust_det.models.narrow import NarrowResNet
+from robust_det.models.timm_names import TimmNames
 
 __all__ = [
     "ARCHITECTURES",
@@ -28,10 +27,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Stage:
-    """One feature stage: its Detectron2 name, the module that ends it, its width and stride."""
+    """One feature stage.
+
+    Args:
+        name: as Detectron2 calls it, such as ``res4``.
+        node: what ends it, as torchvision's feature extraction names it: a module, or a call in
+            the network's forward pass.
+        channels: its width.
+        stride: pixels of the image from one feature to the next.
+    """
 
     name: str
-    module: str
+    node: str
     channels: int
     stride: int
 
@@ -46,6 +53,7 @@ class ResNetLayout:
         stem_channels: output channels of the stem.
         res2_channels: output channels of res2; doubled at each later stage.
         inner_channels: width of the 3x3 convolution of a bottleneck in res2; doubled likewise.
+        groups: of that convolution.
     """
 
     blocks: tuple[int, int, int, int]
@@ -53,6 +61,7 @@ class ResNetLayout:
     stem_channels: int
     res2_channels: int
     inner_channels: int
+    groups: int = 1
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -68,22 +77,31 @@ class Architecture:
     """One registered architecture.
 
     Args:
-        name: the registry name, as in the file names of the published checkpoints.
+        name: the registry name, as torchvision calls it where it has it.
         build: ``num_classes -> nn.Module`` with torchvision's parameter names, randomly
             initialised; takes normalised images (N, 3, H, W), returns logits (N, num_classes).
-        head: name of the linear layer that makes the logits.
-        layout: how Detectron2 spells it.
+        head: name of the linear layer that makes the logits. Its first part, up to a dot, holds
+            all that comes after the features.
+        stem: the node that ends the stem, which comes before the first stage.
+        stages: the feature stages, shallow to deep; the last is what the head pools.
+        layout: of a residual network, how Detectron2 spells it.
+        timm: how timm spells it; None if timm does not have it.
+        renamed: pairs of a regular expression and its replacement that turn names of older
+            torchvision files into today's.
     """
 
     name: str
     build: Callable[[int], nn.Module]
     head: str
-    layout: ResNetLayout
+    stem: str
+    stages: tuple[Stage, ...]
+    layout: ResNetLayout | None = None
+    timm: TimmNames | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The feature stages, shallow to deep."""
-        return self.layout.stages
+    def in_head(self, name: str) -> bool:
+        """Whether a tensor of that name comes after the features."""
+        return name.startswith(self.head.partition(".")[0] + ".")
 
 
 ARCHITECTURES: dict[str, Architecture] = {}
@@ -109,26 +127,3 @@ def get_architecture(name: str) -> Architecture:
             f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)} (known: {known})"
         )
     return ARCHITECTURES[name]
-
-
-def _resnet(name: str, build: Callable[..., nn.Module], layout: ResNetLayout) -> None:
-    register(Architecture(name, lambda classes: build(num_classes=classes), "fc", layout))
-
-
-def _wide_resnet50_4(num_classes: int) -> nn.Module:
-    """WideResNet-50-4 of the paper: ResNet-50 whose inner 3x3 convolutions are 4 times as wide."""
-    return ResNet(Bottleneck, [3, 4, 6, 3], num_classes=num_classes, width_per_group=256)
-
-
-def _narrow(num_classes: int) -> nn.Module:
-    return NarrowResNet(BasicBlock, [1, 1, 1, 1], width=16, num_classes=num_classes)
-
-
-_resnet("resnet18", tv.resnet18, ResNetLayout((2, 2, 2, 2), False, 64, 64, 64))
-_resnet("resnet34", tv.resnet34, ResNetLayout((3, 4, 6, 3), False, 64, 64, 64))
-_resnet("resnet50", tv.resnet50, ResNetLayout((3, 4, 6, 3), True, 64, 256, 64))
-_resnet("resnet101", tv.resnet101, ResNetLayout((3, 4, 23, 3), True, 64, 256, 64))
-_resnet("wide_resnet50_2", tv.wide_resnet50_2, ResNetLayout((3, 4, 6, 3), True, 64, 256, 128))
-_resnet("wide_resnet50_4", _wide_resnet50_4, ResNetLayout((3, 4, 6, 3), True, 64, 256, 256))
-# 0.3 million parameters: for tests and the demo, not for results
-_resnet("resnet10_narrow", _narrow, ResNetLayout((1, 1, 1, 1), False, 16, 16, 16))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from robust_det.checkpoints.pretrained import read_classifier
+from robust_det.checkpoints.model_file import read_model
 from robust_det.config import CfgNode
 from robust_det.data.image_folder import Batch, ImageFolder
 from robust_det.data.sampling import EvalBatches
@@ -31,10 +31,13 @@ def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
     """
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     with joined_world(device) as world:
-        card, model = read_classifier(weights)
-        if card.arch != cfg.MODEL.ARCH:
-            raise UserError(f"{weights} holds a {card.arch}, the config asks for {cfg.MODEL.ARCH}")
-        data = validation_set(cfg, list(card.classes))
+        read = read_model(weights)
+        if read.arch != cfg.MODEL.ARCH:
+            raise UserError(f"{weights} holds a {read.arch}, the config asks for {cfg.MODEL.ARCH}")
+        if not read.classes:
+            raise UserError(f"{weights} does not name its classes; tools/pretrain.py writes them")
+        model = read.classifier()
+        data = validation_set(cfg, list(read.classes))
         model.to(device).to(memory_format=memory_layout(cfg))
         return validate(cfg, model, data, device, world)
 

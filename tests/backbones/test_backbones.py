@@ -6,15 +6,21 @@ from detectron2 import model_zoo
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_backbone, build_model
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
 
 from robust_det.checkpoints.io import load_checkpoint
+from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.conversion.convert import convert
+from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import detection_defaults
 from robust_det.errors import UserError
 from robust_det.models import ARCHITECTURES, get_architecture
+from robust_det.models.stages import tensor_stages
 
 STAGES = ["res2", "res3", "res4", "res5"]
 FPN, PLAIN = "build_robust_fpn_backbone", "build_robust_backbone"
+RETINANET = "build_robust_retinanet_fpn_backbone"
 
 
 def make_cfg(arch, name, norm="FrozenBN", freeze_at=0):
@@ -24,7 +30,7 @@ def make_cfg(arch, name, norm="FrozenBN", freeze_at=0):
     cfg.MODEL.BACKBONE.FREEZE_AT = freeze_at
     cfg.MODEL.RESNETS.NORM = norm
     cfg.MODEL.RESNETS.OUT_FEATURES = STAGES
-    cfg.MODEL.FPN.IN_FEATURES = STAGES
+    cfg.MODEL.FPN.IN_FEATURES = STAGES[1:] if name == RETINANET else STAGES
     cfg.MODEL.FPN.OUT_CHANNELS = 32
     return cfg
 
@@ -63,34 +69,184 @@ def test_fpn_backbone(arch):
     assert forward_shapes(backbone) == said
 
 
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_retinanet_backbone(arch):
+    with torch.device("meta"):
+        backbone = build_backbone(make_cfg(arch, RETINANET), ShapeSpec(channels=3))
+    said = {name: (s.channels, s.stride) for name, s in backbone.output_shape().items()}
+    # as RetinaNet's own configs have it, from res3
+    assert said == {f"p{i}": (32, 2**i) for i in range(3, 8)}
+    backbone = backbone.to_empty(device="cpu")
+    for tensor in backbone.state_dict().values():
+        tensor.zero_()
+    assert forward_shapes(backbone, 128) == said
+
+
 @pytest.mark.parametrize("freeze_at", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("name", [PLAIN, FPN])
-def test_freeze_at_freezes_exactly_those_stages(freeze_at, name):
-    backbone = build_backbone(make_cfg("resnet10_narrow", name, "BN", freeze_at))
+@pytest.mark.parametrize("arch", ["resnet10_narrow", "mobilenet_v2", "shufflenet_v2_x1_0"])
+def test_freeze_at_freezes_exactly_those_stages(arch, freeze_at, name):
+    backbone = build_backbone(make_cfg(arch, name, "BN", freeze_at))
     bottom_up = backbone.bottom_up if name == FPN else backbone
-    frozen = {"stem": freeze_at >= 1} | {f"res{i}": freeze_at >= i for i in range(2, 6)}
-    for stage, expected in frozen.items():
-        module = getattr(bottom_up, stage)
-        parameters = list(module.parameters())
-        assert all(p.requires_grad is not expected for p in parameters)
-        norms = {type(m) for m in module.modules() if "BatchNorm" in type(m).__name__}
-        assert norms == {FrozenBatchNorm2d if expected else torch.nn.BatchNorm2d}
+    spelled = spelling(arch, "detectron2").names
+    frozen = ["stem", "res2", "res3", "res4", "res5"][:freeze_at]
+    parameters = dict(bottom_up.named_parameters())
+    for own, stage in tensor_stages(arch).items():
+        if stage == "head" or COUNTER in own:
+            continue
+        parameter = parameters.get(spelled[own])
+        norm, _, leaf = spelled[own].rpartition(".")
+        kind = type(bottom_up.get_submodule(norm))
+        if stage in frozen:
+            assert parameter is None or not parameter.requires_grad
+            # the statistics do not move either
+            assert kind is not torch.nn.BatchNorm2d
+        elif leaf in ("weight", "bias"):
+            assert parameter is not None and parameter.requires_grad
+            assert kind is not FrozenBatchNorm2d
     if name == FPN:
         assert all(p.requires_grad for n, p in backbone.named_parameters() if "bottom" not in n)
 
 
-def test_frozen_norms_have_no_parameters():
-    backbone = build_backbone(make_cfg("resnet10_narrow", PLAIN, "FrozenBN"))
-    assert not [name for name, _ in backbone.named_parameters() if "norm" in name]
+@pytest.mark.parametrize("arch", ["resnet10_narrow", "mnasnet1_0", "densenet161"])
+def test_frozen_norms_have_no_parameters(arch):
+    with torch.device("meta"):
+        backbone = build_backbone(make_cfg(arch, PLAIN, "FrozenBN"), ShapeSpec(channels=3))
+    parameters = [p for _, p in backbone.named_parameters()]
+    assert all(p.dim() == 4 for p in parameters)  # convolutions alone
     assert {type(m) for m in backbone.modules() if "BatchNorm" in type(m).__name__} == {
         FrozenBatchNorm2d
     }
+
+
+NORM_TYPES = {
+    "FrozenBN": FrozenBatchNorm2d,
+    "BN": torch.nn.BatchNorm2d,
+    "SyncBN": torch.nn.SyncBatchNorm,
+    "GN": torch.nn.GroupNorm,
+}
+
+
+@pytest.mark.parametrize("norm", NORM_TYPES)
+@pytest.mark.parametrize(
+    "arch", ["resnet18", "vgg16_bn", "mobilenet_v2", "mnasnet1_0", "shufflenet_v2_x1_0"]
+)
+def test_norms(arch, norm):
+    backbone = build_backbone(make_cfg(arch, PLAIN, norm))
+    norms = (*NORM_TYPES.values(), torch.nn.LayerNorm)
+    assert {type(m) for m in backbone.modules() if isinstance(m, norms)} == {NORM_TYPES[norm]}
+    if norm != "SyncBN":  # which trains on a GPU alone
+        features = backbone.train()(torch.rand(2, 3, 64, 64))
+        sum(f.square().mean() for f in features.values()).backward()
+        trained = [p for p in backbone.parameters() if p.requires_grad]
+        assert trained and all(p.grad is not None for p in trained)
+
+
+def test_convnext_keeps_its_layer_norms():
+    with torch.device("meta"):
+        backbone = build_backbone(make_cfg("convnext_tiny", PLAIN, "FrozenBN"), ShapeSpec(3))
+    norms = [
+        m for m in backbone.modules() if isinstance(m, (torch.nn.LayerNorm, *NORM_TYPES.values()))
+    ]
+    assert len(norms) == 22 and all(isinstance(m, torch.nn.LayerNorm) for m in norms)
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(UserError, match="unknown norm 'IN'"):
+        build_backbone(make_cfg("mobilenet_v2", PLAIN, "IN"))
+    with pytest.raises(UserError, match="unknown norm 'IN'"):
+        build_backbone(make_cfg("resnet18", PLAIN, "IN"))
+
+
+def detector_cfg(arch, family):
+    """Small detectors of the three families that take a plain residual network or a pyramid."""
+    base = {
+        "C4": "COCO-Detection/faster_rcnn_R_50_C4_1x.yaml",
+        "DC5": "COCO-Detection/faster_rcnn_R_50_DC5_1x.yaml",
+        "FPN": "COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml",
+        "RetinaNet": "COCO-Detection/retinanet_R_50_FPN_1x.yaml",
+    }
+    cfg = detection_defaults()
+    cfg.merge_from_file(model_zoo.get_config_file(base[family]))
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.BACKBONE.ARCH = arch
+    cfg.MODEL.BACKBONE.NAME = {"FPN": FPN, "RetinaNet": RETINANET}.get(family, PLAIN)
+    cfg.MODEL.FPN.OUT_CHANNELS = 32
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = cfg.MODEL.RETINANET.NUM_CLASSES = 3
+    if family == "C4":
+        cfg.MODEL.ROI_HEADS.NAME = "RobustRes5ROIHeads"
+    return cfg
+
+
+@pytest.mark.parametrize(
+    "arch, family",
+    [
+        ("resnet10_narrow", "C4"),
+        ("resnet18", "C4"),
+        ("resnet50", "C4"),
+        ("resnet50", "DC5"),
+        ("resnext50_32x4d", "C4"),
+        *((arch, "RetinaNet") for arch in ("resnet10_narrow", "vgg16_bn", "shufflenet_v2_x1_0")),
+        *((arch, "FPN") for arch in ("densenet161", "mobilenet_v2", "mnasnet1_0", "convnext_tiny")),
+    ],
+)
+def test_a_detector_trains_and_predicts(arch, family):
+    torch.manual_seed(0)
+    model = build_model(detector_cfg(arch, family))
+    targets = Instances((64, 64))
+    targets.gt_boxes = Boxes(torch.tensor([[8.0, 8.0, 40.0, 48.0]]))
+    targets.gt_classes = torch.tensor([1])
+    image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
+    with EventStorage():
+        losses = model.train()([{"image": image, "instances": targets}])
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+    reached = [p for n, p in model.backbone.named_parameters() if p.grad is not None]
+    assert reached and all(torch.isfinite(p.grad).all() for p in reached)
+    with torch.no_grad():
+        (result,) = model.eval()([{"image": image}])
+    assert result["instances"].image_size == (64, 64)
+    if family == "DC5":
+        assert model.backbone.output_shape()["res5"].stride == 16
+
+
+def test_c4_needs_a_residual_network():
+    with pytest.raises(UserError, match="vgg16_bn is no ResNet; C4 and DC5 detectors need one"):
+        build_model(detector_cfg("vgg16_bn", "C4"))
+
+
+@pytest.mark.parametrize(
+    "arch, family", [("resnet18", "C4"), ("resnet50", "C4"), ("mobilenet_v2", "FPN")]
+)
+@pytest.mark.parametrize("norm", ["FrozenBN", "GN"])
+def test_a_backbone_file_fills_the_detector(arch, family, norm, tmp_path, write_classifier):
+    write_classifier(tmp_path / "in.pth", arch)
+    convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    file = load_checkpoint(tmp_path / "out.pth")["model"]
+    cfg = detector_cfg(arch, family)
+    cfg.MODEL.RESNETS.NORM = norm
+    model = build_model(cfg)
+    RobustCheckpointer(model).load(str(tmp_path / "out.pth"))
+    own = model.state_dict()
+    prefix = "backbone.bottom_up." if family == "FPN" else "backbone."
+    for name, tensor in file.items():
+        statistic = name.endswith(("running_mean", "running_var"))
+        if norm == "GN" and statistic:
+            continue
+        at_head = family == "C4" and name.startswith("res5.")
+        assert torch.equal(own["roi_heads." + name if at_head else prefix + name], tensor)
 
 
 def test_out_features_and_unknown_architecture():
     cfg = make_cfg("resnet10_narrow", PLAIN)
     cfg.MODEL.RESNETS.OUT_FEATURES = ["stem", "res4"]
     assert forward_shapes(build_backbone(cfg)) == {"stem": (16, 4), "res4": (64, 16)}
+    cfg.MODEL.BACKBONE.ARCH = "mobilenet_v2"
+    assert forward_shapes(build_backbone(cfg)) == {"stem": (16, 2), "res4": (96, 16)}
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res6"]
+    with pytest.raises(UserError, match="no stage 'res6'; it has stem, res2, res3, res4, res5"):
+        build_backbone(cfg)
     cfg.MODEL.BACKBONE.ARCH = "resnet10narrow"
     with pytest.raises(UserError, match="did you mean 'resnet10_narrow'"):
         build_backbone(cfg)
@@ -103,7 +259,7 @@ def test_out_features_and_unknown_architecture():
 def test_stock_detectron2_loads_a_backbone_file_completely(arch, keys, tmp_path, write_classifier):
     """Nothing of ours but the file: stock config, stock FPN detector, stock checkpointer."""
     write_classifier(tmp_path / "in.pth", arch)
-    card = convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    card = convert(tmp_path / "in.pth", tmp_path / "out.pth").card
     cfg = model_zoo.get_config("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml")
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.RESNETS.STRIDE_IN_1X1 = False

@@ -36,15 +36,24 @@ def test_pixel_settings_are_those_of_imagenet_in_255ths():
 @pytest.mark.parametrize("eps, norm", [(4 / 255, "linf"), (0.0, "l2"), (None, "")])
 def test_a_card_comes_back_as_it_was(tmp_path, eps, norm):
     card = BackboneCard(**{**CARD.__dict__, "eps": eps, "norm": norm})
-    write_backbone(tmp_path / "b.pth", {"stem.conv1.weight": torch.ones(2)}, card)
+    write_backbone(tmp_path / "b.pth", {"stem.conv1.weight": torch.ones(2)}, card, {})
     assert read_card(tmp_path / "b.pth") == card
 
 
 def test_the_file_has_what_stock_detectron2_needs(tmp_path):
-    write_backbone(tmp_path / "b.pth", {"stem.conv1.weight": torch.ones(2)}, CARD)
+    rest = {"stem.fc.bias": torch.zeros(3)}
+    write_backbone(tmp_path / "b.pth", {"stem.conv1.weight": torch.ones(2)}, CARD, rest)
     content = load_checkpoint(tmp_path / "b.pth")
     assert content["matching_heuristics"] is True and content["__author__"] == "robust_det"
     assert content["model"]["stem.conv1.weight"].tolist() == [1, 1]
+    assert content["rest"]["stem.fc.bias"].tolist() == [0, 0, 0]
+
+
+def test_a_card_of_an_earlier_version_is_read(tmp_path):
+    old = {k: v for k, v in CARD.plain().items() if k not in ("classes", "image_size")}
+    save_checkpoint(tmp_path / "b.pth", {"model": {}, CARD_KEY: old})
+    card = read_card(tmp_path / "b.pth")
+    assert (card.classes, card.image_size, card.arch) == ((), 224, "resnet50")
 
 
 def test_a_file_without_a_card_has_none(tmp_path):

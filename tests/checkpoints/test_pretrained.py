@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.pretrained import (
     FORMAT,
     ModelCard,
     load_state,
-    read_classifier,
     read_pretrained,
 )
 from robust_det.errors import UserError
@@ -42,7 +42,7 @@ def test_a_card_survives_the_file(tmp_path: Path) -> None:
 
 def test_a_classifier_is_rebuilt_with_its_normalisation(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "x.pth", content())
-    _, model = read_classifier(tmp_path / "x.pth")
+    model = read_model(tmp_path / "x.pth").classifier()
     assert not model.training
     assert model.normalize.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
     x = torch.rand(2, 3, 32, 32)
@@ -55,7 +55,7 @@ def test_the_averaged_weights_win(tmp_path: Path) -> None:
     raw = content()
     raw["ema"] = {k: v + 1 if v.is_floating_point() else v for k, v in raw["model"].items()}
     save_checkpoint(tmp_path / "x.pth", raw)
-    _, model = read_classifier(tmp_path / "x.pth")
+    model = read_model(tmp_path / "x.pth").classifier()
     assert torch.equal(model.body.fc.weight, raw["ema"]["fc.weight"])
 
 
@@ -99,5 +99,5 @@ def test_files_that_hold_something_else(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no checkpoint at"):
             load_checkpoint(tmp_path / name)
     torch.save({"model": build_classifier("resnet10_narrow", 2)}, tmp_path / "object.pth")
-    with pytest.raises(UserError, match="could run code; refused"):
+    with pytest.raises(UserError, match=r"could run code \(robust_det.*Classifier\); refused"):
         load_checkpoint(tmp_path / "object.pth")

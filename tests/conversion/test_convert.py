@@ -10,7 +10,7 @@ import torch
 from detectron2.modeling import build_model
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from robust_det.backbones.builders import build_resnet
+from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.conversion import convert as conversion
@@ -24,12 +24,18 @@ ROOT = Path(__file__).parents[2]
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)  # those of write_classifier
 
 
-@pytest.mark.parametrize("arch", ["resnet10_narrow", "resnet18", "resnet50"])
+@pytest.mark.parametrize(
+    "arch", ["resnet10_narrow", "resnet50", "mobilenet_v2", "shufflenet_v2_x1_0", "convnext_tiny"]
+)
 def test_features_survive_and_the_card_is_complete(arch, tmp_path, write_classifier):
     write_classifier(tmp_path / "in.pth", arch, eps=0.25)
-    card = conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    done = conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    card = done.card
     assert list(card.differences) == ["res2", "res3", "res4", "res5"]
     assert all(0 <= value <= 1e-4 for value in card.differences.values())
+    for stage, value in card.differences.items():
+        assert value == max(done.differences["random"][stage], done.differences["real"][stage])
+    assert (done.format, done.num_classes, done.notes) == ("checkpoint of tools/pretrain.py", 4, ())
     assert (card.arch, card.norm, card.eps, card.input_format) == (arch, "l2", 0.25, "RGB")
     assert card.pixel_mean == pytest.approx([255 * v for v in MEAN], abs=1e-9)
     assert card.pixel_std == pytest.approx([255 * v for v in STD], abs=1e-9)
@@ -95,18 +101,18 @@ def swap_norms(weights):
 def test_wrong_weights_fail_the_check_and_write_nothing(
     damage, tmp_path, classifier_file, monkeypatch
 ):
-    rename = conversion.to_detectron2
+    respell = conversion._spelled
 
-    def wrong(state, head):
-        weights = rename(state, head)
+    def wrong(model, library):
+        weights = respell(model, library)
         damage(weights)
         return weights
 
-    monkeypatch.setattr(conversion, "to_detectron2", wrong)
+    monkeypatch.setattr(conversion, "_spelled", wrong)
     (tmp_path / "old.pth").write_bytes(b"precious")
     for target in ("new.pth", "old.pth"):
         with pytest.raises(UserError, match=r"features of res\d differ by .* nothing was written"):
-            conversion.convert(classifier_file, tmp_path / target)
+            conversion.convert(classifier_file, tmp_path / target, overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["old.pth"]
     assert (tmp_path / "old.pth").read_bytes() == b"precious"
 
@@ -115,12 +121,12 @@ def test_the_stride_in_another_convolution_fails_the_check(tmp_path, write_class
     write_classifier(tmp_path / "in.pth", "resnet50")
 
     def caffe_style(arch, **kwargs):
-        backbone = build_resnet(arch, **kwargs)
+        backbone = build_backbone(arch, **kwargs)
         block = backbone.res3[0]
         block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
         return backbone
 
-    monkeypatch.setattr(conversion, "build_resnet", caffe_style)
+    monkeypatch.setattr(conversion, "build_backbone", caffe_style)
     with pytest.raises(UserError, match="features of res3 differ"):
         conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
@@ -147,7 +153,9 @@ def test_weights_that_are_not_finite_are_refused(bad, tmp_path, classifier_file)
     content = load_checkpoint(classifier_file)
     content["model"]["layer4.0.conv2.weight"][0] = bad  # the first stages are as they should be
     save_checkpoint(tmp_path / "in.pth", content)
-    with pytest.raises(UserError, match="features of res5 are not finite"):
+    with pytest.raises(
+        UserError, match=r"damaged or diverged: \d+ of \d+ values of layer4.0.conv2.weight"
+    ):
         conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
 
@@ -160,13 +168,18 @@ def state_dict_file(tmp_path, randomise):
     return path
 
 
-def test_a_state_dict_needs_arch(tmp_path, state_dict_file):
-    with pytest.raises(UserError, match="give it with --arch"):
-        conversion.convert(state_dict_file, tmp_path / "out.pth")
+def test_features_that_overflow_are_refused(tmp_path, classifier_file):
+    """Every weight is finite, and what they compute is not."""
+    content = load_checkpoint(classifier_file)
+    content["model"]["layer4.0.bn2.running_var"].fill_(-1)
+    save_checkpoint(tmp_path / "in.pth", content)
+    with pytest.raises(UserError, match="features of res5 are not finite on random images"):
+        conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
 
 
 def test_a_state_dict_does_not_know_its_eps(tmp_path, state_dict_file):
-    card = conversion.convert(state_dict_file, tmp_path / "out.pth", "resnet18")
+    card = conversion.convert(state_dict_file, tmp_path / "out.pth").card
     assert (card.arch, card.norm, card.eps) == ("resnet18", "", None)
     assert card.pixel_mean == pytest.approx([255 * v for v in IMAGENET_MEAN], abs=1e-9)
     assert card.pixel_std == pytest.approx([255 * v for v in IMAGENET_STD], abs=1e-9)
@@ -175,40 +188,53 @@ def test_a_state_dict_does_not_know_its_eps(tmp_path, state_dict_file):
 
 @pytest.mark.parametrize("norm, eps", [(None, 0.0), ("l2", 3.0), ("Linf", 4 / 255)])
 def test_a_state_dict_can_be_told_its_eps(tmp_path, state_dict_file, norm, eps):
-    card = conversion.convert(state_dict_file, tmp_path / "out.pth", "resnet18", norm, eps)
+    card = conversion.convert(state_dict_file, tmp_path / "out.pth", norm=norm, eps=eps).card
     assert (card.norm, card.eps) == ((norm or "").lower(), eps)
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    "given, message",
     [
-        (["resnet34"], "another architecture"),
-        (["resnet50"], "another architecture"),
-        (["resnet10_narrow"], "another architecture"),
-        (["resnet-18"], "unknown architecture 'resnet-18'; did you mean 'resnet18'"),
-        (["resnet18", None, 0.5], "--eps 0.5 needs --norm"),
-        (["resnet18", "l3", 0.5], "unknown norm 'l3'"),
-        (["resnet18", "l2", -1.0], "not a number from 0 up"),
-        (["resnet18", "l2", math.nan], "not a number from 0 up"),
+        ({"arch": "resnet34"}, "holds a resnet18, not a resnet34; leave --arch out"),
+        ({"arch": "vgg16_bn"}, "holds a resnet18, not a vgg16_bn; leave --arch out"),
+        ({"arch": "resnet-18"}, "unknown architecture 'resnet-18'; did you mean 'resnet18'"),
+        ({"eps": 0.5}, "--eps 0.5 needs --norm"),
+        ({"norm": "l3", "eps": 0.5}, "unknown norm 'l3'"),
+        ({"norm": "l2", "eps": -1.0}, "not a number from 0 up"),
+        ({"norm": "l2", "eps": math.nan}, "not a number from 0 up"),
+        ({"mean": (0.5, 0.5, 0.5)}, "--mean and --std together"),
+        ({"mean": (0.5, 0.5), "std": (1, 1)}, "three numbers each"),
+        ({"mean": (0.5, 0.5, 0.5), "std": (1, 0, 1)}, "std above 0"),
+        ({"to": "caffe"}, "unknown target 'caffe'"),
     ],
 )
-def test_a_wrong_description_of_a_state_dict(tmp_path, state_dict_file, arguments, message):
+def test_a_wrong_description_of_a_state_dict(tmp_path, state_dict_file, given, message):
     with pytest.raises(UserError, match=message):
-        conversion.convert(state_dict_file, tmp_path / "out.pth", *arguments)
+        conversion.convert(state_dict_file, tmp_path / "out.pth", **given)
     assert not (tmp_path / "out.pth").exists()
 
 
+def test_a_state_dict_can_be_told_its_normalisation(tmp_path, state_dict_file):
+    done = conversion.convert(
+        state_dict_file, tmp_path / "out.pth", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)
+    )
+    assert done.card.pixel_mean == pytest.approx((127.5, 102, 76.5))
+    assert done.card.pixel_std == pytest.approx((51, 76.5, 102))
+    assert not [note for note in done.notes if "normalisation" in note]
+
+
 @pytest.mark.parametrize(
-    "arguments, message",
+    "given, message",
     [
-        (["resnet18"], "has arch resnet10_narrow, not resnet18; leave --arch out"),
-        ([None, "linf"], "has norm l2, not linf; leave --norm out"),
-        ([None, None, 1.0], "has eps 0.5, not 1.0; leave --eps out"),
+        ({"arch": "resnet18"}, "holds a resnet10_narrow, not a resnet18; leave --arch out"),
+        ({"norm": "linf"}, "has norm l2, not linf; leave --norm out"),
+        ({"eps": 1.0}, "has eps 0.5, not 1.0; leave --eps out"),
+        ({"mean": (0.5, 0.5, 0.5), "std": (1, 1, 1)}, "leave --mean and --std out"),
     ],
 )
-def test_a_description_that_contradicts_a_checkpoint(tmp_path, classifier_file, arguments, message):
+def test_a_description_that_contradicts_a_checkpoint(tmp_path, classifier_file, given, message):
     with pytest.raises(UserError, match=message):
-        conversion.convert(classifier_file, tmp_path / "out.pth", *arguments)
+        conversion.convert(classifier_file, tmp_path / "out.pth", **given)
 
 
 def test_the_averaged_weights_are_converted_where_there_are_any(tmp_path, classifier_file):
@@ -229,18 +255,10 @@ def test_the_source_is_never_overwritten(tmp_path, write_classifier):
     assert sha256_file(tmp_path / "in.pth") == before
 
 
-def test_bad_sources_are_one_line_each(tmp_path, backbone_file, malicious):
+def test_code_in_a_file_is_not_run(tmp_path, malicious):
     path, marker = malicious
-    (tmp_path / "cut.pth").write_bytes(backbone_file.read_bytes()[:1000])
-    for source, message in (
-        (tmp_path / "absent.pth", "no checkpoint at"),
-        (tmp_path / "cut.pth", "truncated or not a checkpoint"),
-        (backbone_file, "neither a checkpoint of tools/pretrain.py nor a torchvision state dict"),
-        (path, "refused, nothing was executed"),
-    ):
-        with pytest.raises(UserError, match=message) as caught:
-            conversion.convert(source, tmp_path / "out.pth", "resnet18")
-        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="not rebuilt, since that would run code"):
+        conversion.convert(path, tmp_path / "out.pth")
     assert not marker.exists() and not (tmp_path / "out.pth").exists()
 
 
@@ -253,10 +271,12 @@ def test_the_tool_prints_the_proof(tmp_path, state_dict_file):
     done = tool(state_dict_file, out, "--arch", "resnet18", "--norm", "linf", "--eps", "4/255")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("resnet18, eps 0.0156863 linf, source sha256 ")
-    stages = [line.split() for line in lines[2:6]]
-    assert [stage for stage, _ in stages] == ["res2", "res3", "res4", "res5"]
-    assert all(float(value) <= 1e-4 for _, value in stages)
+    assert lines[0].startswith("resnet18, eps 0.0156863 linf, 10 classes, source sha256 ")
+    assert lines[1] == "read as: state dict in torchvision's names"
+    assert lines[2].startswith("note: ") and lines[4].split() == ["random", "real", "images"]
+    stages = [line.split() for line in lines[5:9]]
+    assert [stage for stage, *_ in stages] == ["res2", "res3", "res4", "res5"]
+    assert all(0 < float(value) <= 1e-4 for _, *values in stages for value in values)
     assert read_card(out).eps == 4 / 255
 
     wrong = tool(state_dict_file, tmp_path / "out.pkl", "--arch", "resnet18")

@@ -56,7 +56,6 @@ CONTRADICTING = {
     "MODEL.ROI_HEADS.NUM_CLASSES": "80",
     "MODEL.RETINANET.NUM_CLASSES": "80",
     "MODEL.RESNETS.DEPTH": "50",
-    "MODEL.RESNETS.RES5_DILATION": "2",
     "MODEL.RESNETS.DEFORM_ON_PER_STAGE": "[False, True, True, True]",
 }
 
@@ -135,6 +134,16 @@ def test_each_process_takes_its_own_gpu(write_config, monkeypatch):
 def test_a_classifier_has_to_be_converted_first(write_config, classifier_file):
     with pytest.raises(UserError, match=r"convert it with tools/convert_backbone\.py"):
         load(write_config(), "MODEL.WEIGHTS", str(classifier_file))
+
+
+@pytest.mark.parametrize("arch, dilation", [("resnet18", 2), ("vgg16_bn", 2), ("resnet50", 4)])
+def test_dilation_is_for_bottleneck_networks(arch, dilation, write_config):
+    scratch = ["MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH"]
+    keys = ["MODEL.RESNETS.RES5_DILATION", str(dilation)]
+    with pytest.raises(UserError, match=f"RES5_DILATION is {dilation}; {arch} takes 1"):
+        load(write_config(), *scratch, arch, *keys)
+    cfg, _ = load(write_config(), *scratch, "resnet50", "MODEL.RESNETS.RES5_DILATION", "2")
+    assert cfg.MODEL.RESNETS.RES5_DILATION == 2
 
 
 def test_malicious_weights_are_refused(write_config, malicious):

@@ -13,8 +13,10 @@ from robust_det.zoo.locate import locate_backbone
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """A working directory without a repository."""
+    """A working directory without a repository, an empty cache, and no network."""
     monkeypatch.delenv("ROBUST_DET_BACKBONES", raising=False)
+    monkeypatch.setenv("ROBUST_DET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
 
 
@@ -75,6 +77,25 @@ def test_every_detection_config_has_the_recipe_of_its_backbone(path, tmp_path):
     assert recipe.stem == name
     assert convert[2] == f"{load_raw(recipe)['OUTPUT_DIR']}/final.pth"
     assert Path(convert[3]) == Path("output/backbones") / f"{name}.pth"
+
+
+def test_a_published_model_with_a_recipe_can_be_had_in_two_ways(tmp_path):
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE is set") as caught:
+        locate_backbone("robust://resnet50_l2_eps1.0")
+    text = str(caught.value)
+    assert "resnet50_l2_eps1.ckpt" in text and f"put it into {tmp_path}/cache/downloads;" in text
+    assert commands(text)[1][-1] == "output/backbones/resnet50_l2_eps1.pth"
+    assert "\n" not in text
+
+
+def test_a_published_model_without_a_recipe_names_no_commands():
+    with pytest.raises(UserError, match=r"put it into \S+/downloads$"):
+        locate_backbone("robust://resnet18_linf_eps4")
+
+
+def test_a_misspelt_published_model_gets_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'resnet18_linf_eps4'"):
+        locate_backbone("robust://resnet18_linv_eps4")
 
 
 def test_a_detection_config_of_that_name_makes_no_backbone(tmp_path):

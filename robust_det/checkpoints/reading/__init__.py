@@ -1,0 +1,7 @@
+"""Reading files that nobody vouches for: data are rebuilt, nothing is run."""
+
+from robust_det.checkpoints.reading.files import FileContent, read_file
+from robust_det.checkpoints.reading.machine import Placeholder
+from robust_det.checkpoints.reading.tensors import LazyTensor
+
+__all__ = ["FileContent", "LazyTensor", "Placeholder", "read_file"]

@@ -1,0 +1,232 @@
+"""What is rebuilt from a pickle: tensors, arrays, numbers, strings and containers of them.
+
+The table maps names in a file to functions here, never to what the names mean elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from robust_det.checkpoints.reading.machine import Global, Malformed, Placeholder, hashable
+from robust_det.checkpoints.reading.tensors import Storage, array_tensor, strided_tensor
+
+__all__ = ["FUNCTIONS", "storage_dtype"]
+
+_STORAGES = {
+    "Float": torch.float32,
+    "Double": torch.float64,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "ComplexFloat": torch.complex64,
+    "ComplexDouble": torch.complex128,
+}
+_DTYPES = {
+    f"torch.{name}": getattr(torch, name)
+    for name in [
+        "float32",
+        "float64",
+        "float16",
+        "bfloat16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "bool",
+        "complex64",
+        "complex128",
+    ]
+}
+
+
+def storage_dtype(kind: Any) -> torch.dtype:
+    """Return the element type of a storage class's name, such as ``torch.FloatStorage``.
+
+    Raises:
+        Malformed: no class of storages.
+    """
+    name = kind.name if isinstance(kind, Global) else ""
+    if name in ("torch.storage.UntypedStorage", "torch.UntypedStorage"):
+        return torch.uint8
+    module, _, leaf = name.rpartition(".")
+    short = leaf.removesuffix("Storage")
+    if module not in ("torch", "torch.cuda") or short == leaf or short not in _STORAGES:
+        raise Malformed(f"no storage: {name}")
+    return _STORAGES[short]
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:
+    if not isinstance(storage, Storage):
+        raise Malformed("a tensor without a storage")
+    return strided_tensor(storage, offset, size, stride)
+
+
+def _tensor_v3(
+    storage: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, dtype: Any, *_: Any
+) -> Any:
+    name = dtype.name if isinstance(dtype, Global) else ""
+    if not isinstance(storage, Storage) or name not in _DTYPES:
+        raise Malformed("a tensor without a storage or type")
+    return strided_tensor(storage, offset, size, stride, _DTYPES[name])
+
+
+def _first(value: Any = None, *_: Any) -> Any:
+    return value
+
+
+def _from_type(function: Any, _kind: Any, args: Any, *_: Any) -> Any:
+    """Rebuild a subclass of tensor as the tensor it is."""
+    name = function.name if isinstance(function, Global) else ""
+    if name not in _TENSORS or not isinstance(args, tuple):
+        return Placeholder(name)
+    return _TENSORS[name](*args)
+
+
+def _dict(pairs: Any = (), *_: Any) -> dict[Any, Any]:
+    items = list(pairs.items()) if isinstance(pairs, dict) else pairs
+    if not isinstance(items, (list, tuple)):
+        return {}
+    if not all(isinstance(item, (list, tuple)) and len(item) == 2 for item in items):
+        raise Malformed("a dictionary of other than pairs")
+    return {hashable(key): value for key, value in items}
+
+
+def _default_dict(*_: Any) -> dict[Any, Any]:
+    return {}
+
+
+def _list(items: Any = (), *_: Any) -> list[Any]:
+    return list(items) if isinstance(items, (list, tuple)) else []
+
+
+def _set(items: Any = (), *_: Any) -> set[Any]:
+    return set(map(hashable, _list(items)))
+
+
+def _tuple(items: Any = (), *_: Any) -> tuple[Any, ...]:
+    return tuple(_list(items))
+
+
+def _bytes(value: Any = b"", encoding: Any = "latin1", *_: Any) -> bytes:
+    """Bytes, or the text that stands for them in pickles of protocol 2."""
+    if isinstance(value, str) and encoding in ("latin1", "latin-1"):
+        return value.encode("latin-1")
+    return bytes(value) if isinstance(value, (bytes, bytearray)) else b""
+
+
+def _device(kind: Any = "", index: Any = None, *_: Any) -> str:
+    return f"{kind}" if index is None else f"{kind}:{index}"
+
+
+class _Dtype(Placeholder):
+    """A numpy type; BUILD tells its byte order."""
+
+    __slots__ = ("order", "spec")
+
+    def __init__(self, spec: Any = "", *_: Any) -> None:
+        super().__init__("numpy.dtype")
+        self.spec = spec
+        self.order = "="
+
+    def built(self, state: Any) -> Any:
+        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "="):
+            self.order = state[1]
+        return self
+
+    def get(self) -> np.dtype:
+        # numbers alone: an array of objects holds addresses
+        if not isinstance(self.spec, str) or self.spec not in _NUMPY_TYPES:
+            raise Malformed("an array of other than numbers")
+        kind = np.dtype(self.spec)
+        return kind.newbyteorder(">") if self.order == ">" else kind
+
+
+_NUMPY_TYPES = frozenset(
+    ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16"]
+)
+
+
+class _Array(Placeholder):
+    """A numpy array, empty until BUILD brings its bytes."""
+
+    __slots__ = ()
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__("numpy.ndarray")
+
+    def built(self, state: Any) -> Any:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise Malformed("an array without its state")
+        _version, shape, dtype, fortran, data = state
+        return _array(data, dtype, shape, "F" if fortran is True else "C")
+
+
+def _array(data: Any, dtype: Any, shape: Any, order: Any = "C", *_: Any) -> Any:
+    if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
+        raise Malformed("an array without a type")
+    if any(type(n) is not int or n < 0 for n in shape):
+        raise Malformed("an array of an impossible shape")
+    raw = data if isinstance(data, bytearray) else bytearray(_bytes(data))
+    array = np.frombuffer(raw, dtype.get()).reshape(shape, order="F" if order == "F" else "C")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    # torch knows signed integers only, but for bytes
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        array = array.astype(np.int64)
+    return array_tensor(array)
+
+
+def _scalar(dtype: Any = None, data: Any = b"", *_: Any) -> Any:
+    if not isinstance(dtype, _Dtype):
+        raise Malformed("a number without a type")
+    return np.frombuffer(_bytes(data), dtype.get(), count=1)[0].item()
+
+
+_Function = Callable[..., Any]
+_TENSORS: dict[str, _Function] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_v3,
+    "torch._utils._rebuild_parameter": _first,
+    "torch._utils._rebuild_parameter_with_state": _first,
+}
+# of both Pythons
+_BUILTINS: dict[str, _Function] = {
+    "dict": _dict,
+    "list": _list,
+    "tuple": _tuple,
+    "set": _set,
+    "frozenset": _set,
+    "bytes": _bytes,
+    "bytearray": _bytes,
+}
+# numpy 2 renamed numpy.core
+_NUMPY: dict[str, _Function] = {
+    "multiarray._reconstruct": _Array,
+    "multiarray.scalar": _scalar,
+    "numeric._frombuffer": _array,
+}
+FUNCTIONS: dict[str, _Function] = {
+    **_TENSORS,
+    "torch._tensor._rebuild_from_type_v2": _from_type,
+    "torch.nn.parameter.Parameter": _first,
+    "torch.Size": _tuple,
+    "torch.device": _device,
+    "collections.OrderedDict": _dict,
+    "collections.defaultdict": _default_dict,
+    "collections.Counter": _dict,
+    "_codecs.encode": _bytes,
+    "numpy.dtype": _Dtype,
+    **{f"{m}.{name}": f for m in ("builtins", "__builtin__") for name, f in _BUILTINS.items()},
+    **{f"numpy.{m}.{name}": f for m in ("core", "_core") for name, f in _NUMPY.items()},
+}

@@ -1,0 +1,311 @@
+"""Which network the tensors of a file are, told from their names and shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from robust_det.checkpoints.names import COUNTER, Spelling, distinct_spellings, spelling
+from robust_det.checkpoints.reading import LazyTensor
+from robust_det.errors import UserError
+from robust_det.models import ARCHITECTURES, get_architecture
+from robust_det.models.stages import tensor_stages
+
+__all__ = ["Found", "recognise"]
+
+Tensors = Mapping[str, LazyTensor]
+_MAX_DEPTH, _MAX_DICTIONARIES = 6, 2000
+# where training scripts keep the averaged weights, which are the ones to use
+_AVERAGED = re.compile(r"(^|[./_])(ema|averaged?)([./_]|$)")
+# second copies: the attack's of the robustness library, MoCo's momentum encoder
+_SECOND = re.compile(r"(^|\.)(attacker|encoder_k)\.")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A network in a file.
+
+    Attributes:
+        arch: registry name.
+        library: whose spelling of the names it is.
+        container: path of its dictionary in the file, such as ``state_dict``.
+        prefix: of its tensors' names there, such as ``module.``.
+        tensors: by torchvision's names; without the head if the file has none, or another one.
+        shapes: in torchvision's layout; timm's differ for some.
+        beside: all tensors of that dictionary.
+    """
+
+    arch: str
+    library: str
+    container: str
+    prefix: str
+    tensors: Tensors
+    shapes: Mapping[str, tuple[int, ...]]
+    beside: Tensors
+
+    @property
+    def place(self) -> str:
+        """The container and the prefix, as ``--prefix`` takes them."""
+        return f"{self.container}/{self.prefix}" if self.container else self.prefix
+
+    @property
+    def has_head(self) -> bool:
+        """Whether it comes with a classification head."""
+        return f"{get_architecture(self.arch).head}.weight" in self.tensors
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """Equal for two names of the same tensors."""
+        return (self.arch, *(tensor.identity for tensor in self.tensors.values()))
+
+
+def recognise(value: Any, source: str, arch: str | None = None, prefix: str | None = None) -> Found:
+    """Find the one network in a file's content.
+
+    Args:
+        value: as :func:`robust_det.checkpoints.reading.read_file` returns it.
+        source: the file, for messages.
+        arch: look for this architecture alone.
+        prefix: look at tensors of this place alone, where a file holds several networks.
+
+    Raises:
+        UserError: none, or several; says what was found and what to do.
+    """
+    archs = [get_architecture(arch).name] if arch else list(ARCHITECTURES)
+    dictionaries = list(_dictionaries(value))
+    if not dictionaries:
+        raise UserError(f"{source} holds no tensors by name; save a network's state_dict()")
+    found: list[Found] = []
+    misses: list[_Miss] = []
+    for container, tensors in dictionaries:
+        for name in archs:
+            for spelled in distinct_spellings(name):
+                for result in _matches(container, tensors, name, spelled, prefix):
+                    if isinstance(result, Found):
+                        found.append(result)
+                    else:
+                        misses.append(result)
+    if not found and arch:
+        _refuse_other(value, source, arch, prefix)
+    if not found:
+        raise UserError(f"{source} {_explain(misses, dictionaries, arch, prefix)}")
+    return _the_one(found, source)
+
+
+def _refuse_other(value: Any, source: str, arch: str, prefix: str | None) -> None:
+    """Say which architecture the tensors are of, if they are of another one."""
+    try:
+        other = recognise(value, source, None, prefix)
+    except UserError:
+        return
+    raise UserError(f"{source} holds a {other.arch}, not a {arch}; leave --arch out")
+
+
+def _dictionaries(value: Any) -> Iterator[tuple[str, Tensors]]:
+    """Yield every dictionary that holds tensors by name, with its path."""
+    queue: list[tuple[str, Any, int]] = [("", value, 0)]
+    seen = {id(value)}
+    for path, node, depth in queue:  # grows while it is walked
+        if not isinstance(node, dict):
+            continue
+        tensors = {k: v for k, v in node.items() if isinstance(v, LazyTensor)}
+        named = {k: v for k, v in tensors.items() if isinstance(k, str)}
+        if named:
+            yield path, named
+        for key, inner in node.items():
+            new = isinstance(key, str) and isinstance(inner, dict) and id(inner) not in seen
+            if new and depth < _MAX_DEPTH and len(queue) < _MAX_DICTIONARIES:
+                seen.add(id(inner))
+                queue.append((f"{path}.{key}" if path else key, inner, depth + 1))
+
+
+@dataclass(frozen=True)
+class _Miss:
+    """A network that the tensors at a place are not, though some of them fit."""
+
+    arch: str
+    place: str
+    fits: int
+    missing: tuple[str, ...]
+    misshapen: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    foreign: tuple[str, ...]
+    whole: int
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        size = self.whole + len(self.foreign)
+        return (self.fits / size, -len(self.missing) / size)
+
+
+def _matches(
+    container: str, tensors: Tensors, arch: str, spelled: Spelling, place: str | None
+) -> Iterator[Found | _Miss]:
+    """Compare the tensors below every prefix that could be the network's."""
+    architecture = get_architecture(arch)
+    body = [n for n in spelled.names if not architecture.in_head(n) and COUNTER not in n]
+    for pattern, target in architecture.renamed:
+        tensors = {re.sub(f"^{pattern}$", target, name): t for name, t in tensors.items()}
+    for prefix in _prefixes(tensors, _anchors(arch, spelled, body)):
+        if place is not None and f"{container}/{prefix}".strip("/") != place.strip("/"):
+            continue
+        below = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        missing = tuple(n for n in body if spelled.names[n] not in below)
+        misshapen = tuple(
+            (n, below[spelled.names[n]].shape, spelled.shapes[n])
+            for n in body
+            if n not in missing and below[spelled.names[n]].shape != spelled.shapes[n]
+        )
+        known = set(spelled.names.values())
+        parts = {spelled.names[n].partition(".")[0] for n in body}
+        # something else may stand beside a network, but not in the midst of it
+        foreign = tuple(n for n in below if n not in known and n.partition(".")[0] in parts)
+        if missing or misshapen or foreign:
+            fits = len(body) - len(missing) - len(misshapen)
+            where = f"{container}/{prefix}" if container else prefix
+            yield _Miss(arch, where, fits, missing, misshapen, foreign, len(body))
+            continue
+        names = [n for n, s in spelled.names.items() if s in below]
+        if not _head_fits(arch, spelled, below):
+            names = [n for n in names if not architecture.in_head(n)]
+        own = {n: below[spelled.names[n]] for n in names}
+        shapes = spelling(arch, "torchvision").shapes
+        yield Found(
+            arch, spelled.library, container, prefix, own, {n: shapes[n] for n in own}, tensors
+        )
+
+
+def _anchors(arch: str, spelled: Spelling, body: list[str]) -> list[str]:
+    """Return the first tensor of each stage: a file that lacks some is to be told what it lacks."""
+    stages = tensor_stages(arch)
+    return [spelled.names[name] for name in {stages[n]: n for n in reversed(body)}.values()]
+
+
+def _prefixes(tensors: Tensors, anchors: list[str]) -> list[str]:
+    """Return what stands before an anchor."""
+    found = (
+        name.removesuffix(anchor)
+        for anchor in anchors
+        for name in tensors
+        if name == anchor or name.endswith(f".{anchor}")
+    )
+    return list(dict.fromkeys(found))
+
+
+def _head_fits(arch: str, spelled: Spelling, below: Tensors) -> bool:
+    """Whether the head is there and differs in nothing but the number of classes."""
+    architecture = get_architecture(arch)
+    widths = set()
+    for name, shape in spelled.shapes.items():
+        if not architecture.in_head(name):
+            continue
+        tensor = below.get(spelled.names[name])
+        if tensor is None or len(tensor.shape) != len(shape):
+            return False
+        if name.startswith(architecture.head + "."):
+            widths.add(tensor.shape[0])
+        elif tensor.shape[0] != shape[0]:
+            return False
+        if tensor.shape[1:] != shape[1:]:
+            return False
+    return len(widths) == 1 and 0 not in widths
+
+
+def _the_one(found: list[Found], source: str) -> Found:
+    """Choose among what fits: one copy of each, averaged weights first, second copies last."""
+    # where two spellings differ in the head alone, the one that has a head is meant
+    whole: dict[tuple[str, str], Found] = {}
+    for f in found:
+        other = whole.setdefault((f.arch, f.place), f)
+        if len(f.tensors) > len(other.tensors):
+            whole[f.arch, f.place] = f
+    unique = list({f.identity: f for f in reversed(whole.values())}.values())[::-1]
+
+    def rank(f: Found) -> int:
+        if _SECOND.search(f.place):
+            return 2
+        return 0 if _AVERAGED.search(f.container) else 1
+
+    best = min(map(rank, unique))
+    best_ones = [f for f in unique if rank(f) == best]
+    archs = sorted({f.arch for f in best_ones})
+    if len(archs) > 1:
+        raise UserError(f"{source} could be {' or '.join(archs)}; say which with --arch {archs[0]}")
+    if len(best_ones) > 1:
+        places = ", ".join(f"'{f.place}'" for f in best_ones[:5])
+        raise UserError(
+            f"{source} holds {len(best_ones)} different networks {archs[0]}, at {places};"
+            f" choose with --prefix '{best_ones[0].place}'"
+        )
+    return best_ones[0]
+
+
+def _explain(
+    misses: list[_Miss],
+    dictionaries: list[tuple[str, Tensors]],
+    arch: str | None,
+    prefix: str | None,
+) -> str:
+    """Say what a file holds and what the nearest architecture would need."""
+    tensors = max((t for _, t in dictionaries), key=len)
+    some = ", ".join(f"{n} {_shape(t.shape)}" for n, t in list(tensors.items())[:3])
+    if prefix is not None and not misses:
+        return f"has no network at --prefix '{prefix}'; its tensors are {some}, ..."
+    if any(re.fullmatch(r"(.*\.)?(conv1_w|res2_0_branch2a_w)", n) for n in tensors):
+        return (
+            "holds Caffe2 names (conv1_w); those networks stride in another convolution and take"
+            " BGR images, so they are none of torchvision's; use weights of torchvision"
+        )
+    wanted = f"{arch}" if arch else "a registered architecture"
+    best = max(misses, key=lambda miss: miss.rank, default=None)
+    if best is None or best.rank[0] < 0.2:
+        return (
+            f"holds tensors that are not those of {wanted}: {some}, ... (known:"
+            f" {', '.join(ARCHITECTURES)})"
+        )
+    return f"is not {wanted}: {_difference(best)}"
+
+
+def _difference(miss: _Miss) -> str:
+    channels = [(got, want) for _, got, want in miss.misshapen if len(got) == 4]
+    if channels and not miss.missing and not miss.foreign and len(miss.misshapen) == 1:
+        got, want = channels[0]
+        if got[1] != want[1] and got[:1] + got[2:] == want[:1] + want[2:] and want[1] == 3:
+            return (
+                f"it is a {miss.arch} for images of {got[1]} channels, and a detector's have 3"
+                " (RGB); take a network of RGB images"
+            )
+    stages = tensor_stages(miss.arch)
+    gone = [
+        stage
+        for stage in dict.fromkeys(stages.values())
+        if (own := [n for n in _names_of(miss.arch, stage)]) and set(own) <= set(miss.missing)
+    ]
+    if gone and not miss.misshapen and not miss.foreign:
+        first = next(n for n in miss.missing if stages[n] == gone[0])
+        return (
+            f"it is a {miss.arch} without {', '.join(gone)} (no {first} and"
+            f" {len(miss.missing) - 1} more); give the file of the whole network"
+        )
+    parts = []
+    if miss.missing:
+        parts.append(f"{len(miss.missing)} tensors missing (first: {miss.missing[0]})")
+    if miss.misshapen:
+        name, is_shape, its_shape = miss.misshapen[0]
+        parts.append(
+            f"{len(miss.misshapen)} of another shape (first: {name} is {_shape(is_shape)}, not"
+            f" {_shape(its_shape)})"
+        )
+    if miss.foreign:
+        parts.append(f"{len(miss.foreign)} that it does not have (first: {miss.foreign[0]})")
+    return f"the nearest is {miss.arch}, with {', '.join(parts)}"
+
+
+def _names_of(arch: str, stage: str) -> list[str]:
+    """Return the tensors that a file must have of a stage."""
+    return [n for n, s in tensor_stages(arch).items() if s == stage and COUNTER not in n]
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "one number"

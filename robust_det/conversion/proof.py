@@ -1,0 +1,79 @@
+"""Proof that two networks compute the same features: both are run on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from robust_det.models import Classifier, get_architecture
+
+__all__ = ["photographs", "random_images", "stage_differences"]
+
+_PHOTOGRAPHS = Path(__file__).parent / "images"
+
+
+def random_images(size: int = 128, seed: int = 0) -> torch.Tensor:
+    """Return four RGB images (4, 3, size, size) in [0, 1]: two smooth ones, and plain noise."""
+    noise = torch.Generator().manual_seed(seed)
+    smooth = nn.functional.interpolate(
+        torch.rand(2, 3, 8, 8, generator=noise), size=(size, size), mode="bilinear"
+    )
+    return torch.cat([smooth, torch.rand(2, 3, size, size, generator=noise)])
+
+
+def photographs() -> torch.Tensor:
+    """Return three real RGB photographs (3, 3, 160, 160) in [0, 1]."""
+    pixels = [np.asarray(Image.open(f).convert("RGB")) for f in sorted(_PHOTOGRAPHS.glob("*.jpg"))]
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def stage_differences(
+    arch: str,
+    classifier: Classifier,
+    backbone: nn.Module,
+    pixel_mean: Sequence[float],
+    pixel_std: Sequence[float],
+    input_format: str,
+    images: torch.Tensor,
+) -> dict[str, float]:
+    """Compare the stages of a classifier and a Detectron2 backbone on the same images.
+
+    Each gets them its own way, so that the normalisation is compared too: the classifier RGB in
+    [0, 1], the backbone what Detectron2 makes of the same image in [0, 255].
+
+    Args:
+        arch: registry name of both.
+        classifier: in torchvision's names.
+        backbone: returns the stages by name.
+        pixel_mean, pixel_std, input_format: as in a detection config.
+        images: RGB, (N, 3, H, W) in [0, 1].
+
+    Returns:
+        For each stage the largest absolute difference, divided by the largest absolute value;
+        NaN if there are values that are not finite.
+    """
+    modes = [(module, module.training) for module in (classifier, backbone)]
+    stages = get_architecture(arch).stages
+    extractor = create_feature_extractor(
+        classifier.body.eval(), {stage.node: stage.name for stage in stages}
+    )
+    expected = extractor(classifier.normalize(images))
+    pixels = 255 * (images.flip(1) if input_format == "BGR" else images)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pixel_mean, pixel_std))
+    got = backbone.eval()((pixels - mean) / std)
+    for module, training in modes:
+        module.train(training)
+    return {s.name: _difference(expected[s.name], got[s.name]) for s in stages}
+
+
+def _difference(expected: torch.Tensor, got: torch.Tensor) -> float:
+    # features may be zero everywhere, which divides by nothing
+    scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
+    return float((got - expected).abs().max() / scale)

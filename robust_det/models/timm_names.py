@@ -1,0 +1,145 @@
+"""How timm spells the networks that torchvision has too, where the names differ.
+
+Each function turns one of torchvision's tensor names into timm's. The way back is a lookup in what
+the function makes of all names of the network. timm itself is not needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+__all__ = ["CONVNEXT", "MNASNET", "MOBILENET_V2", "SAME", "VGG16", "TimmNames"]
+
+Shape = tuple[int, ...]
+
+
+def _same_shape(name: str, shape: Shape) -> Shape:
+    return shape
+
+
+@dataclass(frozen=True)
+class TimmNames:
+    """One network in timm's spelling.
+
+    Args:
+        rename: torchvision's tensor name -> timm's.
+        reshape: (torchvision's tensor name, its shape) -> timm's shape, of as many elements.
+    """
+
+    rename: Callable[[str], str]
+    reshape: Callable[[str, Shape], Shape] = _same_shape
+
+
+SAME = TimmNames(lambda name: name)
+
+
+def _by_rules(*rules: tuple[str, str]) -> Callable[[str], str]:
+    compiled = [(re.compile(pattern), target) for pattern, target in rules]
+
+    def rename(name: str) -> str:
+        for pattern, target in compiled:
+            if match := pattern.fullmatch(name):
+                return match.expand(target)
+        return name
+
+    return rename
+
+
+# the fully connected layers are convolutions in timm
+_VGG_SHAPES = {"classifier.0.weight": (512, 7, 7), "classifier.3.weight": (4096, 1, 1)}
+VGG16 = TimmNames(
+    _by_rules(
+        (r"classifier\.0\.(.*)", r"pre_logits.fc1.\1"),
+        (r"classifier\.3\.(.*)", r"pre_logits.fc2.\1"),
+        (r"classifier\.6\.(.*)", r"head.fc.\1"),
+    ),
+    lambda name, shape: (shape[0], *_VGG_SHAPES[name]) if name in _VGG_SHAPES else shape,
+)
+
+_convnext_parts = _by_rules(
+    (r"features\.0\.(.*)", r"stem.\1"),
+    (r"classifier\.0\.(.*)", r"head.norm.\1"),
+    (r"classifier\.2\.(.*)", r"head.fc.\1"),
+)
+_CONVNEXT_BLOCK = {"0": "conv_dw", "2": "norm", "3": "mlp.fc1", "5": "mlp.fc2"}
+
+
+def _convnext(name: str) -> str:
+    if match := re.fullmatch(r"features\.([1357])\.(\d+)\.layer_scale", name):
+        return f"stages.{int(match[1]) // 2}.blocks.{match[2]}.gamma"
+    if match := re.fullmatch(r"features\.([1357])\.(\d+)\.block\.(\d)\.(\w+)", name):
+        part = _CONVNEXT_BLOCK[match[3]]
+        return f"stages.{int(match[1]) // 2}.blocks.{match[2]}.{part}.{match[4]}"
+    if match := re.fullmatch(r"features\.([246])\.(\d)\.(\w+)", name):
+        return f"stages.{int(match[1]) // 2}.downsample.{match[2]}.{match[3]}"
+    return _convnext_parts(name)
+
+
+CONVNEXT = TimmNames(
+    _convnext,
+    lambda name, shape: shape[:1] if name.endswith(".layer_scale") else shape,
+)
+
+_INVERTED = {"0": "conv_pw", "1": "bn1", "2": "conv_dw", "3": "bn2", "4": "conv_pwl", "5": "bn3"}
+_SEPARABLE = {"0": "conv_dw", "1": "bn1", "2": "conv_pw", "3": "bn2"}
+
+
+def _block(index: int, lengths: Sequence[int]) -> str:
+    """Return ``stage.block`` of a block that is counted through all stages."""
+    ends = list(accumulate(lengths))
+    stage = next(i for i, end in enumerate(ends) if index < end)
+    return f"{stage}.{index - (ends[stage] - lengths[stage])}"
+
+
+_mobilenet_ends = _by_rules(
+    (r"features\.0\.0\.(.*)", r"conv_stem.\1"),
+    (r"features\.0\.1\.(.*)", r"bn1.\1"),
+    (r"features\.18\.0\.(.*)", r"conv_head.\1"),
+    (r"features\.18\.1\.(.*)", r"bn2.\1"),
+    (r"classifier\.1\.(.*)", r"classifier.\1"),
+)
+# torchvision numbers what timm names: convolution and norm of a pair are i.0 and i.1, but the last
+# pair of a block is not nested
+_MOBILENET_PARTS = {"0.0": "0", "0.1": "1", "1.0": "2", "1.1": "3", "2": "4", "3": "5"}
+_MOBILENET_FIRST = {"0.0": "0", "0.1": "1", "1": "2", "2": "3"}
+
+
+def _mobilenet_v2(name: str) -> str:
+    match = re.fullmatch(r"features\.(\d+)\.conv\.(\d(?:\.\d)?)\.(\w+)", name)
+    if not match:
+        return _mobilenet_ends(name)
+    index = int(match[1]) - 1
+    if index == 0:
+        part = _SEPARABLE[_MOBILENET_FIRST[match[2]]]
+    else:
+        part = _INVERTED[_MOBILENET_PARTS[match[2]]]
+    return f"blocks.{_block(index, (1, 2, 3, 4, 3, 3, 1))}.{part}.{match[3]}"
+
+
+MOBILENET_V2 = TimmNames(_mobilenet_v2)
+
+_mnasnet_ends = _by_rules(
+    (r"layers\.0\.(.*)", r"conv_stem.\1"),
+    (r"layers\.1\.(.*)", r"bn1.\1"),
+    (r"layers\.14\.(.*)", r"conv_head.\1"),
+    (r"layers\.15\.(.*)", r"bn2.\1"),
+    (r"classifier\.1\.(.*)", r"classifier.\1"),
+)
+# positions in torchvision's sequences, between which there are activations
+_MNASNET_FIRST = {"3": "0", "4": "1", "6": "2", "7": "3"}
+_MNASNET_PARTS = {"0": "0", "1": "1", "3": "2", "4": "3", "6": "4", "7": "5"}
+
+
+def _mnasnet(name: str) -> str:
+    if match := re.fullmatch(r"layers\.([3467])\.(\w+)", name):
+        return f"blocks.0.0.{_SEPARABLE[_MNASNET_FIRST[match[1]]]}.{match[2]}"
+    if match := re.fullmatch(r"layers\.(\d+)\.(\d+)\.layers\.(\d)\.(\w+)", name):
+        part = _INVERTED[_MNASNET_PARTS[match[3]]]
+        return f"blocks.{int(match[1]) - 7}.{match[2]}.{part}.{match[4]}"
+    return _mnasnet_ends(name)
+
+
+MNASNET = TimmNames(_mnasnet)

@@ -1,0 +1,201 @@
+"""Fetching from a server on this machine that speaks as the hub does, in real processes."""
+
+import hashlib
+
+import pytest
+import torch
+
+from robust_det.checkpoints.backbone_file import read_card
+
+TINY, FILE = "tiny_l2_eps0.5", "tiny_l2_eps0.5.ckpt"
+LOCATE = (
+    "from robust_det.zoo.locate import locate_backbone\n"
+    "from robust_det.cli import setup_logging\n"
+    "setup_logging()\n"
+    f"print(locate_backbone('robust://{TINY}'))\n"
+)
+
+
+def the_error(done):
+    """The one line of a tool that failed, after what the client said of its attempts."""
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_a_model_is_downloaded_converted_and_cached(hub, place, tiny_bytes):
+    here = place(hub)
+    done = here.run(LOCATE)
+    assert done.stdout.splitlines()[-1] == str(here.converted), done.stderr
+    assert here.left() == [here.converted.name]  # the original is gone
+    card = read_card(here.converted)
+    assert (card.arch, card.norm, card.eps) == ("resnet10_narrow", "l2", 0.5)
+    assert card.source_sha256 == hashlib.sha256(tiny_bytes).hexdigest()
+    assert hub.bodies() == [""]
+
+    again = place(None, HF_HUB_OFFLINE="1").run(LOCATE)
+    assert again.stdout.splitlines() == [str(here.converted)]
+    assert len(hub.bodies()) == 1
+
+
+def test_two_processes_do_the_work_once(hub, place):
+    here = place(hub)
+    hub.gate.clear()
+    first = here.start(LOCATE)
+    assert hub.asked.wait(120)  # it holds the lock, and its download waits
+    second = here.start(LOCATE)
+    for line in second.stdout:
+        if "waiting for another process" in line:
+            break
+    hub.gate.set()
+    outputs = [process.communicate(timeout=300) for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], outputs
+    for out, _ in outputs:
+        assert out.splitlines()[-1] == str(here.converted)
+    assert "converting" in outputs[0][0] and "converting" not in outputs[1][0]
+    assert len(hub.bodies()) == 1
+
+
+def padded(tiny_bytes, tmp_path):
+    """The same checkpoint, too large to arrive in one piece: the client writes 10 MB at a time."""
+    path = tmp_path / "small"
+    path.write_bytes(tiny_bytes)
+    content = torch.load(path, weights_only=True)
+    noise = torch.Generator().manual_seed(0)
+    content["optimizer"] = torch.randint(0, 255, (24_000_000,), generator=noise, dtype=torch.uint8)
+    torch.save(content, path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["resumed", "range ignored"])
+def test_a_broken_download_leaves_nothing_and_is_resumed(ranges, hub, place, tiny_bytes, tmp_path):
+    here = place(hub)
+    hub.files[FILE] = padded(tiny_bytes, tmp_path)
+    # breaks after 13 MB; the client's own second attempt finds the server overloaded
+    hub.cuts, hub.status = [13_000_000], 503
+    line = the_error(here.tool("fetch", TINY))
+    assert "HTTP 503 Service Unavailable" in line
+    assert f"put it into {here.downloads}" in line
+    assert f"{hub.endpoint}/madrylab/robust-imagenet-models/resolve/main/{FILE}" in line
+    (part,) = here.left()
+    assert part.startswith(FILE) and part.endswith(".part")
+    arrived = (here.downloads / part).stat().st_size
+    assert 10_000_000 <= arrived <= 13_000_000
+    assert (here.downloads / part).read_bytes() == hub.files[FILE][:arrived]
+
+    hub.status, hub.ranges = 0, ranges
+    done = here.tool("fetch", TINY)
+    assert done.returncode == 0, done.stderr
+    assert f"from byte {arrived:,} on" in done.stdout
+    assert hub.bodies()[-1] == f"bytes={arrived}-"
+    assert here.left() == [here.converted.name]
+    assert read_card(here.converted).source_sha256 == hashlib.sha256(hub.files[FILE]).hexdigest()
+
+
+def test_a_part_of_another_version_is_not_continued(hub, place):
+    here = place(hub)
+    here.downloads.mkdir(parents=True)
+    (here.downloads / f"{FILE}.{'0' * 16}.part").write_bytes(b"of yesterday")
+    assert here.tool("fetch", TINY).returncode == 0
+    assert hub.bodies() == [""]
+    assert here.left() == [here.converted.name]
+
+
+def test_a_part_that_was_complete_is_used(hub, place, tiny_bytes):
+    """The process was killed between the last byte and the renaming."""
+    here = place(hub)
+    here.downloads.mkdir(parents=True)
+    digest = hashlib.sha256(tiny_bytes).hexdigest()
+    (here.downloads / f"{FILE}.{digest[:16]}.part").write_bytes(tiny_bytes)
+    assert here.tool("fetch", TINY).returncode == 0
+    assert hub.bodies() == []
+
+
+def test_a_part_that_is_too_long_blocks_nobody(hub, place, tiny_bytes):
+    here = place(hub)
+    here.downloads.mkdir(parents=True)
+    digest = hashlib.sha256(tiny_bytes).hexdigest()
+    (here.downloads / f"{FILE}.{digest[:16]}.part").write_bytes(tiny_bytes + b"x")
+    assert "HTTP 416" in the_error(here.tool("fetch", TINY))
+    assert here.left() == []
+    assert here.tool("fetch", TINY).returncode == 0
+
+
+def test_a_wrong_hash_is_refused(hub, place):
+    here = place(hub)
+    hub.sha256 = "ab" * 32
+    line = the_error(here.tool("fetch", TINY))
+    assert "ab" * 32 in line and FILE in line and "try again" in line
+    assert here.left() == []
+
+
+def test_a_wrong_size_is_refused(hub, place, tiny_bytes):
+    here = place(hub)
+    hub.size = len(tiny_bytes) + 7
+    line = the_error(here.tool("fetch", TINY))
+    assert f"{len(tiny_bytes):,} bytes instead of {len(tiny_bytes) + 7:,}" in line
+    assert here.left() == []
+
+
+def in_words(here, line):
+    """Whether an error says which file belongs where."""
+    return (
+        f"cannot download {FILE}: " in line and f"/{FILE}" in line and str(here.downloads) in line
+    )
+
+
+def test_a_file_that_the_hub_lacks(hub, place):
+    here = place(hub)
+    hub.files.clear()
+    line = the_error(here.tool("fetch", TINY))
+    assert "HTTP 404 Not Found" in line and in_words(here, line)
+    assert here.left() == []
+
+
+def test_a_server_that_is_no_hub(hub, place):
+    here = place(hub)
+    hub.etag = False
+    line = the_error(here.tool("fetch", TINY))
+    assert "no Hugging Face hub" in line and in_words(here, line)
+    assert here.left() == []
+
+
+def test_no_network(place):
+    here = place(None)
+    line = the_error(here.tool("fetch", TINY))
+    assert "refused" in line and in_words(here, line)
+    assert here.left() == []
+
+
+def test_offline_asks_nobody(hub, place):
+    here = place(hub, HF_HUB_OFFLINE="1")
+    line = the_error(here.tool("fetch", TINY))
+    assert "HF_HUB_OFFLINE is set" in line and in_words(here, line)
+    assert hub.log == []
+
+
+def test_an_endpoint_that_is_none(place):
+    here = place(None, HF_ENDPOINT="nonsense")
+    assert in_words(here, the_error(here.tool("fetch", TINY)))
+
+
+def test_a_model_from_elsewhere_is_checked_by_the_hash_in_its_name(hub, place, tiny_bytes):
+    """As the stylized models are: an address, and the first digits of the SHA-256."""
+    here = place(hub)
+    digest = hashlib.sha256(tiny_bytes).hexdigest()
+    code = (
+        "import sys; from robust_det.zoo.fetch import fetch\n"
+        "from robust_det.errors import UserError\n"
+        f"registry.STYLIZED['odd'] = registry.PublishedModel('odd', 'resnet10_narrow', '', 0.5,"
+        f" None, 'odd.tar', '{hub.endpoint}/cdn/{FILE}', sys.argv[1])\n"
+        "try: print(fetch('odd'))\n"
+        "except UserError as error: print(error)\n"
+    )
+    refused = here.run(code, "00000000")
+    assert f"SHA-256 {digest[:8]} instead of 00000000" in refused.stdout, refused
+    assert here.left() == []
+    assert here.run(code, digest[:8]).stdout.strip() == str(here.converted.with_name("odd.pth"))
+    assert here.left() == ["odd.pth"]
+    assert {method for method, *_ in hub.log} == {"GET"}

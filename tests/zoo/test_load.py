@@ -1,0 +1,80 @@
+"""One line from a name to a model."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import robust_det
+from robust_det.errors import UserError
+from robust_det.zoo.load import path_of
+
+TINY = "tiny_l2_eps0.5"
+
+
+@pytest.fixture
+def images():
+    return torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import sys, robust_det, robust_det.zoo.locate\n"
+        "print([m for m in ('torch', 'detectron2', 'huggingface_hub') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("name", [TINY, f"robust://{TINY}"])
+def test_a_classifier_by_name(name, placed, images, tmp_path, write_classifier):
+    classifier = robust_det.load_classifier(name)
+    source = write_classifier(tmp_path / "source.pth")
+    assert not classifier.training
+    with torch.no_grad():
+        assert torch.equal(classifier(images), source(images))
+    assert torch.equal(classifier.normalize.mean, source.normalize.mean)
+    assert torch.equal(classifier.normalize.std, source.normalize.std)
+
+
+def test_a_classifier_by_path(offline, images, tmp_path, write_classifier):
+    source = write_classifier(tmp_path / "final.pth")
+    with torch.no_grad():
+        assert torch.equal(robust_det.load_classifier("final.pth")(images), source(images))
+
+
+def test_a_backbone_by_name(placed, images, tmp_path, write_classifier):
+    backbone = robust_det.load_backbone(TINY)
+    assert not backbone.training
+    assert [p for p in backbone.parameters() if not p.requires_grad] == []
+    body = write_classifier(tmp_path / "source.pth").body
+    with torch.no_grad():
+        features = backbone(images)
+        x = body.maxpool(body.relu(body.bn1(body.conv1(images))))
+        for i in range(4):
+            x = body.get_submodule(f"layer{i + 1}")(x)
+            torch.testing.assert_close(features[f"res{i + 2}"], x, rtol=1e-4, atol=1e-4)
+    assert list(features) == ["res2", "res3", "res4", "res5"]
+
+
+def test_what_a_backbone_returns_and_freezes(placed, images):
+    backbone = robust_det.load_backbone(TINY, norm="BN", out_features=["res3"], freeze_at=2)
+    assert list(backbone(images)) == ["res3"]
+    trainable = {n.partition(".")[0] for n, p in backbone.named_parameters() if p.requires_grad}
+    assert {"res3"} <= trainable and not trainable & {"stem", "res2"}
+
+
+def test_names_and_paths(offline, tmp_path):
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE"):
+        path_of("resnet50_l2_eps0.5")
+    with pytest.raises(UserError, match="did you mean 'resnet50_l2_eps3'"):
+        path_of("resnet50_l2_eps_3")
+    for text in ("weights.pth", "folder/resnet50_l2_eps3", "../x.ckpt"):
+        assert path_of(text) == Path(text)
+    # a file of that name is what was meant
+    (tmp_path / "resnet50_l2_eps0.5").touch()
+    assert path_of("resnet50_l2_eps0.5") == Path("resnet50_l2_eps0.5")
+    with pytest.raises(UserError, match=r"no checkpoint at .*weights\.pth|weights\.pth"):
+        robust_det.load_classifier("weights.pth")

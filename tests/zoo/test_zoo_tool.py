@@ -1,0 +1,192 @@
+"""tools/zoo.py, run as people run it."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from robust_det.checkpoints.io import save_checkpoint
+from robust_det.checkpoints.pretrained import FORMAT, ModelCard
+from robust_det.models import build_classifier
+from robust_det.zoo.verify import Measurement, wilson_interval
+
+TINY, FILE = "tiny_l2_eps0.5", "tiny_l2_eps0.5.ckpt"
+SIZE, RESIZE = 48, 55
+COLOURS = ("blue", "green", "red")
+
+
+def refusal(done):
+    """The one line that a tool printed."""
+    assert done.returncode == 2 and done.stdout == "", done
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def rows(text):
+    """The table as {name: cells}; cells are two spaces apart."""
+    table = text.partition("\n\n")[0].splitlines()[2:]
+    return {cells[0]: cells[1:] for cells in (re.split(r"\s{2,}", line.strip()) for line in table)}
+
+
+def test_list(place, tiny_bytes, backbone_file):
+    here = place(None, ROBUST_DET_BACKBONES="own")
+    own, cached = here.folder / "own", here.folder / "cache/backbones"
+    for folder in (own, cached, here.downloads):
+        folder.mkdir(parents=True)
+    shutil.copy(backbone_file, own / "mine.pth")
+    (own / "broken.pth").write_bytes(b"no")
+    (own / "resnet50_l2_eps1.pth").touch()
+    (cached / "resnet50_l2_eps1.pth").touch()
+    (cached / "resnet18_linf_eps4.pth").touch()
+    (here.downloads / "resnet18_l2_eps3.ckpt").touch()
+
+    done = here.tool("list")
+    assert done.returncode == 0, done.stderr
+    table = rows(done.stdout)
+    assert len(table) == 67 + 3 + 1 + 2
+    assert table["resnet50_l2_eps1"] == ["resnet50", "l2", "1", "70.43", "yours"]
+    assert table["resnet18_linf_eps4"] == ["resnet18", "linf", "4/255", "52.49", "cached"]
+    assert table["resnet18_l2_eps3"] == ["resnet18", "l2", "3", "53.12", "downloaded"]
+    assert table["resnet50_l2_eps3"] == ["resnet50", "l2", "3", "62.83", "-"]
+    assert table["resnet50_linf_eps0.5"][2] == "0.5/255"
+    assert table["wide_resnet50_4_l2_eps0"][3] == "77.91"
+    assert table["resnet50_stylized"] == ["resnet50", "-", "0", "-", "-"]
+    assert table["mine"] == ["resnet10_narrow", "l2", "0.5", "-", "yours"]
+    assert table["broken"][-1] == "yours, unreadable"
+    assert str(here.folder / "cache") in done.stdout and "own" in done.stdout
+
+    done = here.tool("list", "--arch", "resnet18", "--norm", "linf", "--markdown")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 + 5 and all(line.startswith("|") for line in lines)
+    assert "no model has" in refusal(here.tool("list", "--arch", "resnet19"))
+
+
+def test_fetch_goes_on_after_a_failure(hub, place):
+    done = place(hub).tool("fetch", "resnet50_l2_eps3", TINY)
+    assert done.returncode == 2
+    assert f"{TINY}: " in done.stdout and "resnet50_l2_eps3: cannot download" in done.stdout
+    assert done.stderr == "error: 1 of 2 could not be had: resnet50_l2_eps3\n"
+
+
+def test_fetch_all_of_an_architecture(hub, place):
+    here = place(hub)
+    done = here.tool("fetch", "--all", "--arch", "resnet10_narrow")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{TINY}: {here.converted}"
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["fetch", "resnet50_l2_eps33"], "did you mean 'resnet50_l2_eps3'"),
+        (["fetch"], "either names or --all"),
+        (["fetch", "--all", TINY], "either names or --all"),
+        (["fetch", "--all", "--arch", "resnet19"], "no model has"),
+        (["fetch", "--norm", "l1", TINY], "--norm"),
+        (["verify", TINY], "--data"),
+        (["verify", TINY, "--data", "nowhere"], "no folder nowhere"),
+        (["verify", TINY, "--data", ".", "--limit", "0"], "--limit"),
+        (["verify", TINY, "--data", ".", "--batch-size", "many"], "invalid int value: 'many'"),
+        (["verify", "tiny_l2_eps0.6", "--data", "."], f"did you mean '{TINY}'"),
+        (["remove", TINY], "invalid choice: 'remove'"),
+        ([], "COMMAND"),
+    ],
+)
+def test_mistakes_are_one_line(argv, message, place):
+    assert message in refusal(place(None).tool(*argv))
+
+
+def test_debug_may_come_last(place):
+    done = place(None).tool("fetch", "nothing", "--debug")
+    assert done.returncode == 2 and "Traceback" in done.stderr
+
+
+@pytest.fixture
+def three_colours(place, randomise):
+    """A place with the original of TINY, a classifier of the image tree's classes."""
+    here = place(None)
+    torch.manual_seed(3)
+    classifier = randomise(build_classifier("resnet10_narrow", 3))
+    mean, std = (tuple(v.flatten().tolist()) for v in classifier.normalize.buffers())
+    card = ModelCard("resnet10_narrow", "l2", 0.5, mean, std, SIZE, COLOURS)
+    content = {"format": FORMAT, "meta": card.plain(), "model": classifier.body.state_dict()}
+    save_checkpoint(here.downloads / FILE, content)
+    return here, classifier
+
+
+def accuracy(classifier, folder):
+    """Top-1 in percent, the plain way."""
+    prepare = transforms.Compose(
+        [transforms.Resize(RESIZE), transforms.CenterCrop(SIZE), transforms.ToTensor()]
+    )
+    right, files = 0, sorted(folder.glob("*/*.*"))
+    for path in files:
+        with torch.no_grad():
+            logits = classifier(prepare(Image.open(path).convert("RGB"))[None])
+        right += COLOURS[logits.argmax()] == path.parent.name
+    return 100 * right / len(files), len(files)
+
+
+def test_verify_measures_and_compares(three_colours, image_tree):
+    here, classifier = three_colours
+    expected, count = accuracy(classifier, image_tree / "val")
+    assert count == 15
+    done = here.tool("verify", TINY, "--data", str(image_tree), "--workers", "0")
+    assert done.returncode == 0, done
+    low, high = (100 * v for v in wilson_interval(expected / 100, 15))
+    assert f"measured top-1  {expected:.2f}  on 15 images" in done.stdout
+    assert f"95% interval {low:.2f} to {high:.2f}" in done.stdout
+    assert f"reported top-1  25.00  difference {expected - 25:+.2f}" in done.stdout
+
+    # a folder of class folders does as well, and a sample of it
+    done = here.tool("verify", TINY, "--data", str(image_tree / "val"), "--limit", "6")
+    assert "on 6 images" in done.stdout, done
+    exaggerated = "from dataclasses import replace\n" + (
+        f"registry.PUBLISHED[{TINY!r}] = replace(registry.PUBLISHED[{TINY!r}], top1=99.9)\n"
+    )
+    tool = Path(__file__).parents[2] / "tools/zoo.py"
+    code = f"{exaggerated}import runpy; runpy.run_path({str(tool)!r}, run_name='__main__')"
+    done = here.run(code, "verify", TINY, "--data", str(image_tree))
+    assert done.returncode == 1 and "more than 0.5 points outside" in done.stdout, done
+
+    # one's own file was never reported on
+    done = here.tool("verify", str(here.converted), "--data", str(image_tree))
+    assert done.returncode == 0 and "nothing to compare with" in done.stdout, done
+
+
+def test_verify_refuses_other_classes(three_colours, image_tree, tmp_path):
+    here, _ = three_colours
+    data = tmp_path / "data"
+    shutil.copytree(image_tree / "val", data)
+    (data / "red").rename(data / "violet")
+    done = here.tool("verify", TINY, "--data", str(data))
+    assert done.returncode == 2 and "differ in classes: ['red', 'violet']" in done.stderr
+    shutil.rmtree(data / "violet")
+    done = here.tool("verify", TINY, "--data", str(data))
+    assert done.returncode == 2, done
+    assert "2 class folders, but the model has 3 classes" in done.stderr.splitlines()[-1]
+
+
+def test_a_sample_covers_every_class(image_tree):
+    from robust_det.checkpoints.model_file import Model
+    from robust_det.zoo.verify import open_images
+
+    head = {"fc.weight": torch.zeros(3, 1), "fc.bias": torch.zeros(3)}
+    images = open_images(image_tree, Model("resnet10_narrow", head, ""), limit=6)
+    assert images.targets.tolist() == [0, 0, 1, 1, 2, 2]
+    assert len({images.path(i) for i in range(6)}) == 6
+    assert images[(0, 0)][0].shape == (3, 224, 224)
+
+
+def test_the_interval():
+    # Wilson's own figures, to the digits that textbooks print: 10 of 20, and none of 10
+    assert wilson_interval(0.5, 20) == pytest.approx((0.2993, 0.7007), abs=1e-4)
+    assert wilson_interval(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    found = Measurement(60.0, 1000, 57.0, 63.0)
+    assert found.agrees_with(56.5) and found.agrees_with(63.5)
+    assert not found.agrees_with(56.4) and not found.agrees_with(63.6)
