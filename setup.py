@@ -18,7 +18,7 @@ setup(
     description="Adversarially robust ImageNet backbones for Detectron2 detectors",
     license="Apache-2.0",
     packages=find_packages(include=["robust_det", "robust_det.*"]),
-    package_data={"robust_det": ["py.typed", "**/*.html", "**/*.css", "**/*.csv", "**/*.json"]},
+    package_data={"robust_det": ["py.typed", "**/*.html", "**/*.css", "**/*.csv", "**/*.json", "**/*.jpg"]},
     python_requires=">=3.10",
     # Ranges in which the code is meant to work; requirements.txt pins what is tested together.
     #
@@ -41,6 +41,9 @@ setup(
         "tensorboard>=2.10",
         "tabulate",
         "tqdm>=4.60",
+        "safetensors>=0.4.3",
+        "huggingface_hub>=0.23",
+        "filelock>=3.10",
         # Detectron2's model zoo imports pkg_resources, which later versions do not have
         "setuptools<81",
     ],
@@ -51,6 +54,7 @@ setup(
             "mypy",
             "pytest",
             "hypothesis",
+            "timm",
             "types-PyYAML",
             "types-tabulate",
             "types-tqdm",

@@ -15,10 +15,10 @@ import yaml
 from PIL import Image
 
 from robust_det.checkpoints.io import save_checkpoint
-from robust_det.checkpoints.pretrained import FORMAT, ModelCard
+from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.conversion.convert import convert
 from robust_det.data.synthetic import write_coco
-from robust_det.models import Classifier, build_classifier
+from robust_det.models import Classifier, ModelCard, build_classifier
 
 TRAIN_IMAGES, VAL_IMAGES = 12, 5
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)

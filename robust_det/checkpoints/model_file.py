@@ -13,10 +13,10 @@ from torch import nn
 from robust_det.checkpoints.backbone_file import CARD_KEY, card_of
 from robust_det.checkpoints.names import COUNTER
 from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining, load_state
-from robust_det.checkpoints.reading import LazyTensor, read_file
-from robust_det.checkpoints.recognise import Found, recognise
+from robust_det.checkpoints.reading import LazyTensor, Placeholder, read_file
+from robust_det.checkpoints.recognise import Found, NothingFoundError, recognise
 from robust_det.errors import UserError
-from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, get_architecture
+from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, ModelCard, get_architecture
 
 __all__ = ["Model", "read_model"]
 
@@ -57,6 +57,13 @@ class Model:
         head = self.state.get(f"{get_architecture(self.arch).head}.weight")
         return 0 if head is None else len(head)
 
+    @property
+    def card(self) -> ModelCard:
+        """What is known about it, without its tensors."""
+        return ModelCard(
+            self.arch, self.norm, self.eps, self.mean, self.std, self.image_size, self.classes
+        )
+
     def body(self) -> nn.Module:
         """Return torchvision's network in eval mode, sharing memory with :attr:`state`.
 
@@ -84,7 +91,9 @@ class Model:
                 f"these weights of {self.arch} have no classification head ({self.format});"
                 " they can be a backbone, but not a classifier"
             )
-        return Classifier(self.body(), self.mean, self.std).eval()
+        classifier = Classifier(self.body(), self.mean, self.std).eval()
+        classifier.card = self.card
+        return classifier
 
 
 def read_model(path: str | Path, arch: str | None = None, prefix: str | None = None) -> Model:
@@ -106,17 +115,28 @@ def read_model(path: str | Path, arch: str | None = None, prefix: str | None = N
         value = {**value, "model": _joined(value)}
     modules = [name for name in content.foreign if name.startswith("torch.nn.modules")]
     try:
-        found = recognise(value, source, arch, prefix)
-    except UserError as error:
+        found = recognise(value, source, arch, prefix, _said_arch(content.value))
+    except NothingFoundError as error:
         if modules or (content.foreign and "no tensors by name" in str(error)):
+            inside = value.values() if isinstance(value, dict) else [value]
+            names = [v.name for v in inside if isinstance(v, Placeholder)]
             raise UserError(
-                f"{source} holds an object of class {(modules or content.foreign)[0]}, which is not"
-                " rebuilt, since that would run code; save the network's state_dict() instead"
+                f"{source} holds an object of class {(names or modules or content.foreign)[0]},"
+                " which is not rebuilt, since that would run code; save the network's state_dict()"
+                " instead"
             ) from error
         raise
     state, notes = _values(found, source)
     model = Model(found.arch, state, "", notes=notes)
     return _with_facts(model, found, content.value, source)
+
+
+def _said_arch(value: Any) -> str | None:
+    """Return the architecture of a file that carries a card."""
+    if not isinstance(value, dict):
+        return None
+    card = value.get("meta" if value.get("format") == FORMAT else CARD_KEY)
+    return card.get("arch") if isinstance(card, dict) else None
 
 
 def _chosen_weights(value: dict[Any, Any], source: str) -> dict[Any, Any]:
@@ -203,8 +223,16 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
         kind = f"checkpoint ({found.container}) in torchvision's names"
     else:
         kind = f"state dict in {found.library}'s names"
-    assumed = "the file does not say its normalisation; ImageNet's mean and std are assumed"
-    return replace(model, format=kind, notes=(*model.notes, assumed))
+    notes = [*model.notes]
+    notes.append("the file does not say its normalisation; ImageNet's mean and std are assumed")
+    # Detectron2's own conversion of torchvision's files names torchvision as their author
+    known = isinstance(value, dict) and value.get("__author__") == "torchvision"
+    if kind == "Detectron2 weights" and not known:
+        notes.append(
+            "the file does not say where the network strides, nor the order of its channels;"
+            " torchvision's way is assumed (the 3x3 convolutions, RGB)"
+        )
+    return replace(model, format=kind, notes=tuple(notes))
 
 
 def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Model:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import torch
 
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.errors import UserError
+from robust_det.models import ModelCard
 
 __all__ = [
     "FORMAT",
-    "ModelCard",
     "card_of_pretraining",
     "load_state",
     "read_pretrained",
@@ -27,43 +26,6 @@ __all__ = [
 ]
 
 FORMAT = "robust_det.pretrained/1"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What is known about a classifier.
-
-    Attributes:
-        arch: registry name.
-        norm, eps: threat model of its training; eps in [0, 1] pixel units, 0 is standard.
-        mean, std: of the normalisation, RGB in [0, 1].
-        image_size: side of the training crops in pixels.
-        classes: class names in the order of the logits.
-    """
-
-    arch: str
-    norm: str
-    eps: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    image_size: int
-    classes: tuple[str, ...]
-
-    def plain(self) -> dict[str, Any]:
-        """Return the card as numbers, strings and lists."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_plain(cls, meta: Mapping[str, Any]) -> ModelCard:
-        """Build a card from :meth:`plain`'s result.
-
-        Raises:
-            KeyError: a field is missing.
-        """
-        values: dict[str, Any] = {field.name: meta[field.name] for field in fields(cls)}
-        for name in ("mean", "std", "classes"):
-            values[name] = tuple(values[name])
-        return cls(**values)
 
 
 def read_pretrained(path: str | Path) -> tuple[ModelCard, dict[str, Any]]:

@@ -13,7 +13,7 @@ from robust_det.errors import UserError
 from robust_det.models import ARCHITECTURES, get_architecture
 from robust_det.models.stages import tensor_stages
 
-__all__ = ["Found", "recognise"]
+__all__ = ["Found", "NothingFoundError", "recognise"]
 
 Tensors = Mapping[str, LazyTensor]
 _MAX_DEPTH, _MAX_DICTIONARIES = 6, 2000
@@ -61,7 +61,17 @@ class Found:
         return (self.arch, *(tensor.identity for tensor in self.tensors.values()))
 
 
-def recognise(value: Any, source: str, arch: str | None = None, prefix: str | None = None) -> Found:
+class NothingFoundError(UserError):
+    """No network that is known."""
+
+
+def recognise(
+    value: Any,
+    source: str,
+    arch: str | None = None,
+    prefix: str | None = None,
+    said: str | None = None,
+) -> Found:
     """Find the one network in a file's content.
 
     Args:
@@ -69,14 +79,44 @@ def recognise(value: Any, source: str, arch: str | None = None, prefix: str | No
         source: the file, for messages.
         arch: look for this architecture alone.
         prefix: look at tensors of this place alone, where a file holds several networks.
+        said: the architecture that the file says it is, which decides between several that fit.
 
     Raises:
-        UserError: none, or several; says what was found and what to do.
+        NothingFoundError: none; says what was found and what to do.
+        UserError: several; says which, and how to choose.
     """
     archs = [get_architecture(arch).name] if arch else list(ARCHITECTURES)
     dictionaries = list(_dictionaries(value))
     if not dictionaries:
-        raise UserError(f"{source} holds no tensors by name; save a network's state_dict()")
+        raise NothingFoundError(f"{source} holds no tensors by name; save a network's state_dict()")
+    found, misses = _search(dictionaries, archs, prefix)
+    if not found and arch:
+        _refuse_other(value, source, arch, prefix)
+    if not found and prefix is not None:
+        elsewhere, _ = _search(dictionaries, archs, None)
+        places = list(dict.fromkeys(f"'{f.place}'" for f in elsewhere))
+        if places:
+            raise UserError(
+                f"{source} has no network at --prefix '{prefix}', but at {', '.join(places[:5])}"
+            )
+    if not found:
+        raise NothingFoundError(f"{source} {_explain(misses, dictionaries, arch, prefix)}")
+    return _the_one([f for f in found if f.arch == said] or found, source)
+
+
+def _refuse_other(value: Any, source: str, arch: str, prefix: str | None) -> None:
+    """Say which architecture the tensors are of, if they are of another one."""
+    try:
+        other = recognise(value, source, None, prefix)
+    except UserError:
+        return
+    raise UserError(f"{source} holds a {other.arch}, not a {arch}; leave --arch out")
+
+
+def _search(
+    dictionaries: list[tuple[str, Tensors]], archs: list[str], prefix: str | None
+) -> tuple[list[Found], list[_Miss]]:
+    """Return the networks among the tensors, and what came near to one."""
     found: list[Found] = []
     misses: list[_Miss] = []
     for container, tensors in dictionaries:
@@ -87,20 +127,7 @@ def recognise(value: Any, source: str, arch: str | None = None, prefix: str | No
                         found.append(result)
                     else:
                         misses.append(result)
-    if not found and arch:
-        _refuse_other(value, source, arch, prefix)
-    if not found:
-        raise UserError(f"{source} {_explain(misses, dictionaries, arch, prefix)}")
-    return _the_one(found, source)
-
-
-def _refuse_other(value: Any, source: str, arch: str, prefix: str | None) -> None:
-    """Say which architecture the tensors are of, if they are of another one."""
-    try:
-        other = recognise(value, source, None, prefix)
-    except UserError:
-        return
-    raise UserError(f"{source} holds a {other.arch}, not a {arch}; leave --arch out")
+    return found, misses
 
 
 def _dictionaries(value: Any) -> Iterator[tuple[str, Tensors]]:
@@ -257,24 +284,24 @@ def _explain(
             "holds Caffe2 names (conv1_w); those networks stride in another convolution and take"
             " BGR images, so they are none of torchvision's; use weights of torchvision"
         )
-    wanted = f"{arch}" if arch else "a registered architecture"
+    wanted = f"a {arch}" if arch else "a registered architecture"
     best = max(misses, key=lambda miss: miss.rank, default=None)
     if best is None or best.rank[0] < 0.2:
         return (
-            f"holds tensors that are not those of {wanted}: {some}, ... (known:"
-            f" {', '.join(ARCHITECTURES)})"
+            f"holds tensors that are not those of {wanted}: {some}, ...; give one of"
+            f" {', '.join(ARCHITECTURES)}, or register this one (CONTRIBUTING.md)"
         )
-    return f"is not {wanted}: {_difference(best)}"
+    return _difference(best, wanted)
 
 
-def _difference(miss: _Miss) -> str:
+def _difference(miss: _Miss, wanted: str) -> str:
     channels = [(got, want) for _, got, want in miss.misshapen if len(got) == 4]
     if channels and not miss.missing and not miss.foreign and len(miss.misshapen) == 1:
         got, want = channels[0]
         if got[1] != want[1] and got[:1] + got[2:] == want[:1] + want[2:] and want[1] == 3:
             return (
-                f"it is a {miss.arch} for images of {got[1]} channels, and a detector's have 3"
-                " (RGB); take a network of RGB images"
+                f"is a {miss.arch} for images of {got[1]} channel{'s' * (got[1] != 1)}, and a"
+                " detector's have 3 (RGB); take a network of RGB images"
             )
     stages = tensor_stages(miss.arch)
     gone = [
@@ -282,15 +309,14 @@ def _difference(miss: _Miss) -> str:
         for stage in dict.fromkeys(stages.values())
         if (own := [n for n in _names_of(miss.arch, stage)]) and set(own) <= set(miss.missing)
     ]
-    if gone and not miss.misshapen and not miss.foreign:
-        first = next(n for n in miss.missing if stages[n] == gone[0])
-        return (
-            f"it is a {miss.arch} without {', '.join(gone)} (no {first} and"
-            f" {len(miss.missing) - 1} more); give the file of the whole network"
-        )
+    if not miss.misshapen and not miss.foreign:
+        first = next(n for n in miss.missing if not gone or stages[n] == gone[0])
+        what = first if len(miss.missing) == 1 else f"{first} and {len(miss.missing) - 1} more"
+        what = f"{', '.join(gone)} (no {what})" if gone else what
+        return f"is a {miss.arch} without {what}; give the file of the whole network"
     parts = []
     if miss.missing:
-        parts.append(f"{len(miss.missing)} tensors missing (first: {miss.missing[0]})")
+        parts.append(f"{len(miss.missing)} missing (first: {miss.missing[0]})")
     if miss.misshapen:
         name, is_shape, its_shape = miss.misshapen[0]
         parts.append(
@@ -298,8 +324,11 @@ def _difference(miss: _Miss) -> str:
             f" {_shape(its_shape)})"
         )
     if miss.foreign:
-        parts.append(f"{len(miss.foreign)} that it does not have (first: {miss.foreign[0]})")
-    return f"the nearest is {miss.arch}, with {', '.join(parts)}"
+        parts.append(f"{len(miss.foreign)} unexpected (first: {miss.foreign[0]})")
+    return (
+        f"is not {wanted}: the nearest is {miss.arch}, with tensors {', '.join(parts)};"
+        " register this one to convert it (CONTRIBUTING.md)"
+    )
 
 
 def _names_of(arch: str, stage: str) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
 from robust_det.checkpoints.model_file import Model, read_model
-from robust_det.checkpoints.names import spelling
+from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.checkpoints.pretrained import load_state, with_versions
 from robust_det.conversion.proof import photographs, random_images, stage_differences
 from robust_det.conversion.targets import check_target, write_state_dict
@@ -106,7 +106,10 @@ def convert(
     else:
         spelled = _spelled(model, to)
         if to == "torchvision":
-            spelled = with_versions(spelled, model.body().state_dict())
+            own = model.body().state_dict()
+            # older files lack the counters, and torchvision insists on them beside its versions
+            counters = {name: own[name] for name in own if COUNTER in name}
+            spelled = with_versions({**counters, **spelled}, own)
         write_state_dict(target, spelled, card)
     return Conversion(card, model.format, model.num_classes, differences, model.notes)
 
@@ -125,20 +128,32 @@ def _described(
         raise UserError(f"unknown norm '{norm}'; use {' or '.join(NORMS)}")
     if eps is not None and not 0 <= eps < math.inf:
         raise UserError(f"eps is {eps}, not a number from 0 up")
+    if eps is not None and eps > 1 and norm == "linf":
+        raise UserError(
+            f"eps {eps:g} is more than all of [0, 1]; for pixels up to 255 divide by 255"
+        )
     if (mean is None) != (std is None):
         raise UserError("give --mean and --std together, three numbers each, RGB in [0, 1]")
     if model.eps is not None:
         for what, given, known in (("norm", norm, model.norm.lower()), ("eps", eps, model.eps)):
             if given is not None and given != known:
-                raise UserError(f"{source} has {what} {known}, not {given}; leave --{what} out")
+                known = "no norm" if known == "" else f"{what} {known}"
+                raise UserError(f"{source} has {known}, not {given}; leave --{what} out")
     else:
         if eps and not norm:
             raise UserError(f"--eps {eps:g} needs --norm, {' or '.join(NORMS)}")
+        if norm and eps is None:
+            raise UserError(f"--norm {norm} needs --eps, in [0, 1] pixel units such as 4/255")
         model = replace(model, norm=norm or "", eps=eps)
     if mean is None or std is None:
         return model
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-        raise UserError("--mean and --std need three numbers each, RGB in [0, 1], std above 0")
+    if (len(mean), len(std)) != (3, 3) or not all(
+        0 <= m <= 1 and 0 < s <= 1 for m, s in zip(mean, std, strict=True)
+    ):
+        raise UserError(
+            "--mean and --std need three numbers each, RGB in [0, 1], std above 0; divide those of"
+            " images in [0, 255] by 255"
+        )
     assumed = [note for note in model.notes if "normalisation" in note]
     if not assumed and any(
         abs(a - b) > 1e-6 for a, b in zip((*model.mean, *model.std), (*mean, *std), strict=True)

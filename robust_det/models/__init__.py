@@ -1,6 +1,7 @@
 """Architectures and classifiers."""
 
 from robust_det.models import catalogue  # noqa: F401  fills the registry
+from robust_det.models.card import ModelCard
 from robust_det.models.classifier import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -16,6 +17,7 @@ __all__ = [
     "IMAGENET_STD",
     "Architecture",
     "Classifier",
+    "ModelCard",
     "Normalize",
     "build_classifier",
     "get_architecture",

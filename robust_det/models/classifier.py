@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from robust_det.models.card import ModelCard
 from robust_det.models.registry import get_architecture
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Classifier", "Normalize", "build_classifier"]
@@ -43,7 +44,12 @@ class Classifier(nn.Module):
     Args:
         body: takes normalised images (N, 3, H, W), returns logits (N, classes).
         mean, std: see :class:`Normalize`.
+
+    Attributes:
+        card: what is known about the weights, if they were read from a file.
     """
+
+    card: ModelCard | None = None
 
     def __init__(
         self,

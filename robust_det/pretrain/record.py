@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from robust_det.checkpoints.pretrained import ModelCard
 from robust_det.config import CfgNode, to_dict
+from robust_det.models import ModelCard
 from robust_det.pretrain.config import eval_attack
 from robust_det.records import environment, sha256_file, write_record
 

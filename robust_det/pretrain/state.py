@@ -13,9 +13,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from robust_det.checkpoints.io import save_checkpoint
-from robust_det.checkpoints.pretrained import FORMAT, ModelCard, load_state, read_pretrained
+from robust_det.checkpoints.pretrained import FORMAT, load_state, read_pretrained
 from robust_det.config import CfgNode, config_differences, to_dict
 from robust_det.errors import UserError
+from robust_det.models import ModelCard
 from robust_det.pretrain.distributed import World
 
 __all__ = ["Progress", "TrainingState", "refuse_other_config"]

@@ -20,14 +20,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from robust_det.checkpoints.io import save_checkpoint
-from robust_det.checkpoints.pretrained import ModelCard
 from robust_det.config import CfgNode
 from robust_det.data.image_folder import Batch
 from robust_det.data.sampling import TrainBatches
 from robust_det.device import resolve_device
 from robust_det.errors import UserError
 from robust_det.files import remove_leftovers
-from robust_det.models import Classifier, build_classifier
+from robust_det.models import Classifier, ModelCard, build_classifier
 from robust_det.pretrain.config import memory_layout, train_attack
 from robust_det.pretrain.distributed import World, joined_world, world_from_environment
 from robust_det.pretrain.loading import batches_of, training_set, validation_set

@@ -1,54 +1,98 @@
-"""Where converted backbones live: ``robust://NAME``."""
+"""Where the file behind ``robust://NAME`` is, and what brings it there.
+
+In this order: the user's own conversions, the cache, the published models. A name that has none of
+these may still have a recipe, whose commands the error then says.
+"""
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
 from robust_det.config import REPOSITORY, load_raw
 from robust_det.errors import UserError, did_you_mean
+from robust_det.zoo.download import Unavailable
+from robust_det.zoo.fetch import fetch
+from robust_det.zoo.folders import backbone_folder, cached_file
+from robust_det.zoo.registry import all_models, find_model
 
-__all__ = ["PREFIX", "backbone_folder", "locate_backbone"]
+__all__ = ["PREFIX", "find_local", "is_known", "locate_backbone"]
 
 PREFIX = "robust://"
 
 
-def backbone_folder() -> Path:
-    """Return ``$ROBUST_DET_BACKBONES``, by default ``output/backbones``."""
-    return Path(os.environ.get("ROBUST_DET_BACKBONES", "output/backbones")).expanduser()
-
-
 def locate_backbone(uri: str) -> Path:
-    """Resolve ``robust://NAME`` to the file of a converted backbone.
+    """Resolve ``robust://NAME`` to the file of a converted backbone, fetching it if need be.
 
     Raises:
-        UserError: it is not there; says which two commands make it.
+        UserError: it cannot be had; says what the user can do: place a file, or make it with two
+            commands.
     """
+    name = _name_in(uri)
+    found = find_local(name)
+    if found is not None:
+        return found
+    model = find_model(name)
+    if model is not None:
+        try:
+            return fetch(model.name)
+        except Unavailable as error:
+            commands = _commands_that_make(model.name)
+            raise Unavailable(
+                f"{error}; or make it with: {commands}" if commands else str(error)
+            ) from error
+    path = _own(name)
+    if commands := _commands_that_make(name):
+        raise UserError(f"no backbone '{name}' at {path}; make it with: {commands}")
+    have = [file.stem for file in backbone_folder().glob("*.pth")]
+    hint = did_you_mean(name, [*have, *all_models(), *_pretraining_recipes()])
+    raise UserError(
+        f"no backbone '{name}' at {path}, no published model and no recipe of that name{hint}; put"
+        " the file there or set ROBUST_DET_BACKBONES"
+    )
+
+
+def find_local(name: str) -> Path | None:
+    """Return the file of a name that needs no network: an own conversion, or a cached one."""
+    model = find_model(name)
+    names = [name] if model is None else [name, model.name]
+    candidates = [*map(_own, names), *([] if model is None else [cached_file(model.name)])]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def is_known(uri: str) -> bool:
+    """Whether there is a file for ``robust://NAME``, here or among the published; no download."""
+    try:
+        name = _name_in(uri)
+    except UserError:
+        return False
+    return find_local(name) is not None or find_model(name) is not None
+
+
+def _name_in(uri: str) -> str:
     name = uri.removeprefix(PREFIX).strip("/")
-    path = backbone_folder() / f"{name}.pth"
     if not name or Path(name).name != name:
         raise UserError(
             f"'{uri}' is not of the form {PREFIX}NAME, such as {PREFIX}resnet50_l2_eps1"
         )
-    if path.is_file():
-        return path
-    recipes = _pretraining_recipes()
-    if name not in recipes:
-        have = [f.stem for f in backbone_folder().glob("*.pth")]
-        hint = did_you_mean(name, have) or did_you_mean(name, recipes)
-        raise UserError(
-            f"no backbone '{name}' at {path}, and no recipe of that name{hint}; put the file"
-            " there or set ROBUST_DET_BACKBONES"
-        )
-    classifier = Path(load_raw(recipes[name])["OUTPUT_DIR"], "final.pth")
+    return name
+
+
+def _own(name: str) -> Path:
+    return backbone_folder() / f"{name}.pth"
+
+
+def _commands_that_make(name: str) -> str:
+    """Return the two commands that train and convert a recipe of that name, or nothing."""
+    recipe = _pretraining_recipes().get(name)
+    if recipe is None:
+        return ""
+    classifier = Path(load_raw(recipe)["OUTPUT_DIR"], "final.pth")
     commands = (
         ["python", "tools/pretrain.py", "--config", f"{name}.yaml"],
-        ["python", "tools/convert_backbone.py", str(classifier), str(path)],
+        ["python", "tools/convert_backbone.py", str(classifier), str(_own(name))],
     )
-    raise UserError(
-        f"no backbone '{name}' at {path}; make it with: {' && '.join(map(shlex.join, commands))}"
-    )
+    return " && ".join(map(shlex.join, commands))
 
 
 def _pretraining_recipes() -> dict[str, Path]:

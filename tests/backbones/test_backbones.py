@@ -145,10 +145,8 @@ def test_norms(arch, norm):
 def test_convnext_keeps_its_layer_norms():
     with torch.device("meta"):
         backbone = build_backbone(make_cfg("convnext_tiny", PLAIN, "FrozenBN"), ShapeSpec(3))
-    norms = [
-        m for m in backbone.modules() if isinstance(m, (torch.nn.LayerNorm, *NORM_TYPES.values()))
-    ]
-    assert len(norms) == 22 and all(isinstance(m, torch.nn.LayerNorm) for m in norms)
+    assert not [m for m in backbone.modules() if isinstance(m, tuple(NORM_TYPES.values()))]
+    assert sum(isinstance(m, torch.nn.LayerNorm) for m in backbone.modules()) >= 18  # one a block
 
 
 def test_an_unknown_norm_is_refused():

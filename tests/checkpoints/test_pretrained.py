@@ -10,12 +10,11 @@ from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.pretrained import (
     FORMAT,
-    ModelCard,
     load_state,
     read_pretrained,
 )
 from robust_det.errors import UserError
-from robust_det.models import build_classifier
+from robust_det.models import ModelCard, build_classifier
 
 CARD = ModelCard(
     arch="resnet10_narrow",

@@ -39,6 +39,29 @@ def test_a_classifier_by_name(name, placed, images, tmp_path, write_classifier):
     assert torch.equal(classifier.normalize.std, source.normalize.std)
 
 
+def test_a_model_knows_what_it_is(placed):
+    for model in (robust_det.load_classifier(TINY), robust_det.load_backbone(TINY)):
+        card = model.card
+        assert (card.arch, card.norm, card.eps) == ("resnet10_narrow", "l2", 0.5)
+        assert card.mean == pytest.approx((0.41, 0.52, 0.63))
+        assert card.std == pytest.approx((0.21, 0.25, 0.3))
+
+
+def test_a_model_outlives_its_file(offline, images, tmp_path, write_classifier):
+    source = write_classifier(tmp_path / "final.pth")
+    classifier = robust_det.load_classifier("final.pth")
+    (tmp_path / "final.pth").write_bytes(b"")
+    with torch.no_grad():
+        assert torch.equal(classifier(images), source(images))
+
+
+def test_a_backbone_of_any_checkpoint(offline, images, tmp_path, write_classifier):
+    write_classifier(tmp_path / "final.pth")
+    backbone = robust_det.load_backbone("final.pth", out_features=["res5"])
+    with torch.no_grad():
+        assert backbone(images)["res5"].shape == (2, 128, 2, 2)
+
+
 def test_a_classifier_by_path(offline, images, tmp_path, write_classifier):
     source = write_classifier(tmp_path / "final.pth")
     with torch.no_grad():

@@ -10,9 +10,11 @@ from PIL import Image
 from torchvision import transforms
 
 from robust_det.checkpoints.io import save_checkpoint
-from robust_det.checkpoints.pretrained import FORMAT, ModelCard
-from robust_det.models import build_classifier
-from robust_det.zoo.verify import Measurement, wilson_interval
+from robust_det.checkpoints.model_file import Model
+from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.errors import UserError
+from robust_det.models import ModelCard, build_classifier
+from robust_det.zoo.verify import Measurement, open_images, wilson_interval
 
 TINY, FILE = "tiny_l2_eps0.5", "tiny_l2_eps0.5.ckpt"
 SIZE, RESIZE = 48, 55
@@ -66,24 +68,22 @@ def test_list(place, tiny_bytes, backbone_file):
     assert "no model has" in refusal(here.tool("list", "--arch", "resnet19"))
 
 
-def test_fetch_goes_on_after_a_failure(hub, place):
-    done = place(hub).tool("fetch", "resnet50_l2_eps3", TINY)
+def test_fetch_several(hub, place):
+    here = place(hub)
+    done = here.tool("fetch", "resnet50_l2_eps3", TINY)
     assert done.returncode == 2
+    # one failure does not stop the others
     assert f"{TINY}: " in done.stdout and "resnet50_l2_eps3: cannot download" in done.stdout
     assert done.stderr == "error: 1 of 2 could not be had: resnet50_l2_eps3\n"
 
-
-def test_fetch_all_of_an_architecture(hub, place):
-    here = place(hub)
     done = here.tool("fetch", "--all", "--arch", "resnet10_narrow")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"{TINY}: {here.converted}"
+    assert done.returncode == 0 and done.stdout == f"{TINY}: {here.converted}\n", done
 
 
 @pytest.mark.parametrize(
     "argv, message",
     [
-        (["fetch", "resnet50_l2_eps33"], "did you mean 'resnet50_l2_eps3'"),
+        (["fetch", "robust://resnet50_l2_eps33"], "did you mean 'resnet50_l2_eps3'"),
         (["fetch"], "either names or --all"),
         (["fetch", "--all", TINY], "either names or --all"),
         (["fetch", "--all", "--arch", "resnet19"], "no model has"),
@@ -143,44 +143,49 @@ def test_verify_measures_and_compares(three_colours, image_tree):
     assert f"95% interval {low:.2f} to {high:.2f}" in done.stdout
     assert f"reported top-1  25.00  difference {expected - 25:+.2f}" in done.stdout
 
-    # a folder of class folders does as well, and a sample of it
-    done = here.tool("verify", TINY, "--data", str(image_tree / "val"), "--limit", "6")
-    assert "on 6 images" in done.stdout, done
     exaggerated = "from dataclasses import replace\n" + (
         f"registry.PUBLISHED[{TINY!r}] = replace(registry.PUBLISHED[{TINY!r}], top1=99.9)\n"
     )
     tool = Path(__file__).parents[2] / "tools/zoo.py"
     code = f"{exaggerated}import runpy; runpy.run_path({str(tool)!r}, run_name='__main__')"
-    done = here.run(code, "verify", TINY, "--data", str(image_tree))
+    done = here.run(code, "verify", TINY, "--data", str(image_tree), "--workers", "1")
     assert done.returncode == 1 and "more than 0.5 points outside" in done.stdout, done
 
-    # one's own file was never reported on
-    done = here.tool("verify", str(here.converted), "--data", str(image_tree))
+    # a file that nobody reported on, a folder of class folders, and a sample of it
+    argv = [str(here.converted), "--data", str(image_tree / "val"), "--limit", "6"]
+    done = here.tool("verify", *argv, "--workers", "0")
     assert done.returncode == 0 and "nothing to compare with" in done.stdout, done
+    assert "on 6 images" in done.stdout
 
 
 def test_verify_refuses_other_classes(three_colours, image_tree, tmp_path):
     here, _ = three_colours
-    data = tmp_path / "data"
-    shutil.copytree(image_tree / "val", data)
-    (data / "red").rename(data / "violet")
-    done = here.tool("verify", TINY, "--data", str(data))
-    assert done.returncode == 2 and "differ in classes: ['red', 'violet']" in done.stderr
-    shutil.rmtree(data / "violet")
-    done = here.tool("verify", TINY, "--data", str(data))
+    shutil.copytree(image_tree / "val", tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/red")
+    done = here.tool("verify", TINY, "--data", "data")
     assert done.returncode == 2, done
     assert "2 class folders, but the model has 3 classes" in done.stderr.splitlines()[-1]
 
 
-def test_a_sample_covers_every_class(image_tree):
-    from robust_det.checkpoints.model_file import Model
-    from robust_det.zoo.verify import open_images
-
+def model_of(classes=()):
     head = {"fc.weight": torch.zeros(3, 1), "fc.bias": torch.zeros(3)}
-    images = open_images(image_tree, Model("resnet10_narrow", head, ""), limit=6)
+    return Model("resnet10_narrow", head, "", classes=classes)
+
+
+def test_classes_of_other_names_are_refused(image_tree):
+    assert open_images(image_tree, model_of(COLOURS)).classes == list(COLOURS)
+    with pytest.raises(UserError, match=r"differ in classes: \['red', 'violet'\]"):
+        open_images(image_tree, model_of(("blue", "green", "violet")))
+
+
+def test_a_sample_covers_every_class(image_tree):
+    images = open_images(image_tree, model_of(), limit=6)
     assert images.targets.tolist() == [0, 0, 1, 1, 2, 2]
     assert len({images.path(i) for i in range(6)}) == 6
-    assert images[(0, 0)][0].shape == (3, 224, 224)
+    # the usual protocol for crops of 224 pixels
+    prepare = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])
+    expected = prepare(Image.open(images.path(0)).convert("RGB"))
+    assert torch.equal(images[(0, 0)][0], transforms.functional.pil_to_tensor(expected))
 
 
 def test_the_interval():

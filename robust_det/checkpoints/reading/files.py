@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from robust_det.checkpoints.reading.machine import run_pickle
+from robust_det.checkpoints.reading.machine import Malformed, is_key, run_pickle
 from robust_det.checkpoints.reading.rebuild import FUNCTIONS
 from robust_det.checkpoints.reading.tensors import LazyTensor
 from robust_det.checkpoints.reading.torch_files import LEGACY_MAGIC, read_legacy, read_zip
@@ -33,11 +33,16 @@ _SAFETENSORS_DTYPES = {
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
     "I64": torch.int64,
     "I32": torch.int32,
     "I16": torch.int16,
     "I8": torch.int8,
     "U8": torch.uint8,
+    "U16": torch.uint16,
+    "U32": torch.uint32,
+    "U64": torch.uint64,
     "BOOL": torch.bool,
 }
 
@@ -102,7 +107,7 @@ def read_file(path: str | Path) -> FileContent:
 def _is_legacy(content: mmap.mmap) -> bool:
     content.seek(0)
     try:
-        return run_pickle(content, FUNCTIONS) == LEGACY_MAGIC  # type: ignore[arg-type]
+        return run_pickle(content, FUNCTIONS, longest=5) == LEGACY_MAGIC  # type: ignore[arg-type]
     except Exception:  # the other reader says what is wrong
         return False
 
@@ -111,6 +116,8 @@ def _read_safetensors(path: Path) -> FileContent:
     tensors = {}
     file = safe_open(path, framework="pt")
     for name in file.keys():  # noqa: SIM118  not a dictionary
+        if not is_key(name):
+            raise Malformed("an endless name")
         view = file.get_slice(name)
         dtype = _SAFETENSORS_DTYPES[view.get_dtype()]
         load = functools.partial(file.get_tensor, name)

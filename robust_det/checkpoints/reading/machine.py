@@ -11,11 +11,12 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-__all__ = ["Global", "Malformed", "Placeholder", "run_pickle"]
+__all__ = ["Global", "Malformed", "Placeholder", "hashable", "is_key", "run_pickle"]
 
 # a checkpoint of a thousand tensors with its optimiser needs about a hundred thousand
 MAX_OPCODES = 1_000_000
 _LONGEST_NAME = 200
+_LONGEST_KEY = 500
 
 
 class Malformed(Exception):
@@ -85,17 +86,27 @@ _LITERALS = frozenset(
         "BINUNICODE8",
     ]
 )
-_SCALARS = (str, bytes, int, float, bool, type(None))
+
+
+def is_key(value: Any, bits: int = 64) -> bool:
+    """Whether a string or number of a file may be a key; longer ones take long to compare."""
+    if isinstance(value, (str, bytes)):
+        return len(value) <= _LONGEST_KEY
+    if isinstance(value, int):
+        return value.bit_length() <= bits
+    return value is None or isinstance(value, float)
 
 
 def hashable(value: Any) -> Any:
     """Return a value that can be a key: itself, or a placeholder.
 
-    Python's hash of a deeply nested tuple overflows the C stack, so tuples are kept only flat.
+    Python's hash of a deeply nested tuple overflows the C stack, that of a long one is computed
+    each time, and whoever is free to choose its numbers finds many tuples of one hash.
     """
-    if isinstance(value, (*_SCALARS, Global, Placeholder)):
+    if isinstance(value, (Global, Placeholder)) or is_key(value):
         return value
-    if isinstance(value, tuple) and all(isinstance(v, _SCALARS) for v in value):
+    small = isinstance(value, tuple) and len(value) <= 4
+    if small and all(is_key(v, 32) and not isinstance(v, float) for v in value):
         return value
     return Placeholder(type(value).__name__)
 
@@ -128,20 +139,28 @@ class _Machine:
             return Placeholder(getattr(function, "name", "object"))
         rebuild = self.functions.get(function.name)
         if rebuild is None:
-            if len(self.foreign) < 100:
-                self.foreign.add(function.name)
-            return Placeholder(function.name)
+            return self.note(Placeholder(function.name))
         if not isinstance(args, tuple):
             raise Malformed(f"{function.name} is called without a tuple")
         self.pay_for(args)
-        return rebuild(*args)
+        return self.note(rebuild(*args))
+
+    def note(self, value: Any) -> Any:
+        """Keep the name of what stays a placeholder."""
+        if type(value) is Placeholder and len(self.foreign) < 100:
+            self.foreign.add(value.name)
+        return value
 
     def pay_for(self, items: tuple[Any, ...]) -> None:
         """Account for what is about to be copied.
 
         What is copied was read once. A trap reads it once, remembers it, and copies it forever.
         """
-        self.copied += sum(len(i) for i in items if hasattr(i, "__len__"))
+        for item in items:
+            if isinstance(item, (str, bytes, bytearray)):
+                self.copied += len(item)
+            elif hasattr(item, "__len__"):
+                self.copied += 4 * len(item)  # a container's items are larger than a byte
         if self.copied > 4 * self.position + 10_000:
             raise Malformed("copies of copies")
 
@@ -156,7 +175,7 @@ class _Machine:
         if isinstance(value, Placeholder):
             if isinstance(state, tuple):
                 self.pay_for(state)
-            self.stack[-1] = built = value.built(state)
+            self.stack[-1] = built = self.note(value.built(state))
             for slot in value.slots:
                 if self.memo.get(slot) is value:
                     self.memo[slot] = built
@@ -199,11 +218,7 @@ class _Machine:
                 name, module = stack.pop(), stack.pop()
             else:
                 module, _, name = arg.partition(" ")
-            if not isinstance(name, str) or not isinstance(module, str):
-                raise Malformed("a name that is no text")
-            if len(module) + len(name) > _LONGEST_NAME:
-                raise Malformed("an endless name")
-            stack.append(Global(f"{module}.{name}"))
+            stack.append(_named(module, name))
         elif opcode in ("REDUCE", "NEWOBJ"):
             args = stack.pop()
             stack.append(self.call(stack.pop(), args))
@@ -244,7 +259,7 @@ class _Machine:
             stack.append(self.call(function, tuple(rest)))
         elif opcode == "INST":
             module, _, name = arg.partition(" ")
-            stack.append(self.call(Global(f"{module}.{name}"), tuple(self.to_mark())))
+            stack.append(self.call(_named(module, name), tuple(self.to_mark())))
         elif opcode == "DUP":
             stack.append(stack[-1])
         elif opcode == "POP":
@@ -260,21 +275,32 @@ class _Machine:
         return self.persistent(identifier)
 
 
+def _named(module: Any, name: Any) -> Global:
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise Malformed("a name that is no text")
+    # it is shown to people
+    if len(module) + len(name) > _LONGEST_NAME or not f"{module}{name}".isprintable():
+        raise Malformed("a name that is none")
+    return Global(f"{module}.{name}")
+
+
 def run_pickle(
     file: IO[bytes],
     functions: Mapping[str, Callable[..., Any]],
     persistent: Callable[[Any], Any] | None = None,
     foreign: set[str] | None = None,
+    longest: int = MAX_OPCODES,
 ) -> Any:
     """Rebuild one pickle; the file is left behind its end.
 
-    Memory is bounded by the length of the pickle and :data:`MAX_OPCODES`, which bounds time too.
+    Memory is bounded by the length of the pickle and its number of opcodes, which bounds time too.
 
     Args:
         file: at the pickle's start.
         functions: what may be called, by the name that the file uses.
         persistent: makes a storage of a persistent identifier.
-        foreign: collects the names that were called and are not in ``functions``.
+        foreign: collects the names of what is called and stays a placeholder.
+        longest: opcodes that it may have.
 
     Raises:
         Exception: the bytes are no pickle; of almost any type.
@@ -284,7 +310,7 @@ def run_pickle(
     for count, (opcode, arg, position) in enumerate(pickletools.genops(file)):
         if opcode.name == "STOP":
             return machine.stack.pop()
-        if count >= MAX_OPCODES:
+        if count >= longest:
             raise Malformed("too many opcodes")
         machine.position = (position or 0) - start
         machine.step(opcode.name, arg)

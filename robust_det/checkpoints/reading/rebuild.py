@@ -29,6 +29,10 @@ _STORAGES = {
     "Bool": torch.bool,
     "ComplexFloat": torch.complex64,
     "ComplexDouble": torch.complex128,
+    # of quantised tensors, which stay placeholders
+    "QInt8": torch.int8,
+    "QUInt8": torch.uint8,
+    "QInt32": torch.int32,
 }
 _DTYPES = {
     f"torch.{name}": getattr(torch, name)
@@ -37,11 +41,16 @@ _DTYPES = {
         "float64",
         "float16",
         "bfloat16",
+        "float8_e4m3fn",
+        "float8_e5m2",
         "int64",
         "int32",
         "int16",
         "int8",
         "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
         "bool",
         "complex64",
         "complex128",
@@ -75,8 +84,10 @@ def _tensor_v3(
     storage: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, dtype: Any, *_: Any
 ) -> Any:
     name = dtype.name if isinstance(dtype, Global) else ""
-    if not isinstance(storage, Storage) or name not in _DTYPES:
+    if not isinstance(storage, Storage) or not name:
         raise Malformed("a tensor without a storage or type")
+    if name not in _DTYPES:
+        return Placeholder(name)
     return strided_tensor(storage, offset, size, stride, _DTYPES[name])
 
 
@@ -125,7 +136,10 @@ def _bytes(value: Any = b"", encoding: Any = "latin1", *_: Any) -> bytes:
 
 
 def _device(kind: Any = "", index: Any = None, *_: Any) -> str:
-    return f"{kind}" if index is None else f"{kind}:{index}"
+    # not of all there is: the text of nested lists can be endless
+    if not isinstance(kind, str) or not isinstance(index, (int, type(None))):
+        return ""
+    return kind if index is None else f"{kind}:{index}"
 
 
 class _Dtype(Placeholder):
@@ -143,10 +157,10 @@ class _Dtype(Placeholder):
             self.order = state[1]
         return self
 
-    def get(self) -> np.dtype:
-        # numbers alone: an array of objects holds addresses
+    def get(self) -> np.dtype | None:
+        """Return the type, None for other than numbers: an array of objects holds addresses."""
         if not isinstance(self.spec, str) or self.spec not in _NUMPY_TYPES:
-            raise Malformed("an array of other than numbers")
+            return None
         kind = np.dtype(self.spec)
         return kind.newbyteorder(">") if self.order == ">" else kind
 
@@ -174,14 +188,18 @@ class _Array(Placeholder):
 def _array(data: Any, dtype: Any, shape: Any, order: Any = "C", *_: Any) -> Any:
     if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
         raise Malformed("an array without a type")
+    if (kind := dtype.get()) is None:
+        return Placeholder("numpy.ndarray")
     if any(type(n) is not int or n < 0 for n in shape):
         raise Malformed("an array of an impossible shape")
     raw = data if isinstance(data, bytearray) else bytearray(_bytes(data))
-    array = np.frombuffer(raw, dtype.get()).reshape(shape, order="F" if order == "F" else "C")
+    array = np.frombuffer(raw, kind).reshape(shape, order="F" if order == "F" else "C")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     # torch knows signed integers only, but for bytes
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        if array.size and int(array.max()) >= 2**63:
+            return Placeholder("numpy.uint64")
         array = array.astype(np.int64)
     return array_tensor(array)
 
@@ -189,7 +207,9 @@ def _array(data: Any, dtype: Any, shape: Any, order: Any = "C", *_: Any) -> Any:
 def _scalar(dtype: Any = None, data: Any = b"", *_: Any) -> Any:
     if not isinstance(dtype, _Dtype):
         raise Malformed("a number without a type")
-    return np.frombuffer(_bytes(data), dtype.get(), count=1)[0].item()
+    if (kind := dtype.get()) is None:
+        return Placeholder("numpy.generic")
+    return np.frombuffer(_bytes(data), kind, count=1)[0].item()
 
 
 _Function = Callable[..., Any]

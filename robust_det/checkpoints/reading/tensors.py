@@ -71,10 +71,9 @@ def strided_tensor(
     dtype = dtype or storage.dtype
     if not isinstance(size, (tuple, list)) or not isinstance(stride, (tuple, list)):
         raise Malformed("a tensor without a shape")
-    numbers = [offset, *size, *stride]
     if len(size) != len(stride) or len(size) > 64:
         raise Malformed("a shape that does not fit its strides")
-    if any(type(n) is not int or not 0 <= n < 2**48 for n in numbers):
+    if any(type(n) is not int or not 0 <= n < 2**48 for n in (offset, *size, *stride)):
         raise Malformed("a shape of other than natural numbers")
     shape, strides = tuple(size), tuple(stride)
 

@@ -174,7 +174,8 @@ def read_legacy(content: mmap.mmap, foreign: set[str]) -> Any:
         raise Malformed("no list of storages")
     position = content.tell()
     for key in keys:
-        storage = storages.get(str(key))
+        # not of all there is: the text of nested lists can be endless
+        storage = storages.get(str(key)) if isinstance(key, (str, int)) else None
         if storage is None or position + 8 > len(content):
             raise Malformed("cut off, or a storage that nothing uses")
         (count,) = struct.unpack_from("<q", content, position)

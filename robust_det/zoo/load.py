@@ -1,0 +1,67 @@
+"""Models by name or by file, ready to use."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robust_det.zoo.locate import PREFIX, locate_backbone
+
+if TYPE_CHECKING:
+    from detectron2.modeling import Backbone
+
+    from robust_det.models import Classifier
+
+__all__ = ["load_backbone", "load_classifier", "path_of"]
+
+
+_SUFFIXES = {".ckpt", ".pt", ".pth", ".safetensors", ".tar"}
+
+
+def path_of(name_or_path: str | Path) -> Path:
+    """Return the file that was given, or the one behind a name; see :func:`locate_backbone`.
+
+    A name is what has no folder and no suffix of a checkpoint, and is not a file.
+    """
+    path, text = Path(name_or_path).expanduser(), os.fspath(name_or_path)
+    is_name = path.name == text and path.suffix not in _SUFFIXES and not path.is_file()
+    return locate_backbone(text) if is_name or text.startswith(PREFIX) else path
+
+
+def load_classifier(name_or_path: str | Path) -> Classifier:
+    """See :func:`robust_det.load_classifier`."""
+    from robust_det.checkpoints.model_file import read_model
+
+    # a copy, so that the file may change or go while the model is in use
+    return copy.deepcopy(read_model(path_of(name_or_path)).classifier())
+
+
+def load_backbone(
+    name_or_path: str | Path,
+    *,
+    norm: str = "FrozenBN",
+    out_features: Sequence[str] | None = None,
+    freeze_at: int = 0,
+) -> Backbone:
+    """See :func:`robust_det.load_backbone`."""
+    from robust_det.backbones.builders import build_backbone
+    from robust_det.checkpoints.model_file import read_model
+    from robust_det.checkpoints.names import COUNTER, spelling
+    from robust_det.checkpoints.pretrained import load_state
+    from robust_det.models import get_architecture
+
+    path = path_of(name_or_path)
+    model = read_model(path)
+    stages = out_features or [stage.name for stage in get_architecture(model.arch).stages]
+    backbone = build_backbone(model.arch, norm=norm, out_features=stages, freeze_at=freeze_at)
+    own = backbone.state_dict()
+    # the file has every stage, and counters of batch norm only if its source had them
+    weights = {name: tensor for name, tensor in own.items() if COUNTER in name}
+    given = spelling(model.arch, "detectron2").write(model.state)
+    weights |= {name: tensor for name, tensor in given.items() if name in own}
+    load_state(backbone, weights, str(path))
+    backbone.card = model.card
+    return backbone.eval()
