@@ -8,6 +8,7 @@ the file by itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -89,7 +90,39 @@ def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
             f"weights have an incomplete description: {error}; convert again"
         ) from error
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    if wrong := [name for name, sound in _SOUND.items() if not sound(plain[name])]:
+        raise UserError(
+            f"weights have a damaged description: {wrong[0]} is {str(plain[wrong[0]])[:50]};"
+            " convert again"
+        )
     return BackboneCard(**plain)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+_SOUND = {
+    "arch": _is_text,
+    "norm": _is_text,
+    "eps": lambda value: value is None or _is_number(value),
+    "pixel_mean": _is_colour,
+    "pixel_std": lambda value: _is_colour(value) and min(value) > 0,
+    "input_format": lambda value: value in ("RGB", "BGR"),
+    "source_sha256": _is_text,
+    "differences": lambda value: isinstance(value, Mapping),
+    "image_size": _is_number,
+    "classes": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
+    "source_format": _is_text,
+}
 
 
 def read_card(path: str | Path) -> BackboneCard | None:

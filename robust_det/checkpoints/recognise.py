@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from robust_det.checkpoints.mismatch import Miss, explain_misses
 from robust_det.checkpoints.names import COUNTER, Spelling, distinct_spellings, spelling
 from robust_det.checkpoints.reading import LazyTensor
 from robust_det.errors import UserError
@@ -56,6 +57,11 @@ class Found:
         return f"{get_architecture(self.arch).head}.weight" in self.tensors
 
     @property
+    def classifies(self) -> bool:
+        """Whether the head is one of classes; MoCo's is a projection."""
+        return self.has_head and not self.prefix.endswith(("encoder_q.", "encoder_k."))
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """Equal for two names of the same tensors."""
         return (self.arch, *(tensor.identity for tensor in self.tensors.values()))
@@ -100,7 +106,7 @@ def recognise(
                 f"{source} has no network at --prefix '{prefix}', but at {', '.join(places[:5])}"
             )
     if not found:
-        raise NothingFoundError(f"{source} {_explain(misses, dictionaries, arch, prefix)}")
+        raise NothingFoundError(f"{source} {explain_misses(misses, dictionaries, arch, prefix)}")
     return _the_one([f for f in found if f.arch == said] or found, source)
 
 
@@ -115,10 +121,10 @@ def _refuse_other(value: Any, source: str, arch: str, prefix: str | None) -> Non
 
 def _search(
     dictionaries: list[tuple[str, Tensors]], archs: list[str], prefix: str | None
-) -> tuple[list[Found], list[_Miss]]:
+) -> tuple[list[Found], list[Miss]]:
     """Return the networks among the tensors, and what came near to one."""
     found: list[Found] = []
-    misses: list[_Miss] = []
+    misses: list[Miss] = []
     for container, tensors in dictionaries:
         for name in archs:
             for spelled in distinct_spellings(name):
@@ -148,27 +154,9 @@ def _dictionaries(value: Any) -> Iterator[tuple[str, Tensors]]:
                 queue.append((f"{path}.{key}" if path else key, inner, depth + 1))
 
 
-@dataclass(frozen=True)
-class _Miss:
-    """A network that the tensors at a place are not, though some of them fit."""
-
-    arch: str
-    place: str
-    fits: int
-    missing: tuple[str, ...]
-    misshapen: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
-    foreign: tuple[str, ...]
-    whole: int
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        size = self.whole + len(self.foreign)
-        return (self.fits / size, -len(self.missing) / size)
-
-
 def _matches(
     container: str, tensors: Tensors, arch: str, spelled: Spelling, place: str | None
-) -> Iterator[Found | _Miss]:
+) -> Iterator[Found | Miss]:
     """Compare the tensors below every prefix that could be the network's."""
     architecture = get_architecture(arch)
     body = [n for n in spelled.names if not architecture.in_head(n) and COUNTER not in n]
@@ -191,7 +179,7 @@ def _matches(
         if missing or misshapen or foreign:
             fits = len(body) - len(missing) - len(misshapen)
             where = f"{container}/{prefix}" if container else prefix
-            yield _Miss(arch, where, fits, missing, misshapen, foreign, len(body))
+            yield Miss(arch, where, fits, missing, misshapen, foreign, len(body))
             continue
         names = [n for n, s in spelled.names.items() if s in below]
         if not _head_fits(arch, spelled, below):
@@ -252,7 +240,7 @@ def _the_one(found: list[Found], source: str) -> Found:
     def rank(f: Found) -> int:
         if _SECOND.search(f.place):
             return 2
-        return 0 if _AVERAGED.search(f.container) else 1
+        return 0 if _AVERAGED.search(f.place) else 1
 
     best = min(map(rank, unique))
     best_ones = [f for f in unique if rank(f) == best]
@@ -266,75 +254,3 @@ def _the_one(found: list[Found], source: str) -> Found:
             f" choose with --prefix '{best_ones[0].place}'"
         )
     return best_ones[0]
-
-
-def _explain(
-    misses: list[_Miss],
-    dictionaries: list[tuple[str, Tensors]],
-    arch: str | None,
-    prefix: str | None,
-) -> str:
-    """Say what a file holds and what the nearest architecture would need."""
-    tensors = max((t for _, t in dictionaries), key=len)
-    some = ", ".join(f"{n} {_shape(t.shape)}" for n, t in list(tensors.items())[:3])
-    if prefix is not None and not misses:
-        return f"has no network at --prefix '{prefix}'; its tensors are {some}, ..."
-    if any(re.fullmatch(r"(.*\.)?(conv1_w|res2_0_branch2a_w)", n) for n in tensors):
-        return (
-            "holds Caffe2 names (conv1_w); those networks stride in another convolution and take"
-            " BGR images, so they are none of torchvision's; use weights of torchvision"
-        )
-    wanted = f"a {arch}" if arch else "a registered architecture"
-    best = max(misses, key=lambda miss: miss.rank, default=None)
-    if best is None or best.rank[0] < 0.2:
-        return (
-            f"holds tensors that are not those of {wanted}: {some}, ...; give one of"
-            f" {', '.join(ARCHITECTURES)}, or register this one (CONTRIBUTING.md)"
-        )
-    return _difference(best, wanted)
-
-
-def _difference(miss: _Miss, wanted: str) -> str:
-    channels = [(got, want) for _, got, want in miss.misshapen if len(got) == 4]
-    if channels and not miss.missing and not miss.foreign and len(miss.misshapen) == 1:
-        got, want = channels[0]
-        if got[1] != want[1] and got[:1] + got[2:] == want[:1] + want[2:] and want[1] == 3:
-            return (
-                f"is a {miss.arch} for images of {got[1]} channel{'s' * (got[1] != 1)}, and a"
-                " detector's have 3 (RGB); take a network of RGB images"
-            )
-    stages = tensor_stages(miss.arch)
-    gone = [
-        stage
-        for stage in dict.fromkeys(stages.values())
-        if (own := [n for n in _names_of(miss.arch, stage)]) and set(own) <= set(miss.missing)
-    ]
-    if not miss.misshapen and not miss.foreign:
-        first = next(n for n in miss.missing if not gone or stages[n] == gone[0])
-        what = first if len(miss.missing) == 1 else f"{first} and {len(miss.missing) - 1} more"
-        what = f"{', '.join(gone)} (no {what})" if gone else what
-        return f"is a {miss.arch} without {what}; give the file of the whole network"
-    parts = []
-    if miss.missing:
-        parts.append(f"{len(miss.missing)} missing (first: {miss.missing[0]})")
-    if miss.misshapen:
-        name, is_shape, its_shape = miss.misshapen[0]
-        parts.append(
-            f"{len(miss.misshapen)} of another shape (first: {name} is {_shape(is_shape)}, not"
-            f" {_shape(its_shape)})"
-        )
-    if miss.foreign:
-        parts.append(f"{len(miss.foreign)} unexpected (first: {miss.foreign[0]})")
-    return (
-        f"is not {wanted}: the nearest is {miss.arch}, with tensors {', '.join(parts)};"
-        " register this one to convert it (CONTRIBUTING.md)"
-    )
-
-
-def _names_of(arch: str, stage: str) -> list[str]:
-    """Return the tensors that a file must have of a stage."""
-    return [n for n, s in tensor_stages(arch).items() if s == stage and COUNTER not in n]
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "one number"

@@ -12,7 +12,8 @@ import torch
 
 from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
-from robust_det.checkpoints.model_file import Model, read_model
+from robust_det.checkpoints.model import Model
+from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.checkpoints.pretrained import load_state, with_versions
 from robust_det.conversion.proof import photographs, random_images, stage_differences
@@ -110,8 +111,22 @@ def convert(
             # older files lack the counters, and torchvision insists on them beside its versions
             counters = {name: own[name] for name in own if COUNTER in name}
             spelled = with_versions({**counters, **spelled}, own)
+            if Path(target).suffix == ".safetensors":
+                _refuse_unversioned(model)
         write_state_dict(target, spelled, card)
     return Conversion(card, model.format, model.num_classes, differences, model.notes)
+
+
+def _refuse_unversioned(model: Model) -> None:
+    """Refuse a file that torchvision would not load: safetensors keeps no versions of modules."""
+    body = model.body()
+    try:
+        body.load_state_dict(dict(body.state_dict()), assign=True)
+    except ValueError as error:
+        raise UserError(
+            f"torchvision loads a {model.arch} only with the versions of its modules, which"
+            " safetensors cannot hold; give OUTPUT the suffix .pth"
+        ) from error
 
 
 def _described(

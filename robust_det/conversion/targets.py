@@ -51,7 +51,11 @@ def check_target(target: str | Path, to: str, overwrite: bool) -> None:
 def write_state_dict(
     target: str | Path, state: Mapping[str, torch.Tensor], card: BackboneCard
 ) -> None:
-    """Write a plain state dict atomically; a safetensors file carries the card as metadata."""
+    """Write a plain state dict atomically; a safetensors file carries the card as metadata.
+
+    Raises:
+        UserError: the file system refuses, or the file could not be loaded.
+    """
     if Path(target).suffix != ".safetensors":
         write_atomically(target, lambda file: torch.save(state, file))
         return

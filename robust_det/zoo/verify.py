@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from robust_det.checkpoints.model_file import Model
+from robust_det.checkpoints.model import Model
 from robust_det.data.image_folder import ImageFolder, eval_transform
 from robust_det.device import resolve_device
 from robust_det.errors import UserError

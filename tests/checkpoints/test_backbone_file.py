@@ -66,3 +66,19 @@ def test_an_incomplete_card_is_refused(tmp_path, meta):
     save_checkpoint(tmp_path / "b.pth", {"model": {}, CARD_KEY: meta})
     with pytest.raises(UserError, match=r"incomplete description.*convert again"):
         read_card(tmp_path / "b.pth")
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("pixel_mean", 5),
+        ("pixel_std", [1.0, 0.0, 1.0]),
+        ("eps", "3"),
+        ("arch", ["a"]),
+        ("classes", 7),
+    ],
+)
+def test_a_card_of_other_types_is_refused(tmp_path, field, value):
+    save_checkpoint(tmp_path / "b.pth", {"model": {}, CARD_KEY: {**CARD.plain(), field: value}})
+    with pytest.raises(UserError, match=f"damaged description: {field} is .*convert again"):
+        read_card(tmp_path / "b.pth")

@@ -237,6 +237,16 @@ def test_a_description_that_contradicts_a_checkpoint(tmp_path, classifier_file, 
         conversion.convert(classifier_file, tmp_path / "out.pth", **given)
 
 
+def test_a_file_that_torchvision_would_not_load_is_refused(tmp_path, write_classifier):
+    write_classifier(tmp_path / "in.pth", "mnasnet1_0")
+    with pytest.raises(UserError, match=r"versions of its modules.* give OUTPUT the suffix .pth"):
+        conversion.convert(tmp_path / "in.pth", tmp_path / "o.safetensors", to="torchvision")
+    assert not (tmp_path / "o.safetensors").exists()
+    conversion.convert(tmp_path / "in.pth", tmp_path / "o.pth", to="torchvision")
+    state = torch.load(tmp_path / "o.pth", weights_only=True)
+    build_classifier("mnasnet1_0", 4).body.load_state_dict(state)
+
+
 def test_the_averaged_weights_are_converted_where_there_are_any(tmp_path, classifier_file):
     content = load_checkpoint(classifier_file)
     content["ema"] = {name: value.clone() for name, value in content["model"].items()}

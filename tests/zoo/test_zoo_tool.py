@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision import transforms
 
 from robust_det.checkpoints.io import save_checkpoint
-from robust_det.checkpoints.model_file import Model
+from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.errors import UserError
 from robust_det.models import ModelCard, build_classifier

@@ -75,6 +75,8 @@ def storage_dtype(kind: Any) -> torch.dtype:
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:
+    if isinstance(storage, Placeholder):  # of a tensor that was pickled without torch.save
+        return Placeholder(storage.name)
     if not isinstance(storage, Storage):
         raise Malformed("a tensor without a storage")
     return strided_tensor(storage, offset, size, stride)

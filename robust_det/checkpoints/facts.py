@@ -1,0 +1,144 @@
+"""What a file says beside its tensors: threat model, normalisation, classes."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from robust_det.checkpoints.backbone_file import CARD_KEY, card_of
+from robust_det.checkpoints.model import Model
+from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining
+from robust_det.checkpoints.reading import LazyTensor
+from robust_det.checkpoints.recognise import Found
+from robust_det.errors import UserError
+
+__all__ = ["card_in", "load_tensor", "said_arch", "with_facts"]
+
+
+def card_in(metadata: Mapping[str, str], source: str) -> dict[str, Any] | None:
+    """Return the card that a conversion leaves in the metadata of a safetensors file."""
+    if "source_sha256" not in metadata:
+        return None
+    texts = ("arch", "norm", "input_format", "source_sha256", "source_format")
+    try:
+        card = {k: v if k in texts else json.loads(v) for k, v in metadata.items() if k != "format"}
+    except ValueError as error:
+        raise UserError(f"{source} has a damaged description; convert again") from error
+    return {CARD_KEY: card}
+
+
+def said_arch(value: Any) -> str | None:
+    """Return the architecture of a file that carries a card."""
+    if not isinstance(value, dict):
+        return None
+    card = value.get("meta" if value.get("format") == FORMAT else CARD_KEY)
+    return card.get("arch") if isinstance(card, dict) else None
+
+
+def load_tensor(lazy: LazyTensor, name: str, source: str) -> torch.Tensor:
+    """Return the values of a tensor in a file.
+
+    Raises:
+        UserError: the file is damaged there.
+    """
+    try:
+        return lazy.load()
+    except Exception as error:  # damaged bytes make the readers raise almost anything
+        raise UserError(f"checkpoint {source} is truncated or damaged at tensor {name}") from error
+
+
+def with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
+    """Add what the file says beside its tensors."""
+    if isinstance(value, dict) and value.get("format") == FORMAT:
+        return _of_pretraining(model, value, source)
+    if isinstance(value, dict) and (card := card_of(value)) is not None:
+        _agree(found.arch, card.arch, source)
+        kind = "detector" if "model" in value else "converted state dict"
+        return replace(
+            model,
+            format="converted backbone" if value.get("matching_heuristics") else kind,
+            norm=card.norm,
+            eps=card.eps,
+            mean=tuple(v / 255 for v in card.pixel_mean),
+            std=tuple(v / 255 for v in card.pixel_std),
+            image_size=card.image_size,
+            classes=card.classes if len(card.classes) == model.num_classes else (),
+        )
+    if (normaliser := _normaliser(found, source)) is not None:
+        kind = "robustness checkpoint" if "new_mean" in normaliser[0] else "state dict"
+        return replace(model, format=kind, mean=normaliser[1], std=normaliser[2])
+    if found.prefix.endswith(("encoder_q.", "encoder_k.")):
+        kind = "MoCo checkpoint"
+    elif found.library == "detectron2":
+        kind = "Detectron2 weights"
+    elif found.container and found.library == "torchvision":
+        kind = f"checkpoint ({found.container}) in torchvision's names"
+    else:
+        kind = f"state dict in {found.library}'s names"
+    notes = [*model.notes]
+    notes.append("the file does not say its normalisation; ImageNet's mean and std are assumed")
+    # Detectron2's own conversion of torchvision's files names torchvision as their author
+    known = isinstance(value, dict) and value.get("__author__") == "torchvision"
+    if kind == "Detectron2 weights" and not known:
+        notes.append(
+            "the file does not say where the network strides, nor the order of its channels;"
+            " torchvision's way is assumed (the 3x3 convolutions, RGB)"
+        )
+    return replace(model, format=kind, notes=tuple(notes))
+
+
+def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Model:
+    card = card_of_pretraining(value, source)
+    _agree(model.arch, card.arch, source)
+    return replace(
+        model,
+        format="checkpoint of tools/pretrain.py",
+        norm=card.norm,
+        eps=card.eps,
+        mean=card.mean,
+        std=card.std,
+        image_size=card.image_size,
+        classes=card.classes,
+    )
+
+
+def _agree(found: str, said: str, source: str) -> None:
+    if found != said:
+        raise UserError(f"{source} says that it is {said}, but its tensors are those of {found}")
+
+
+def _normaliser(
+    found: Found, source: str
+) -> tuple[str, tuple[float, ...], tuple[float, ...]] | None:
+    """Return the name of the mean and the values of mean and std, if they stand beside the network.
+
+    The robustness library keeps them in ``normalizer``, RobustBench in ``normalize``; others number
+    the two modules.
+    """
+    parts = found.prefix.split(".")[:-1]
+    for depth in range(len(parts), -1, -1):
+        above = re.escape("".join(f"{part}." for part in parts[:depth]))
+        for name in found.beside:
+            if not re.fullmatch(rf"{above}([^.]+\.)?(new_)?mean", name):
+                continue
+            names = (name, name.removesuffix("mean") + "std")
+            if any(n not in found.beside or math.prod(found.beside[n].shape) != 3 for n in names):
+                continue
+            mean, std = (_three_numbers(found.beside[n], n, source) for n in names)
+            if min(std) <= 0:
+                raise UserError(f"{source} has a normalisation that divides by {min(std)}")
+            return name, mean, std
+    return None
+
+
+def _three_numbers(lazy: LazyTensor, name: str, source: str) -> tuple[float, ...]:
+    tensor = load_tensor(lazy, name, source).double().flatten()
+    if not bool(torch.isfinite(tensor).all()):
+        raise UserError(f"{source} is damaged: {name}, of its normalisation, is NaN or Inf")
+    return tuple(round(v, 7) for v in tensor.tolist())
