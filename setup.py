@@ -35,6 +35,7 @@ setup(
         "fvcore>=0.1.5,<0.1.6",
         "PyYAML>=5.1",
         "pycocotools>=2.0.6",
+        "faster-coco-eval>=1.6",
         "jinja2>=3.0",
         "markupsafe",
         "matplotlib>=3.6",

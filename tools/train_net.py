@@ -2,6 +2,7 @@
 
 python tools/train_net.py --config robust_r50_eps1_coco.yaml [--num-gpus N] [--resume]
                           [--eval-only] [KEY VALUE ...]
+torchrun --nproc-per-node N tools/train_net.py --config ...
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def work(args: argparse.Namespace) -> None:
 
     setup_logging()
     stop_between_steps_on_sigterm()
-    cfg, card = load_config(args.config, args.overrides)
-    name = Path(args.config).stem
+    cfg, card = load_config(args.config, args.overrides, args.backbone)
+    name = Path(cfg.OUTPUT_DIR).name if args.backbone else Path(args.config).stem
     if not args.eval_only:
         finetune(cfg, card, name, resume=args.resume)
         return
@@ -42,8 +43,18 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from robust_det.detection.config import load_config
+    from robust_det.detection.engine.processes import joined_processes, under_torchrun
     from robust_det.errors import UserError
 
+    if under_torchrun():
+        if args.num_gpus or args.num_machines > 1:
+            raise UserError(
+                "torchrun starts the processes; leave --num-gpus and --num-machines out"
+            )
+        cfg, _ = load_config(args.config, args.overrides, args.backbone)
+        with joined_processes(cfg.MODEL.DEVICE):
+            work(args)
+        return
     if args.num_gpus < 0 or args.num_machines < 1:
         raise UserError("--num-gpus starts from 0 and --num-machines from 1")
     gpus = torch.cuda.device_count()
@@ -53,9 +64,12 @@ def main(args: argparse.Namespace) -> None:
     if args.num_machines > 1 and (args.num_gpus < 1 or args.dist_url == "auto"):
         raise UserError("several machines need --num-gpus and --dist-url, such as tcp://HOST:PORT")
     # so that a mistake is said once, by this process, before any other is started
-    cfg, _ = load_config(args.config, args.overrides)
+    cfg, _ = load_config(args.config, args.overrides, args.backbone)
     if processes > 1 and cfg.MODEL.DEVICE != "cuda":
-        raise UserError(f"several processes need MODEL.DEVICE cuda, not {cfg.MODEL.DEVICE}")
+        raise UserError(
+            f"--num-gpus needs MODEL.DEVICE cuda, not {cfg.MODEL.DEVICE}; torchrun starts processes"
+            " on CPUs"
+        )
     if args.num_gpus and cfg.MODEL.DEVICE == "cpu":
         raise UserError("--num-gpus contradicts MODEL.DEVICE cpu; leave one of them out")
 
@@ -74,6 +88,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
+    parser.add_argument("--backbone", help="zoo name or file, in place of the config's weights")
     parser.add_argument("--num-gpus", type=int, default=0, help="GPUs on this machine")
     parser.add_argument("--num-machines", type=int, default=1)
     parser.add_argument("--machine-rank", type=int, default=0)

@@ -21,6 +21,8 @@ __all__ = ["RobustCheckpointer", "is_backbone"]
 
 # a detector without FPN (C4) has res5 in its head
 _C4_HEAD = "roi_heads.res5."
+# which no backbone has
+_EXTRA_NORM = "roi_heads.res5.norm."
 
 
 class RobustCheckpointer(DetectionCheckpointer):
@@ -46,8 +48,17 @@ class RobustCheckpointer(DetectionCheckpointer):
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``name.pth`` atomically and tag it as the last checkpoint."""
+        if self.save_beside(name, **kwargs):
+            self.tag_last_checkpoint(f"{name}.pth")
+
+    def save_beside(self, name: str, **kwargs: Any) -> bool:
+        """Write ``name.pth`` atomically, but let a run resume from another one.
+
+        Returns:
+            Whether this process is one that writes.
+        """
         if not self.save_dir or not self.save_to_disk:
-            return
+            return False
         content: dict[str, Any] = {"model": self.model.state_dict()}
         for key, value in self.checkpointables.items():
             content[key] = value.state_dict()
@@ -55,7 +66,7 @@ class RobustCheckpointer(DetectionCheckpointer):
             content[CARD_KEY] = self.card.plain()
         content.update(kwargs)
         save_checkpoint(Path(self.save_dir) / f"{name}.pth", content)
-        self.tag_last_checkpoint(f"{name}.pth")
+        return True
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name the newest checkpoint in ``last_checkpoint``, atomically."""
@@ -87,6 +98,9 @@ class RobustCheckpointer(DetectionCheckpointer):
         if is_backbone(content):
             return self._as_backbone(content, own, filename)
         _refuse_misfits(content["model"], own, f"{filename} holds the weights of another detector")
+        if "average" in content and "average" not in self.checkpointables:
+            # to be evaluated, or built on: the averaged weights are the result
+            content["model"] = {**content["model"], **content["average"]["values"]}
         made_from = card_of(content)
         if self.card and made_from and made_from.source_sha256 != self.card.source_sha256:
             raise UserError(
@@ -100,7 +114,11 @@ class RobustCheckpointer(DetectionCheckpointer):
     ) -> dict[str, Any]:
         """Put a backbone's tensors where this detector keeps them, and check that all fit."""
         prefix = bottom_up_prefix(list(own))
-        expected = {n: t for n, t in own.items() if n.startswith((prefix, _C4_HEAD))}
+        expected = {
+            n: t
+            for n, t in own.items()
+            if n.startswith((prefix, _C4_HEAD)) and not n.startswith(_EXTRA_NORM)
+        }
         places = {name: _place(name, prefix, expected) for name in content["model"]}
         # a stage that this detector does not have at all is no loss; a part of one is
         model = {places[n]: t for n, t in content["model"].items() if places[n]}

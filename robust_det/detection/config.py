@@ -15,14 +15,16 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.utils.file_io import PathManager
 
 from robust_det.backbones import builders  # noqa: F401  registers the backbones
+from robust_det.backbones.norms import NORMS
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
 from robust_det.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
-from robust_det.detection.datasets import describe_dataset, number_of_classes, register_custom
+from robust_det.detection.datasets import number_of_classes, prepare_dataset, register_custom
 from robust_det.detection.paths import register_path_handler
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
-from robust_det.device import resolve_device
+from robust_det.device import AMP_DTYPES, resolve_device
 from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
+from robust_det.zoo.locate import PREFIX
 
 __all__ = ["detection_defaults", "load_config"]
 
@@ -34,17 +36,33 @@ def detection_defaults() -> CfgNode:
     cfg.MODEL.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
     cfg.MODEL.WEIGHTS = ""
     cfg.MODEL.BACKBONE.ARCH = ""  # from the weights if empty
-    cfg.DATASETS.CUSTOM = []  # mappings with NAME, JSON, IMAGES
+    cfg.MODEL.BACKBONE.COMPILE = False  # torch.compile of backbone and pyramid
+    cfg.MODEL.CHANNELS_LAST = False
+    cfg.MODEL.ROI_HEADS.RES5_EXTRA_NORM = False  # of C4: a norm between res5 and the box head
+    cfg.SOLVER.PRECISION = "fp32"  # fp32 | bf16 | fp16: autocast, on CPUs and GPUs
+    cfg.SOLVER.REFERENCE_BATCH = 0  # images for which BASE_LR is meant; 0 never scales it
+    cfg.SOLVER.LR_SCALED_BY = 1.0  # what it was multiplied by, for the batch actually used
+    cfg.SOLVER.ACCUMULATE = 1  # batches of IMS_PER_BATCH images that make one update
+    cfg.SOLVER.FUSED = False  # one call updates all weights
+    cfg.SOLVER.EMA = CfgNode({"ENABLED": False, "DECAY": 0.9998})  # averaged weights, evaluated
+    cfg.TEST.KEEP_BEST = ""  # metric, such as bbox/AP: keeps model_best.pth
+    # mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; or YOLO, SPLIT
+    cfg.DATASETS.CUSTOM = []
+    cfg.DATASETS.LENIENT = False  # leave unsound images and objects out, and say so
     cfg.TEST.PICTURES = 6  # images drawn with ground truth and predictions at the end
     return cfg
 
 
-def load_config(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, BackboneCard | None]:
+def load_config(
+    name: str, overrides: Sequence[str] = (), backbone: str | None = None
+) -> tuple[CfgNode, BackboneCard | None]:
     """Read a config file and overrides, complete them from weights and data, and freeze the result.
 
     Args:
         name: path, or a bare file name below ``configs/``.
         overrides: ``KEY VALUE`` pairs.
+        backbone: name of the zoo, or a file, in place of the config's weights; its name is added
+            to ``OUTPUT_DIR`` unless that is among the overrides.
 
     Returns:
         The config, and the card of the backbone in ``MODEL.WEIGHTS`` if the file has one.
@@ -54,6 +72,8 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, Back
     """
     register_path_handler()
     raws = [load_raw(find_config(name)), overrides_to_dict(overrides)]
+    if backbone is not None:
+        raws.append(_of_backbone(backbone, raws))
     cfg = detection_defaults()
     given: set[str] = set()
     for raw in raws:
@@ -61,6 +81,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, Back
         merge_config(cfg, raw)
         given |= set(flatten(raw))
     _adopt_device(cfg)
+    _scale_learning_rate(cfg, set(flatten(raws[1])))
     card = _adopt_weights(cfg, given)
     _adopt_architecture(cfg, given)
     _adopt_data(cfg, given)
@@ -68,6 +89,19 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, Back
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
     cfg.freeze()
     return cfg, card
+
+
+def _of_backbone(backbone: str, raws: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the keys that a backbone sets."""
+    given = flatten(raws[1])
+    if "MODEL.WEIGHTS" in given:
+        raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
+    is_file = Path(backbone).suffix in (".pth", ".pt", ".pkl") or "/" in backbone
+    keys: dict[str, Any] = {"MODEL": {"WEIGHTS": backbone if is_file else PREFIX + backbone}}
+    folder = flatten(raws[0]).get("OUTPUT_DIR")
+    if "OUTPUT_DIR" not in given and folder:
+        keys["OUTPUT_DIR"] = f"{folder}_{Path(backbone).stem if is_file else backbone}"
+    return keys
 
 
 def _adopt(cfg: CfgNode, given: set[str], key: str, value: Any, source: str) -> None:
@@ -101,8 +135,28 @@ def _adopt_device(cfg: CfgNode) -> None:
     # without a number: Detectron2 gives each of several processes its own GPU
     numbered = cfg.MODEL.DEVICE.startswith("cuda:")
     cfg.MODEL.DEVICE = str(device) if numbered else device.type
-    if cfg.SOLVER.AMP.ENABLED and device.type != "cuda":
-        raise UserError("SOLVER.AMP.ENABLED needs a GPU, and this run is on the CPU; leave it out")
+    if cfg.SOLVER.AMP.ENABLED:
+        raise UserError("SOLVER.AMP.ENABLED is SOLVER.PRECISION here; set that to fp16 or bf16")
+    if cfg.SOLVER.PRECISION not in AMP_DTYPES:
+        known = ", ".join(AMP_DTYPES)
+        raise UserError(f"unknown SOLVER.PRECISION '{cfg.SOLVER.PRECISION}'; use {known}")
+    if cfg.SOLVER.ACCUMULATE < 1:
+        raise UserError(f"SOLVER.ACCUMULATE is {cfg.SOLVER.ACCUMULATE}; it starts from 1")
+    if not 0 <= cfg.SOLVER.EMA.DECAY < 1:
+        raise UserError(f"SOLVER.EMA.DECAY is {cfg.SOLVER.EMA.DECAY}; it is below 1, as 0.9998")
+
+
+def _scale_learning_rate(cfg: CfgNode, by_hand: set[str]) -> None:
+    """Scale ``BASE_LR`` linearly to the batch actually used (Goyal et al. 2017, section 2.1).
+
+    One that is given on the command line, or was scaled before, stays as it is.
+    """
+    solver = cfg.SOLVER
+    batch = solver.IMS_PER_BATCH * solver.ACCUMULATE
+    scaled_before = solver.LR_SCALED_BY != 1.0
+    if solver.REFERENCE_BATCH and not scaled_before and "SOLVER.BASE_LR" not in by_hand:
+        solver.LR_SCALED_BY = batch / solver.REFERENCE_BATCH
+        solver.BASE_LR *= solver.LR_SCALED_BY
 
 
 def _adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
@@ -157,6 +211,11 @@ def _adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
     if cfg.MODEL.ROI_HEADS.NAME == "Res5ROIHeads":
         # the same heads, but res5 as the architecture has it
         cfg.MODEL.ROI_HEADS.NAME = RobustRes5ROIHeads.__name__
+    if cfg.MODEL.RESNETS.NORM not in NORMS:
+        norm = cfg.MODEL.RESNETS.NORM
+        raise UserError(f"unknown MODEL.RESNETS.NORM '{norm}'; use {', '.join(NORMS)}")
+    if cfg.MODEL.RESNETS.NORM == "SyncBN" and cfg.MODEL.DEVICE == "cpu":
+        raise UserError("MODEL.RESNETS.NORM SyncBN trains on GPUs alone; use BN or GN on a CPU")
     if cfg.MODEL.BACKBONE.NAME not in BACKBONE_REGISTRY:
         known = [name for name, _ in BACKBONE_REGISTRY]
         hint = did_you_mean(cfg.MODEL.BACKBONE.NAME, known)
@@ -169,7 +228,7 @@ def _adopt_data(cfg: CfgNode, given: set[str]) -> None:
     if not cfg.DATASETS.TRAIN or not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TRAIN and DATASETS.TEST need at least one data set each")
     for name in names:
-        facts = describe_dataset(name)
+        facts = prepare_dataset(name, cfg.DATASETS.LENIENT)
         if cfg.MODEL.MASK_ON and facts.masks == "none":
             raise UserError(f"MODEL.MASK_ON needs outlines, and data set '{name}' has boxes alone")
         if cfg.MODEL.MASK_ON and facts.masks == "rle" and cfg.INPUT.MASK_FORMAT != "bitmask":

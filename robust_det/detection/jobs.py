@@ -21,7 +21,7 @@ from robust_det.detection.checkpointer import RobustCheckpointer, is_backbone
 from robust_det.detection.pictures import draw_pictures
 from robust_det.detection.progress import Stopwatch
 from robust_det.detection.record import write_detection_record
-from robust_det.detection.trainer import RobustTrainer
+from robust_det.detection.trainer import RobustTrainer, bare
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
 from robust_det.records import RECORD_NAME, read_record
@@ -66,6 +66,9 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
     if comm.is_main_process():
         at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
         logger.info(f"{name}: {at} on {cfg.MODEL.DEVICE}, log in {folder / 'log.txt'}")
+        scaled = f", scaled by {cfg.SOLVER.LR_SCALED_BY:g}" * (cfg.SOLVER.LR_SCALED_BY != 1)
+        images = cfg.SOLVER.IMS_PER_BATCH * cfg.SOLVER.ACCUMULATE
+        logger.info(f"learning rate {cfg.SOLVER.BASE_LR:g} for {images} images an update{scaled}")
         if card is None or card.eps is None:
             what = "these weights do not say their eps" if card else "this run has no backbone"
             logger.warning(f"{what}, so tools/compare_ap.py cannot place the result")
@@ -73,12 +76,14 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
         trainer.train()
     except FloatingPointError as error:
         raise UserError(
-            f"training diverged ({error}); lower SOLVER.BASE_LR or raise SOLVER.WARMUP_ITERS"
+            f"training diverged at iteration {trainer.iter} ({error}); lower SOLVER.BASE_LR or"
+            " raise SOLVER.WARMUP_ITERS"
         ) from error
     if comm.is_main_process():
         cfg = trainer.cfg  # as scaled to the number of processes
         results, seconds = trainer._last_eval_results, trainer.seconds
-        _conclude(cfg, card, name, trainer.model, results, folder / FINAL, seconds)
+        with trainer.averaged():
+            _conclude(cfg, card, name, trainer.model, results, folder / FINAL, seconds)
 
 
 def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
@@ -149,11 +154,6 @@ def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> 
             f"{detector} was trained from {of}, not from MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}';"
             " give the config it was trained with"
         )
-
-
-def bare(model: Any) -> torch.nn.Module:
-    """Return the model without DDP around it."""
-    return getattr(model, "module", model)
 
 
 def by_task(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ from torch import nn
 
 from robust_det.files import write_atomically
 
-__all__ = ["draw_pictures"]
+__all__ = ["draw_pictures", "drawable"]
 
 SCORE = 0.5
 # short side of a picture, in pixels: labels need room
@@ -54,7 +54,10 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
         stem = f"{number:02d}_{Path(record['file_name']).stem}"
         entry = {"image": Path(record["file_name"]).name}
         for kind, drawn in (
-            ("ground_truth", Visualizer(image, metadata, scale).draw_dataset_dict(record)),
+            (
+                "ground_truth",
+                Visualizer(image, metadata, scale).draw_dataset_dict(drawable(record)),
+            ),
             ("prediction", Visualizer(image, metadata, scale).draw_instance_predictions(instances)),
         ):
             entry[kind] = f"pictures/{stem}_{kind}.jpg"
@@ -62,6 +65,15 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
         entries.append(entry)
     model.train(training)
     return entries
+
+
+def drawable(record: dict[str, Any]) -> dict[str, Any]:
+    """Return Detectron2's dict of an image as its visualizer draws it: with all masks or none."""
+    things = record["annotations"]
+    if all(thing.get("segmentation") for thing in things):
+        return record
+    bare = [{k: v for k, v in thing.items() if k != "segmentation"} for thing in things]
+    return {**record, "annotations": bare}
 
 
 def _save(path: Path, pixels: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -13,6 +12,11 @@ from detectron2.utils.file_io import PathManager
 from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.config import flatten, to_dict
 from robust_det.detection.datasets import describe_dataset
+from robust_det.detection.evaluation import (
+    annotations_file,
+    describe_evaluators,
+    saved_detections,
+)
 from robust_det.records import environment, sha256_file, write_record
 
 __all__ = ["write_detection_record"]
@@ -24,6 +28,8 @@ _NOT_PROTOCOL = (
     "DATASETS.",
     "INPUT.FORMAT",
     "MODEL.BACKBONE.ARCH",
+    "MODEL.BACKBONE.COMPILE",
+    "MODEL.CHANNELS_LAST",
     "MODEL.DEVICE",
     "MODEL.PIXEL_",
     # what follows from the architecture
@@ -38,8 +44,10 @@ _NOT_PROTOCOL = (
     "OUTPUT_DIR",
     "SEED",
     "SOLVER.CHECKPOINT_PERIOD",
+    "SOLVER.FUSED",
     "TEST.EVAL_PERIOD",
     "TEST.EXPECTED_RESULTS",
+    "TEST.KEEP_BEST",
     "TEST.PICTURES",
     "VERSION",
     "VIS_PERIOD",
@@ -85,15 +93,16 @@ def write_detection_record(
         "eps": card.eps if card else None,
         "weights": weights,
         "data": {
-            split: [describe_dataset(d).plain() for d in names]
+            split: [
+                {**describe_dataset(d).plain(), "annotations_file": annotations_file(d)}
+                for d in names
+            ]
             for split, names in (("train", cfg.DATASETS.TRAIN), ("test", cfg.DATASETS.TEST))
         },
         "schedule": {k: v for k, v in rest.items() if k.startswith("SOLVER.")},
         "protocol": {k: v for k, v in rest.items() if not k.startswith("SOLVER.")},
-        "evaluator": {
-            "name": "COCOEvaluator",
-            "library": f"pycocotools {metadata.version('pycocotools')}",
-        },
+        "evaluator": describe_evaluators(cfg.DATASETS.TEST),
+        "detections": saved_detections(cfg),
         "seed": cfg.SEED,
         # JSON has no NaN: an AP without objects is null
         "metrics": {

@@ -7,6 +7,7 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from torch import nn
 
+from robust_det.backbones.norms import make_norm
 from robust_det.backbones.resnet import build_stage, resnet_layout
 
 __all__ = ["RobustRes5ROIHeads"]
@@ -22,5 +23,9 @@ class RobustRes5ROIHeads(Res5ROIHeads):
     @classmethod
     def _build_res5_block(cls, cfg: CfgNode) -> tuple[nn.Module, int]:
         layout = resnet_layout(cfg.MODEL.BACKBONE.ARCH)
-        blocks = build_stage(layout, 3, cfg.MODEL.RESNETS.NORM)
-        return nn.Sequential(*blocks), 8 * layout.res2_channels
+        channels = 8 * layout.res2_channels
+        res5 = nn.Sequential(*build_stage(layout, 3, cfg.MODEL.RESNETS.NORM))
+        if cfg.MODEL.ROI_HEADS.RES5_EXTRA_NORM:
+            # MoCo's (He et al. 2020): tames features that no box head was pretrained for
+            res5.add_module("norm", make_norm(cfg.MODEL.RESNETS.NORM, channels))
+        return res5, channels

@@ -1,5 +1,6 @@
 """Detector checkpoints: safe to read, complete or refused, and never lost."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -99,10 +100,16 @@ def test_weights_of_another_architecture(damage, model_and_card, backbone_file, 
     assert "\n" not in str(caught.value)
 
 
-def test_batch_norm_is_not_dropped_silently(write_config, backbone_file):
-    cfg, _ = load_config(str(write_config()), ["MODEL.RESNETS.NORM", ""])
-    with pytest.raises(UserError, match="another architecture"):
-        RobustCheckpointer(build_model(cfg)).load(str(backbone_file))
+def test_batch_norm_is_not_dropped_silently(write_config, backbone_file, caplog):
+    with pytest.raises(UserError, match=r"unknown MODEL\.RESNETS\.NORM ''; use FrozenBN, BN"):
+        load_config(str(write_config()), ["MODEL.RESNETS.NORM", ""])
+    cfg, _ = load_config(str(write_config()), ["MODEL.RESNETS.NORM", "GN"])
+    checkpointer = RobustCheckpointer(build_model(cfg))
+    warnings = []
+    checkpointer.logger = logging.getLogger("test")
+    checkpointer.logger.warning = lambda text, *values: warnings.append(text % values)
+    checkpointer.load(str(backbone_file))
+    assert len(warnings) == 1 and "no running statistics" in warnings[0]
 
 
 def test_a_detector_of_another_kind(model_and_card, tmp_path, write_config):

@@ -1,6 +1,7 @@
 """What follows from weights and data is adopted; a config that contradicts it is refused."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def given(write_config, by, key, text):
         (["MODEL.DEVICE", "tpu"], "tpu"),
         (["DATASETS.TRAIN", "[]"], "need at least one data set each"),
         (["DATASETS.TEST", "['scene_val']"], "'scene_val'; did you mean 'scenes_val'"),
-        (["DATASETS.TEST", "['voc_2007_test']"], "not in COCO format"),
+        (["DATASETS.TEST", "['voc_2007_test']"], "no folder datasets/VOC2007/Annotations"),
     ],
 )
 def test_a_wrong_value_is_named(overrides, message, write_config):
@@ -118,7 +119,7 @@ def test_devices_without_a_gpu(write_config):
     assert load(write_config())[0].MODEL.DEVICE == "cpu"
     with pytest.raises(UserError, match="there is no CUDA GPU"):
         load(write_config(), "MODEL.DEVICE", "cuda")
-    with pytest.raises(UserError, match=r"SOLVER\.AMP\.ENABLED needs a GPU"):
+    with pytest.raises(UserError, match=r"SOLVER\.AMP\.ENABLED is SOLVER\.PRECISION here"):
         load(write_config(), "SOLVER.AMP.ENABLED", "True")
 
 
@@ -179,7 +180,7 @@ def test_a_card_that_lies_about_its_architecture(write_config, backbone_file, tm
 
 def test_bare_names_are_found_from_the_repository_root():
     assert find_config("robust_r50_eps1_coco.yaml") == (
-        REPOSITORY / "configs/detection/robust_r50_eps1_coco.yaml"
+        REPOSITORY / "configs/detection/grid/robust_r50_eps1_coco.yaml"
     )
 
 
@@ -226,3 +227,41 @@ def test_custom_data_are_registered_once(write_config):
     load(write_config())
     load(write_config())
     assert DatasetCatalog.list().count("scenes_train") == 1
+
+
+def test_a_backbone_by_option_sets_weights_and_folder(write_config, backbone_file, monkeypatch):
+    monkeypatch.setenv("ROBUST_DET_BACKBONES", str(backbone_file.parent))
+    config = write_config(OUTPUT_DIR="output/x")
+    cfg, card = load_config(str(config), [], backbone_file.stem)
+    assert f"robust://{backbone_file.stem}" == cfg.MODEL.WEIGHTS
+    assert f"output/x_{backbone_file.stem}" == cfg.OUTPUT_DIR and card.arch == "resnet10_narrow"
+    cfg, _ = load_config(str(config), ["OUTPUT_DIR", "output/y"], str(backbone_file))
+    assert (str(backbone_file), "output/y") == (cfg.MODEL.WEIGHTS, cfg.OUTPUT_DIR)
+    with pytest.raises(UserError, match=r"--backbone and MODEL\.WEIGHTS say the same"):
+        load_config(str(config), ["MODEL.WEIGHTS", "robust://a"], "b")
+
+
+def test_the_learning_rate_follows_the_batch(write_config):
+    solver = {"REFERENCE_BATCH": 16, "IMS_PER_BATCH": 16, "BASE_LR": 0.02}
+    config = str(write_config(SOLVER=solver))
+    assert load_config(config)[0].SOLVER.BASE_LR == 0.02
+    cfg, _ = load_config(config, ["SOLVER.IMS_PER_BATCH", "4"])
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.LR_SCALED_BY) == (0.005, 0.25)
+    cfg, _ = load_config(config, ["SOLVER.IMS_PER_BATCH", "4", "SOLVER.ACCUMULATE", "4"])
+    assert cfg.SOLVER.BASE_LR == 0.02
+    cfg, _ = load_config(config, ["SOLVER.IMS_PER_BATCH", "4", "SOLVER.BASE_LR", "0.01"])
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.LR_SCALED_BY) == (0.01, 1.0)
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("SOLVER.PRECISION", "fp8", "unknown SOLVER.PRECISION 'fp8'; use fp32, bf16, fp16"),
+        ("SOLVER.ACCUMULATE", "0", "SOLVER.ACCUMULATE is 0; it starts from 1"),
+        ("SOLVER.EMA.DECAY", "1.5", "SOLVER.EMA.DECAY is 1.5"),
+        ("MODEL.RESNETS.NORM", "SyncBN", "SyncBN trains on GPUs alone"),
+    ],
+)
+def test_engine_keys_are_checked(write_config, key, value, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        load(write_config(), "MODEL.DEVICE", "cpu", key, value)

@@ -121,7 +121,8 @@ def test_the_terminal_shows_bars_and_results_alone(finished):
     _, folder, (printed, terminal) = finished
     lines = [line.split("] ", 1)[1] for line in printed.splitlines()]
     assert lines[0].startswith("finished: iteration 0 of 60 on ")
-    assert [line.split(" AP ")[0] for line in lines[1:]] == ["finished: bbox", "finished: segm"]
+    assert lines[1] == "learning rate 0.02 for 4 images an update"
+    assert [line.split(" AP ")[0] for line in lines[2:]] == ["finished: bbox", "finished: segm"]
     shown = [re.sub(r"\x1b\[.", "", part) for part in re.split("[\r\n]", terminal)]
     stray = [s for s in shown if s.strip() and not s.lstrip().startswith(("train ", "evaluate "))]
     assert stray == []
@@ -421,7 +422,7 @@ def test_without_a_backbone_the_record_says_so(write_config):
 def test_weights_of_torchvision(eps, write_config, tmp_path):
     state = build_classifier("resnet10_narrow", 4).body.state_dict()
     torch.save(state, tmp_path / "in.pth")
-    convert(tmp_path / "in.pth", tmp_path / "out.pth", "resnet10_narrow", None, eps)
+    convert(tmp_path / "in.pth", tmp_path / "out.pth", eps=eps)
     folder = short(write_config(), "MODEL.WEIGHTS", str(tmp_path / "out.pth"))
     if eps is None:
         with pytest.raises(UserError, match="field 'eps'"):
@@ -443,5 +444,7 @@ def test_divergence_is_one_line(write_config):
     cfg, card = load_config(
         str(write_config()), ["SOLVER.BASE_LR", "1e20", "SOLVER.WARMUP_ITERS", "0"]
     )
-    with pytest.raises(UserError, match=r"training diverged .*; lower SOLVER\.BASE_LR"):
+    with pytest.raises(
+        UserError, match=r"diverged at iteration \d+ \(.* Images: .*\.png.*\); lower SOLVER"
+    ):
         finetune(cfg, card, "x")

@@ -1,0 +1,75 @@
+"""What ``tools/inspect_dataset.py`` says and draws of one data set."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from robust_det.analysis.plots import image_bytes
+from robust_det.detection.datasets.drawing import histograms, sample_sheet
+from robust_det.detection.datasets.images import Depth
+from robust_det.detection.datasets.report import Finding
+from robust_det.detection.datasets.source import Reading, Source
+from robust_det.detection.datasets.statistics import dataset_statistics, statistics_text
+from robust_det.files import write_atomically
+
+__all__ = ["inspect_dataset"]
+
+
+def inspect_dataset(
+    name: str,
+    source: Source,
+    *,
+    decode: bool = False,
+    folder: Path | None = None,
+    samples: int = 16,
+    seed: int = 0,
+) -> bool:
+    """Print statistics and problems of a data set.
+
+    Args:
+        name: for messages.
+        source: where it is.
+        decode: decode all images, not only their headers: finds truncated ones.
+        folder: where to write ``stats.json``, ``histograms.png`` and ``samples.png``.
+        samples, seed: see :func:`~.drawing.sample_sheet`.
+
+    Returns:
+        Whether there are no problems.
+
+    Raises:
+        UserError: there is nothing that could be checked, or the files cannot be written.
+    """
+    reading = source.read(name, Depth.PIXELS if decode else Depth.HEADERS)
+    report, statistics = reading.report, dataset_statistics(reading.document)
+    print(f"{name}\n\n{statistics_text(statistics)}\n")
+    print("\n".join(report.lines()) or "nothing to complain of")
+    if report.problems:
+        print("the statistics are of what is left without the problems")
+    if folder is not None:
+        _write(folder, reading, statistics, samples, seed)
+        print(f"statistics and pictures: {folder}")
+    return not report.problems
+
+
+def _write(
+    folder: Path, reading: Reading, statistics: dict[str, Any], samples: int, seed: int
+) -> None:
+    report = reading.report
+    found = {
+        "problems": [_plain(finding) for finding in report.problems],
+        "notes": [_plain(finding) for finding in report.notes],
+    }
+    text = json.dumps({"name": report.name, **statistics, **found}, indent=1) + "\n"
+    write_atomically(folder / "stats.json", lambda file: file.write(text.encode()))
+    figure = image_bytes(histograms(reading.document, report.name), "png")
+    write_atomically(folder / "histograms.png", lambda file: file.write(figure))
+    sheet = io.BytesIO()
+    sample_sheet(reading.document, reading.image_root, samples, seed).save(sheet, "PNG")
+    write_atomically(folder / "samples.png", lambda file: file.write(sheet.getvalue()))
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {"kind": finding.kind.one, "count": finding.count, "examples": finding.examples}

@@ -1,0 +1,63 @@
+"""Checks of a single object's mask."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["TOLERANCE", "check_mask"]
+
+# pixels by which coordinates may leave the image: annotation tools round
+TOLERANCE = 1.0
+
+
+def check_mask(outline: Any, width: float, height: float) -> tuple[str, Any]:
+    """Check the ``segmentation`` of a COCO annotation.
+
+    Args:
+        outline: polygons ``[[x0, y0, x1, y1, ...], ...]`` or run lengths with their size.
+        width, height: of the image, in pixels.
+
+    Returns:
+        The kind of finding, empty if the mask is sound, and what to use in its place, None if there
+        is no use for it.
+    """
+    if isinstance(outline, dict):
+        return _check_runs(outline, width, height)
+    if not isinstance(outline, list):
+        return "broken_mask", None
+    kind, kept = "", []
+    for polygon in outline:
+        if not _is_polygon(polygon):
+            kind = "broken_mask"
+            continue
+        xs, ys = polygon[0::2], polygon[1::2]
+        if min(polygon) < -TOLERANCE or max(xs) > width + TOLERANCE or max(ys) > height + TOLERANCE:
+            kind = kind or "mask_outside"
+            limits = (width, height) * len(xs)
+            polygon = [min(max(v, 0), end) for v, end in zip(polygon, limits, strict=True)]
+        kept.append(polygon)
+    return kind, kept or None
+
+
+def _is_polygon(points: Any) -> bool:
+    # pycocotools takes four numbers for a box and fails on fewer
+    if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
+        return False
+    try:
+        return math.isfinite(sum(points))
+    except TypeError:
+        return False
+
+
+def _check_runs(outline: dict[str, Any], width: float, height: float) -> tuple[str, Any]:
+    size, counts = outline.get("size"), outline.get("counts")
+    if not isinstance(size, (list, tuple)) or len(size) != 2:
+        return "broken_mask", None
+    if list(size) != [height, width]:
+        return "mask_size", None
+    if isinstance(counts, list):
+        sound = all(type(n) is int and n >= 0 for n in counts) and sum(counts) == width * height
+    else:
+        sound = isinstance(counts, str) and counts != ""
+    return ("", outline) if sound else ("broken_mask", None)

@@ -1,0 +1,188 @@
+"""What the checks of a data set found: counted by kind, with examples, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["KINDS", "Finding", "Kind", "Report", "shortened"]
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding.
+
+    Attributes:
+        one, many: its name, for a count of one and of several.
+        remedy: what ``DATASETS.LENIENT`` does about it; empty if nothing can be done.
+        note: True if it stops no run.
+        published: False if it stops no run on data that Detectron2 registers. Those are benchmarks,
+            and COCO itself has boxes without area: they are compared as they were published.
+    """
+
+    one: str
+    many: str
+    remedy: str = ""
+    note: bool = False
+    published: bool = True
+
+
+_OUT = "left out"
+KINDS = {
+    "no_images": Kind("empty split: it lists no images", ""),
+    "no_objects": Kind("empty split: it has no objects", ""),
+    "no_classes": Kind("fault: it lists no classes", ""),
+    "broken_class": Kind("broken or repeated class", "broken or repeated classes"),
+    "missing_image": Kind("missing image", "missing images", _OUT),
+    "unreadable_image": Kind("unreadable image", "unreadable images", _OUT),
+    "wrong_size": Kind(
+        "image of another size than annotated", "images of other sizes than annotated", _OUT
+    ),
+    "broken_image": Kind("broken image entry", "broken image entries", _OUT),
+    "duplicate_image": Kind("repeated image id", "repeated image ids", "kept once"),
+    "conflicting_image": Kind(
+        "image id given to several files", "image ids given to several files", _OUT
+    ),
+    "duplicate_file": Kind("image listed twice", "images listed twice", "merged"),
+    "missing_annotations": Kind(
+        "image without its annotation file", "images without their annotation files", _OUT
+    ),
+    "broken_file": Kind("malformed annotation file", "malformed annotation files", _OUT),
+    "broken_object": Kind("malformed object", "malformed objects", _OUT),
+    "incomplete_object": Kind(
+        "object without a valid id, area or iscrowd",
+        "objects without a valid id, area or iscrowd",
+        "completed",
+    ),
+    "ignored_object": Kind("object marked ignore", "objects marked ignore", "made iscrowd"),
+    "duplicate_object": Kind("repeated object id", "repeated object ids", "numbered anew"),
+    "unknown_image": Kind(
+        "object of an image it does not list", "objects of images it does not list", _OUT
+    ),
+    "unknown_class": Kind(
+        "object of a class it does not list", "objects of classes it does not list", _OUT
+    ),
+    "broken_box": Kind("negative or infinite box", "negative or infinite boxes", _OUT),
+    "empty_box": Kind("box without area", "boxes without area", _OUT, published=False),
+    "outside": Kind("box outside its image", "boxes outside their images", _OUT, published=False),
+    "partly_outside": Kind(
+        "box partly outside its image", "boxes partly outside their images", "clipped",
+        published=False,
+    ),
+    "broken_mask": Kind("malformed mask", "malformed masks", _OUT, published=False),
+    "mask_size": Kind("mask of another size than its image",
+        "masks of other sizes than their images", _OUT
+    ),
+    "mask_outside": Kind(
+        "mask partly outside its image", "masks partly outside their images", "clipped",
+        published=False,
+    ),
+    "zero_id": Kind(
+        "object has id 0, which pycocotools counts as never found", "objects have id 0, which"
+        " pycocotools counts as never found", note=True
+    ),
+    "unused_class": Kind("class without objects", "classes without objects", note=True),
+    "empty_image": Kind("image without objects", "images without objects", note=True),
+}  # fmt: skip
+
+
+@dataclass
+class Finding:
+    """One kind, how often it was found, and the first few examples."""
+
+    kind: Kind
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def phrase(self) -> str:
+        """Return such as ``2 missing images (first: a.jpg)``."""
+        text = f"{self.count} {self.kind.one if self.count == 1 else self.kind.many}"
+        return f"{text} (first: {self.examples[0]})" if self.examples else text
+
+
+class Report:
+    """The findings on one data set.
+
+    Args:
+        name: of the data set.
+        published: whether it is one of Detectron2's own, see :class:`Kind`.
+    """
+
+    def __init__(self, name: str, published: bool = False) -> None:
+        self.name = name
+        self.published = published
+        self._found: dict[str, Finding] = {}
+
+    def add(self, kind: str, example: str = "") -> bool:
+        """Count one more of a kind; return whether it is a problem, so that it is acted upon."""
+        finding = self._found.setdefault(kind, Finding(KINDS[kind]))
+        finding.count += 1
+        if example and len(finding.examples) < _EXAMPLES:
+            finding.examples.append(example)
+        return self._stops(finding.kind)
+
+    def _in_order(self) -> Iterator[Finding]:
+        return (self._found[kind] for kind in KINDS if kind in self._found)
+
+    def _stops(self, kind: Kind) -> bool:
+        return not kind.note and (kind.published or not self.published)
+
+    @property
+    def problems(self) -> list[Finding]:
+        """What stops a run."""
+        return [f for f in self._in_order() if self._stops(f.kind)]
+
+    @property
+    def notes(self) -> list[Finding]:
+        """What is worth knowing and stops no run."""
+        return [f for f in self._in_order() if not self._stops(f.kind)]
+
+    @property
+    def hopeless(self) -> list[Finding]:
+        """Problems that ``DATASETS.LENIENT`` cannot mend."""
+        return [f for f in self.problems if not f.kind.remedy]
+
+    def count(self, kind: str) -> int:
+        """Return how often a kind was found."""
+        return self._found[kind].count if kind in self._found else 0
+
+    def complaint(self, mendable: bool = True) -> str:
+        """Return the problems in one line, and what to do.
+
+        Args:
+            mendable: whether ``DATASETS.LENIENT`` may be named as a way out.
+        """
+        total = sum(f.count for f in self.problems)
+        text = (
+            f"data set '{self.name}' has {total} problem{'s' * (total > 1)}:"
+            f" {', '.join(f.phrase() for f in self.problems)};"
+            " tools/inspect_dataset.py shows more; mend the data"
+        )
+        if mendable and not self.hopeless:
+            text += ", or set DATASETS.LENIENT True to go on without"
+        return text
+
+    def cleaned(self) -> str:
+        """Return in one line what was done about the problems."""
+        done = (f"{f.phrase()} {f.kind.remedy}" for f in self.problems)
+        return f"data set '{self.name}' was cleaned: {', '.join(done)}"
+
+    def lines(self) -> list[str]:
+        """Return the whole report: problems, then notes, each with its examples."""
+        out = []
+        for label, findings in (("problem", self.problems), ("note", self.notes)):
+            for f in findings:
+                of = f.kind.one if f.count == 1 else f.kind.many
+                out.append(f"{label}: {f.count} {of}")
+                out += [f"    {example}" for example in f.examples]
+                if f.count > len(f.examples) > 0:
+                    out.append(f"    and {f.count - len(f.examples)} more")
+        return out
+
+
+def shortened(value: object) -> str:
+    """Return a value in at most 60 characters or so, for an example."""
+    text = str(value)
+    return text if len(text) <= 60 else text[:60] + " ..."

@@ -1,0 +1,159 @@
+"""DATASETS.LENIENT: what is unsound is left out or mended, and said; the rest is as it was."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+
+from robust_det.config import to_dict
+from robust_det.detection.config import load_config
+from robust_det.detection.datasets import describe_dataset, prepare_dataset
+from robust_det.errors import UserError
+from robust_det.records import sha256_file
+
+
+@pytest.fixture
+def log(monkeypatch, caplog):
+    # the tools' logging does not propagate
+    monkeypatch.setattr(logging.getLogger("robust_det"), "propagate", True)
+    return caplog
+
+
+def cleaned(name):
+    """The document that a lenient run reads."""
+    facts = prepare_dataset(name, lenient=True)
+    path = Path(MetadataCatalog.get(name).json_file)
+    assert facts.sha256 == sha256_file(path)
+    return json.loads(path.read_text())
+
+
+def first(document):
+    return document["annotations"][0]
+
+
+def of_image(document, number):
+    return [a for a in document["annotations"] if a["image_id"] == number]
+
+
+def test_what_is_left_and_what_is_said(register, scenes, tmp_path, document, log, cache):
+    shutil.copytree(scenes / "val", tmp_path / "val")
+    gone = tmp_path / "val" / document["images"][0]["file_name"]
+    gone.unlink()
+    on_gone = len(of_image(document, 2000000))
+    one, two, three, four = [a for a in document["annotations"] if a["image_id"] != 2000000][:4]
+
+    def change(document):
+        by_id = {a["id"]: a for a in document["annotations"]}
+        by_id[one["id"]]["category_id"] = 99
+        by_id[two["id"]].update(bbox=[-5, 10, 20, 100], segmentation=[[-5, 10, 15, 10, 15, 110]])
+        by_id[three["id"]].pop("area")
+        by_id[four["id"]]["id"] = two["id"]
+
+    name = register(change, tmp_path / "val")
+    with pytest.raises(UserError, match="has 6 problems"):
+        prepare_dataset(name)
+    after = cleaned(name)
+    assert [i["id"] for i in after["images"]] == [i["id"] for i in document["images"][1:]]
+    assert len(after["annotations"]) == len(document["annotations"]) - on_gone - 1
+    assert len({a["id"] for a in after["annotations"]}) == len(after["annotations"])
+    mended = {a["id"]: a for a in after["annotations"]}
+    assert mended[two["id"]]["bbox"] == [0, 10, 15, 86]
+    assert mended[two["id"]]["segmentation"] == [[0, 10, 15, 10, 15, 96]]
+    assert mended[three["id"]]["area"] == three["bbox"][2] * three["bbox"][3]
+    untouched = [a for a in document["annotations"] if a["image_id"] != 2000000][4:]
+    assert [mended[a["id"]] for a in untouched] == untouched
+    (message,) = [m for m in log.messages if "was cleaned" in m]
+    for part in (
+        f"1 missing image (first: {gone}) left out",
+        "1 object of a class it does not list (first: ",
+        "1 box partly outside its image (first: ",
+        "iscrowd (first: object 2000000",
+        "1 repeated object id (first: id 2000000",
+        "numbered anew",
+        "clipped",
+        str(cache),
+    ):
+        assert part in message
+    # what Detectron2 loads, and the facts, are those of the cleaned file
+    assert len(DatasetCatalog.get(name)) == 5 == describe_dataset(name).images
+
+
+def test_what_was_cleaned_is_sound(register, register_entry, scenes):
+    name = register(lambda d: first(d).update(bbox=[90, 90, 20, 20], segmentation=None))
+    after = cleaned(name)
+    path = MetadataCatalog.get(name).json_file
+    assert of_image(after, first(after)["image_id"])[0]["area"] == 36
+    again = register_entry(JSON=path, IMAGES=scenes / "val")
+    assert prepare_dataset(again).annotations == len(after["annotations"])
+
+
+def test_sound_data_are_left_alone(register, cache):
+    name = register()
+    strict = prepare_dataset(name)
+    path = MetadataCatalog.get(name).json_file
+    assert prepare_dataset(name, lenient=True) == strict
+    assert MetadataCatalog.get(name).json_file == path and not cache.exists()
+
+
+def test_a_strict_run_after_a_lenient_one(register, tmp_path, scenes, document):
+    """On data of Detectron2's own list as well, which is registered anew and put back."""
+    document["images"][0]["file_name"] = "missing.png"
+    path = tmp_path / "published.json"
+    path.write_text(json.dumps(document))
+    register_coco_instances("partial_scenes", {"colour": 5}, str(path), str(scenes / "val"))
+    for name in ("partial_scenes", register(lambda d: d["images"][0].update(file_name="x.png"))):
+        before = MetadataCatalog.get(name).json_file
+        assert len(cleaned(name)["images"]) == 5
+        assert MetadataCatalog.get(name).json_file != before
+        with pytest.raises(UserError, match="1 missing image"):
+            prepare_dataset(name)
+    assert MetadataCatalog.get("partial_scenes").colour == 5
+
+
+def test_an_image_listed_twice_is_merged(register, document):
+    number, other = document["images"][0]["id"], 7
+
+    def change(document):
+        document["images"].append({**document["images"][0], "id": other})
+        things = of_image(document, number)
+        # one object is there twice, another under the second entry alone
+        document["annotations"].append({**things[0], "id": 1, "image_id": other})
+        document["annotations"].append({**things[0], "id": 2, "image_id": other, "category_id": 2})
+
+    after = cleaned(register(change))
+    assert len(after["images"]) == len(document["images"])
+    assert len(of_image(after, number)) == len(of_image(document, number)) + 1
+    assert not of_image(after, other)
+
+
+def test_an_id_of_several_files_is_left_out(register, document):
+    def change(document):
+        document["images"][1]["id"] = document["images"][0]["id"]
+
+    after = cleaned(register(change))
+    assert [i["id"] for i in after["images"]] == [i["id"] for i in document["images"][2:]]
+
+
+def test_an_empty_split_still_stops(register):
+    name = register(lambda d: d.update(annotations=[]))
+    with pytest.raises(UserError, match="it has no objects") as caught:
+        prepare_dataset(name, lenient=True)
+    assert "LENIENT" not in str(caught.value)
+    name = register(lambda d: [a.update(category_id=99) for a in d["annotations"]])
+    with pytest.raises(UserError, match="without these nothing is left"):
+        prepare_dataset(name, lenient=True)
+
+
+def test_the_config_says_it(write_config, register, scenes):
+    name = register(lambda d: first(d).update(bbox=[97, 97, 5, 5]))
+    overrides = ["DATASETS.TEST", f"['{name}']"]
+    with pytest.raises(UserError, match=r"set DATASETS\.LENIENT True"):
+        load_config(str(write_config()), overrides)
+    cfg, _ = load_config(str(write_config()), [*overrides, "DATASETS.LENIENT", "True"])
+    assert to_dict(cfg)["DATASETS"]["LENIENT"] is True
+    original = sha256_file(scenes / "annotations/instances_val.json")
+    assert describe_dataset(name).sha256 != original

@@ -1,0 +1,60 @@
+"""Training from VOC and YOLO folders, from end to end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from robust_det.records import read_record, sha256_file
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_train_on_voc_and_test_on_yolo(write_config, voc, yolo, cache, tmp_path, document):
+    names = [c["name"] for c in document["categories"]]
+    entries = [
+        {"NAME": "voc_scenes", "VOC": str(voc), "SPLIT": "test", "CLASSES": names},
+        {"NAME": "yolo_scenes", "YOLO": str(yolo / "data.yaml"), "SPLIT": "val"},
+    ]
+    (voc / "JPEGImages").joinpath(document["images"][0]["file_name"]).unlink()
+    config = write_config(
+        MODEL={
+            "WEIGHTS": "",
+            "MASK_ON": False,
+            "BACKBONE": {"ARCH": "resnet10_narrow"},
+            "FPN": {"OUT_CHANNELS": 32},
+            "ROI_BOX_HEAD": {"FC_DIM": 64},
+            "ROI_HEADS": {"SCORE_THRESH_TEST": 0.0},
+        },
+        DATASETS={"CUSTOM": entries, "TRAIN": ["voc_scenes"], "TEST": ["yolo_scenes"]},
+        SOLVER={"MAX_ITER": 4, "STEPS": [3], "IMS_PER_BATCH": 2},
+    )
+    command = [sys.executable, "tools/train_net.py", "--config", str(config)]
+
+    def run(*arguments):
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+
+    done = run()
+    assert done.returncode == 2 and "data set 'voc_scenes' has 1 problem: 1 missing" in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    done = run("DATASETS.LENIENT", "True")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("was cleaned: 1 missing image") == 1
+    record = read_record(tmp_path / "run")
+    assert record["config"]["DATASETS"]["LENIENT"] is True
+    (train,), (test,) = record["data"]["train"], record["data"]["test"]
+    made = {path.name.split("-")[0]: path for path in cache.iterdir()}
+    for data, name, images in ((train, "voc_scenes", 5), (test, "yolo_scenes", 6)):
+        assert (data["name"], data["images"], data["classes"]) == (name, images, 8)
+        assert data["sha256"] == sha256_file(made[name])
+    assert "AP" in record["metrics"]["bbox"]
+    assert len(record["pictures"]) == 2
+    shown = json.loads(made["yolo_scenes"].read_text())["images"]
+    assert [p["image"] for p in record["pictures"]] == [i["file_name"] for i in shown[:2]]
