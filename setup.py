@@ -18,7 +18,9 @@ setup(
     description="Adversarially robust ImageNet backbones for Detectron2 detectors",
     license="Apache-2.0",
     packages=find_packages(include=["robust_det", "robust_det.*"]),
-    package_data={"robust_det": ["py.typed", "**/*.html", "**/*.css", "**/*.csv", "**/*.json", "**/*.jpg"]},
+    package_data={
+        "robust_det": ["py.typed", "**/*.html", "**/*.css", "**/*.csv", "**/*.json", "**/*.jpg"]
+    },
     python_requires=">=3.10",
     # Ranges in which the code is meant to work; requirements.txt pins what is tested together.
     #
@@ -35,7 +37,7 @@ setup(
         "fvcore>=0.1.5,<0.1.6",
         "PyYAML>=5.1",
         "pycocotools>=2.0.6",
-        "faster-coco-eval>=1.6",
+        "faster-coco-eval>=1.8",
         "jinja2>=3.0",
         "markupsafe",
         "matplotlib>=3.6",
@@ -43,7 +45,7 @@ setup(
         "tabulate",
         "tqdm>=4.60",
         "safetensors>=0.4.3",
-        "huggingface_hub>=0.23",
+        "huggingface_hub>=1.10,<3",
         "filelock>=3.10",
         # Detectron2's model zoo imports pkg_resources, which later versions do not have
         "setuptools<81",

@@ -178,7 +178,8 @@ def table(path: Path) -> str:
         head = "images a sample | AP, percentile | AP, reflected | ΔAP, paired percentile"
         lines += ["", f"| {head} |", "|---" * 4 + "|"]
     for row in checked:
-        held = [f"{row['held'][k]} of {row['trials']}" for k in row["held"]]
+        kinds = ("percentile", "reflected", "difference")
+        held = [f"{row['held'][k]} of {row['trials']}" for k in kinds]
         lines.append("| " + " | ".join([str(row["sample"]), *held]) + " |")
     return "\n".join(lines)
 

@@ -31,6 +31,7 @@ _LIBRARIES = (
     "numpy",
     "pillow",
     "pycocotools",
+    "faster-coco-eval",
     "fvcore",
 )
 _REQUIRED = ("schema", "kind", "name", "arch", "norm", "eps", "metrics", "config", "environment")

@@ -1,9 +1,13 @@
 #!/usr/bin/env python
-"""Compare the AP of detection runs, reading their records only.
+"""Compare the AP of detection runs, by their records.
 
     python tools/compare_ap.py RUN [RUN ...] --output DIR [--title T]
+                               [--significance [--resamples N] [--seed N]] [--errors]
+                               [--annotations FILE]
 
-Prints the table and writes it as Markdown and CSV, with plots and an HTML page, into DIR.
+Prints the table and writes it as Markdown and CSV, with plots and an HTML page, into DIR. With
+--significance it adds 95% intervals over images and paired differences, and with --errors the kinds
+of errors, from the detections that the runs have kept.
 """
 
 from __future__ import annotations
@@ -12,11 +16,15 @@ import argparse
 import sys
 
 from robust_det.analysis.compare import DEFAULT_TITLE, compare
+from robust_det.analysis.significance.study import Options
 from robust_det.cli import run_tool
 
 
 def main(args: argparse.Namespace) -> None:
-    page, text = compare(args.runs, args.output, args.title)
+    options = Options(
+        args.significance, args.errors, args.resamples, args.seed, tuple(args.annotations)
+    )
+    page, text = compare(args.runs, args.output, args.title, options)
     print(f"\n{text}\n\nreport: {page}")
 
 
@@ -29,6 +37,21 @@ def parser() -> argparse.ArgumentParser:
     )
     out.add_argument("--output", required=True, metavar="DIR", help="folder for the report")
     out.add_argument("--title", default=DEFAULT_TITLE, help="heading of the page")
+    out.add_argument(
+        "--significance", action="store_true", help="bootstrap intervals and paired differences"
+    )
+    out.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
+    out.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    out.add_argument(
+        "--errors", action="store_true", help="kinds of errors and what they cost, as TIDE"
+    )
+    out.add_argument(
+        "--annotations",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="ground truth that is no longer where a record says; told by its hash, repeatable",
+    )
     return out
 
 

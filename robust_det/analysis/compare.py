@@ -12,6 +12,9 @@ from robust_det.analysis.pictures import build_gallery
 from robust_det.analysis.plots import ap_figure, image_bytes
 from robust_det.analysis.report import render_report
 from robust_det.analysis.runs import load_runs
+from robust_det.analysis.significance.study import Options, study
+from robust_det.analysis.significance.text import study_files
+from robust_det.analysis.significance.text import terminal_text as significance_text
 from robust_det.analysis.tables import csv_text, markdown_text, terminal_text
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
@@ -24,7 +27,10 @@ MARKER_NAME = ".robust_det_comparison.json"
 
 
 def compare(
-    paths: Sequence[str | Path], output: str | Path, title: str = DEFAULT_TITLE
+    paths: Sequence[str | Path],
+    output: str | Path,
+    title: str = DEFAULT_TITLE,
+    options: Options | None = None,
 ) -> tuple[Path, str]:
     """Compare runs and write ``ap.md``, ``ap.csv``, ``plots/``, ``pictures/``, ``index.html``.
 
@@ -33,13 +39,16 @@ def compare(
         output: a new or empty folder, or one that an earlier comparison wrote, whose files are
             then replaced.
         title: heading of the page and of the Markdown.
+        options: whether to go through the saved detections as well, for intervals and errors;
+            that writes ``significance.md`` and ``.csv``, ``errors.csv`` and their plots.
 
     Returns:
         The path of ``index.html``, and the tables as text for a terminal.
 
     Raises:
-        UserError: a record is missing or malformed, the same run is given twice, or ``output``
-            holds something else. Nothing is written then.
+        UserError: a record is missing or malformed, the same run is given twice, detections or
+            ground truth that are needed are missing, or ``output`` holds something else. Nothing
+            is written then.
     """
     output = Path(output)
     before = _files_of_an_earlier_run(output)
@@ -47,8 +56,9 @@ def compare(
     settings = group_runs(runs)
     findings = key_findings(settings)
     galleries = [build_gallery(setting) for setting in settings]
+    studies = study(settings, options) if options and options.wanted else []
 
-    files: dict[str, bytes | Path] = {}
+    files: dict[str, bytes | Path] = {**study_files(studies)} if studies else {}
     for setting in settings:
         for task in setting.tasks:
             # a record may call its task anything, a file may not be called anything
@@ -61,12 +71,13 @@ def compare(
         files.update(gallery.sources)
     files["ap.csv"] = csv_text(settings).encode()
     files["ap.md"] = markdown_text(settings, backbones, findings, title).encode()
-    page = render_report(settings, backbones, findings, galleries, title)
+    page = render_report(settings, backbones, findings, galleries, title, studies)
     files["index.html"] = page.encode()
     _write(output, files, before)
     text = terminal_text(settings, backbones, findings)
     problems = [problem for gallery in galleries for problem in gallery.problems]
-    return output / "index.html", "\n".join([text, *problems])
+    more = [f"\n{significance_text(studies)}"] if studies else []
+    return output / "index.html", "\n".join([text, *problems, *more])
 
 
 def _files_of_an_earlier_run(output: Path) -> set[str]:

@@ -14,14 +14,14 @@ from matplotlib.ticker import MaxNLocator
 from robust_det.analysis.grouping import Row, Setting, format_eps
 from robust_det.analysis.tables import TASK_NAMES
 
-__all__ = ["ap_figure", "image_bytes", "inline_svg"]
+__all__ = ["COLOURS", "INK", "PLACEHOLDER", "STYLE", "ap_figure", "image_bytes", "inline_svg"]
 
-_COLOURS = ("#2f7fe0", "#e0791b", "#1f9d6b", "#c94a8c", "#8b6cdb", "#8a8f98")
+COLOURS = ("#2f7fe0", "#e0791b", "#1f9d6b", "#c94a8c", "#8b6cdb", "#8a8f98")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_INK = "#1f2328"
+INK = "#1f2328"
 # A colour no plot uses, so that the page can put the text colour of its theme in its place
-_PLACEHOLDER = "#010203"
-_STYLE = {
+PLACEHOLDER = "#010203"
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
     "text.parse_math": False,  # a name with a $ in it is a name
@@ -30,7 +30,7 @@ _STYLE = {
 }
 
 
-def ap_figure(setting: Setting, task: str, ink: str = _INK) -> Figure:
+def ap_figure(setting: Setting, task: str, ink: str = INK) -> Figure:
     """Plot AP against eps.
 
     Every line starts at its architecture's eps-0 run, which serves all norms. The axis is linear
@@ -42,7 +42,7 @@ def ap_figure(setting: Setting, task: str, ink: str = _INK) -> Figure:
         task: such as ``"bbox"``.
         ink: the colour of text and axes.
     """
-    with matplotlib.rc_context({**_STYLE, "text.color": ink}):
+    with matplotlib.rc_context({**STYLE, "text.color": ink}):
         figure = Figure(figsize=(6.2, 4.1), layout="constrained")
         axes = figure.add_subplot()
         lines = _lines([row for row in setting.rows_of(task) if row.summary(task).n])
@@ -74,7 +74,7 @@ def _lines(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _draw(axes: Axes, rows: list[Row], task: str, label: str, number: int) -> None:
-    colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+    colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
     eps = [row.first.eps for row in rows]
     summaries = [row.summary(task) for row in rows]
     means = [s.mean for s in summaries]
@@ -124,21 +124,21 @@ def image_bytes(figure: Figure, kind: str, transparent: bool = False) -> bytes:
     """Return the figure as ``"png"`` or ``"svg"``, without a date in it."""
     out = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(out, format=kind, dpi=160, metadata=metadata, transparent=transparent)
     return out.getvalue()
 
 
-def inline_svg(setting: Setting, task: str, description: str) -> str:
-    """Return the plot as an ``<svg>`` element that takes the text colour of the page around it.
+def inline_svg(figure: Figure, description: str) -> str:
+    """Return a plot as an ``<svg>`` element that takes the text colour of the page around it.
 
     Args:
-        setting, task: what to plot.
+        figure: drawn with :data:`PLACEHOLDER` as its ink.
         description: read aloud in place of the picture; escaped here.
     """
-    text = image_bytes(ap_figure(setting, task, ink=_PLACEHOLDER), "svg", True).decode()
+    text = image_bytes(figure, "svg", True).decode()
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = text[text.index("<svg") :].replace(_PLACEHOLDER, "currentColor")
+    text = text[text.index("<svg") :].replace(PLACEHOLDER, "currentColor")
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     quoted = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -13,8 +13,10 @@ from markupsafe import Markup
 
 from robust_det.analysis.grouping import Row, Setting, format_eps, setting_differences
 from robust_det.analysis.pictures import Gallery
-from robust_det.analysis.plots import inline_svg
+from robust_det.analysis.plots import PLACEHOLDER, ap_figure, inline_svg
 from robust_det.analysis.runs import Backbone, Run
+from robust_det.analysis.significance.study import TaskStudy
+from robust_det.analysis.significance.text import page_parts
 from robust_det.analysis.tables import (
     COLUMNS,
     TASK_NAMES,
@@ -34,6 +36,7 @@ def render_report(
     findings: Sequence[str],
     galleries: Sequence[Gallery],
     title: str,
+    studies: Sequence[TaskStudy] = (),
 ) -> str:
     """Return the page. Every text out of a record is escaped.
 
@@ -43,6 +46,7 @@ def render_report(
         findings: the key results, in sentences.
         galleries: the pictures, one entry per setting.
         title: the page's heading.
+        studies: intervals and errors, if they were asked for.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -56,7 +60,10 @@ def render_report(
         title=title,
         # no line break between a number and its spread, or its sign
         findings=[f.replace(" ± ", "\u00a0±\u00a0").replace("ε ", "ε\u00a0") for f in findings],
-        settings=[_setting(s, g) for s, g in zip(settings, galleries, strict=True)],
+        settings=[
+            {**_setting(s, g), "studies": page_parts(studies, s.letter)}
+            for s, g in zip(settings, galleries, strict=True)
+        ],
         differences=[(s.letter, setting_differences(settings[0], s)) for s in settings[1:]],
         backbones=backbone_table(backbones) if backbones else None,
         provenance=[
@@ -125,7 +132,11 @@ def _task(setting: Setting, task: str) -> dict[str, Any]:
             for row in rows
         ],
         # Markup: our own SVG, in which matplotlib has escaped the names
-        "plot": Markup(inline_svg(setting, task, f"{name} against epsilon: {described}")),
+        "plot": Markup(
+            inline_svg(
+                ap_figure(setting, task, PLACEHOLDER), f"{name} against epsilon: {described}"
+            )
+        ),
         "classes": [
             (metric[3:], [format_mean(row.summary(task, metric)) for row in rows])
             for metric in classes

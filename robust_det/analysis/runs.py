@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robust_det.analysis.saved import Saved, saved_files
 from robust_det.config import flatten
 from robust_det.errors import UserError
 from robust_det.records import RECORD_NAME, read_record
@@ -59,6 +60,7 @@ class Run:
         metrics: task (``bbox``, ``segm``) -> metric -> value in [0, 100]; NaN where undefined.
         setting: all that has to be equal for two runs to be comparable, as flat keys.
         pictures: what it drew.
+        saved: the files of its test sets.
         environment: versions, commit, device, command, as recorded.
         wall_time: seconds, or None.
     """
@@ -74,6 +76,7 @@ class Run:
     metrics: dict[str, dict[str, float]]
     setting: dict[str, Any]
     pictures: tuple[Picture, ...]
+    saved: tuple[Saved, ...]
     environment: Mapping[str, Any]
     wall_time: float | None
 
@@ -161,7 +164,9 @@ def _setting(fields: _Fields) -> dict[str, Any]:
             if not isinstance(item, dict) or not isinstance(item.get("name"), str):
                 raise fields.fail(f"data.{part}", "needs entries with a name")
             label = f"{part} data" if len(sets) == 1 else f"{part} data {number}"
-            setting.update({f"{label}: {key}": value for key, value in item.items()})
+            # what the annotations hold makes a setting, not where they lie
+            facts = {k: v for k, v in item.items() if k != "annotations_file"}
+            setting.update({f"{label}: {key}": value for key, value in facts.items()})
     setting["evaluator"] = fields.get("evaluator.name", str)
     setting["evaluator library"] = fields.get("evaluator.library", str)
     # a key of both is one of the schedule that the protocol repeats
@@ -180,6 +185,13 @@ def _pictures(fields: _Fields) -> tuple[Picture, ...]:
     return tuple(pictures)
 
 
+def _saved(fields: _Fields) -> tuple[Saved, ...]:
+    try:
+        return saved_files(fields.record)
+    except ValueError as error:
+        raise fields.fail("detections", str(error)) from error
+
+
 def _detection(fields: _Fields) -> Run:
     return Run(
         **fields.backbone(),
@@ -189,6 +201,7 @@ def _detection(fields: _Fields) -> Run:
         metrics=_metrics(fields),
         setting=_setting(fields),
         pictures=_pictures(fields),
+        saved=_saved(fields),
         environment=fields.get("environment", dict),
         wall_time=fields.get("wall_time_s", (int, float), None),
     )

@@ -20,10 +20,12 @@ __all__ = [
     "backbone_table",
     "csv_text",
     "differences_in_brief",
+    "escape_markdown",
     "format_delta",
     "format_mean",
     "heading",
     "markdown_text",
+    "render_table",
     "terminal_text",
 ]
 
@@ -129,14 +131,33 @@ def markdown_text(
 ) -> str:
     """Return all tables as Markdown, ready to paste into an issue."""
     body = _text(settings, backbones, findings, style="pipe", level="## ")
-    return f"# {_markdown(title)}\n\n{body}\n"
+    return f"# {escape_markdown(title)}\n\n{body}\n"
 
 
-def _markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Keep a record's text from acting as Markdown or HTML."""
     for mark in "\\`*_[]|#":
         text = text.replace(mark, f"\\{mark}")
     return text.replace("<", "&lt;").replace("\n", " ")
+
+
+def render_table(headers: list[str], cells: list[list[str]], names: int, style: str) -> str:
+    """Return a table as text.
+
+    Args:
+        headers, cells: what is in it.
+        names: how many columns, from the left, hold names; the rest are numbers.
+        style: ``simple`` for a terminal, ``pipe`` for Markdown, in which names are escaped.
+    """
+    safe = escape_markdown if style == "pipe" else str
+    # numbers stay text: tabulate would drop the sign of +0.4 and the zero of 38.0
+    return tabulate(
+        [[safe(cell) for cell in row] for row in cells],
+        headers=headers,
+        tablefmt=style,
+        disable_numparse=True,
+        colalign=["left"] * names + ["right"] * (len(headers) - names),
+    )
 
 
 def _text(
@@ -146,30 +167,23 @@ def _text(
     style: str,
     level: str,
 ) -> str:
-    safe = _markdown if level else str
+    safe = escape_markdown if level else str
     bullet = "- " if level else ""
-
-    def table(headers: list[str], cells: list[list[str]], names: int) -> str:
-        # numbers stay text: tabulate would drop the sign of +0.4 and the zero of 38.0
-        return tabulate(
-            [[safe(cell) for cell in row] for row in cells],
-            headers=headers,
-            tablefmt=style,
-            disable_numparse=True,
-            colalign=["left"] * names + ["right"] * (len(headers) - names),
-        )
 
     blocks = ["\n".join(f"{bullet}{safe(line)}" for line in findings)]
     for setting in settings:
         for task in setting.tasks:
-            blocks += [level + safe(heading(setting, task)), table(*ap_table(setting, task), 2)]
+            blocks += [
+                level + safe(heading(setting, task)),
+                render_table(*ap_table(setting, task), 2, style),
+            ]
         lines = list(setting.notes)
         if setting is not settings[0]:
             lines.append(differences_in_brief(settings[0], setting))
         if lines:
             blocks.append("\n".join(f"{bullet}{safe(line)}" for line in lines))
     if backbones:
-        blocks += [level + "Backbones", table(*backbone_table(backbones), 3)]
+        blocks += [level + "Backbones", render_table(*backbone_table(backbones), 3, style)]
     return "\n\n".join(blocks)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from robust_det.checkpoints.reading import LazyTensor, Placeholder, read_file
+from robust_det.checkpoints.reading.machine import Global
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
 
@@ -45,7 +46,9 @@ def load_checkpoint(path: str | Path, leave_out: Container[str] = ()) -> dict[st
     try:
         return _loaded({k: v for k, v in content.items() if k not in leave_out}, {}, 0)
     except Exception as error:  # damaged bytes make the readers raise almost anything
-        raise UserError(f"checkpoint {path} is truncated or not a checkpoint") from error
+        raise UserError(
+            f"checkpoint {path} is truncated or not a checkpoint; download or copy it again"
+        ) from error
 
 
 def peek_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -74,9 +77,10 @@ def _loaded(value: Any, shared: dict[Any, torch.Tensor], depth: int) -> Any:
             shared[value.identity] = value.load().clone()
         return shared[value.identity]
     if isinstance(value, dict):
-        return {k: _loaded(v, shared, depth + 1) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
+        keys = (_loaded(k, shared, depth + 1) for k in value)
+        return {k: _loaded(v, shared, depth + 1) for k, v in zip(keys, value.values(), strict=True)}
+    if isinstance(value, (list, tuple, set, frozenset)):
         return type(value)(_loaded(v, shared, depth + 1) for v in value)
-    if isinstance(value, Placeholder):
+    if isinstance(value, (Global, Placeholder)):
         raise TypeError(value.name)
     return value

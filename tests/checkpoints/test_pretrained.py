@@ -94,8 +94,8 @@ def test_files_that_hold_something_else(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("Not a checkpoint at all: unsupported class of file\n" * 9)
     with pytest.raises(UserError, match="truncated or not a checkpoint"):
         load_checkpoint(tmp_path / "text.pth")
-    for name in ("gone.pth", "."):
-        with pytest.raises(UserError, match="no checkpoint at"):
+    for name, message in (("gone.pth", "no checkpoint at"), (".", "is a folder, not a checkpoint")):
+        with pytest.raises(UserError, match=message):
             load_checkpoint(tmp_path / name)
     torch.save({"model": build_classifier("resnet10_narrow", 2)}, tmp_path / "object.pth")
     with pytest.raises(UserError, match=r"could run code \(robust_det.*Classifier\); refused"):

@@ -153,7 +153,7 @@ def objects_alone(path):
         (cut_off, "truncated"),
         (web_page, "is a web page, so its download failed; download it again"),
         (empty, "is empty"),
-        (folder, "no checkpoint at"),
+        (folder, "is a folder, not a checkpoint; give a file"),
         (nothing, "no checkpoint at"),
         (torchscript, "checkpoint"),
         (hyperparameters, "holds no tensors by name; save a network's state_dict()"),

@@ -15,8 +15,10 @@ from detectron2.evaluation import COCOEvaluator, PascalVOCDetectionEvaluator
 from detectron2.structures import Boxes, Instances
 from pycocotools import mask
 
+from robust_det.analysis.compare import compare
+from robust_det.analysis.significance.study import Options
 from robust_det.data.detections import make_detections, make_truth
-from robust_det.detection.config import detection_defaults
+from robust_det.detection.config import detection_defaults, load_config
 from robust_det.detection.evaluation import (
     DETECTIONS_NAME,
     FastCOCOEvaluator,
@@ -26,7 +28,8 @@ from robust_det.detection.evaluation import (
     describe_evaluators,
     saved_detections,
 )
-from robust_det.records import sha256_file
+from robust_det.detection.jobs import finetune
+from robust_det.records import read_record, sha256_file
 
 IMAGES = 40
 
@@ -204,3 +207,22 @@ def test_voc_is_scored_by_voc_and_kept(voc, tmp_path):
     assert describe_evaluators([voc])["name"] == "PascalVOCDetectionEvaluator"
     assert describe_evaluators([voc])["library"].startswith("detectron2 ")
     assert annotations_file(voc) == ""
+
+
+def test_a_run_keeps_what_later_analysis_needs(write_config, tmp_path):
+    overrides = ["SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "[]", "TEST.PICTURES", "0"]
+    overrides += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"]
+    cfg, card = load_config(str(write_config()), overrides)
+    finetune(cfg, card, "kept")
+    record = read_record(cfg.OUTPUT_DIR)
+    assert record["evaluator"] == describe_evaluators(cfg.DATASETS.TEST)
+    (test,) = record["data"]["test"]
+    assert sha256_file(test["annotations_file"]) == test["sha256"]
+    kept = record["detections"]["scenes_val"]
+    assert kept["path"] == f"inference/scenes_val/{DETECTIONS_NAME}"
+    assert sha256_file(f"{cfg.OUTPUT_DIR}/{kept['path']}") == kept["sha256"]
+    options = Options(significance=True, errors=True, resamples=20)
+    _, text = compare([cfg.OUTPUT_DIR], tmp_path / "report", options=options)
+    assert "Box AP on scenes_val — 95% intervals" in text
+    assert "Mask AP on scenes_val — Kinds of errors" in text
+    assert "its detections give" not in text  # they give the AP of the record

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from robust_det.checkpoints.reading.machine import Malformed, is_key, run_pickle
+from robust_det.checkpoints.reading.machine import Malformed, Unsupported, is_key, run_pickle
 from robust_det.checkpoints.reading.rebuild import FUNCTIONS
 from robust_det.checkpoints.reading.tensors import LazyTensor
 from robust_det.checkpoints.reading.torch_files import LEGACY_MAGIC, read_legacy, read_zip
@@ -73,6 +73,8 @@ def read_file(path: str | Path) -> FileContent:
         UserError: not there, unreadable, truncated, or nothing of torch.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a checkpoint; give a file")
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
     try:
@@ -100,8 +102,12 @@ def read_file(path: str | Path) -> FileContent:
             content.seek(0)
             kind, value = "pickle", run_pickle(content, FUNCTIONS, None, foreign)  # type: ignore[arg-type]
         return FileContent(value, tuple(sorted(foreign)), kind, {})
+    except Unsupported as error:
+        raise UserError(f"{path} {error}") from error
     except Exception as error:  # damaged bytes make the readers raise almost anything
-        raise UserError(f"checkpoint {path} is truncated or not a checkpoint") from error
+        raise UserError(
+            f"checkpoint {path} is truncated or not a checkpoint; download or copy it again"
+        ) from error
 
 
 def _is_legacy(content: mmap.mmap) -> bool:

@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-__all__ = ["Global", "Malformed", "Placeholder", "hashable", "is_key", "run_pickle"]
+__all__ = ["Global", "Malformed", "Placeholder", "Unsupported", "hashable", "is_key", "run_pickle"]
 
 # a checkpoint of a thousand tensors with its optimiser needs about a hundred thousand
 MAX_OPCODES = 1_000_000
@@ -21,6 +21,10 @@ _LONGEST_KEY = 500
 
 class Malformed(Exception):
     """The file's bytes make no sense; the message is for the developer, not the user."""
+
+
+class Unsupported(Malformed):
+    """The file is sound, but of a kind that is not read; the message is for the user."""
 
 
 class Global:

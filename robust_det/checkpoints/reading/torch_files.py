@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from robust_det.checkpoints.reading.machine import Malformed, run_pickle
+from robust_det.checkpoints.reading.machine import Malformed, Unsupported, run_pickle
 from robust_det.checkpoints.reading.rebuild import FUNCTIONS, storage_dtype
 from robust_det.checkpoints.reading.tensors import Storage
 
@@ -38,10 +38,10 @@ def read_zip(content: mmap.mmap, foreign: set[str]) -> Any:
         raise Malformed("an archive without data.pkl")
     root = pickles[0].removesuffix("data.pkl")
     if root + "constants.pkl" in records:
-        raise Malformed("an archive of TorchScript")
+        raise Unsupported("is a TorchScript archive; save the network's state_dict() instead")
     order = records.get(root + "byteorder")
     if order is not None and bytes(_checked(content, order)) != b"little":
-        raise Malformed("numbers of the other byte order")
+        raise Unsupported("was written on a big-endian machine; save it again on another one")
     storages: dict[str, Storage] = {}
 
     def persistent(identifier: Any) -> Storage:
@@ -71,7 +71,10 @@ def _records(content: mmap.mmap) -> dict[str, _Record]:
     for info in infos:
         # torch never compresses, and what grows when it is unpacked is a trap
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            raise Malformed("a compressed archive")
+            raise Unsupported(
+                "is a compressed archive, which torch.save never writes; unpack it and give the"
+                " checkpoint in it"
+            )
         if info.filename in records:
             raise Malformed("two files of one name in the archive")
         name_length, extra_length = struct.unpack_from("<HH", content, info.header_offset + 26)
@@ -157,7 +160,7 @@ def read_legacy(content: mmap.mmap, foreign: set[str]) -> Any:
     run_pickle(content, FUNCTIONS)  # type: ignore[arg-type]  # protocol version
     system = run_pickle(content, FUNCTIONS)  # type: ignore[arg-type]
     if isinstance(system, dict) and system.get("little_endian") is False:
-        raise Malformed("numbers of the other byte order")
+        raise Unsupported("was written on a big-endian machine; save it again on another one")
     storages: dict[str, Storage] = {}
 
     def persistent(identifier: Any) -> Any:
@@ -165,7 +168,7 @@ def read_legacy(content: mmap.mmap, foreign: set[str]) -> Any:
             return identifier[1]  # a class with its source code, which stays a name
         kind, key = _identified(identifier)
         if len(identifier) > 5 and identifier[5] is not None:
-            raise Malformed("a view of a storage, as before torch 0.4")
+            raise Unsupported("is older than torch 0.4; save it again with a later version")
         return storages.setdefault(key, Storage(key, kind))
 
     value = run_pickle(content, FUNCTIONS, persistent, foreign)  # type: ignore[arg-type]

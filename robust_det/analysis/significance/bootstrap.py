@@ -1,0 +1,136 @@
+"""Bootstrap over images: how far a figure could lie off, had other images been drawn.
+
+Efron 1979, *Bootstrap Methods: Another Look at the Jackknife*. It measures the choice of the test
+images alone; what another seed of the training would change is seen between seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robust_det.analysis.significance.accumulate import average_precisions, metrics
+from robust_det.analysis.significance.matching import Matches
+from robust_det.progress import progress_bar
+
+__all__ = [
+    "Bootstrap",
+    "Interval",
+    "bootstrap",
+    "difference_interval",
+    "figure_interval",
+    "mean_of",
+    "resample_weights",
+]
+
+_TAILS = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95% interval, in percent; NaN where the figure is not defined.
+
+    Attributes:
+        value: of the images as they are.
+        low, high: the interval's ends.
+        above, below: of a difference, the shares of the resamples above and below 0.
+    """
+
+    value: float
+    low: float
+    high: float
+    above: float = np.nan
+    below: float = np.nan
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Figures of a run.
+
+    Attributes:
+        values: metric -> its value for the images as they are, in percent.
+        resampled: metric -> its values in the resamples, of shape (R,).
+    """
+
+    values: Mapping[str, float]
+    resampled: Mapping[str, NDArray[np.float64]]
+
+
+def resample_weights(images: int, resamples: int, seed: int) -> NDArray[np.int32]:
+    """Return how often each image is drawn in each resample, of shape (resamples, images).
+
+    A row sums to ``images``. Runs on the same images that are given the same numbers here get the
+    same draws, which makes their differences paired.
+    """
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(0, images, images) for _ in range(resamples))
+    return np.stack([np.bincount(d, minlength=images) for d in draws]).astype(np.int32)
+
+
+def bootstrap(matches: Matches, resamples: int, seed: int, label: str = "resample") -> Bootstrap:
+    """Accumulate once for the images as they are, and once a resample.
+
+    Args:
+        matches: of one run.
+        resamples: how many, at least 1.
+        seed: of the draws.
+        label: of the progress bar.
+    """
+    images = len(matches.images)
+    plain = np.ones((1, images), np.int32)
+    weights = np.concatenate([plain, resample_weights(images, resamples, seed)])
+    with progress_bar(len(matches.classes), label, "class") as bar:
+        figures = metrics(matches, average_precisions(matches, weights, bar.update))
+    return Bootstrap(
+        {name: float(all_[0]) for name, all_ in figures.items()},
+        {name: all_[1:] for name, all_ in figures.items()},
+    )
+
+
+def mean_of(several: list[Bootstrap]) -> Bootstrap:
+    """Return the mean of several runs' figures, resample by resample."""
+    names = several[0].values
+    return Bootstrap(
+        {name: float(np.mean([b.values[name] for b in several])) for name in names},
+        {name: np.mean([b.resampled[name] for b in several], axis=0) for name in names},
+    )
+
+
+def figure_interval(run: Bootstrap, metric: str) -> Interval:
+    """Return the reflected percentile interval of a figure.
+
+    AP over few images is too high on average, and a resample, which repeats images, is too high
+    once more. The percentiles of the resamples lie off by that twice; reflected about the figure
+    (the "basic" interval of Davison & Hinkley 1997, *Bootstrap Methods and their Application*,
+    section 5.2) they are moved the right way.
+    """
+    value = run.values[metric]
+    low, high = _percentiles(run.resampled[metric])
+    # no AP lies outside of these
+    low, high = (float(np.clip(2 * value - end, 0, 100)) for end in (high, low))
+    return Interval(value, low, high)
+
+
+def difference_interval(run: Bootstrap, baseline: Bootstrap, metric: str) -> Interval:
+    """Return ``run - baseline``, paired resample by resample, with its percentile interval.
+
+    Args:
+        run, baseline: of the same images and the same draws.
+        metric: such as ``"AP"``.
+    """
+    resampled = run.resampled[metric] - baseline.resampled[metric]
+    defined = resampled[~np.isnan(resampled)]
+    shares = [float(np.mean(s)) if len(s) else np.nan for s in (defined > 0, defined < 0)]
+    value = run.values[metric] - baseline.values[metric]
+    return Interval(value, *_percentiles(resampled), *shares)
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return np.nan, np.nan
+    low, high = np.percentile(defined, _TAILS)
+    return float(low), float(high)

@@ -1,0 +1,210 @@
+"""Intervals, paired differences and errors of all runs of a comparison."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robust_det.analysis.grouping import Row, Setting
+from robust_det.analysis.runs import Run
+from robust_det.analysis.significance.bootstrap import (
+    Bootstrap,
+    Interval,
+    bootstrap,
+    difference_interval,
+    figure_interval,
+    mean_of,
+)
+from robust_det.analysis.significance.errors import ErrorBreakdown, error_breakdown
+from robust_det.analysis.significance.inputs import (
+    find_detections,
+    find_truth,
+    read_detections,
+    read_truth,
+    scored_by_coco,
+    scored_tasks,
+)
+from robust_det.analysis.significance.matching import match
+from robust_det.errors import UserError
+
+__all__ = ["Difference", "Figure", "Options", "RunErrors", "TaskStudy", "study"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked for.
+
+    Attributes:
+        significance: intervals and paired differences.
+        errors: the kinds of errors.
+        resamples, seed: of the bootstrap.
+        annotations: ground truth to use where its hash is a record's.
+    """
+
+    significance: bool = False
+    errors: bool = False
+    resamples: int = 1000
+    seed: int = 0
+    annotations: tuple[str | Path, ...] = ()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is asked for that needs the detections."""
+        return self.significance or self.errors
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The figures of one run."""
+
+    row: Row
+    run: Run
+    intervals: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A backbone's figures minus those of its standard one.
+
+    Attributes:
+        seed: of both runs, or None for the means over the runs of each.
+        runs: how many of each there are.
+    """
+
+    row: Row
+    seed: int | None
+    runs: tuple[int, int]
+    intervals: Mapping[str, Interval]
+
+    @property
+    def label(self) -> str:
+        """Backbone and seed, or how many runs are pooled."""
+        if self.seed is not None:
+            return f"{self.row.label}, seed {self.seed}"
+        mine, theirs = self.runs
+        return f"{self.row.label}, mean of {mine if mine == theirs else f'{mine} and {theirs}'}"
+
+
+@dataclass(frozen=True)
+class RunErrors:
+    """The errors of one run."""
+
+    row: Row
+    run: Run
+    breakdown: ErrorBreakdown
+
+
+@dataclass
+class TaskStudy:
+    """What is known of one task in one setting; lists are empty where it was not asked for."""
+
+    setting: Setting
+    task: str
+    figures: list[Figure] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    errors: list[RunErrors] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+# (record, task) -> bbox or segm, ground truth, detections
+_Inputs = dict[tuple[Path, str], tuple[str, Path, Path]]
+
+
+def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
+    """Go through the saved detections of all runs.
+
+    A setting that was scored by other rules than COCO's is left out, and gets a note that says so.
+
+    Raises:
+        UserError: a run's detections or ground truth are missing or have changed, or no run was
+            scored by COCO's rules.
+    """
+    if options.resamples < 1 or options.seed < 0:
+        raise UserError("--resamples starts from 1 and --seed from 0")
+    for path in options.annotations:
+        if not Path(path).is_file():
+            raise UserError(f"--annotations {path} is not a file; give the ground truth's JSON")
+    usable = [s for s in settings if scored_by_coco(s.rows[0].first)]
+    if not usable:
+        raise UserError(
+            "no run was scored by COCOEvaluator, whose AP --significance and --errors are about;"
+            " leave both out"
+        )
+    for setting in (s for s in settings if s not in usable):
+        setting.notes.append(
+            f"Scored by {setting.keys['evaluator']}: intervals and kinds of errors are for COCO's"
+            " AP, so there are none."
+        )
+    # all files are looked for before the first of the long computations
+    inputs: _Inputs = {}
+    for setting in usable:
+        for run in (run for row in setting.rows for run in row.runs):
+            for task, (kind, saved) in scored_tasks(run).items():
+                truth = find_truth(run, saved, options.annotations)
+                inputs[run.path, task] = (kind, truth, find_detections(run, saved))
+    return [
+        _task(setting, task, inputs, options)
+        for setting in usable
+        for task in setting.tasks
+        if any((run.path, task) in inputs for row in setting.rows for run in row.runs)
+    ]
+
+
+def _task(setting: Setting, task: str, inputs: _Inputs, options: Options) -> TaskStudy:
+    out = TaskStudy(setting, task)
+    resampled: dict[Path, Bootstrap] = {}
+    for row in setting.rows_of(task):
+        for run in (run for run in row.runs if (run.path, task) in inputs):
+            kind, truth_file, found = inputs[run.path, task]
+            truth, detections = read_truth(truth_file), read_detections(found)
+            where = f"{run.name} (seed {run.seed}) {task}"
+            if options.significance:
+                logger.info(f"{where}: {options.resamples} resamples")
+                matches = match(truth, detections, kind, f"match {where}")
+                one = bootstrap(matches, options.resamples, options.seed, f"resample {where}")
+                resampled[run.path] = one
+                intervals = {name: figure_interval(one, name) for name in one.values}
+                out.figures.append(Figure(row, run, intervals))
+                out.notes += _contradiction(run, task, one)
+            if options.errors:
+                logger.info(f"{where}: kinds of errors")
+                breakdown = error_breakdown(truth, detections, kind, f"errors {where}")
+                out.errors.append(RunErrors(row, run, breakdown))
+    for row in setting.rows_of(task):
+        out.differences += _differences(row, resampled)
+    return out
+
+
+def _contradiction(run: Run, task: str, one: Bootstrap) -> list[str]:
+    """A note if the detections do not give the AP that the record says."""
+    recorded, found = run.metrics[task]["AP"], one.values["AP"]
+    if math.isnan(recorded) or abs(recorded - found) < 1e-6:
+        return []
+    return [
+        f"The record of run {run.name} says {task} AP {recorded:.4f}; its detections give"
+        f" {found:.4f}."
+    ]
+
+
+def _differences(row: Row, resampled: Mapping[Path, Bootstrap]) -> list[Difference]:
+    if row.baseline is None:
+        return []
+    mine = {run.seed: resampled[run.path] for run in row.runs if run.path in resampled}
+    theirs = {r.seed: resampled[r.path] for r in row.baseline.runs if r.path in resampled}
+    out = []
+    for seed in sorted(set(mine) & set(theirs)):
+        pair = _paired(mine[seed], theirs[seed])
+        out.append(Difference(row, seed, (1, 1), pair))
+    if mine and theirs and (len(out), len(mine), len(theirs)) != (1, 1, 1):
+        means = mean_of(list(mine.values())), mean_of(list(theirs.values()))
+        out.append(Difference(row, None, (len(mine), len(theirs)), _paired(*means)))
+    return out
+
+
+def _paired(run: Bootstrap, baseline: Bootstrap) -> dict[str, Interval]:
+    return {m: difference_interval(run, baseline, m) for m in run.values}
