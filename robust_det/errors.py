@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["UserError", "did_you_mean"]
+__all__ = ["UserError", "did_you_mean", "one_line"]
 
 
 class UserError(Exception):
@@ -14,6 +14,13 @@ class UserError(Exception):
     The message is one line that says what is wrong and what to do. The tools print it without a
     traceback and exit with a non-zero code.
     """
+
+
+def one_line(message: str) -> str:
+    """Return a message that quotes a broken or hostile file as one line that can be read."""
+    if not message.isprintable():
+        message = "".join(c if c.isprintable() else "?" for c in message)
+    return message if len(message) < 900 else f"{message[:600]} ... {message[-250:]}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,6 @@ the file by itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -92,10 +91,16 @@ def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     if wrong := [name for name, sound in _SOUND.items() if not sound(plain[name])]:
         raise UserError(
-            f"weights have a damaged description: {wrong[0]} is {str(plain[wrong[0]])[:50]};"
+            f"weights have a damaged description: {wrong[0]} is {_shown(plain[wrong[0]])};"
             " convert again"
         )
     return BackboneCard(**plain)
+
+
+def _shown(value: Any) -> str:
+    # not of all there is: the text of nested lists can be endless
+    simple = value is None or isinstance(value, (str, float))
+    return str(value)[:50] if simple else f"a {type(value).__name__}"
 
 
 def _is_text(value: Any) -> bool:
@@ -107,7 +112,7 @@ def _is_colour(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, (int, float)) and abs(value) < 1e9  # not so NaN and Inf
 
 
 _SOUND = {

@@ -28,7 +28,7 @@ def card_in(metadata: Mapping[str, str], source: str) -> dict[str, Any] | None:
     texts = ("arch", "norm", "input_format", "source_sha256", "source_format")
     try:
         card = {k: v if k in texts else json.loads(v) for k, v in metadata.items() if k != "format"}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{source} has a damaged description; convert again") from error
     return {CARD_KEY: card}
 
@@ -54,7 +54,38 @@ def load_tensor(lazy: LazyTensor, name: str, source: str) -> torch.Tensor:
 
 
 def with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
-    """Add what the file says beside its tensors."""
+    """Add what the file says beside its tensors.
+
+    Raises:
+        UserError: it says something that cannot be.
+    """
+    try:
+        model = _with_facts(model, found, value, source)
+        _check(model)
+    except UserError as error:
+        if source in str(error):
+            raise
+        raise UserError(f"{source}: {error}") from error
+    except Exception as error:  # a file can say anything of itself
+        raise UserError(f"{source} has a damaged description") from error
+    return model
+
+
+def _check(model: Model) -> None:
+    numbers = [*model.mean, *model.std, *([] if model.eps is None else [model.eps])]
+    right = (
+        len(model.mean) == len(model.std) == 3
+        and all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
+        and min(model.std) > 0
+        and isinstance(model.norm, str)
+        and isinstance(model.image_size, int)
+        and all(isinstance(name, str) for name in model.classes)
+    )
+    if not right:
+        raise ValueError
+
+
+def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
     if isinstance(value, dict) and value.get("format") == FORMAT:
         return _of_pretraining(model, value, source)
     if isinstance(value, dict) and (card := card_of(value)) is not None:
@@ -109,6 +140,8 @@ def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Mode
 
 
 def _agree(found: str, said: str, source: str) -> None:
+    if not isinstance(said, str):  # the text of nested lists can be endless
+        raise ValueError
     if found != said:
         raise UserError(f"{source} says that it is {said}, but its tensors are those of {found}")
 
@@ -138,7 +171,7 @@ def _normaliser(
 
 
 def _three_numbers(lazy: LazyTensor, name: str, source: str) -> tuple[float, ...]:
-    tensor = load_tensor(lazy, name, source).double().flatten()
+    tensor = load_tensor(lazy, name, source).real.double().flatten()
     if not bool(torch.isfinite(tensor).all()):
         raise UserError(f"{source} is damaged: {name}, of its normalisation, is NaN or Inf")
     return tuple(round(v, 7) for v in tensor.tolist())

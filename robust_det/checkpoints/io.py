@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from robust_det.checkpoints.reading import LazyTensor, Placeholder, read_file
-from robust_det.checkpoints.reading.machine import Global
+from robust_det.checkpoints.reading import LazyTensor, read_file
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
 
@@ -43,8 +42,9 @@ def load_checkpoint(path: str | Path, leave_out: Container[str] = ()) -> dict[st
             numbers, strings and containers.
     """
     content = peek_checkpoint(path)
+    content = {k: v for k, v in content.items() if k not in leave_out}
     try:
-        return _loaded({k: v for k, v in content.items() if k not in leave_out}, {}, 0)
+        return _Copies(4 * Path(path).stat().st_size).of(content, 0)
     except Exception as error:  # damaged bytes make the readers raise almost anything
         raise UserError(
             f"checkpoint {path} is truncated or not a checkpoint; download or copy it again"
@@ -68,19 +68,36 @@ def peek_checkpoint(path: str | Path) -> dict[str, Any]:
     return file.value
 
 
-def _loaded(value: Any, shared: dict[Any, torch.Tensor], depth: int) -> Any:
-    """Replace what is still in the file by copies; tensors that were one tensor stay one."""
-    if depth > _MAX_DEPTH:
-        raise RecursionError
-    if isinstance(value, LazyTensor):
-        if value.identity not in shared:
-            shared[value.identity] = value.load().clone()
-        return shared[value.identity]
-    if isinstance(value, dict):
-        keys = (_loaded(k, shared, depth + 1) for k in value)
-        return {k: _loaded(v, shared, depth + 1) for k, v in zip(keys, value.values(), strict=True)}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return type(value)(_loaded(v, shared, depth + 1) for v in value)
-    if isinstance(value, (Global, Placeholder)):
-        raise TypeError(value.name)
-    return value
+class _Copies:
+    """Replaces what is still in the file by copies; what was one object stays one.
+
+    Args:
+        room: bytes that the tensors may take: views of one storage could take any number.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.made: dict[Any, Any] = {}
+
+    def of(self, value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, (str, bytes, bytearray, int, float)):
+            return value
+        key = value.identity if isinstance(value, LazyTensor) else id(value)
+        if key not in self.made:
+            self.made[key] = self._copy(value, depth + 1)
+        return self.made[key]
+
+    def _copy(self, value: Any, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            raise RecursionError
+        if isinstance(value, LazyTensor):
+            tensor = value.load()
+            self.room -= tensor.nbytes
+            if self.room < 0:
+                raise MemoryError
+            return tensor.clone()
+        if isinstance(value, dict):
+            return {self.of(k, depth): self.of(v, depth) for k, v in value.items()}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return type(value)(self.of(v, depth) for v in value)
+        raise TypeError(type(value).__name__)

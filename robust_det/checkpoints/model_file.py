@@ -15,7 +15,7 @@ from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.checkpoints.reading import Placeholder, read_file
 from robust_det.checkpoints.recognise import Found, NothingFoundError, recognise
-from robust_det.errors import UserError
+from robust_det.errors import UserError, one_line
 from robust_det.models import get_architecture
 
 __all__ = ["read_model"]
@@ -34,6 +34,13 @@ def read_model(path: str | Path, arch: str | None = None, prefix: str | None = N
     Raises:
         UserError: unreadable, unknown, ambiguous, or damaged.
     """
+    try:
+        return _read_model(path, arch, prefix)
+    except UserError as error:
+        raise UserError(one_line(str(error))) from error
+
+
+def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model:
     content = read_file(path)
     value, source = content.value, str(path)
     facts = card_in(content.metadata, source) or value
@@ -82,7 +89,9 @@ def _values(found: Found, source: str) -> tuple[dict[str, torch.Tensor], tuple[s
             continue
         tensor = load_tensor(lazy, name, source)
         if COUNTER in name:
-            state[name] = tensor.reshape(())
+            # nothing depends on it, and a network without gets 0
+            if tensor.numel() == 1 and not tensor.is_floating_point() and not tensor.is_complex():
+                state[name] = tensor.reshape(()).long()
             continue
         if tensor.dtype not in _FLOATS:
             raise UserError(

@@ -78,14 +78,11 @@ def spelling(arch: str, library: str) -> Spelling:
     return spellings(arch)[library]
 
 
-def distinct_spellings(arch: str) -> list[Spelling]:
+@functools.cache
+def distinct_spellings(arch: str) -> tuple[Spelling, ...]:
     """Return the spellings that differ; timm has many of torchvision's networks as they are."""
-    every = spellings(arch)
-    return [
-        s
-        for s in every.values()
-        if s.library == "torchvision" or s.names != every["torchvision"].names
-    ]
+    own, *others = spellings(arch).values()
+    return (own, *(other for other in others if other.names != own.names))
 
 
 @functools.cache

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,8 @@ from robust_det.models.stages import tensor_stages
 __all__ = ["Found", "NothingFoundError", "recognise"]
 
 Tensors = Mapping[str, LazyTensor]
-_MAX_DEPTH, _MAX_DICTIONARIES = 6, 2000
+# what a file may make us look at: every network is tried at every place
+_MAX_DEPTH, _MAX_DICTIONARIES, _MAX_TENSORS, _MAX_PLACES = 6, 2000, 20_000, 16
 # where training scripts keep the averaged weights, which are the ones to use
 _AVERAGED = re.compile(r"(^|[./_])(ema|averaged?)([./_]|$)")
 # second copies: the attack's of the robustness library, MoCo's momentum encoder
@@ -128,7 +131,7 @@ def _search(
     for container, tensors in dictionaries:
         for name in archs:
             for spelled in distinct_spellings(name):
-                for result in _matches(container, tensors, name, spelled, prefix):
+                for result in _matches(container, tensors, name, spelled.library, prefix):
                     if isinstance(result, Found):
                         found.append(result)
                     else:
@@ -139,12 +142,15 @@ def _search(
 def _dictionaries(value: Any) -> Iterator[tuple[str, Tensors]]:
     """Yield every dictionary that holds tensors by name, with its path."""
     queue: list[tuple[str, Any, int]] = [("", value, 0)]
-    seen = {id(value)}
+    seen, count = {id(value)}, 0
     for path, node, depth in queue:  # grows while it is walked
         if not isinstance(node, dict):
             continue
         tensors = {k: v for k, v in node.items() if isinstance(v, LazyTensor)}
         named = {k: v for k, v in tensors.items() if isinstance(k, str)}
+        count += len(named)
+        if count > _MAX_TENSORS:
+            return
         if named:
             yield path, named
         for key, inner in node.items():
@@ -154,28 +160,52 @@ def _dictionaries(value: Any) -> Iterator[tuple[str, Tensors]]:
                 queue.append((f"{path}.{key}" if path else key, inner, depth + 1))
 
 
+@dataclass(frozen=True)
+class _Sought:
+    """What a network's tensors are called in one spelling."""
+
+    spelled: Spelling
+    body: tuple[str, ...]  # torchvision's names of those that a file must have
+    anchors: tuple[str, ...]  # the first of each stage: one that lacks some is to be told so
+    known: frozenset[str]
+    parts: frozenset[str]  # first parts of the names
+
+
+@functools.cache
+def _sought(arch: str, library: str) -> _Sought:
+    spelled, architecture = spelling(arch, library), get_architecture(arch)
+    names, stages = spelled.names, tensor_stages(arch)
+    body = [n for n in names if not architecture.in_head(n) and COUNTER not in n]
+    firsts = {stages[n]: n for n in reversed(body)}.values()
+    return _Sought(
+        spelled,
+        tuple(body),
+        tuple(names[n] for n in firsts),
+        frozenset(names.values()),
+        frozenset(names[n].partition(".")[0] for n in body),
+    )
+
+
 def _matches(
-    container: str, tensors: Tensors, arch: str, spelled: Spelling, place: str | None
+    container: str, tensors: Tensors, arch: str, library: str, place: str | None
 ) -> Iterator[Found | Miss]:
     """Compare the tensors below every prefix that could be the network's."""
-    architecture = get_architecture(arch)
-    body = [n for n in spelled.names if not architecture.in_head(n) and COUNTER not in n]
+    architecture, sought = get_architecture(arch), _sought(arch, library)
+    spelled, body = sought.spelled, sought.body
     for pattern, target in architecture.renamed:
         tensors = {re.sub(f"^{pattern}$", target, name): t for name, t in tensors.items()}
-    for prefix in _prefixes(tensors, _anchors(arch, spelled, body)):
-        if place is not None and f"{container}/{prefix}".strip("/") != place.strip("/"):
-            continue
+    for prefix in _prefixes(container, tensors, sought.anchors, place):
         below = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         missing = tuple(n for n in body if spelled.names[n] not in below)
         misshapen = tuple(
             (n, below[spelled.names[n]].shape, spelled.shapes[n])
             for n in body
-            if n not in missing and below[spelled.names[n]].shape != spelled.shapes[n]
+            if spelled.names[n] in below and below[spelled.names[n]].shape != spelled.shapes[n]
         )
-        known = set(spelled.names.values())
-        parts = {spelled.names[n].partition(".")[0] for n in body}
         # something else may stand beside a network, but not in the midst of it
-        foreign = tuple(n for n in below if n not in known and n.partition(".")[0] in parts)
+        foreign = tuple(
+            n for n in below if n not in sought.known and n.partition(".")[0] in sought.parts
+        )
         if missing or misshapen or foreign:
             fits = len(body) - len(missing) - len(misshapen)
             where = f"{container}/{prefix}" if container else prefix
@@ -186,26 +216,27 @@ def _matches(
             names = [n for n in names if not architecture.in_head(n)]
         own = {n: below[spelled.names[n]] for n in names}
         shapes = spelling(arch, "torchvision").shapes
-        yield Found(
-            arch, spelled.library, container, prefix, own, {n: shapes[n] for n in own}, tensors
-        )
+        yield Found(arch, library, container, prefix, own, {n: shapes[n] for n in own}, tensors)
 
 
-def _anchors(arch: str, spelled: Spelling, body: list[str]) -> list[str]:
-    """Return the first tensor of each stage: a file that lacks some is to be told what it lacks."""
-    stages = tensor_stages(arch)
-    return [spelled.names[name] for name in {stages[n]: n for n in reversed(body)}.values()]
+def _prefixes(
+    container: str, tensors: Tensors, anchors: tuple[str, ...], place: str | None
+) -> list[str]:
+    """Return what stands before anchors, the most complete first.
 
-
-def _prefixes(tensors: Tensors, anchors: list[str]) -> list[str]:
-    """Return what stands before an anchor."""
-    found = (
+    Not all of them: a file of a hundred thousand beginnings of networks would take hours.
+    """
+    found = Counter(
         name.removesuffix(anchor)
         for anchor in anchors
         for name in tensors
         if name == anchor or name.endswith(f".{anchor}")
     )
-    return list(dict.fromkeys(found))
+    if place is not None:
+        found = Counter(
+            {p: n for p, n in found.items() if f"{container}/{p}".strip("/") == place.strip("/")}
+        )
+    return [prefix for prefix, _ in found.most_common(_MAX_PLACES)]
 
 
 def _head_fits(arch: str, spelled: Spelling, below: Tensors) -> bool:
