@@ -12,6 +12,7 @@ from robust_det.checkpoints.names import COUNTER
 from robust_det.checkpoints.pretrained import load_state
 from robust_det.errors import UserError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, ModelCard, get_architecture
+from robust_det.models.stages import empty_network
 
 __all__ = ["Model"]
 
@@ -63,8 +64,7 @@ class Model:
 
         Without a head in the file, the network's is on the meta device and cannot run.
         """
-        with torch.device("meta"):
-            body = get_architecture(self.arch).build(self.num_classes or 1)
+        body = empty_network(self.arch, self.num_classes or 1)
         own, state = body.state_dict(), dict(self.state)
         for name in own.keys() - state.keys():
             if COUNTER in name:

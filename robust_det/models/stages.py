@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from robust_det.models.registry import get_architecture
 
-__all__ = ["tensor_shapes", "tensor_stages"]
+__all__ = ["empty_network", "tensor_shapes", "tensor_stages"]
 
 # the head's width while shapes are looked at; a file says its own
 _CLASSES = 1000
 
 
+# the methods of a tensor by which torch.nn.init fills it
+_FILLS = ("normal_", "uniform_", "fill_", "zero_", "erfinv_", "clamp_", "mul_", "add_")
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Skips the initialisation of weights, which takes most of the time of building a network."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__name__", "") in _FILLS and args:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def empty_network(arch: str, num_classes: int) -> nn.Module:
+    """Build a network on the meta device: shapes without values."""
+    with torch.device("meta"), _Uninitialised():
+        return get_architecture(arch).build(num_classes)
+
+
 @functools.cache
+def _anatomy(arch: str) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """Return the shapes of the tensors and the names of the modules."""
+    network = empty_network(arch, _CLASSES)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    return shapes, [name for name, _ in network.named_modules()]
+
+
 def tensor_shapes(arch: str) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of an architecture with 1000 classes, in their order."""
-    with torch.device("meta"):
-        state = get_architecture(arch).build(_CLASSES).state_dict()
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+    return _anatomy(arch)[0]
 
 
 @functools.cache
@@ -30,8 +59,7 @@ def tensor_stages(arch: str) -> dict[str, str]:
     the module that ends a stage is its own or an earlier stage's.
     """
     architecture = get_architecture(arch)
-    with torch.device("meta"):
-        modules = [name for name, _ in architecture.build(_CLASSES).named_modules()]
+    _, modules = _anatomy(arch)
     ends = []
     for node in (architecture.stem, *(stage.node for stage in architecture.stages)):
         inside = [i for i, name in enumerate(modules) if f"{name}.".startswith(f"{node}.")]
