@@ -91,4 +91,7 @@ def _convert(model: PublishedModel, source: Path, target: Path, verified: bool) 
         ) from error
     for note in done.notes:
         logger.info("%s: %s", source.name, note)
+    both = zip(*(done.differences[kind].items() for kind in ("random", "real")), strict=True)
+    stages = ", ".join(f"{stage} {a:.1e} / {b:.1e}" for (stage, a), (_, b) in both)
+    logger.info("largest difference of each stage, random / real images: %s", stages)
     logger.info("cached %s", target)

@@ -29,6 +29,7 @@ def test_a_model_is_downloaded_converted_and_cached(hub, place, tiny_bytes):
     here = place(hub)
     done = here.run(LOCATE)
     assert done.stdout.splitlines()[-1] == str(here.converted), done.stderr
+    assert "largest difference of each stage, random / real images: res2 " in done.stdout
     assert here.left() == [here.converted.name]  # the original is gone
     card = read_card(here.converted)
     assert (card.arch, card.norm, card.eps) == ("resnet10_narrow", "l2", 0.5)
