@@ -142,7 +142,7 @@ def test_eval_only_reports_and_refuses_another_architecture(
     error = pretrain(
         "--eval-only", "--weights", tmp_path / "liar.pth", "MODEL.ARCH", "resnet18"
     ).error
-    assert "weights of another architecture" in error and "missing (first: " in error
+    assert "says that it is resnet18, but its tensors are those of resnet10_narrow" in error
     for split in ("train", "val"):
         (tree / split / "red").rename(tree / split / "crimson")
     assert "differ in classes" in pretrain("--eval-only", "DATA.ROOT", tree).error
@@ -160,7 +160,8 @@ def test_truncated_checkpoints_are_refused(
     cut.parent.mkdir()
     cut.write_bytes(data[: int(len(data) * part)])
     error = pretrain("--resume").error
-    assert f"checkpoint {cut} is truncated or not a checkpoint" in error
+    what = "is truncated or not a checkpoint" if part else "is empty"
+    assert f"checkpoint {cut} {what}" in error
     assert cut.stat().st_size == int(len(data) * part)
 
 
@@ -187,10 +188,10 @@ def test_malicious_checkpoints_are_refused_and_not_executed(
     else:
         torch.save(content, weights, _use_new_zipfile_serialization=kind == "zip")
     error = pretrain("--eval-only", "--weights", weights).error
-    if kind == "pickle4":  # refused for its unknown version, before anything else is read
-        assert "could run code" in error or "not a checkpoint" in error
-    else:
-        assert "could run code; refused, nothing was executed" in error
+    if kind.startswith("pickle"):
+        assert "which is not rebuilt, since that would run code" in error
+    else:  # a placeholder stands for it, and the rest is no network
+        assert "holds tensors that are not those of a registered architecture" in error
     assert not marker.exists()
     torch.load(weights, weights_only=False) if "pickle" not in kind else pickle.loads(
         weights.read_bytes()
