@@ -26,7 +26,7 @@ from robust_det.errors import UserError
 from robust_det.files import write_atomically
 from robust_det.records import RECORD_NAME, read_record
 
-__all__ = ["FINAL", "by_task", "evaluate", "finetune"]
+__all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
         UserError: ``OUTPUT_DIR`` holds another run, or weights do not fit.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    if _finished(folder, cfg, resume):
+    if is_finished(cfg, resume):
         logger.info(f"{folder} is finished already; nothing to do")
         return
     comm.synchronize()  # no process may write before all have looked
@@ -198,8 +198,17 @@ def setup_run(cfg: CfgNode) -> None:
         write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
 
 
-def _finished(folder: Path, cfg: CfgNode, resume: bool) -> bool:
-    """Whether the folder holds this run, finished; refuses the folder of another run."""
+def is_finished(cfg: CfgNode, resume: bool) -> bool:
+    """Return whether ``OUTPUT_DIR`` holds this run, finished.
+
+    Args:
+        cfg: a complete config.
+        resume: whether a run that is there may be gone on with.
+
+    Raises:
+        UserError: the folder holds a run and may not, or holds one with another config.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
     if not (folder / "last_checkpoint").exists() and not (folder / RECORD_NAME).exists():
         return False
     if not resume:

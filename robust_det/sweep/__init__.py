@@ -1,0 +1,1 @@
+"""Lists of fine-tuning runs: their notation, local processes that do them, and their figures."""
