@@ -79,6 +79,8 @@ def run_tool(
         code = 1
     if debug:
         traceback.print_exception(caught)
+    # it refers to this frame: a cycle would keep all that the tool made alive until the very end
+    del caught
     if "RANK" in os.environ:
         message = f"[process {os.environ['RANK']}] {message}"
     # one write, so that the lines of several processes do not mix

@@ -4,6 +4,7 @@ COCO data set of real image files."""
 from __future__ import annotations
 
 import pickle
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.conversion.convert import convert
 from robust_det.data.synthetic import write_coco
 from robust_det.models import Classifier, ModelCard, build_classifier
+
+# a shell ignores it for what it runs in the background, and what the tests start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TRAIN_IMAGES, VAL_IMAGES = 12, 5
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch.utils.data import DataLoader
@@ -51,7 +51,7 @@ def batches_of(
     data: ImageFolder,
     order: TrainBatches | EvalBatches,
     device: torch.device,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Load batches in the given order.
 
     Raises:

@@ -8,7 +8,7 @@ import math
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ class Pretrainer:
         )
         # what is not yet read into the progress: the loss and hits of the latest steps
         self._unread: list[tuple[int, int, torch.Tensor, torch.Tensor]] = []
-        self._stream: Iterator[Batch] | None = None
+        self._stream: Generator[Batch, None, None] | None = None
         if last.exists():
             self.state.restore(last, world)
 
@@ -190,7 +190,7 @@ class Pretrainer:
             self.world.is_main,
             initial=progress.step * batch,
         )
-        with bar, contextlib.closing(self.log), self._sigterm_stops():
+        with bar, contextlib.closing(self.log), self._sigterm_stops(), self._workers_end():
             while self._finished_epochs() < cfg.TRAIN.EPOCHS:
                 stopped = not self._train_epoch(bar)
                 if stopped:
@@ -265,6 +265,15 @@ class Pretrainer:
             progress.images += images
             self.log.step(step, {"loss": loss, "lr": self.learning_rate(step - 1)})
         unread.clear()
+
+    @contextlib.contextmanager
+    def _workers_end(self) -> Iterator[None]:
+        """End the loader's workers; they ignore SIGTERM, so an exiting process would wait on."""
+        try:
+            yield
+        finally:
+            if self._stream is not None:
+                self._stream.close()
 
     def _batches(self) -> Iterator[Batch]:
         """The one stream of batches of this session; made at its first use."""
