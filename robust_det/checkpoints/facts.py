@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from robust_det.checkpoints.backbone_file import CARD_KEY, card_of
-from robust_det.checkpoints.model import Model
+from robust_det.checkpoints.model import ASSUMED_NORMALISATION, Model
 from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining
 from robust_det.checkpoints.reading import LazyTensor
 from robust_det.checkpoints.recognise import Found
@@ -104,7 +104,7 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
     if (normaliser := _normaliser(found, source)) is not None:
         kind = "robustness checkpoint" if "new_mean" in normaliser[0] else "state dict"
         return replace(model, format=kind, mean=normaliser[1], std=normaliser[2])
-    if found.prefix.endswith(("encoder_q.", "encoder_k.")):
+    if found.is_moco:
         kind = "MoCo checkpoint"
     elif found.library == "detectron2":
         kind = "Detectron2 weights"
@@ -112,8 +112,7 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
         kind = f"checkpoint ({found.container}) in torchvision's names"
     else:
         kind = f"state dict in {found.library}'s names"
-    notes = [*model.notes]
-    notes.append("the file does not say its normalisation; ImageNet's mean and std are assumed")
+    notes = [*model.notes, ASSUMED_NORMALISATION]
     # Detectron2's own conversion of torchvision's files names torchvision as their author
     known = isinstance(value, dict) and value.get("__author__") == "torchvision"
     if kind == "Detectron2 weights" and not known:
@@ -121,7 +120,7 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
             "the file does not say where the network strides, nor the order of its channels;"
             " torchvision's way is assumed (the 3x3 convolutions, RGB)"
         )
-    return replace(model, format=kind, notes=tuple(notes))
+    return replace(model, format=kind, notes=tuple(notes), normalisation_known=False)
 
 
 def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Model:

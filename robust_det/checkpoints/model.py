@@ -14,7 +14,11 @@ from robust_det.errors import UserError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, ModelCard, get_architecture
 from robust_det.models.stages import empty_network
 
-__all__ = ["Model"]
+__all__ = ["ASSUMED_NORMALISATION", "Model"]
+
+ASSUMED_NORMALISATION = (
+    "the file does not say its normalisation; ImageNet's mean and std are assumed"
+)
 
 _IMAGE_SIZE = 224  # of ImageNet's crops, where a file does not say
 
@@ -33,6 +37,7 @@ class Model:
         image_size: side of the training crops in pixels.
         classes: their names, empty if unknown.
         notes: what was assumed or changed, one sentence each.
+        normalisation_known: whether mean and std are the file's, not assumed.
     """
 
     arch: str
@@ -45,6 +50,7 @@ class Model:
     image_size: int = _IMAGE_SIZE
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    normalisation_known: bool = True
 
     @property
     def num_classes(self) -> int:

@@ -60,9 +60,14 @@ class Found:
         return f"{get_architecture(self.arch).head}.weight" in self.tensors
 
     @property
+    def is_moco(self) -> bool:
+        """Whether it is one of MoCo's two encoders."""
+        return self.prefix.endswith(("encoder_q.", "encoder_k."))
+
+    @property
     def classifies(self) -> bool:
         """Whether the head is one of classes; MoCo's is a projection."""
-        return self.has_head and not self.prefix.endswith(("encoder_q.", "encoder_k."))
+        return self.has_head and not self.is_moco
 
     @property
     def identity(self) -> tuple[Any, ...]:

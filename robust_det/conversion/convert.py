@@ -12,7 +12,7 @@ import torch
 
 from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
-from robust_det.checkpoints.model import Model
+from robust_det.checkpoints.model import ASSUMED_NORMALISATION, Model
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.checkpoints.pretrained import load_state, with_versions
@@ -169,16 +169,15 @@ def _described(
             "--mean and --std need three numbers each, RGB in [0, 1], std above 0; divide those of"
             " images in [0, 255] by 255"
         )
-    assumed = [note for note in model.notes if "normalisation" in note]
-    if not assumed and any(
+    if model.normalisation_known and any(
         abs(a - b) > 1e-6 for a, b in zip((*model.mean, *model.std), (*mean, *std), strict=True)
     ):
         raise UserError(
             f"{source} has mean {_numbers(model.mean)} and std {_numbers(model.std)}; leave --mean"
             " and --std out"
         )
-    notes = tuple(note for note in model.notes if note not in assumed)
-    return replace(model, mean=tuple(mean), std=tuple(std), notes=notes)
+    notes = tuple(note for note in model.notes if note != ASSUMED_NORMALISATION)
+    return replace(model, mean=tuple(mean), std=tuple(std), notes=notes, normalisation_known=True)
 
 
 def _numbers(values: Sequence[float]) -> str:
