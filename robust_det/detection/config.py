@@ -19,6 +19,7 @@ from robust_det.backbones.norms import NORMS
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
 from robust_det.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
 from robust_det.detection.datasets import number_of_classes, prepare_dataset, register_custom
+from robust_det.detection.mapping.augmentation import check_augmentation
 from robust_det.detection.paths import register_path_handler
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 from robust_det.device import AMP_DTYPES, resolve_device
@@ -39,10 +40,18 @@ def detection_defaults() -> CfgNode:
     cfg.MODEL.BACKBONE.COMPILE = False  # torch.compile of backbone and pyramid
     cfg.MODEL.CHANNELS_LAST = False
     cfg.MODEL.ROI_HEADS.RES5_EXTRA_NORM = False  # of C4: a norm between res5 and the box head
+    cfg.INPUT.FAST_JPEG = True  # the same bits as Pillow's
+    # large-scale jitter in place of MIN_SIZE_TRAIN: images are scaled to MIN_SCALE..MAX_SCALE of
+    # SIZE pixels, then cropped or padded to SIZE
+    cfg.INPUT.LSJ = CfgNode({"ENABLED": False, "SIZE": 1024, "MIN_SCALE": 0.1, "MAX_SCALE": 2.0})
+    # copy-paste: PROB of an image that it gets objects of another, OBJECTS: the share it gets
+    cfg.INPUT.COPY_PASTE = CfgNode({"PROB": 0.0, "OBJECTS": 0.5})
     cfg.SOLVER.PRECISION = "fp32"  # fp32 | bf16 | fp16: autocast, on CPUs and GPUs
     cfg.SOLVER.REFERENCE_BATCH = 0  # images for which BASE_LR is meant; 0 never scales it
     cfg.SOLVER.LR_SCALED_BY = 1.0  # what it was multiplied by, for the batch actually used
     cfg.SOLVER.ACCUMULATE = 1  # batches of IMS_PER_BATCH images that make one update
+    # of all gradients together, where CLIP_GRADIENTS clips each tensor by itself; 0 does not clip
+    cfg.SOLVER.CLIP_NORM = 0.0
     cfg.SOLVER.FUSED = False  # one call updates all weights
     cfg.SOLVER.EMA = CfgNode({"ENABLED": False, "DECAY": 0.9998})  # averaged weights, evaluated
     cfg.TEST.KEEP_BEST = ""  # metric, such as bbox/AP: keeps model_best.pth
@@ -85,6 +94,7 @@ def load_config(
     card = _adopt_weights(cfg, given)
     _adopt_architecture(cfg, given)
     _adopt_data(cfg, given)
+    check_augmentation(cfg)
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
     cfg.freeze()
@@ -142,6 +152,10 @@ def _adopt_device(cfg: CfgNode) -> None:
         raise UserError(f"unknown SOLVER.PRECISION '{cfg.SOLVER.PRECISION}'; use {known}")
     if cfg.SOLVER.ACCUMULATE < 1:
         raise UserError(f"SOLVER.ACCUMULATE is {cfg.SOLVER.ACCUMULATE}; it starts from 1")
+    if cfg.SOLVER.CLIP_NORM < 0:
+        raise UserError(
+            f"SOLVER.CLIP_NORM is {cfg.SOLVER.CLIP_NORM}; give the largest norm, 0 does not clip"
+        )
     if not 0 <= cfg.SOLVER.EMA.DECAY < 1:
         raise UserError(f"SOLVER.EMA.DECAY is {cfg.SOLVER.EMA.DECAY}; it is below 1, as 0.9998")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase
 from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator
@@ -21,12 +20,13 @@ from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.engine.averaging import AveragedWeights
 from robust_det.detection.engine.best import KeepBest
-from robust_det.detection.engine.loading import build_loader
+from robust_det.detection.engine.loading import build_loader, training_images
 from robust_det.detection.engine.processes import in_processes
 from robust_det.detection.engine.seeding import SeedEachStep
 from robust_det.detection.engine.step import TrainingStep
 from robust_det.detection.engine.switches import accelerate_model, faster_optimizer, precision
 from robust_det.detection.evaluation import build_evaluator
+from robust_det.detection.mapping.mapper import build_mapper
 from robust_det.detection.progress import ProgressHook, Stopwatch, WithProgress
 from robust_det.detection.stopping import StopHook
 
@@ -64,6 +64,7 @@ class RobustTrainer(DefaultTrainer):
             optimizer,
             dtype=precision(cfg),
             accumulate=cfg.SOLVER.ACCUMULATE,
+            clip_norm=cfg.SOLVER.CLIP_NORM,
             average=average,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
@@ -128,7 +129,8 @@ class RobustTrainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
-        return build_loader(cfg, DatasetMapper(cfg, is_train=True))
+        images = training_images(cfg)
+        return build_loader(cfg, images, build_mapper(cfg, images))
 
     def build_writers(self) -> list[Any]:
         folder = Path(self.cfg.OUTPUT_DIR)

@@ -16,7 +16,7 @@ from robust_det.detection.engine.plan import BatchPlan, Position
 from robust_det.detection.engine.seeding import random_state_of, seeded
 from robust_det.errors import UserError
 
-__all__ = ["TrainingLoader", "build_loader"]
+__all__ = ["TrainingLoader", "build_loader", "training_images"]
 
 
 class _Mapped(Dataset):
@@ -78,18 +78,24 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def build_loader(cfg: CfgNode, mapper: Callable[[dict[str, Any]], Any]) -> TrainingLoader:
-    """Build the loader of a config's training data.
-
-    Raises:
-        UserError: a batch that the processes cannot share, or an unknown sampler.
-    """
+def training_images(cfg: CfgNode) -> list[dict[str, Any]]:
+    """Return the dataset dictionaries of a config's training data."""
     keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
-    images = get_detection_dataset_dicts(
+    return get_detection_dataset_dicts(
         cfg.DATASETS.TRAIN,
         filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
         min_keypoints=keypoints,
     )
+
+
+def build_loader(
+    cfg: CfgNode, images: list[dict[str, Any]], mapper: Callable[[dict[str, Any]], Any]
+) -> TrainingLoader:
+    """Build the loader of training images.
+
+    Raises:
+        UserError: a batch that the processes cannot share, or an unknown sampler.
+    """
     seed = comm.shared_random_seed()
     name = cfg.DATALOADER.SAMPLER_TRAIN
     if name == "TrainingSampler":

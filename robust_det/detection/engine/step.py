@@ -26,6 +26,7 @@ class TrainingStep(SimpleTrainer):
         model, data_loader, optimizer: as there.
         dtype: of autocast; None is float32 throughout.
         accumulate: batches whose gradients make one update, each weighted alike.
+        clip_norm: largest norm of all gradients together; 0 does not clip.
         average: of the weights, updated at each step.
     """
 
@@ -37,11 +38,13 @@ class TrainingStep(SimpleTrainer):
         *,
         dtype: torch.dtype | None = None,
         accumulate: int = 1,
+        clip_norm: float = 0.0,
         average: AveragedWeights | None = None,
     ) -> None:
         super().__init__(model, data_loader, optimizer)
         self.dtype = dtype
         self.accumulate = accumulate
+        self.clip_norm = clip_norm
         self.average = average
         self.device = next(model.parameters()).device
         # float16 alone is so narrow that gradients vanish
@@ -69,6 +72,11 @@ class TrainingStep(SimpleTrainer):
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + value.detach() / self.accumulate
         self._write_metrics(total, waited)
+        # before all clipping, Detectron2's too, which is in the optimiser's step: a fused optimiser
+        # would unscale what is clipped already
+        self.scaler.unscale_(self.optimizer)
+        if self.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:

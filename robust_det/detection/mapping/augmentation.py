@@ -1,0 +1,91 @@
+"""Large-scale jitter (Ghiasi et al. 2021, section 3), and what the augmentation's keys may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import detection_utils as utils
+from detectron2.data import transforms as T
+
+from robust_det.errors import UserError
+
+__all__ = ["check_augmentation", "large_scale_jitter"]
+
+
+def large_scale_jitter(cfg: CfgNode) -> list[T.Augmentation]:
+    """Return resizing by a random factor, cropping or padding to a fixed size, and the flip."""
+    jitter = cfg.INPUT.LSJ
+    return [
+        _ResizeScale(jitter.MIN_SCALE, jitter.MAX_SCALE, jitter.SIZE, jitter.SIZE),
+        _FixedSizeCrop((jitter.SIZE, jitter.SIZE)),
+        # what follows the resizing
+        *utils.build_augmentation(cfg, is_train=True)[1:],
+    ]
+
+
+class _ResizeScale(T.ResizeScale):
+    """Detectron2's, which rounds the short side of a very long image to zero."""
+
+    def get_transform(self, image: np.ndarray) -> T.ResizeTransform:
+        resize = super().get_transform(image)
+        resize.new_h, resize.new_w = max(resize.new_h, 1), max(resize.new_w, 1)
+        return resize
+
+
+class _FixedSizeCrop(T.FixedSizeCrop):
+    """Detectron2's, which from version 0.6 on makes padding a part of every run-length mask."""
+
+    def get_transform(self, image: np.ndarray) -> T.TransformList:
+        crop, pad = super().get_transform(image).transforms
+        pad.seg_pad_value = 0
+        return T.TransformList([_Crop(crop.x0, crop.y0, crop.w, crop.h), pad])
+
+
+class _Crop(T.CropTransform):
+    """Detectron2's, which cuts polygons with shapely, and loses parts of self-crossing ones.
+
+    Here they become bitmaps, whose border cuts them.
+    """
+
+    def apply_polygons(self, polygons: list[np.ndarray]) -> list[np.ndarray]:
+        return [self.apply_coords(polygon) for polygon in polygons]
+
+
+def check_augmentation(cfg: CfgNode) -> None:
+    """Refuse keys of the augmentation that are out of range or contradict each other.
+
+    Raises:
+        UserError: with the key.
+    """
+    jitter, paste, masks = cfg.INPUT.LSJ, cfg.INPUT.COPY_PASTE, cfg.MODEL.MASK_ON
+    _require(jitter.SIZE >= 1, f"INPUT.LSJ.SIZE is {jitter.SIZE}; it starts from 1")
+    _require(
+        0 < jitter.MIN_SCALE <= jitter.MAX_SCALE,
+        f"INPUT.LSJ scales by {jitter.MIN_SCALE} to {jitter.MAX_SCALE}; give MIN_SCALE above 0 and"
+        " MAX_SCALE not below it",
+    )
+    for key in ("PROB", "OBJECTS"):
+        value: Any = paste[key]
+        _require(0 <= value <= 1, f"INPUT.COPY_PASTE.{key} is {value}; it is from 0 to 1")
+    if jitter.ENABLED:
+        _require(
+            not cfg.INPUT.CROP.ENABLED, "INPUT.LSJ crops by itself; leave INPUT.CROP.ENABLED out"
+        )
+        _require(
+            not masks or cfg.INPUT.MASK_FORMAT == "bitmask",
+            "INPUT.LSJ cuts masks; set INPUT.MASK_FORMAT to bitmask, which reads polygons as well",
+        )
+    if paste.PROB:
+        _require(masks, "INPUT.COPY_PASTE needs masks; set MODEL.MASK_ON, or PROB to 0")
+        _require(jitter.ENABLED, "INPUT.COPY_PASTE needs images of one size; set INPUT.LSJ.ENABLED")
+        for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
+            _require(
+                not cfg.MODEL[key], f"INPUT.COPY_PASTE pastes masks alone; leave MODEL.{key} out"
+            )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
