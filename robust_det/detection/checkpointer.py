@@ -3,7 +3,7 @@ backbone either loads completely or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from robust_det.backbones.builders import bottom_up_prefix
 from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.detection.categories import CATEGORIES_KEY
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
 
-__all__ = ["RobustCheckpointer", "is_backbone"]
+__all__ = ["FINAL", "RobustCheckpointer", "is_backbone"]
 
+FINAL = "model_final.pth"
 
 # a detector without FPN (C4) has res5 in its head
 _C4_HEAD = "roi_heads.res5."
@@ -32,6 +34,7 @@ class RobustCheckpointer(DetectionCheckpointer):
         model: the detector.
         save_dir: the run folder.
         card: of the backbone; travels in every checkpoint, so that it describes itself.
+        categories: the classes, see :mod:`~.categories`; travel as well.
         checkpointables: see :class:`DetectionCheckpointer`.
     """
 
@@ -41,10 +44,12 @@ class RobustCheckpointer(DetectionCheckpointer):
         save_dir: str = "",
         *,
         card: BackboneCard | None = None,
+        categories: Sequence[Mapping[str, Any]] = (),
         **checkpointables: Any,
     ) -> None:
         super().__init__(model, save_dir, **checkpointables)
         self.card = card
+        self.categories = categories
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``name.pth`` atomically and tag it as the last checkpoint."""
@@ -64,6 +69,8 @@ class RobustCheckpointer(DetectionCheckpointer):
             content[key] = value.state_dict()
         if self.card is not None:
             content[CARD_KEY] = self.card.plain()
+        if self.categories:
+            content[CATEGORIES_KEY] = list(self.categories)
         content.update(kwargs)
         save_checkpoint(Path(self.save_dir) / f"{name}.pth", content)
         return True

@@ -16,8 +16,11 @@ from detectron2.utils.file_io import PathManager
 
 from robust_det.backbones import builders  # noqa: F401  registers the backbones
 from robust_det.backbones.norms import NORMS
-from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
+from robust_det.checkpoints.backbone_file import BackboneCard, card_of, pixel_settings, read_card
+from robust_det.checkpoints.io import peek_checkpoint
 from robust_det.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
+from robust_det.detection.categories import categories_in, categories_of
+from robust_det.detection.checkpointer import FINAL, is_backbone
 from robust_det.detection.datasets import number_of_classes, prepare_dataset, register_custom
 from robust_det.detection.mapping.augmentation import check_augmentation
 from robust_det.detection.paths import register_path_handler
@@ -27,7 +30,7 @@ from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.zoo.locate import PREFIX
 
-__all__ = ["detection_defaults", "load_config"]
+__all__ = ["detection_defaults", "load_config", "load_detector_config"]
 
 
 def detection_defaults() -> CfgNode:
@@ -83,12 +86,7 @@ def load_config(
     raws = [load_raw(find_config(name)), overrides_to_dict(overrides)]
     if backbone is not None:
         raws.append(_of_backbone(backbone, raws))
-    cfg = detection_defaults()
-    given: set[str] = set()
-    for raw in raws:
-        raw.pop("VERSION", None)
-        merge_config(cfg, raw)
-        given |= set(flatten(raw))
+    cfg, given = _merged(raws)
     _adopt_device(cfg)
     _scale_learning_rate(cfg, set(flatten(raws[1])))
     card = _adopt_weights(cfg, given)
@@ -99,6 +97,55 @@ def load_config(
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
     cfg.freeze()
     return cfg, card
+
+
+def load_detector_config(
+    name: str, overrides: Sequence[str] = (), detector: str | Path | None = None
+) -> tuple[CfgNode, Path, list[dict[str, Any]]]:
+    """Do what :func:`load_config` does for a trained detector, which knows what its config leaves
+    out: neither its backbone's file nor its data need be there.
+
+    Args:
+        name, overrides: see :func:`load_config`.
+        detector: its file, by default ``OUTPUT_DIR/model_final.pth``.
+
+    Returns:
+        The config, the detector's file, and its classes, see :mod:`~.categories`.
+
+    Raises:
+        UserError: a key or a value is wrong, or the file is not there or not a detector.
+    """
+    cfg, given = _merged([load_raw(find_config(name)), overrides_to_dict(overrides)])
+    path = Path(detector or Path(cfg.OUTPUT_DIR) / FINAL)
+    if not path.is_file():
+        raise UserError(f"no detector at {path}; train it first, or give --weights FILE")
+    content = peek_checkpoint(path)
+    if is_backbone(content):
+        raise UserError(f"{path} is a backbone; give the detector that was trained from it")
+    _adopt_device(cfg)
+    _adopt_card(cfg, given, card_of(content), str(path))
+    _adopt_architecture(cfg, given)
+    categories = categories_in(content, str(path))
+    if categories:
+        _adopt_classes(cfg, given, len(categories), str(path))
+    else:
+        # of a version that did not keep them
+        register_path_handler()
+        _adopt_data(cfg, given)
+        categories = categories_of(cfg.DATASETS.TRAIN[0])
+    cfg.freeze()
+    return cfg, path, categories
+
+
+def _merged(raws: Sequence[dict[str, Any]]) -> tuple[CfgNode, set[str]]:
+    """Lay configs over the defaults; return the result, and the keys that they set."""
+    cfg = detection_defaults()
+    given: set[str] = set()
+    for raw in raws:
+        raw.pop("VERSION", None)
+        merge_config(cfg, raw)
+        given |= set(flatten(raw))
+    return cfg, given
 
 
 def _of_backbone(backbone: str, raws: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -188,6 +235,12 @@ def _adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
                 f"MODEL.WEIGHTS {weights} does not say what it is;"
                 " convert it with tools/convert_backbone.py"
             )
+    _adopt_card(cfg, given, card, weights)
+    return card
+
+
+def _adopt_card(cfg: CfgNode, given: set[str], card: BackboneCard | None, weights: str) -> None:
+    """Take architecture and pixel settings from the card of the weights."""
     if card is not None:
         mean, std, order = card.pixel_mean, card.pixel_std, card.input_format
         _adopt(cfg, given, "MODEL.BACKBONE.ARCH", card.arch, weights)
@@ -199,7 +252,6 @@ def _adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
     _adopt(cfg, given, "MODEL.PIXEL_MEAN", list(mean), source)
     _adopt(cfg, given, "MODEL.PIXEL_STD", list(std), source)
     _adopt(cfg, given, "INPUT.FORMAT", order, source)
-    return card
 
 
 def _adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
@@ -249,6 +301,9 @@ def _adopt_data(cfg: CfgNode, given: set[str]) -> None:
             raise UserError(
                 f"data set '{name}' has run-length encoded masks; set INPUT.MASK_FORMAT to bitmask"
             )
-    classes, source = number_of_classes(names), f"data set '{names[0]}'"
+    _adopt_classes(cfg, given, number_of_classes(names), f"data set '{names[0]}'")
+
+
+def _adopt_classes(cfg: CfgNode, given: set[str], classes: int, source: str) -> None:
     _adopt(cfg, given, "MODEL.ROI_HEADS.NUM_CLASSES", classes, source)
     _adopt(cfg, given, "MODEL.RETINANET.NUM_CLASSES", classes, source)

@@ -17,7 +17,7 @@ from detectron2.utils.logger import setup_logger
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.config import config_differences, load_raw
-from robust_det.detection.checkpointer import RobustCheckpointer, is_backbone
+from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
 from robust_det.detection.pictures import draw_pictures
 from robust_det.detection.progress import Stopwatch
 from robust_det.detection.record import write_detection_record
@@ -30,7 +30,6 @@ __all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished"]
 
 logger = logging.getLogger(__name__)
 
-FINAL = "model_final.pth"
 # keys that change where or how fast a run goes, but not what it computes
 _FREE_KEYS = (
     "OUTPUT_DIR",

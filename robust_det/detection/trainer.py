@@ -17,6 +17,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, JSONWriter, TensorboardXWriter
 
 from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.detection.categories import categories_of
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.engine.averaging import AveragedWeights
 from robust_det.detection.engine.best import KeepBest
@@ -72,6 +73,7 @@ class RobustTrainer(DefaultTrainer):
             model,
             cfg.OUTPUT_DIR,
             card=card,
+            categories=categories_of(cfg.DATASETS.TRAIN[0]),
             trainer=weakref.proxy(self),
             seconds=self.seconds,
             **({} if average is None else {"average": average}),
