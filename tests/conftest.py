@@ -3,6 +3,7 @@ COCO data set of real image files."""
 
 from __future__ import annotations
 
+import faulthandler
 import pickle
 import signal
 from collections.abc import Callable
@@ -26,6 +27,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TRAIN_IMAGES, VAL_IMAGES = 12, 5
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)
+
+
+def pytest_unconfigure() -> None:
+    # whatever a test left behind that keeps the process from ending is to be seen, and soon
+    faulthandler.dump_traceback_later(120, exit=True)
 
 
 def write_image(path: Path, seed: int, hue: int) -> None:
