@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
@@ -11,12 +12,12 @@ from detectron2.modeling.backbone import FPN
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import nn
 
-from robust_det.backbones.resnet import build_resnet
-from robust_det.backbones.traced import TracedBackbone
+from robust_det.backbones.resnet import build_resnet, build_stage
+from robust_det.backbones.traced import TracedBackbone, trace_last_stage
 from robust_det.errors import UserError
 from robust_det.models import get_architecture
 
-__all__ = ["bottom_up_prefix", "build_backbone"]
+__all__ = ["bottom_up_prefix", "build_backbone", "build_res5"]
 
 
 def build_backbone(
@@ -55,6 +56,20 @@ def build_backbone(
     if res5_dilation != 1:
         raise UserError(f"RES5_DILATION needs a ResNet, and {arch} is none")
     return TracedBackbone(arch, norm=norm, out_features=out_features, freeze_at=freeze_at)
+
+
+def build_res5(arch: str, *, norm: str = "FrozenBN") -> nn.Sequential:
+    """Build what a registered architecture computes from res4 to res5, for the head of a C4
+    detector, randomly initialised.
+
+    Raises:
+        UserError: unknown architecture or norm.
+    """
+    layout = get_architecture(arch).layout
+    if layout is not None:
+        return nn.Sequential(*build_stage(layout, 3, norm))
+    # under the name that it has in the backbone
+    return nn.Sequential(OrderedDict(body=trace_last_stage(arch, norm)))
 
 
 @BACKBONE_REGISTRY.register()

@@ -13,19 +13,7 @@ from robust_det.errors import UserError
 from robust_det.models import get_architecture
 from robust_det.models.registry import ResNetLayout
 
-__all__ = ["build_resnet", "build_stage", "resnet_layout"]
-
-
-def resnet_layout(arch: str) -> ResNetLayout:
-    """Return the layout of a residual network.
-
-    Raises:
-        UserError: the architecture is unknown, or no residual network.
-    """
-    layout = get_architecture(arch).layout
-    if layout is None:
-        raise UserError(f"{arch} is no ResNet; C4 and DC5 detectors need one, FPN takes any")
-    return layout
+__all__ = ["build_resnet", "build_stage"]
 
 
 def build_stage(
@@ -87,19 +75,15 @@ def build_resnet(
     Raises:
         UserError: unknown architecture, or no residual network.
     """
-    layout = resnet_layout(arch)
+    layout = get_architecture(arch).layout
+    if layout is None:
+        raise UserError(f"{arch} is no ResNet; use build_backbone")
     stem = BasicStem(in_channels, layout.stem_channels, functools.partial(make_norm, norm))
     wanted = [int(name[-1]) - 2 for name in out_features if name.startswith("res")]
     stages = []
     for index in range(max(wanted, default=0) + 1):
-        dilated = index == 3 and res5_dilation != 1
-        stages.append(
-            build_stage(
-                layout,
-                index,
-                norm,
-                dilation=res5_dilation if index == 3 else 1,
-                stride=1 if dilated else None,
-            )
-        )
+        dilation = res5_dilation if index == 3 else 1
+        # dilated convolutions keep the resolution that a stride would halve
+        stride = None if dilation == 1 else 1
+        stages.append(build_stage(layout, index, norm, dilation=dilation, stride=stride))
     return ResNet(stem, stages, out_features=list(out_features), freeze_at=freeze_at)

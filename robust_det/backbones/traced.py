@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
-from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.models.feature_extraction import DualGraphModule, create_feature_extractor
 
 from robust_det.backbones.norms import replace_batch_norms
 from robust_det.errors import UserError
 from robust_det.models import get_architecture
 from robust_det.models.stages import tensor_stages
 
-__all__ = ["TracedBackbone"]
+__all__ = ["TracedBackbone", "trace_last_stage"]
 
 
 class TracedBackbone(Backbone):
@@ -24,7 +24,8 @@ class TracedBackbone(Backbone):
     Args:
         arch: registry name.
         norm: replaces batch norms, as in ``MODEL.RESNETS.NORM``; layer norms stay.
-        out_features: stages to return, of ``stem`` and ``res2`` .. ``res5``.
+        out_features: stages to return, of ``stem`` and ``res2`` .. ``res5``; stages after the last
+            of them are not built.
         freeze_at: number of stages to freeze; 1 is the stem, 2 the stem and res2, and so on.
 
     Raises:
@@ -40,22 +41,8 @@ class TracedBackbone(Backbone):
         freeze_at: int = 0,
     ) -> None:
         super().__init__()
-        architecture = get_architecture(arch)
-        stages = {stage.name: stage for stage in architecture.stages}
-        nodes = {"stem": architecture.stem, **{s.name: s.node for s in architecture.stages}}
-        unknown = [name for name in out_features if name not in nodes]
-        if unknown:
-            raise UserError(f"{arch} has no stage '{unknown[0]}'; it has {', '.join(nodes)}")
-        # the deepest stage is always built, so that every tensor of a file has its place
-        last = architecture.stages[-1].name
-        wanted = [*out_features, *([] if last in out_features else [last])]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nodes that only training or evaluation has
-            self.body = create_feature_extractor(
-                architecture.build(1), {nodes[name]: name for name in wanted}
-            )
-        names = [name for name, _ in self.body.named_modules()]
-        replace_batch_norms(self.body, names, norm)
+        self.body = _trace(arch, out_features, norm)
+        stages = {stage.name: stage for stage in get_architecture(arch).stages}
         self._out_features = list(out_features)
         self._out_feature_channels = {n: s.channels for n, s in stages.items() if n in out_features}
         self._out_feature_strides = {n: s.stride for n, s in stages.items() if n in out_features}
@@ -72,13 +59,14 @@ class TracedBackbone(Backbone):
         self._out_feature_strides["stem"] = 64 // stem.shape[2]
 
     def _freeze(self, arch: str, frozen: Sequence[str]) -> None:
+        modules = dict(self.body.named_modules())
         stages = tensor_stages(arch)
-        own = dict(self.body.named_parameters())
-        for name, stage in stages.items():
-            if stage in frozen and name in own:
-                own[name].requires_grad = False
         owners = {n.rpartition(".")[0] for n, stage in stages.items() if stage in frozen}
-        replace_batch_norms(self.body, owners, "FrozenBN")
+        built = owners & modules.keys()
+        for name in built:
+            for parameter in modules[name].parameters(recurse=False):
+                parameter.requires_grad = False
+        replace_batch_norms(self.body, built, "FrozenBN")
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the stages by name, (N, C, H / stride, W / stride), of images (N, 3, H, W)."""
@@ -93,3 +81,45 @@ class TracedBackbone(Backbone):
             )
             for name in self._out_features
         }
+
+
+def _trace(arch: str, wanted: Sequence[str], norm: str) -> DualGraphModule:
+    """Return the network up to the deepest of the wanted stages: images to stages by name."""
+    architecture = get_architecture(arch)
+    nodes = {"stem": architecture.stem, **{s.name: s.node for s in architecture.stages}}
+    unknown = [name for name in wanted if name not in nodes]
+    if unknown:
+        raise UserError(f"{arch} has no stage '{unknown[0]}'; it has {', '.join(nodes)}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nodes that only training or evaluation has
+        network = create_feature_extractor(
+            architecture.build(1), {nodes[name]: name for name in wanted}
+        )
+    replace_batch_norms(network, [name for name, _ in network.named_modules()], norm)
+    return network
+
+
+def trace_last_stage(arch: str, norm: str) -> DualGraphModule:
+    """Return what a registered network computes from res4 to res5, randomly initialised.
+
+    It takes res4 (N, C4, H, W) and returns res5 (N, C5, H / 2, W / 2). Its tensors have the names
+    that they have in the whole network.
+
+    Raises:
+        UserError: unknown architecture or norm, or a res5 that needs more than res4.
+    """
+    before, last = (stage.name for stage in get_architecture(arch).stages[-2:])
+    network = _trace(arch, [before, last], norm)
+    for graph in (network.train_graph, network.eval_graph):
+        (image,) = graph.find_nodes(op="placeholder")
+        (output,) = graph.find_nodes(op="output")
+        stages = output.args[0]
+        with graph.inserting_before(image):
+            stages[before].replace_all_uses_with(graph.placeholder(before))
+        output.args = (stages[last],)
+        graph.eliminate_dead_code()
+        if image.users:
+            raise UserError(f"{last} of {arch} needs more than {before}; use FPN, not C4")
+        graph.erase_node(image)
+    # a copy of the modules that the graphs still call
+    return DualGraphModule(network, network.train_graph, network.eval_graph)

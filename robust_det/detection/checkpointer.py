@@ -12,19 +12,22 @@ from detectron2.checkpoint import DetectionCheckpointer
 from robust_det.backbones.builders import bottom_up_prefix
 from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.checkpoints.names import spelling
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.detection.categories import CATEGORIES_KEY
 from robust_det.errors import UserError
 from robust_det.files import write_atomically
+from robust_det.models.stages import tensor_stages
 
 __all__ = ["FINAL", "RobustCheckpointer", "is_backbone"]
 
 FINAL = "model_final.pth"
 
 # a detector without FPN (C4) has res5 in its head
-_C4_HEAD = "roi_heads.res5."
+_HEADS = "roi_heads."
+_RES5 = _HEADS + "res5."
 # which no backbone has
-_EXTRA_NORM = "roi_heads.res5.norm."
+_EXTRA_NORM = _RES5 + "norm."
 
 
 class RobustCheckpointer(DetectionCheckpointer):
@@ -124,11 +127,15 @@ class RobustCheckpointer(DetectionCheckpointer):
         expected = {
             n: t
             for n, t in own.items()
-            if n.startswith((prefix, _C4_HEAD)) and not n.startswith(_EXTRA_NORM)
+            if n.startswith((prefix, _RES5)) and not n.startswith(_EXTRA_NORM)
         }
-        places = {name: _place(name, prefix, expected) for name in content["model"]}
+        places = _places(content[CARD_KEY]["arch"], prefix, expected)
         # a stage that this detector does not have at all is no loss; a part of one is
-        model = {places[n]: t for n, t in content["model"].items() if places[n]}
+        model = {
+            place: tensor
+            for name, tensor in content["model"].items()
+            if (place := places.get(name, prefix + name))
+        }
         statistics = [n for n in model if _is_lost_statistic(n, expected)]
         if statistics:
             self.logger.warning(
@@ -165,13 +172,16 @@ def is_backbone(content: Mapping[str, Any]) -> bool:
     return bool(content.get("matching_heuristics")) and card_of(content) is not None
 
 
-def _place(name: str, prefix: str, own: Mapping[str, Any]) -> str:
-    """Return the name of a backbone's tensor in a detector, or nothing if its stage is absent."""
-    stage = name.partition(".")[0] + "."
-    for before in (prefix, "roi_heads."):
-        if any(n.startswith(before + stage) for n in own):
-            return before + name
-    return ""
+def _places(arch: str, prefix: str, own: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of a backbone's tensors in a detector; empty where it lacks their stage."""
+    spelled, stages = spelling(arch, "detectron2").names, tensor_stages(arch)
+    places: dict[str, str] = {}
+    for stage in set(stages.values()):
+        names = [spelled[name] for name in stages if stages[name] == stage]
+        # the names of a ResNet begin with their stage, those of other networks do not
+        befores = [b for b in (prefix, _HEADS, _RES5) if any(b + name in own for name in names)]
+        places |= {name: befores[0] + name if befores else "" for name in names}
+    return places
 
 
 def _is_lost_statistic(name: str, expected: Mapping[str, Any]) -> bool:

@@ -184,6 +184,8 @@ def detector_cfg(arch, family):
         ("resnet50", "C4"),
         ("resnet50", "DC5"),
         ("resnext50_32x4d", "C4"),
+        ("vgg16_bn", "C4"),
+        ("mnasnet1_0", "C4"),
         *((arch, "RetinaNet") for arch in ("resnet10_narrow", "vgg16_bn", "shufflenet_v2_x1_0")),
         *((arch, "FPN") for arch in ("densenet161", "mobilenet_v2", "mnasnet1_0", "convnext_tiny")),
     ],
@@ -209,13 +211,9 @@ def test_a_detector_trains_and_predicts(arch, family):
         assert model.backbone.output_shape()["res5"].stride == 16
 
 
-def test_c4_needs_a_residual_network():
-    with pytest.raises(UserError, match="vgg16_bn is no ResNet; C4 and DC5 detectors need one"):
-        build_model(detector_cfg("vgg16_bn", "C4"))
-
-
 @pytest.mark.parametrize(
-    "arch, family", [("resnet18", "C4"), ("resnet50", "C4"), ("mobilenet_v2", "FPN")]
+    "arch, family",
+    [("resnet18", "C4"), ("resnet50", "C4"), ("mobilenet_v2", "C4"), ("mobilenet_v2", "FPN")],
 )
 @pytest.mark.parametrize("norm", ["FrozenBN", "GN"])
 def test_a_backbone_file_fills_the_detector(arch, family, norm, tmp_path, write_classifier):
@@ -227,13 +225,17 @@ def test_a_backbone_file_fills_the_detector(arch, family, norm, tmp_path, write_
     model = build_model(cfg)
     RobustCheckpointer(model).load(str(tmp_path / "out.pth"))
     own = model.state_dict()
+    spelled = spelling(arch, "detectron2").names
+    stages = {spelled[name]: stage for name, stage in tensor_stages(arch).items()}
     prefix = "backbone.bottom_up." if family == "FPN" else "backbone."
     for name, tensor in file.items():
         statistic = name.endswith(("running_mean", "running_var"))
         if norm == "GN" and statistic:
             continue
-        at_head = family == "C4" and name.startswith("res5.")
-        assert torch.equal(own["roi_heads." + name if at_head else prefix + name], tensor)
+        at_head = family == "C4" and stages[name] == "res5"
+        # Detectron2's res5 are the blocks themselves, any other network's are in its body
+        head = "roi_heads.res5." if name.startswith("body.") else "roi_heads."
+        assert torch.equal(own[(head if at_head else prefix) + name], tensor)
 
 
 def test_out_features_and_unknown_architecture():
