@@ -36,6 +36,7 @@ setup(
         "pillow>=9.1",
         "fvcore>=0.1.5,<0.1.6",
         "PyYAML>=5.1",
+        "simplejpeg>=1.8",
         "pycocotools>=2.0.6",
         "faster-coco-eval>=1.8",
         "jinja2>=3.0",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import torch
+import simplejpeg
 from detectron2.data import detection_utils as utils
 from detectron2.utils.file_io import PathManager
 from PIL import Image
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from robust_det.errors import UserError
 
@@ -21,13 +20,13 @@ _ORIENTATION, _UPRIGHT = 274, 1  # tag and value in EXIF
 def read_image(path: str, layout: str, fast: bool = True) -> np.ndarray:
     """Read an image, turned upright if its EXIF data say how.
 
-    Pillow and torchvision decode JPEG with the same library, and give the same bits; torchvision
-    needs less time around it.
+    Pillow and simplejpeg decode JPEG with the same library, libjpeg-turbo, to the same bits; Pillow
+    spends more time around it.
 
     Args:
         path: of the file; whatever Detectron2's ``PathManager`` opens.
         layout: as ``INPUT.FORMAT``, such as RGB or BGR.
-        fast: decode upright colour JPEGs with torchvision.
+        fast: decode upright colour JPEGs with simplejpeg.
 
     Returns:
         (H, W, C), uint8, but for ``YUV-BT.601``, which is floating-point.
@@ -36,9 +35,9 @@ def read_image(path: str, layout: str, fast: bool = True) -> np.ndarray:
         UserError: the file is not a whole image.
         OSError: it is not there, or may not be read.
     """
-    pixels = _decode_jpeg(path) if fast and layout in ("RGB", "BGR") else None
+    pixels = _decode_jpeg(path, layout) if fast and layout in ("RGB", "BGR") else None
     if pixels is not None:
-        return pixels if layout == "RGB" else pixels[:, :, ::-1]
+        return pixels
     try:
         return utils.read_image(path, layout)
     except Exception as error:  # Pillow raises anything on a broken file
@@ -50,16 +49,15 @@ def read_image(path: str, layout: str, fast: bool = True) -> np.ndarray:
         ) from error
 
 
-def _decode_jpeg(path: str) -> np.ndarray | None:
-    """Decode an upright colour JPEG to RGB; None for any other file, and for a broken one."""
+def _decode_jpeg(path: str, layout: str) -> np.ndarray | None:
+    """Decode an upright colour JPEG; None for any other file, and for one with any damage."""
     with PathManager.open(path, "rb") as file:
-        content = bytearray(file.read())
+        content = file.read()
     try:
         # reads the header alone
         image = Image.open(io.BytesIO(content), formats=["JPEG"])
         if image.mode != "RGB" or image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT:
             return None
-        pixels = decode_jpeg(torch.frombuffer(content, dtype=torch.uint8), ImageReadMode.RGB)
+        return simplejpeg.decode_jpeg(content, layout)
     except Exception:  # whatever it is, Pillow decides
         return None
-    return pixels.permute(1, 2, 0).numpy()
