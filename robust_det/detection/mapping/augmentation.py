@@ -9,9 +9,12 @@ from detectron2.config import CfgNode
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
+from robust_det.detection.tasks import finds_stuff
 from robust_det.errors import UserError
 
 __all__ = ["check_augmentation", "large_scale_jitter"]
+
+_NO_LABEL = 255  # in semantic segmentation
 
 
 def large_scale_jitter(cfg: CfgNode) -> list[T.Augmentation]:
@@ -35,11 +38,11 @@ class _ResizeScale(T.ResizeScale):
 
 
 class _FixedSizeCrop(T.FixedSizeCrop):
-    """Detectron2's, which from version 0.6 on makes padding a part of every run-length mask."""
+    """Detectron2's, in every version with padding that belongs to no class."""
 
     def get_transform(self, image: np.ndarray) -> T.TransformList:
         crop, pad = super().get_transform(image).transforms
-        pad.seg_pad_value = 0
+        pad.seg_pad_value = _NO_LABEL
         return T.TransformList([_Crop(crop.x0, crop.y0, crop.w, crop.h), pad])
 
 
@@ -70,6 +73,9 @@ def check_augmentation(cfg: CfgNode) -> None:
         value: Any = paste[key]
         _require(0 <= value <= 1, f"INPUT.COPY_PASTE.{key} is {value}; it is from 0 to 1")
     if jitter.ENABLED:
+        _require(
+            not finds_stuff(cfg), "INPUT.LSJ does not know how to pad semantic maps; leave it out"
+        )
         _require(
             not cfg.INPUT.CROP.ENABLED, "INPUT.LSJ crops by itself; leave INPUT.CROP.ENABLED out"
         )

@@ -43,32 +43,33 @@ class CopyPaste:
             objects = other["instances"]
             chosen = torch.from_numpy(np.random.random(len(objects)) < self.share)
             if chosen.any():
-                mapped["image"], mapped["instances"] = paste(
-                    mapped["image"], mapped["instances"], other["image"], objects[chosen]
-                )
+                mapped = paste(mapped, other, objects[chosen])
         return mapped
 
 
-def paste(
-    image: torch.Tensor, instances: Instances, source: torch.Tensor, objects: Instances
-) -> tuple[torch.Tensor, Instances]:
-    """Paste objects of one image onto another of the same size, where they are.
+def paste(onto: dict[str, Any], source: dict[str, Any], objects: Instances) -> dict[str, Any]:
+    """Paste objects of one mapped image onto another of the same size, where they are.
 
     Args:
-        image, instances: what is pasted onto; (C, H, W), and its boxes, classes and bitmaps.
-        source, objects: what is pasted, at least one object.
+        onto: with ``image`` (C, H, W), ``instances`` with boxes, classes and bitmaps, and perhaps
+            ``sem_seg`` (H, W).
+        source: likewise.
+        objects: those of the source that are pasted, at least one.
 
     Returns:
-        The image, and its instances: those below with the visible rest of their masks, tight
-        boxes, and none that is hidden; then the pasted ones.
+        ``onto`` with the pixels of the objects, and its instances: those below with the visible
+        rest of their masks and tight boxes, without what is hidden; then the pasted ones.
     """
     pasted = objects.gt_masks.tensor
     covered = pasted.any(dim=0)
-    masks, classes = pasted, objects.gt_classes
-    if len(instances):  # without any, there is no field of masks
-        masks = torch.cat([instances.gt_masks.tensor & ~covered, pasted])
-        classes = torch.cat([instances.gt_classes, objects.gt_classes])
-    result = Instances(instances.image_size)
-    result.gt_masks, result.gt_classes = BitMasks(masks), classes
-    result.gt_boxes = result.gt_masks.get_bounding_boxes()
-    return torch.where(covered, source, image), filter_empty_instances(result)
+    pixels: dict[str, Any] = {
+        k: torch.where(covered, source[k], onto[k]) for k in ("image", "sem_seg") if k in onto
+    }
+    below, masks, classes = onto["instances"], pasted, objects.gt_classes
+    if len(below):  # without any, there is no field of masks
+        masks = torch.cat([below.gt_masks.tensor & ~covered, pasted])
+        classes = torch.cat([below.gt_classes, objects.gt_classes])
+    instances = Instances(below.image_size)
+    instances.gt_masks, instances.gt_classes = BitMasks(masks), classes
+    instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+    return {**onto, **pixels, "instances": filter_empty_instances(instances)}

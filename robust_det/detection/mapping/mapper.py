@@ -96,6 +96,10 @@ class TrainingMapper(DatasetMapper):
             for annotation in annotations
             if not annotation.get("iscrowd", 0)
         ]
+        for annotation in transformed:
+            mask = annotation.get("segmentation")
+            if isinstance(mask, np.ndarray):  # of run lengths, where padding is not 0 either
+                annotation["segmentation"] = mask == 1
         instances = utils.annotations_to_instances(transformed, size, self.instance_mask_format)
         if self.recompute_boxes and instances.has("gt_masks"):  # which an image of crowds has not
             instances.gt_boxes = instances.gt_masks.get_bounding_boxes()

@@ -1,0 +1,179 @@
+"""Without jitter and copy-paste, the mapper gives what Detectron2's gives."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetMapper, MetadataCatalog
+from detectron2.structures import PolygonMasks
+from PIL import Image
+
+from robust_det.detection.config import load_config
+from robust_det.detection.engine.loading import build_loader, training_images
+from robust_det.detection.engine.seeding import seeded
+from robust_det.detection.mapping.mapper import TrainingMapper, build_mapper
+from robust_det.errors import UserError
+
+
+def same(ours, theirs):
+    """Assert that two mapped images are equal to the last bit."""
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        if key == "instances":
+            fields = ours[key].get_fields()
+            assert fields.keys() == value.get_fields().keys()
+            assert ours[key].image_size == value.image_size
+            for name, field in value.get_fields().items():
+                if isinstance(field, PolygonMasks):
+                    for a, b in zip(fields[name].polygons, field.polygons, strict=True):
+                        np.testing.assert_array_equal(np.concatenate(a), np.concatenate(b))
+                else:
+                    a, b = (getattr(x, "tensor", x) for x in (fields[name], field))
+                    torch.testing.assert_close(a, b, rtol=0, atol=0)
+        elif isinstance(value, torch.Tensor):
+            torch.testing.assert_close(ours[key], value, rtol=0, atol=0)
+        else:
+            assert ours[key] == value
+
+
+def compare(cfg, images):
+    ours, theirs = build_mapper(cfg, images), DatasetMapper(cfg, is_train=True)
+    assert type(ours) is TrainingMapper
+    for seed, image in enumerate([*images, *images]):
+        before = copy.deepcopy(image)
+        with seeded(seed):
+            mine = ours(image)
+        with seeded(seed):
+            same(mine, theirs(image))
+        assert image == before
+
+
+@pytest.mark.parametrize(
+    ("inputs", "overrides"),
+    [
+        ({"MASK_FORMAT": "polygon", "MIN_SIZE_TRAIN": [64, 80, 96], "MAX_SIZE_TRAIN": 112}, ()),
+        ({"MIN_SIZE_TRAIN": [64, 96], "MIN_SIZE_TRAIN_SAMPLING": "range"}, ()),
+        ({"RANDOM_FLIP": "vertical"}, ("MODEL.MASK_ON", "False")),
+        ({"RANDOM_FLIP": "none", "FAST_JPEG": False}, ()),
+        ({"CROP": {"ENABLED": True, "SIZE": [0.6, 0.6]}}, ("MODEL.MASK_ON", "False")),
+    ],
+    ids=["multi-scale polygons", "range of scales", "boxes", "fixed", "cropped"],
+)
+def test_it_is_detectron2s(inputs, overrides, load):
+    compare(*load(overrides, **inputs))
+
+
+def test_run_lengths_and_crowds_in_crops(run_lengths, load):
+    cfg, images = load(
+        ["DATASETS.TRAIN", f"['{run_lengths}']"], CROP={"ENABLED": True, "SIZE": [0.6, 0.6]}
+    )
+    assert any(a["iscrowd"] for image in images for a in image["annotations"])
+    compare(cfg, images)
+
+
+def test_keypoints_proposals_and_jpeg(load, tmp_path):
+    cfg, images = load(["MODEL.MASK_ON", "False"])
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.KEYPOINT_ON = cfg.MODEL.LOAD_PROPOSALS = True
+    names = {"keypoint_names": ("left", "right"), "keypoint_flip_map": [("left", "right")]}
+    MetadataCatalog.get("with_keypoints").set(**names)
+    cfg.DATASETS.TRAIN = ["with_keypoints"]
+    for image in images:
+        path = tmp_path / f"{image['image_id']}.jpg"
+        Image.open(image["file_name"]).save(path)
+        image["file_name"] = str(path)
+        image["proposal_boxes"] = np.array([[1.0, 2.0, 30.0, 40.0], [5.0, 5.0, 60.0, 9.0]])
+        image["proposal_bbox_mode"] = 0
+        image["proposal_objectness_logits"] = np.array([2.0, 1.0])
+        for a in image["annotations"]:
+            a["keypoints"] = [10.0, 20.0, 2, 30.0, 40.0, 1]
+    ours, theirs = TrainingMapper(cfg), DatasetMapper(cfg, is_train=True)
+    for seed, image in enumerate(images[:6]):
+        with seeded(seed):
+            mine = ours(image)
+        with seeded(seed):
+            stock = theirs(image)
+        assert len(mine["proposals"]) == 2
+        for name, value in stock.pop("proposals").get_fields().items():
+            other = mine["proposals"].get(name)
+            assert torch.equal(getattr(other, "tensor", other), getattr(value, "tensor", value))
+        del mine["proposals"]
+        same(mine, stock)
+
+
+def test_the_label_map_of_semantic_segmentation(load, tmp_path):
+    cfg, images = load()
+    labels = np.arange(96 * 96, dtype=np.uint8).reshape(96, 96) % 7
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    image = {**images[0], "sem_seg_file_name": str(tmp_path / "labels.png")}
+    with seeded(3):
+        mine = TrainingMapper(cfg)(image)
+    with seeded(3):
+        theirs = DatasetMapper(cfg, is_train=True)(image)
+    assert mine["sem_seg"].unique().tolist() == list(range(7))
+    same(mine, theirs)
+
+
+def test_workers_map_as_the_main_process_does(load, jitter):
+    batches = []
+    for workers in ("0", "2"):
+        cfg, images = load(
+            ["DATALOADER.NUM_WORKERS", workers], LSJ=jitter, COPY_PASTE={"PROB": 0.7}
+        )
+        loader = build_loader(cfg, images, build_mapper(cfg, images))
+        loader.plan.draws._seed = 5
+        batches.append([batch for batch, _ in zip(loader, range(4), strict=False)])
+    for one, other in zip(*batches, strict=True):
+        for a, b in zip(one, other, strict=True):
+            same(a, b)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_image_ends_training_in_one_line(workers, load, tmp_path):
+    cfg, images = load(["DATALOADER.NUM_WORKERS", str(workers)])
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8 no more")
+    for image in images:
+        image["file_name"] = str(broken)
+    with pytest.raises(UserError, match=r"cannot decode image .*broken\.jpg: "):
+        next(iter(build_loader(cfg, images, build_mapper(cfg, images))))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["INPUT.LSJ.SIZE", "0"], "INPUT.LSJ.SIZE is 0"),
+        (["INPUT.LSJ.MIN_SCALE", "0"], "scales by 0.0 to 2.0; give MIN_SCALE above 0"),
+        (["INPUT.LSJ.MAX_SCALE", "0.05"], "scales by 0.1 to 0.05"),
+        (["INPUT.COPY_PASTE.PROB", "1.5"], "INPUT.COPY_PASTE.PROB is 1.5; it is from 0 to 1"),
+        (["INPUT.COPY_PASTE.OBJECTS", "-1"], "INPUT.COPY_PASTE.OBJECTS is -1.0"),
+        (["INPUT.COPY_PASTE.PROB", "1"], "needs images of one size; set INPUT.LSJ.ENABLED"),
+        (
+            ["INPUT.LSJ.ENABLED", "True", "INPUT.MASK_FORMAT", "polygon"],
+            "set INPUT.MASK_FORMAT to bitmask",
+        ),
+        (["INPUT.LSJ.ENABLED", "True", "INPUT.CROP.ENABLED", "True"], "leave INPUT.CROP.ENABLED"),
+        (
+            ["INPUT.LSJ.ENABLED", "True", "INPUT.COPY_PASTE.PROB", "1", "MODEL.MASK_ON", "False"],
+            "needs masks; set MODEL.MASK_ON",
+        ),
+        (
+            [
+                *("INPUT.LSJ.ENABLED", "True", "INPUT.COPY_PASTE.PROB", "1"),
+                *("MODEL.KEYPOINT_ON", "True"),
+            ],
+            "leave MODEL.KEYPOINT_ON out",
+        ),
+    ],
+)
+def test_contradicting_keys_are_one_line(keys, said, write_config):
+    with pytest.raises(UserError) as caught:
+        load_config(str(write_config(INPUT={"MASK_FORMAT": "bitmask"})), keys)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_images_are_those_of_the_config(load):
+    cfg, images = load()
+    assert len(images) == len(training_images(cfg)) == 12
