@@ -53,6 +53,7 @@ setup(
     ],
     extras_require={
         "opencv": ["opencv-python-headless>=4.6"],
+        "export": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": [
             "ruff",
             "mypy",

@@ -43,10 +43,10 @@ def categories_in(content: Mapping[str, Any], path: str) -> list[dict[str, Any]]
     """
     categories = content.get(CATEGORIES_KEY, [])
     try:
-        ids = {int(category["id"]) for category in categories}
         sound = [{"id": int(c["id"]), "name": str(c["name"])} for c in categories]
+        unique = len({category["id"] for category in sound}) == len(sound)
     except (KeyError, TypeError, ValueError, OverflowError):
-        ids, sound = set(), categories
-    if len(ids) != len(sound):
+        unique = False
+    if not unique:
         raise UserError(f"{path} has a damaged list of classes; copy the file again")
     return sound

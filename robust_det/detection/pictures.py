@@ -15,11 +15,11 @@ from torch import nn
 
 from robust_det.files import write_atomically
 
-__all__ = ["draw_pictures", "drawable"]
+__all__ = ["draw_pictures", "drawable", "picture_scale", "save_picture"]
 
 SCORE = 0.5
-# short side of a picture, in pixels: labels need room
-_SHORT_SIDE = 320
+# in pixels: labels need room on the short side, and JPEG files end at 65,500
+_SHORT_SIDE, _LONG_SIDE = 320, 4000
 
 
 @torch.no_grad()
@@ -47,7 +47,7 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
     entries = []
     for number, record in enumerate(dicts):
         image = utils.read_image(record["file_name"], "RGB")
-        scale = max(1.0, _SHORT_SIDE / min(image.shape[:2]))
+        scale = picture_scale(image)
         instances = model([mapper(record)])[0]["instances"].to("cpu")
         instances = instances[instances.scores >= SCORE]
         # numbered, as images of several folders may share a name
@@ -61,7 +61,7 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
             ("prediction", Visualizer(image, metadata, scale).draw_instance_predictions(instances)),
         ):
             entry[kind] = f"pictures/{stem}_{kind}.jpg"
-            _save(folder / entry[kind], drawn.get_image())
+            save_picture(folder / entry[kind], drawn.get_image())
         entries.append(entry)
     model.train(training)
     return entries
@@ -76,6 +76,13 @@ def drawable(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "annotations": bare}
 
 
-def _save(path: Path, pixels: Any) -> None:
+def picture_scale(image: Any) -> float:
+    """Return how much larger than an image, (H, W, 3), its picture is."""
+    sides = image.shape[:2]
+    return min(max(1.0, _SHORT_SIDE / min(sides)), _LONG_SIDE / max(sides))
+
+
+def save_picture(path: Path, pixels: Any) -> None:
+    """Write (H, W, 3) uint8 RGB pixels as a JPEG file, atomically."""
     image = Image.fromarray(pixels)
     write_atomically(path, lambda file: image.save(file, "JPEG", quality=90))

@@ -1,0 +1,97 @@
+"""Images one after the other, from files or elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from detectron2.data import detection_utils as utils
+
+from robust_det.errors import one_line
+
+__all__ = ["Images", "Item", "Source", "Unreadable", "stamp_of"]
+
+
+class Unreadable(Exception):
+    """An image cannot be read; the message is one line that says why."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a source.
+
+    Attributes:
+        name: unique in the source; for a file its path below the source's folder.
+        stamp: another one when the file has changed.
+    """
+
+    name: str
+    stamp: str
+
+
+class Source(Protocol):
+    """Where images come from.
+
+    Attributes:
+        place: the folder that the names are relative to, or the video; absolute.
+    """
+
+    place: Path
+
+    def __len__(self) -> int:
+        """Return how many images there are; for a video, as many as its header says."""
+
+    def items(self, wanted: Callable[[Item], bool]) -> Iterator[tuple[Item, Any]]:
+        """Yield every image, with what :meth:`read` needs if it is wanted."""
+
+    def read(self, what: Any, order: str) -> Any:
+        """Return an image's pixels, (H, W, 3) uint8; several threads call it.
+
+        Args:
+            what: as :meth:`items` gave it.
+            order: of the channels, ``RGB`` or ``BGR``.
+
+        Raises:
+            Unreadable: the image cannot be read.
+        """
+
+
+class Images:
+    """Image files, turned as their EXIF data say.
+
+    Args:
+        folder: that names are relative to.
+        names: of the files.
+    """
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self.place, self.names = folder.resolve(), names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def items(self, wanted: Callable[[Item], bool]) -> Iterator[tuple[Item, Any]]:
+        """See :class:`Source`."""
+        for name in self.names:
+            path = self.place / name
+            yield Item(name, stamp_of(path)), path
+
+    def read(self, what: Any, order: str) -> Any:
+        """See :class:`Source`."""
+        try:
+            return utils.read_image(str(what), order)
+        except Exception as error:  # Pillow's readers raise anything on a broken file
+            strerror = getattr(error, "strerror", None)
+            reason = strerror or " ".join(str(error).split()) or type(error).__name__
+            raise Unreadable(one_line(reason)) from error
+
+
+def stamp_of(path: Path) -> str:
+    """Return size and time of a file; empty if it is not there, which reading it will say."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
