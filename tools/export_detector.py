@@ -19,7 +19,9 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.detection.detector import load_detector
     from robust_det.detection.export.job import export_detector
 
-    detector = load_detector(args.config, args.overrides, args.weights)
+    # a trace keeps the device it was made on
+    overrides = [*args.overrides, "MODEL.DEVICE", "cpu"]
+    detector = load_detector(args.config, overrides, args.weights)
     description = export_detector(detector, args.format, Path(args.sample), Path(args.output))
     print(f"wrote {args.output} and {description}")
 

@@ -54,14 +54,14 @@ def to_onnx(model: Traceable, sample: torch.Tensor) -> tuple[bytes, Exported]:
     session = runtime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
 
     def run(image: torch.Tensor) -> list[torch.Tensor]:
-        outputs = session.run(None, {"image": image.cpu().numpy()})
+        outputs = session.run(None, {"image": image.numpy()})
         return [torch.from_numpy(output) for output in outputs]
 
     return buffer.getvalue(), run
 
 
 def to_torchscript(model: Traceable, sample: torch.Tensor) -> tuple[bytes, Exported]:
-    """Return a TorchScript file, and how torch runs it on the detector's device."""
+    """Return a TorchScript file, and how torch runs it."""
     buffer = io.BytesIO()
     with _quiet(), traceable_modules():
         traced = torch.jit.trace(model, (sample,), check_trace=False)

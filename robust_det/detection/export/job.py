@@ -28,7 +28,7 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
     """Export a detector, check the file on images of three sizes, and write it if all boxes agree.
 
     Args:
-        detector: to export.
+        detector: to export, on the CPU.
         kind: of file, one of :data:`~.formats.FORMATS`.
         sample: an image with objects that the detector finds.
         output: the file; a description of its inputs and outputs goes beside it, as ``.json``.
@@ -49,7 +49,7 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
         raise UserError(f"unknown format '{kind}'; use {' or '.join(FORMATS)}")
     model = Traceable(detector).eval()
     images = _images(detector, sample)
-    ours = [[output.cpu() for output in model(image)] for image in images]
+    ours = [list(model(image)) for image in images]
     if not len(ours[0][0]):
         raise UserError(
             f"the detector finds nothing on {sample}, which would prove nothing; give another"
@@ -71,14 +71,13 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
 
 
 def _images(detector: Detector, sample: Path) -> list[torch.Tensor]:
-    """Return the sample as the model takes it, smaller, in another shape, and black."""
-    cfg = detector.cfg
+    """Return the sample as the model takes it, in another shape, and a black image."""
     try:
-        pixels = read_image(str(sample), cfg.INPUT.FORMAT)
+        pixels = read_image(str(sample), detector.cfg.INPUT.FORMAT)
     except Exception as error:  # Pillow's readers raise anything on a broken file
         raise UserError(f"--sample {sample} cannot be read: {one_line(str(error))}") from error
     resized = detector.resize.get_transform(pixels).apply_image(pixels)
-    image = torch.as_tensor(resized.transpose(2, 0, 1).astype("float32"), device=cfg.MODEL.DEVICE)
+    image = torch.as_tensor(resized.transpose(2, 0, 1).astype("float32"))
     height, width = image.shape[1:]
     other = torch.nn.functional.interpolate(image[None], (width, max(3 * height // 4, 1)))[0]
     return [image, other, torch.zeros_like(other[:, : width // 2 + 1])]
@@ -96,7 +95,7 @@ def _compare(
             f"the exported detector fails on an image of {height} x {width}"
             f" ({one_line(reason[-300:])}); nothing written"
         ) from error
-    return compare(model.outputs, (height, width), expected, [output.cpu() for output in found])
+    return compare(model.outputs, (height, width), expected, found)
 
 
 def _describe(detector: Detector, kind: str, output: Path, outputs: list[str]) -> dict[str, Any]:
