@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 _FREE_KEYS = (
     "OUTPUT_DIR",
     "MODEL.DEVICE",
+    "INPUT.FAST_JPEG",
     "DATALOADER.NUM_WORKERS",
     "SOLVER.CHECKPOINT_PERIOD",
     "TEST.EVAL_PERIOD",
