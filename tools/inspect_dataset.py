@@ -23,9 +23,13 @@ def main(args: argparse.Namespace) -> int:
     _check(args)
 
     import robust_det.detection  # noqa: F401
+    from robust_det.detection.config import sources_of_config
     from robust_det.detection.datasets.inspection import inspect_dataset
 
-    sources = _of_config(args) if args.config else {_name(args): _of_arguments(args)}
+    if args.config:
+        sources = sources_of_config(args.config, args.overrides)
+    else:
+        sources = {_name(args): _of_arguments(args)}
     sound = True
     for number, (name, source) in enumerate(sources.items()):
         if number:
@@ -62,25 +66,6 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--json needs --images, the folder of its images")
     if (args.voc or args.yolo) and not args.split:
         raise UserError(f"--{given[0]} needs --split, such as train")
-
-
-def _of_config(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the sources of all data sets of a config; its weights need not be there."""
-    from robust_det.config import find_config, load_raw, merge_config, overrides_to_dict
-    from robust_det.detection.config import detection_defaults
-    from robust_det.detection.datasets import register_custom
-    from robust_det.detection.datasets.registration import source_of
-
-    cfg = detection_defaults()
-    for raw in (load_raw(find_config(args.config)), overrides_to_dict(args.overrides)):
-        raw.pop("VERSION", None)
-        merge_config(cfg, raw)
-    register_custom(cfg.DATASETS.CUSTOM)
-    own = [entry["NAME"] for entry in cfg.DATASETS.CUSTOM]
-    names = list(dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *own]))
-    if not names:
-        raise UserError(f"config {args.config} names no data sets")
-    return {name: source_of(name) for name in names}
 
 
 def _of_arguments(args: argparse.Namespace) -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from robust_det.analysis.grouping import Row, Setting
 from robust_det.analysis.statistics import Summary
-from robust_det.analysis.tables import TASK_NAMES, format_mean
+from robust_det.analysis.tables import format_mean
+from robust_det.analysis.tasks import task_of
 
 __all__ = ["key_findings"]
 
@@ -18,7 +19,7 @@ def key_findings(settings: Sequence[Setting]) -> list[str]:
     for setting in settings:
         for task in setting.tasks:
             rows = [row for row in setting.rows_of(task) if row.summary(task).n]
-            name = TASK_NAMES.get(task, f"{task} AP")
+            name = task_of(task).name
             where = f"{name} on {setting.test_data}"
             if len(settings) > 1:
                 where += f" (setting {setting.letter})"

@@ -10,9 +10,10 @@ from typing import Any
 
 from robust_det.analysis.runs import Run
 from robust_det.analysis.statistics import Summary, difference, summarise
+from robust_det.analysis.tasks import task_of, task_order
 from robust_det.errors import UserError
 
-__all__ = ["Row", "Setting", "group_runs", "setting_differences", "task_order"]
+__all__ = ["Row", "Setting", "group_runs", "setting_differences"]
 
 
 @dataclass
@@ -49,11 +50,12 @@ class Row:
             return "standard"
         return f"{run.norm} ε {format_eps(run.norm, run.eps)}"
 
-    def summary(self, task: str, metric: str = "AP") -> Summary:
-        """Mean and spread of a metric over the seeds."""
+    def summary(self, task: str, metric: str = "") -> Summary:
+        """Mean and spread of a metric, by default the task's headline, over the seeds."""
+        metric = metric or task_of(task).headline
         return summarise(r.metrics.get(task, {}).get(metric, math.nan) for r in self.runs)
 
-    def delta(self, task: str, metric: str = "AP") -> Summary | None:
+    def delta(self, task: str, metric: str = "") -> Summary | None:
         """Difference to the baseline, or None without one."""
         if self.baseline is None:
             return None
@@ -91,15 +93,9 @@ class Setting:
         return [row for row in self.rows if any(task in run.metrics for run in row.runs)]
 
     def best(self, task: str) -> Row | None:
-        """The row with the highest AP, or None if no AP is defined."""
+        """The row with the highest headline metric, or None if it is defined for none."""
         rows = [row for row in self.rows_of(task) if row.summary(task).n]
         return max(rows, key=lambda row: row.summary(task).mean, default=None)
-
-
-def task_order(tasks: set[str]) -> list[str]:
-    """Boxes first, then masks, then whatever else there is."""
-    known = ["bbox", "segm"]
-    return [t for t in known if t in tasks] + sorted(tasks - set(known))
 
 
 def format_eps(norm: str | None, eps: float) -> str:
@@ -176,12 +172,12 @@ def _find_baselines(setting: Setting) -> None:
                 row.baseline = standard[0]
         elif robust and not standard:
             setting.notes.append(
-                f"There is no eps-0 run of {arch} in this setting: no baseline, so no ΔAP."
+                f"There is no eps-0 run of {arch} in this setting: no baseline, so no difference."
             )
         elif robust:
             setting.notes.append(
                 f"{len(standard)} eps-0 backbones of {arch} with different weights: none of them "
-                "is the baseline, so no ΔAP."
+                "is the baseline, so no difference."
             )
 
 

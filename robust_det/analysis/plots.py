@@ -1,4 +1,4 @@
-"""AP against eps, one line per architecture and norm."""
+"""AP, or another task's figure, against eps, one line per architecture and norm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robust_det.analysis.grouping import Row, Setting, format_eps
-from robust_det.analysis.tables import TASK_NAMES
+from robust_det.analysis.tasks import task_of
 
 __all__ = ["COLOURS", "INK", "PLACEHOLDER", "STYLE", "ap_figure", "image_bytes", "inline_svg"]
 
@@ -31,7 +31,7 @@ STYLE = {
 
 
 def ap_figure(setting: Setting, task: str, ink: str = INK) -> Figure:
-    """Plot AP against eps.
+    """Plot the task's headline metric against eps.
 
     Every line starts at its architecture's eps-0 run, which serves all norms. The axis is linear
     from 0 to the smallest eps and logarithmic from there. Bars are the sample standard deviation
@@ -51,7 +51,7 @@ def ap_figure(setting: Setting, task: str, ink: str = INK) -> Figure:
         for mean in {r.baseline.summary(task).mean for r in setting.rows_of(task) if r.baseline}:
             axes.axhline(mean, color=ink, linewidth=1, linestyle=(0, (4, 4)), alpha=0.4, zorder=1)
         _finish(axes, [row for rows in lines.values() for row in rows], ink)
-        axes.set_ylabel(TASK_NAMES.get(task, f"{task} AP"), color=ink)
+        axes.set_ylabel(task_of(task).name, color=ink)
         axes.set_title(
             f"{setting.test_data} · setting {setting.letter}", color=ink, loc="left", fontsize=10.5
         )

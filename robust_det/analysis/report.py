@@ -17,13 +17,8 @@ from robust_det.analysis.plots import PLACEHOLDER, ap_figure, inline_svg
 from robust_det.analysis.runs import Backbone, Run
 from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.significance.text import page_parts
-from robust_det.analysis.tables import (
-    COLUMNS,
-    TASK_NAMES,
-    backbone_table,
-    format_delta,
-    format_mean,
-)
+from robust_det.analysis.tables import backbone_table, format_delta, format_mean
+from robust_det.analysis.tasks import task_of
 
 __all__ = ["render_report"]
 
@@ -109,21 +104,22 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
 
 
 def _task(setting: Setting, task: str) -> dict[str, Any]:
-    name = TASK_NAMES.get(task, f"{task} AP")
+    known = task_of(task)
     rows = setting.rows_of(task)
     best = setting.best(task)
     described = ", ".join(f"{row.label} {format_mean(row.summary(task))}" for row in rows)
-    classes = dict.fromkeys(
-        m for row in rows for run in row.runs for m in run.metrics.get(task, {}) if m[:3] == "AP-"
-    )
+    recorded = [metric for row in rows for run in row.runs for metric in run.metrics.get(task, {})]
+    classes = dict.fromkeys(m for m in recorded if m.startswith(known.by_class))
     return {
-        "name": name,
-        "columns": COLUMNS,
+        "name": known.name,
+        "headline": known.headline,
+        "by_class": known.by_class.removesuffix("-"),
+        "columns": known.columns,
         "rows": [
             {
                 "arch": row.first.arch,
                 "label": row.label.removeprefix(f"{row.first.arch} "),
-                "values": [format_mean(row.summary(task, metric)) for metric in COLUMNS],
+                "values": [format_mean(row.summary(task, metric)) for metric in known.columns],
                 "best": row is best and len(rows) > 1,
                 "delta": format_delta(row.delta(task)),
                 "tone": _tone(row, task),
@@ -134,11 +130,14 @@ def _task(setting: Setting, task: str) -> dict[str, Any]:
         # Markup: our own SVG, in which matplotlib has escaped the names
         "plot": Markup(
             inline_svg(
-                ap_figure(setting, task, PLACEHOLDER), f"{name} against epsilon: {described}"
+                ap_figure(setting, task, PLACEHOLDER), f"{known.name} against epsilon: {described}"
             )
         ),
         "classes": [
-            (metric[3:], [format_mean(row.summary(task, metric)) for row in rows])
+            (
+                metric.removeprefix(known.by_class),
+                [format_mean(row.summary(task, metric)) for row in rows],
+            )
             for metric in classes
         ],
         "class_columns": [row.label for row in rows],

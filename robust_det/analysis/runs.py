@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.analysis.saved import Saved, saved_files
+from robust_det.analysis.tasks import task_of
 from robust_det.config import flatten
 from robust_det.errors import UserError
 from robust_det.records import RECORD_NAME, read_record
@@ -57,7 +58,7 @@ class Run:
             threat model makes no difference.
         weights, weights_hash: where the backbone came from, and its SHA-256.
         seed: of the fine-tuning.
-        metrics: task (``bbox``, ``segm``) -> metric -> value in [0, 100]; NaN where undefined.
+        metrics: task (see :mod:`.tasks`) -> metric -> value in [0, 100]; NaN where undefined.
         setting: all that has to be equal for two runs to be comparable, as flat keys.
         pictures: what it drew.
         saved: the files of its test sets.
@@ -147,8 +148,8 @@ def _metrics(fields: _Fields) -> dict[str, dict[str, float]]:
         tasks[task] = {
             name: fields.number(f"metrics.{task}.{name}", value) for name, value in values.items()
         }
-        if "AP" not in values:
-            raise fields.fail(f"metrics.{task}.AP", "is missing")
+        if (headline := task_of(task).headline) not in values:
+            raise fields.fail(f"metrics.{task}.{headline}", "is missing")
     if not tasks:
         raise fields.fail("metrics", "is empty")
     return tasks

@@ -12,10 +12,9 @@ from tabulate import tabulate
 from robust_det.analysis.grouping import Row, Setting, setting_differences
 from robust_det.analysis.runs import Backbone
 from robust_det.analysis.statistics import Summary
+from robust_det.analysis.tasks import task_of
 
 __all__ = [
-    "COLUMNS",
-    "TASK_NAMES",
     "ap_table",
     "backbone_table",
     "csv_text",
@@ -29,8 +28,6 @@ __all__ = [
     "terminal_text",
 ]
 
-COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-TASK_NAMES = {"bbox": "Box AP", "segm": "Mask AP"}
 _BACKBONE_COLUMNS = {
     "clean_top1": "clean top-1 %",
     "clean_top5": "clean top-5 %",
@@ -78,7 +75,8 @@ def format_delta(delta: Summary | None) -> str:
 
 def ap_table(setting: Setting, task: str) -> tuple[list[str], list[list[str]]]:
     """Return headers and cells of a setting's table, one row a backbone."""
-    headers = ["arch", "backbone", *COLUMNS, "ΔAP", "n"]
+    known = task_of(task)
+    headers = ["arch", "backbone", *known.columns, f"Δ{known.headline}", "n"]
     return headers, [_cells(row, task) for row in setting.rows_of(task)]
 
 
@@ -86,7 +84,7 @@ def _cells(row: Row, task: str) -> list[str]:
     return [
         row.first.arch,
         row.label.removeprefix(f"{row.first.arch} "),
-        *(format_mean(row.summary(task, metric)) for metric in COLUMNS),
+        *(format_mean(row.summary(task, metric)) for metric in task_of(task).columns),
         format_delta(row.delta(task)),
         str(row.summary(task).n),
     ]
@@ -113,7 +111,7 @@ def differences_in_brief(first: Setting, other: Setting, most: int = 6) -> str:
 
 def heading(setting: Setting, task: str) -> str:
     """What a table is about, in one line."""
-    return f"Setting {setting.letter} — {TASK_NAMES.get(task, f'{task} AP')} on {setting.test_data}"
+    return f"Setting {setting.letter} — {task_of(task).name} on {setting.test_data}"
 
 
 def terminal_text(

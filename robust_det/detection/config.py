@@ -21,16 +21,26 @@ from robust_det.checkpoints.io import peek_checkpoint
 from robust_det.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
 from robust_det.detection.categories import categories_in, categories_of
 from robust_det.detection.checkpointer import FINAL, is_backbone
-from robust_det.detection.datasets import number_of_classes, prepare_dataset, register_custom
+from robust_det.detection.datasets import (
+    DatasetFacts,
+    number_of_classes,
+    number_of_stuff_classes,
+    prepare_dataset,
+    register_custom,
+)
+from robust_det.detection.datasets.registration import source_of
+from robust_det.detection.datasets.segments import IGNORED
+from robust_det.detection.datasets.source import Source
 from robust_det.detection.mapping.augmentation import check_augmentation
 from robust_det.detection.paths import register_path_handler
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
+from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.device import AMP_DTYPES, resolve_device
 from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.zoo.locate import PREFIX
 
-__all__ = ["detection_defaults", "load_config", "load_detector_config"]
+__all__ = ["detection_defaults", "load_config", "load_detector_config", "sources_of_config"]
 
 
 def detection_defaults() -> CfgNode:
@@ -135,6 +145,24 @@ def load_detector_config(
         categories = categories_of(cfg.DATASETS.TRAIN[0])
     cfg.freeze()
     return cfg, path, categories
+
+
+def sources_of_config(name: str, overrides: Sequence[str] = ()) -> dict[str, Source]:
+    """Return where the data sets of a config come from; its weights need not be there.
+
+    Args:
+        name, overrides: see :func:`load_config`.
+
+    Raises:
+        UserError: a key or a value is wrong, or there are no data sets.
+    """
+    cfg, _ = _merged([load_raw(find_config(name)), overrides_to_dict(overrides)])
+    register_custom(cfg.DATASETS.CUSTOM)
+    own = [entry["NAME"] for entry in cfg.DATASETS.CUSTOM]
+    names = list(dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *own]))
+    if not names:
+        raise UserError(f"config {name} names no data sets")
+    return {one: source_of(one) for one in names}
 
 
 def _merged(raws: Sequence[dict[str, Any]]) -> tuple[CfgNode, set[str]]:
@@ -295,13 +323,40 @@ def _adopt_data(cfg: CfgNode, given: set[str]) -> None:
         raise UserError("DATASETS.TRAIN and DATASETS.TEST need at least one data set each")
     for name in names:
         facts = prepare_dataset(name, cfg.DATASETS.LENIENT)
+        _check_task(cfg, facts)
         if cfg.MODEL.MASK_ON and facts.masks == "none":
             raise UserError(f"MODEL.MASK_ON needs outlines, and data set '{name}' has boxes alone")
         if cfg.MODEL.MASK_ON and facts.masks == "rle" and cfg.INPUT.MASK_FORMAT != "bitmask":
             raise UserError(
                 f"data set '{name}' has run-length encoded masks; set INPUT.MASK_FORMAT to bitmask"
             )
-    _adopt_classes(cfg, given, number_of_classes(names), f"data set '{names[0]}'")
+    source = f"data set '{names[0]}'"
+    if finds_objects(cfg):
+        _adopt_classes(cfg, given, number_of_classes(names), source)
+    if finds_stuff(cfg):
+        _adopt_stuff_classes(cfg, given, number_of_stuff_classes(names), source)
+
+
+def _check_task(cfg: CfgNode, facts: DatasetFacts) -> None:
+    """Refuse data that do not show what the model learns to find."""
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    if finds_stuff(cfg) and not facts.stuff:
+        raise UserError(
+            f"{architecture} needs semantic maps, and data set '{facts.name}' has none; use one of"
+            " COCO's panoptic ones, or name your own as PANOPTIC in DATASETS.CUSTOM"
+        )
+    if finds_objects(cfg) and not facts.classes:
+        raise UserError(
+            f"{architecture} needs objects, and data set '{facts.name}' has stuff alone; use the"
+            " one that ends in _separated, or add JSON to its entry in DATASETS.CUSTOM"
+        )
+    if finds_objects(cfg) and finds_stuff(cfg) and not cfg.MODEL.MASK_ON:
+        raise UserError(f"{architecture} needs the masks of objects; set MODEL.MASK_ON")
+
+
+def _adopt_stuff_classes(cfg: CfgNode, given: set[str], classes: int, source: str) -> None:
+    _adopt(cfg, given, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", classes, source)
+    _adopt(cfg, given, "MODEL.SEM_SEG_HEAD.IGNORE_VALUE", IGNORED, source)
 
 
 def _adopt_classes(cfg: CfgNode, given: set[str], classes: int, source: str) -> None:

@@ -14,6 +14,7 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
+from robust_det.analysis.tasks import task_of
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.config import config_differences, load_raw
@@ -168,9 +169,10 @@ def by_task(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def say_results(name: str, results: Mapping[str, Mapping[str, float]]) -> None:
-    """Log the AP of each task."""
+    """Log the first figures of each task."""
     for task, values in results.items():
-        text = ", ".join(f"{k} {values[k]:.2f}" for k in ("AP", "AP50", "AP75") if k in values)
+        names = [name for name in task_of(task).columns[:3] if name in values]
+        text = ", ".join(f"{k} {values[k]:.2f}" for k in names)
         logger.info(f"{name}: {task} {text}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.data import detection_utils as utils
-from detectron2.utils.visualizer import Visualizer
+from detectron2.data.catalog import Metadata
+from detectron2.utils.visualizer import VisImage, Visualizer
 from PIL import Image
 from torch import nn
 
+from robust_det.detection.datasets.segments import read_ids, read_panoptic
+from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.files import write_atomically
 
 __all__ = ["draw_pictures", "drawable", "picture_scale", "save_picture"]
@@ -39,32 +44,78 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
     name = cfg.DATASETS.TEST[0]
     dicts = get_detection_dataset_dicts([name], filter_empty=False)
     # those with something to find, if there are any
-    dicts = [d for d in dicts if d["annotations"]] or dicts
+    dicts = [d for d in dicts if d.get("annotations", True)] or dicts
     dicts = sorted(dicts, key=lambda d: d["file_name"])[: cfg.TEST.PICTURES]
     metadata, mapper = MetadataCatalog.get(name), DatasetMapper(cfg, is_train=False)
+    draw = _drawing(cfg, metadata)
     training = model.training
     model.eval()
     entries = []
     for number, record in enumerate(dicts):
         image = utils.read_image(record["file_name"], "RGB")
         scale = picture_scale(image)
-        instances = model([mapper(record)])[0]["instances"].to("cpu")
-        instances = instances[instances.scores >= SCORE]
+        output = model([mapper(record)])[0]
         # numbered, as images of several folders may share a name
         stem = f"{number:02d}_{Path(record['file_name']).stem}"
         entry = {"image": Path(record["file_name"]).name}
-        for kind, drawn in (
-            (
-                "ground_truth",
-                Visualizer(image, metadata, scale).draw_dataset_dict(drawable(record)),
-            ),
-            ("prediction", Visualizer(image, metadata, scale).draw_instance_predictions(instances)),
-        ):
+        for kind, shown in (("ground_truth", None), ("prediction", output)):
             entry[kind] = f"pictures/{stem}_{kind}.jpg"
+            drawn = draw(Visualizer(image, metadata, scale), record, shown)
             save_picture(folder / entry[kind], drawn.get_image())
         entries.append(entry)
     model.train(training)
     return entries
+
+
+# draws the ground truth of a dataset dictionary, or a model's output if there is one
+_Draw = Callable[[Visualizer, dict[str, Any], dict[str, Any] | None], VisImage]
+
+
+def _drawing(cfg: CfgNode, metadata: Metadata) -> _Draw:
+    """Return what draws all that a config's model finds."""
+    if not finds_stuff(cfg):
+        return _draw_objects
+    if not finds_objects(cfg):
+        return _draw_stuff
+    truth = read_panoptic(metadata.panoptic_json, metadata.name)["annotations"]
+    return functools.partial(_draw_panoptic, metadata, {a["image_id"]: a for a in truth})
+
+
+def _draw_objects(
+    visualizer: Visualizer, record: dict[str, Any], output: dict[str, Any] | None
+) -> VisImage:
+    if output is None:
+        return visualizer.draw_dataset_dict(drawable(record))
+    instances = output["instances"].to("cpu")
+    return visualizer.draw_instance_predictions(instances[instances.scores >= SCORE])
+
+
+def _draw_stuff(
+    visualizer: Visualizer, record: dict[str, Any], output: dict[str, Any] | None
+) -> VisImage:
+    if output is None:
+        return visualizer.draw_sem_seg(utils.read_image(record["sem_seg_file_name"], "L")[..., 0])
+    return visualizer.draw_sem_seg(output["sem_seg"].argmax(dim=0).cpu())
+
+
+def _draw_panoptic(
+    metadata: Metadata,
+    truth: Mapping[Any, Mapping[str, Any]],
+    visualizer: Visualizer,
+    record: dict[str, Any],
+    output: dict[str, Any] | None,
+) -> VisImage:
+    if output is not None:
+        ids, segments = output["panoptic_seg"]
+        return visualizer.draw_panoptic_seg(ids.cpu(), segments)
+    annotation, segments = truth[record["image_id"]], []
+    things = metadata.thing_dataset_id_to_contiguous_id
+    for segment in annotation["segments_info"]:
+        category = segment["category_id"]
+        places = things if category in things else metadata.stuff_dataset_id_to_contiguous_id
+        segments.append({**segment, "category_id": places[category], "isthing": category in things})
+    ids = read_ids(Path(metadata.panoptic_root) / annotation["file_name"])
+    return visualizer.draw_panoptic_seg(torch.from_numpy(ids), segments)
 
 
 def drawable(record: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from robust_det.detection.evaluation import (
     annotations_file,
     describe_evaluators,
     saved_detections,
+    saved_segmentations,
 )
 from robust_det.records import environment, sha256_file, write_record
 
@@ -73,7 +74,8 @@ def write_detection_record(
         cfg: the run's complete config.
         card: of the backbone it started from; without one eps is null, as it is for a card that
             does not know it, and comparison refuses the record.
-        results: the evaluator's figures by task (``bbox``, ``segm``), AP in percent.
+        results: the evaluators' figures by task (``bbox``, ``segm``, ``sem_seg``,
+            ``panoptic_seg``), in percent.
         pictures: see :func:`robust_det.detection.pictures.draw_pictures`.
         seconds: wall time of training and evaluation, over all sessions.
         detector: file of the detector evaluated.
@@ -101,8 +103,9 @@ def write_detection_record(
         },
         "schedule": {k: v for k, v in rest.items() if k.startswith("SOLVER.")},
         "protocol": {k: v for k, v in rest.items() if not k.startswith("SOLVER.")},
-        "evaluator": describe_evaluators(cfg.DATASETS.TEST),
+        "evaluator": describe_evaluators(cfg),
         "detections": saved_detections(cfg),
+        "segmentations": saved_segmentations(cfg),
         "seed": cfg.SEED,
         # JSON has no NaN: an AP without objects is null
         "metrics": {

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.analysis.statistics import summarise
-from robust_det.analysis.tables import TASK_NAMES, format_mean, render_table
+from robust_det.analysis.tables import format_mean, render_table
+from robust_det.analysis.tasks import task_of
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.sweep.notation import Entry
 
@@ -28,10 +29,13 @@ def results_table(entries: Sequence[Entry], folder: Path) -> str:
             groups.setdefault(entry.group, []).append(read_record(folder / entry.name))
     records = [record for group in groups.values() for record in group]
     tasks = dict.fromkeys(task for record in records for task in record["metrics"])
-    headers = ["run", *(TASK_NAMES.get(task, f"{task} AP") for task in tasks), "minutes", "n"]
+    headers = ["run", *(task_of(task).name for task in tasks), "minutes", "n"]
     rows = []
     for name, group in groups.items():
-        values = [[record["metrics"].get(t, {}).get("AP") for record in group] for t in tasks]
+        values = [
+            [record["metrics"].get(t, {}).get(task_of(t).headline) for record in group]
+            for t in tasks
+        ]
         shown = [
             format_mean(summarise(math.nan if v is None else v for v in of_task))
             for of_task in values

@@ -135,7 +135,9 @@ def test_the_config_chooses_the_tasks_and_the_folder(case, tmp_path):
 
 
 def test_the_record_names_what_scored(case):
-    coco = describe_evaluators([case[0]])
+    cfg = detection_defaults()
+    cfg.DATASETS.TEST = (case[0],)
+    coco = describe_evaluators(cfg)
     assert coco["name"] == "COCOEvaluator"
     assert coco["library"].split()[0] == "faster-coco-eval"
     assert coco["library"].split()[1].count(".") == 2
@@ -204,8 +206,8 @@ def test_voc_is_scored_by_voc_and_kept(voc, tmp_path):
         *(("one", 0), ("one", 1), ("two", 0), ("two", 0)),
     ]
     assert saved[1]["bbox"] == pytest.approx([70, 10, 50, 60])
-    assert describe_evaluators([voc])["name"] == "PascalVOCDetectionEvaluator"
-    assert describe_evaluators([voc])["library"].startswith("detectron2 ")
+    assert describe_evaluators(cfg)["name"] == "PascalVOCDetectionEvaluator"
+    assert describe_evaluators(cfg)["library"].startswith("detectron2 ")
     assert annotations_file(voc) == ""
 
 
@@ -215,7 +217,7 @@ def test_a_run_keeps_what_later_analysis_needs(write_config, tmp_path):
     cfg, card = load_config(str(write_config()), overrides)
     finetune(cfg, card, "kept")
     record = read_record(cfg.OUTPUT_DIR)
-    assert record["evaluator"] == describe_evaluators(cfg.DATASETS.TEST)
+    assert record["evaluator"] == describe_evaluators(cfg)
     (test,) = record["data"]["test"]
     assert sha256_file(test["annotations_file"]) == test["sha256"]
     kept = record["detections"]["scenes_val"]

@@ -58,8 +58,10 @@ def test_every_recipe_builds_a_detector(path):
     model = build_model(cfg)
     parts = {name.partition(".")[0] for name, _ in model.named_children()}
     assert "backbone" in parts
-    assert hasattr(model, "roi_heads") != (cfg.MODEL.META_ARCHITECTURE == "RetinaNet")
-    if "mask" in path.stem:
+    without = cfg.MODEL.META_ARCHITECTURE in ("RetinaNet", "SemanticSegmentor")
+    assert hasattr(model, "roi_heads") != without
+    assert hasattr(model, "sem_seg_head") == ("semantic" in path.stem or "panoptic" in path.stem)
+    if "mask" in path.stem or "panoptic" in path.stem:
         assert any("mask_head" in name for name, _ in model.named_parameters())
     if "cascade" in path.stem:
         assert len(model.roi_heads.box_head) == 3

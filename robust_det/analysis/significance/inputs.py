@@ -16,6 +16,7 @@ from robust_det.records import sha256_file
 __all__ = [
     "find_detections",
     "find_truth",
+    "has_objects",
     "read_detections",
     "read_truth",
     "scored_by_coco",
@@ -26,8 +27,14 @@ _TASKS = ("bbox", "segm")
 
 
 def scored_by_coco(run: Run) -> bool:
-    """Whether COCO's rules gave the run's figures: those of Pascal VOC are others."""
-    return bool(run.setting["evaluator"] == "COCOEvaluator")
+    """Whether COCO's rules gave the run's AP: those of Pascal VOC are others."""
+    used = run.setting["evaluator"].split(" + ")
+    return "COCOEvaluator" in used and "PascalVOCDetectionEvaluator" not in used
+
+
+def has_objects(task: str) -> bool:
+    """Whether a task of a record is one of boxes or masks."""
+    return task.rpartition("/")[2] in _TASKS
 
 
 def scored_tasks(run: Run) -> dict[str, tuple[str, Saved]]:
@@ -40,7 +47,7 @@ def scored_tasks(run: Run) -> dict[str, tuple[str, Saved]]:
     for task in run.metrics:
         name, _, kind = task.rpartition("/")
         saved = [s for s in run.saved if not name or s.dataset == name]
-        if kind in _TASKS:
+        if has_objects(task):
             if len(saved) != 1 or not saved[0].detections:
                 raise UserError(
                     f"run {run.path} names no detections for {task}; evaluate it again with"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from robust_det.analysis.plots import COLOURS, INK, STYLE
 from robust_det.analysis.significance.errors import KINDS
 from robust_det.analysis.significance.study import TaskStudy
-from robust_det.analysis.tables import TASK_NAMES
+from robust_det.analysis.tasks import task_of
 
 __all__ = ["errors_figure", "forest_figure"]
 
@@ -39,7 +39,7 @@ def forest_figure(one: TaskStudy, ink: str = INK) -> Figure:
                 color=colour,
                 markerfacecolor=colour if clear else "none",
             )
-        name = TASK_NAMES.get(one.task, f"{one.task} AP")
+        name = task_of(one.task).name
         axes.set_xlabel(f"Δ {name} to the standard backbone, 95% interval", color=ink)
         _finish(axes, one, ink)
     return figure

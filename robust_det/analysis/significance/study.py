@@ -22,12 +22,14 @@ from robust_det.analysis.significance.errors import ErrorBreakdown, error_breakd
 from robust_det.analysis.significance.inputs import (
     find_detections,
     find_truth,
+    has_objects,
     read_detections,
     read_truth,
     scored_by_coco,
     scored_tasks,
 )
 from robust_det.analysis.significance.matching import match
+from robust_det.analysis.tasks import task_of
 from robust_det.errors import UserError
 
 __all__ = ["Difference", "Figure", "Options", "RunErrors", "TaskStudy", "study"]
@@ -140,6 +142,12 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
             f"Scored by {setting.keys['evaluator']}: intervals and kinds of errors are for COCO's"
             " AP, so there are none."
         )
+    for setting in usable:
+        if left_out := [task_of(t).name for t in setting.tasks if not has_objects(t)]:
+            setting.notes.append(
+                f"Intervals and kinds of errors are for AP: there are none for"
+                f" {' and '.join(left_out)}."
+            )
     # all files are looked for before the first of the long computations
     inputs: _Inputs = {}
     for setting in usable:

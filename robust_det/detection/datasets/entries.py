@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.detection.datasets.coco import CocoSource
+from robust_det.detection.datasets.panoptic import PanopticSource
 from robust_det.detection.datasets.source import Source
 from robust_det.detection.datasets.voc import VocSource
 from robust_det.detection.datasets.yolo import YoloSource
@@ -18,13 +19,15 @@ __all__ = ["class_list", "parse_entry"]
 
 # the field that tells the form, the others it needs, and those it may have
 _FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "PANOPTIC": (("SEGMENTS", "IMAGES"), ("JSON",)),
     "JSON": (("IMAGES",), ()),
     "VOC": (("SPLIT",), ("CLASSES", "ORIGIN")),
     "YOLO": (("SPLIT",), ("CLASSES",)),
 }
 _HELP = (
     "each entry of DATASETS.CUSTOM needs NAME, JSON, IMAGES; or NAME, VOC, SPLIT (and, if you like,"
-    " CLASSES and ORIGIN 0 or 1); or NAME, YOLO, SPLIT (and CLASSES)"
+    " CLASSES and ORIGIN 0 or 1); or NAME, YOLO, SPLIT (and CLASSES); or NAME, PANOPTIC, SEGMENTS,"
+    " IMAGES (and JSON)"
 )
 # a name becomes a folder, and a part of dotted names in records
 _NAME = re.compile(r"[\w-]+")
@@ -34,9 +37,10 @@ def parse_entry(entry: Any) -> tuple[str, Source]:
     """Return the name of an entry and where its data are.
 
     Args:
-        entry: a mapping with ``NAME`` and ``JSON``, ``IMAGES``; ``VOC``, ``SPLIT``; or ``YOLO``,
-            ``SPLIT``. Relative paths are below ``$DETECTRON2_DATASETS``, by default ``datasets/``,
-            as those of Detectron2's own data sets.
+        entry: a mapping with ``NAME`` and ``JSON``, ``IMAGES``; ``VOC``, ``SPLIT``; ``YOLO``,
+            ``SPLIT``; or ``PANOPTIC``, ``SEGMENTS``, ``IMAGES``. Relative paths are below
+            ``$DETECTRON2_DATASETS``, by default ``datasets/``, as those of Detectron2's own data
+            sets.
 
     Raises:
         UserError: a field is missing, unknown, or of a wrong type.
@@ -44,13 +48,13 @@ def parse_entry(entry: Any) -> tuple[str, Source]:
     refusal = UserError(f"{_HELP}; got {entry}")
     if not isinstance(entry, Mapping):
         raise refusal
-    forms = [form for form in _FORMS if form in entry]
-    if len(forms) != 1:
+    form = next((form for form in _FORMS if form in entry), None)
+    if form is None:
         raise refusal
-    form = forms[0]
     needed, optional = _FORMS[form]
     needed = ("NAME", form, *needed)
-    texts = [entry.get(key) for key in needed]
+    # JSON is a path wherever it is
+    texts = [entry.get(key) for key in (*needed, *{"JSON"} & {*entry})]
     if not set(entry) <= {*needed, *optional} or not all(isinstance(t, str) and t for t in texts):
         raise refusal
     if not _NAME.fullmatch(entry["NAME"]):
@@ -63,6 +67,12 @@ def parse_entry(entry: Any) -> tuple[str, Source]:
 
 def _source(form: str, entry: Mapping[str, Any]) -> Source:
     place = _located(entry[form])
+    if form == "PANOPTIC":
+        segments = _located(entry["SEGMENTS"])
+        objects = _located(entry["JSON"]) if "JSON" in entry else ""
+        return PanopticSource(
+            place, segments, f"{segments}_stuff", _located(entry["IMAGES"]), objects
+        )
     if form == "JSON":
         return CocoSource(place, _located(entry["IMAGES"]))
     classes = class_list(entry.get("CLASSES", []), f"CLASSES of data set '{entry['NAME']}'")

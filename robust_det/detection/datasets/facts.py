@@ -21,6 +21,9 @@ class DatasetFacts:
             other files or cleaned, and of split list and XML files for Detectron2's own VOC sets.
         masks: how objects outside of crowds are outlined: ``none`` if any of them is not,
             ``rle`` if any is run-length encoded, ``polygon`` otherwise.
+        stuff: names of the classes of its semantic maps, all things being the first one; empty
+            without maps.
+        panoptic_sha256: of its panoptic annotations; empty without any.
     """
 
     name: str
@@ -29,20 +32,31 @@ class DatasetFacts:
     classes: tuple[str, ...]
     sha256: str
     masks: str
+    stuff: tuple[str, ...] = ()
+    panoptic_sha256: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return the facts for a record; classes as their number."""
-        return {
+        facts = {
             "name": self.name,
             "images": self.images,
             "annotations": self.annotations,
             "classes": len(self.classes),
             "sha256": self.sha256,
         }
+        if self.stuff:
+            facts.update(stuff=len(self.stuff), panoptic_sha256=self.panoptic_sha256)
+        return facts
 
 
-def facts_of(name: str, document: Mapping[str, Any], sha256: str) -> DatasetFacts:
-    """Return the facts of a sound document in COCO format."""
+def facts_of(
+    name: str,
+    document: Mapping[str, Any],
+    sha256: str,
+    stuff: Sequence[str] = (),
+    panoptic_sha256: str = "",
+) -> DatasetFacts:
+    """Return the facts of a sound document in COCO format; see :class:`DatasetFacts`."""
     annotations = document["annotations"]
     categories = sorted(document["categories"], key=lambda c: c["id"])
     return DatasetFacts(
@@ -52,6 +66,8 @@ def facts_of(name: str, document: Mapping[str, Any], sha256: str) -> DatasetFact
         tuple(str(c["name"]) for c in categories),
         sha256,
         _masks(annotations),
+        tuple(stuff),
+        panoptic_sha256,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -16,13 +17,15 @@ from robust_det.detection.datasets.cache import keep_document
 from robust_det.detection.datasets.coco import CocoSource
 from robust_det.detection.datasets.entries import parse_entry
 from robust_det.detection.datasets.facts import DatasetFacts, facts_of
-from robust_det.detection.datasets.source import Source
+from robust_det.detection.datasets.panoptic import PanopticSource
+from robust_det.detection.datasets.source import Reading, Source
 from robust_det.detection.datasets.voc import VocSource
 from robust_det.errors import UserError, did_you_mean
 
 __all__ = [
     "describe_dataset",
     "number_of_classes",
+    "number_of_stuff_classes",
     "prepare_dataset",
     "register_custom",
     "source_of",
@@ -38,11 +41,21 @@ _current: dict[str, _Prepared] = {}
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A checked data set: its facts, and the COCO JSON to register; none for Detectron2's VOC."""
+    """A checked data set.
+
+    Attributes:
+        facts: about it.
+        json_file: the COCO JSON to register; none for Detectron2's VOC and for stuff alone.
+        image_root, maps, metadata: as in :class:`Reading`.
+        images: those of a data set of stuff alone.
+    """
 
     facts: DatasetFacts
     json_file: str
     image_root: str
+    maps: Mapping[Any, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    images: Sequence[Mapping[str, Any]] = ()
 
 
 def register_custom(entries: Sequence[Mapping[str, Any]]) -> None:
@@ -84,6 +97,17 @@ def source_of(name: str) -> Source:
             " your own are named in DATASETS.CUSTOM"
         )
     metadata = MetadataCatalog.get(name)
+    if hasattr(metadata, "sem_seg_root"):
+        # stuff alone is made from the files of the data set that has both
+        whole = MetadataCatalog.get(name.replace("_stuffonly", "_separated"))
+        return PanopticSource(
+            whole.panoptic_json,
+            whole.panoptic_root,
+            metadata.sem_seg_root,
+            metadata.image_root,
+            metadata.get("json_file") or "",
+            published=True,
+        )
     if hasattr(metadata, "json_file"):
         return CocoSource(metadata.json_file, metadata.image_root, published=True)
     if metadata.get("evaluator_type") == "pascal_voc":
@@ -112,21 +136,23 @@ def prepare_dataset(name: str, lenient: bool = False) -> DatasetFacts:
     prepared = _prepare(name, source, lenient)
     _current[name] = prepared
     metadata = MetadataCatalog.get(name)
-    if prepared.json_file and metadata.get("json_file") != prepared.json_file:
+    moved = prepared.json_file and metadata.get("json_file") != prepared.json_file
+    if moved or prepared.maps:
         _sources.setdefault(name, source)
-        # metadata cannot be changed, only made anew
-        others = {
-            key: value
-            for key, value in metadata.as_dict().items()
-            if key not in ("name", "json_file", "image_root")
-        }
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
-        DatasetCatalog.register(name, functools.partial(_load, name))
-        MetadataCatalog.get(name).set(
-            json_file=prepared.json_file, image_root=prepared.image_root, **others
-        )
+        _register_anew(name, prepared)
     return prepared.facts
+
+
+def _register_anew(name: str, prepared: _Prepared) -> None:
+    """Let Detectron2 load a data set by :func:`_load`: metadata cannot be changed, only made."""
+    before = {k: v for k, v in MetadataCatalog.get(name).as_dict().items() if k != "name"}
+    files = {"image_root": prepared.image_root}
+    if prepared.json_file:
+        files["json_file"] = prepared.json_file
+    DatasetCatalog.remove(name)
+    MetadataCatalog.remove(name)
+    DatasetCatalog.register(name, functools.partial(_load, name))
+    MetadataCatalog.get(name).set(**{**before, **prepared.metadata, **files})
 
 
 @functools.cache
@@ -147,19 +173,34 @@ def _prepare(name: str, source: Source, lenient: bool) -> _Prepared:
     if not reading.document["annotations"]:
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     json_file, sha256 = reading.json_file, reading.sha256
-    if made_here or report.problems:
+    stuff_alone = isinstance(source, PanopticSource) and not source.json_file
+    if (made_here or report.problems) and not stuff_alone:
         kept, sha256 = keep_document(name, reading.document)
         json_file = str(kept)
     if report.problems and comm.is_main_process():
-        logger.warning(f"{report.cleaned()}; this run reads {json_file}")
-    return _Prepared(facts_of(name, reading.document, sha256), json_file, reading.image_root)
+        logger.warning(report.cleaned() + f"; this run reads {json_file}" * bool(json_file))
+    return _prepared(name, reading, json_file, sha256)
+
+
+def _prepared(name: str, reading: Reading, json_file: str, sha256: str) -> _Prepared:
+    stuff, document = reading.metadata.get("stuff_classes", ()), reading.document
+    if not json_file:
+        document = {**document, "categories": []}  # which are those of objects
+    facts = facts_of(name, document, sha256, stuff, reading.panoptic_sha256)
+    root, images = reading.image_root, () if json_file else document["images"]
+    return _Prepared(facts, json_file, root, reading.maps, reading.metadata, images)
 
 
 def _load(name: str) -> list[dict[str, Any]]:
     if name not in _current:
         prepare_dataset(name)
     prepared = _current[name]
+    if not prepared.json_file:
+        return [_stuff_record(prepared, image) for image in prepared.images]
     dicts = load_coco_json(prepared.json_file, prepared.image_root, name)
+    if prepared.maps:
+        for record in dicts:
+            record["sem_seg_file_name"] = prepared.maps[record["image_id"]]
     if isinstance(_sources[name], VocSource):
         # all of its iscrowd are objects marked difficult: evaluation, which reads the file,
         # ignores them, and training keeps them
@@ -167,6 +208,16 @@ def _load(name: str) -> list[dict[str, Any]]:
             for thing in record["annotations"]:
                 thing["iscrowd"] = 0
     return dicts
+
+
+def _stuff_record(prepared: _Prepared, image: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "file_name": os.path.join(prepared.image_root, image["file_name"]),
+        "image_id": image["id"],
+        "height": image["height"],
+        "width": image["width"],
+        "sem_seg_file_name": prepared.maps[image["id"]],
+    }
 
 
 def describe_dataset(name: str) -> DatasetFacts:
@@ -179,15 +230,26 @@ def describe_dataset(name: str) -> DatasetFacts:
 
 
 def number_of_classes(names: Sequence[str]) -> int:
-    """Return the number of classes that the data sets share.
+    """Return the number of classes of objects that the data sets share.
 
     Raises:
         UserError: they differ in classes.
     """
-    facts = [describe_dataset(name) for name in names]
-    for other in facts[1:]:
-        if other.classes != facts[0].classes:
-            raise UserError(
-                f"data sets '{facts[0].name}' and '{other.name}' differ in their classes"
-            )
-    return len(facts[0].classes)
+    return len(_shared([(name, describe_dataset(name).classes) for name in names]))
+
+
+def number_of_stuff_classes(names: Sequence[str]) -> int:
+    """Return the number of classes that the data sets' semantic maps share.
+
+    Raises:
+        UserError: they differ in classes.
+    """
+    return len(_shared([(name, describe_dataset(name).stuff) for name in names]))
+
+
+def _shared(classes: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
+    first, shared = classes[0]
+    for name, other in classes[1:]:
+        if other != shared:
+            raise UserError(f"data sets '{first}' and '{name}' differ in their classes")
+    return shared

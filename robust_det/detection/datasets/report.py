@@ -79,6 +79,15 @@ KINDS = {
         "mask partly outside its image", "masks partly outside their images", "clipped",
         published=False,
     ),
+    "missing_segments": Kind("image without its segments", "images without their segments", _OUT),
+    "unknown_segment": Kind(
+        "image with a segment of a class it does not list",
+        "images with segments of classes they do not list", _OUT
+    ),
+    "segments_size": Kind(
+        "semantic map of another size than its image",
+        "semantic maps of other sizes than their images", _OUT
+    ),
     "zero_id": Kind(
         "object has id 0, which pycocotools counts as never found", "objects have id 0, which"
         " pycocotools counts as never found", note=True

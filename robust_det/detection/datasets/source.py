@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from robust_det.detection.datasets.images import Depth
@@ -23,6 +23,9 @@ class Reading:
         report: what was unsound.
         json_file: holds the document if nothing was unsound; empty if there is no such file yet.
         sha256: of what was read.
+        maps: the file of each image's semantic map, by image id; empty without any.
+        metadata: what Detectron2 is told beside files and folders of objects.
+        panoptic_sha256: of the panoptic annotations; empty without any.
     """
 
     document: dict[str, Any]
@@ -30,6 +33,9 @@ class Reading:
     report: Report
     json_file: str = ""
     sha256: str = ""
+    maps: Mapping[Any, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    panoptic_sha256: str = ""
 
 
 class Source(Protocol):

@@ -1,0 +1,63 @@
+"""COCO's AP of boxes, masks and keypoints."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import faster_coco_eval
+from detectron2.evaluation import COCOEvaluator
+
+from robust_det.detection.evaluation.files import DETECTIONS_NAME
+from robust_det.files import write_atomically
+
+__all__ = ["FastCOCOEvaluator"]
+
+
+class FastCOCOEvaluator(COCOEvaluator):
+    """Detectron2's :class:`COCOEvaluator` with the matching done in C++ by ``faster-coco-eval``.
+
+    Gathering, the files written, and names and meaning of the figures are Detectron2's; the
+    figures equal those of ``pycocotools`` to 1e-9 (tested).
+    """
+
+    def _eval_predictions(self, predictions: Any, img_ids: Any = None) -> None:
+        results = list(itertools.chain(*[x["instances"] for x in predictions]))
+        if hasattr(self._metadata, "thing_dataset_id_to_contiguous_id"):
+            ids = {v: k for k, v in self._metadata.thing_dataset_id_to_contiguous_id.items()}
+            for result in results:
+                result["category_id"] = ids[result["category_id"]]
+        if self._output_dir:
+            text = json.dumps(results).encode()
+            write_atomically(Path(self._output_dir) / DETECTIONS_NAME, lambda f: f.write(text))
+        if not self._do_evaluation:
+            self._logger.info("Annotations are not available for evaluation.")
+            return
+        for task in sorted(self._tasks or self._tasks_from_predictions(results)):
+            self._results[task] = self._derive_coco_results(
+                # nothing to load is no result for COCO's API; Detectron2 has NaN for it
+                self._evaluation(results, task, img_ids) if results else None,
+                task,
+                class_names=self._metadata.get("thing_classes"),
+            )
+
+    def _evaluation(self, results: list[dict[str, Any]], task: str, img_ids: Any) -> Any:
+        truth = faster_coco_eval.COCO(self._coco_api.dataset)
+        # copies, as loading adds fields; without boxes, so that the areas are those of the masks
+        dropped = "bbox" if task == "segm" else ""
+        results = [{k: v for k, v in result.items() if k != dropped} for result in results]
+        evaluation = faster_coco_eval.COCOeval_faster(
+            truth,
+            truth.loadRes(results),
+            task,
+            print_function=print,
+            kpt_oks_sigmas=list(self._kpt_oks_sigmas) or None,
+        )
+        if img_ids is not None:
+            evaluation.params.imgIds = img_ids
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        return evaluation
