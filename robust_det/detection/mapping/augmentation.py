@@ -9,7 +9,6 @@ from detectron2.config import CfgNode
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from robust_det.detection.tasks import finds_stuff
 from robust_det.errors import UserError
 
 __all__ = ["check_augmentation", "large_scale_jitter"]
@@ -73,9 +72,6 @@ def check_augmentation(cfg: CfgNode) -> None:
         value: Any = paste[key]
         _require(0 <= value <= 1, f"INPUT.COPY_PASTE.{key} is {value}; it is from 0 to 1")
     if jitter.ENABLED:
-        _require(
-            not finds_stuff(cfg), "INPUT.LSJ does not know how to pad semantic maps; leave it out"
-        )
         _require(
             not cfg.INPUT.CROP.ENABLED, "INPUT.LSJ crops by itself; leave INPUT.CROP.ENABLED out"
         )

@@ -258,9 +258,6 @@ def test_data_that_do_not_show_what_the_model_finds(panoptic_config, write_confi
         load_config(str(config), ["MODEL.MASK_ON", "False"])
     with pytest.raises(UserError, match=r"SEM_SEG_HEAD\.NUM_CLASSES is 54 .* needs 3; leave"):
         load_config(str(config), ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "54"])
-    jitter = ["INPUT.LSJ.ENABLED", "True"]
-    with pytest.raises(UserError, match=r"INPUT\.LSJ does not know how to pad semantic maps"):
-        load_config(str(config), jitter)
 
 
 def test_objects_alone_are_learnt_from_panoptic_data_too(panoptic_config):
