@@ -27,6 +27,7 @@ import faster_coco_eval
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from results import append_result, markdown_table, read_results
 
 from robust_det.analysis.significance.accumulate import average_precisions, metrics
 from robust_det.analysis.significance.bootstrap import (
@@ -155,33 +156,34 @@ def part_of(matches: Matches, chosen: np.ndarray) -> Matches:
 
 def table(path: Path) -> str:
     """Return recorded results as Markdown tables, the speeds first."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    head = (
-        "images | detections | s, pycocotools | s, faster-coco-eval | faster | largest difference"
-    )
-    lines = [f"| {head} | s, matching | s, resamples |", "|---" * 8 + "|"]
+    rows = read_results(path)
+    head = ["images", "detections", "s, pycocotools", "s, faster-coco-eval", "faster"]
+    head += ["largest difference", "s, matching", "s, resamples"]
+    speeds = []
     for row in (r for r in rows if "speedup" in r):
         seconds, boot = row["seconds"], row["bootstrap"]
-        cells = [
-            f"{row['settings']['images']:,}",
-            f"{row['detections']:,}",
-            f"{seconds['pycocotools']:.1f}",
-            f"{seconds['faster-coco-eval']:.1f}",
-            f"{row['speedup']:.1f}x",
-            f"{row['largest_difference']:.0e}",
-            f"{boot['match']:.1f}",
-            f"{boot['accumulate']:.1f} for {row['settings']['resamples']:,}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    checked = [r for r in rows if "held" in r]
-    if checked:
-        head = "images a sample | AP, percentile | AP, reflected | ΔAP, paired percentile"
-        lines += ["", f"| {head} |", "|---" * 4 + "|"]
-    for row in checked:
+        speeds.append(
+            [
+                f"{row['settings']['images']:,}",
+                f"{row['detections']:,}",
+                f"{seconds['pycocotools']:.1f}",
+                f"{seconds['faster-coco-eval']:.1f}",
+                f"{row['speedup']:.1f}x",
+                f"{row['largest_difference']:.0e}",
+                f"{boot['match']:.1f}",
+                f"{boot['accumulate']:.1f} for {row['settings']['resamples']:,}",
+            ]
+        )
+    tables = [markdown_table(head, speeds)]
+    if checked := [r for r in rows if "held" in r]:
+        head = ["images a sample", "AP, percentile", "AP, reflected", "ΔAP, paired percentile"]
         kinds = ("percentile", "reflected", "difference")
-        held = [f"{row['held'][k]} of {row['trials']}" for k in kinds]
-        lines.append("| " + " | ".join([str(row["sample"]), *held]) + " |")
-    return "\n".join(lines)
+        held = [[f"{row['held'][k]} of {row['trials']}" for k in kinds] for row in checked]
+        samples = [row["sample"] for row in checked]
+        tables.append(
+            markdown_table(head, [[s, *cells] for s, cells in zip(samples, held, strict=True)])
+        )
+    return "\n\n".join(tables)
 
 
 def main() -> None:
@@ -192,7 +194,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--coverage", action="store_true", help="count intervals, time nothing")
-    parser.add_argument("--output", help="append the result as a JSON line to this file")
+    parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
     parser.add_argument("--table", type=Path, help="print a file of results as tables, and stop")
     args = parser.parse_args()
     if args.table:
@@ -224,9 +226,7 @@ def main() -> None:
         print(f"  {args.resamples} resamples in {boot['total']:.1f} s,", end=" ")
         print(f"{boot['match']:.1f} s of which is matching")
     if args.output:
-        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-        with open(args.output, "a") as file:
-            file.write(json.dumps(result, sort_keys=True) + "\n")
+        append_result(args.output, result)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from results import append_result, read_results
+
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {
     "torchvision": "state dict, torch.save",
@@ -164,22 +166,23 @@ def compare(arch: str, kind: str, rounds: int) -> dict[str, Any]:
 
 def table(path: Path) -> str:
     """Return recorded results as a Markdown table."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_results(path)
     head = ["network", "file", "MB", "s, ours", "s, recipe", "s, command", "memory, ours", "recipe"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    cells = []
     for row in rows:
-        cells = [
-            row["settings"]["arch"],
-            KINDS[row["settings"]["kind"]],
-            f"{row['file_bytes'] / 1e6:.0f}",
-            f"{row['seconds']['ours']:.2f}",
-            f"{row['seconds']['recipe']:.2f}",
-            f"{row['command_seconds']:.2f}",
-            f"{row['memory_of_file']['ours']:.2f}x",
-            f"{row['memory_of_file']['recipe']:.2f}x",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        cells.append(
+            [
+                row["settings"]["arch"],
+                KINDS[row["settings"]["kind"]],
+                f"{row['file_bytes'] / 1e6:.0f}",
+                f"{row['seconds']['ours']:.2f}",
+                f"{row['seconds']['recipe']:.2f}",
+                f"{row['command_seconds']:.2f}",
+                f"{row['memory_of_file']['ours']:.2f}x",
+                f"{row['memory_of_file']['recipe']:.2f}x",
+            ]
+        )
+    return markdown_table(head, cells)
 
 
 def main() -> None:
@@ -207,9 +210,7 @@ def main() -> None:
             print(f"  {side:7s} {seconds:6.2f} s, peak memory {memory:.2f}x the file")
         print(f"  the whole command of ours {result['command_seconds']:.2f} s")
         if args.output:
-            args.output.parent.mkdir(parents=True, exist_ok=True)
-            with open(args.output, "a") as file:
-                file.write(json.dumps(result, sort_keys=True) + "\n")
+            append_result(args.output, result)
 
 
 if __name__ == "__main__":

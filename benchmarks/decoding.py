@@ -10,12 +10,13 @@ page cache. The sides take turns, and all pixels are compared.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from results import append_result, markdown_table, read_results
 
 HIDDEN = ("folder", "output", "table")
 
@@ -71,22 +72,23 @@ def measure(
 
 def table(path: Path) -> str:
     """Return recorded results as a Markdown table."""
-    head = "images | megapixels | what | ms, ours | ms, stock | ratio | largest difference"
-    lines = [f"| {head} |", "|---" * 7 + "|"]
-    for row in (json.loads(line) for line in path.read_text().splitlines()):
+    head = ["images", "megapixels", "what", "ms, ours", "ms, stock", "ratio", "largest difference"]
+    cells = []
+    for row in read_results(path):
         for what in ("decode", "map"):
             ours, stock = (row["ms"][f"{what}, {side}"] for side in ("ours", "stock"))
-            cells = [
-                f"{row['images']} of {row['settings']['name']}",
-                f"{row['megapixels']:.2f}",
-                {"decode": "reading", "map": "the mapper, 800 px"}[what],
-                f"{ours:.2f}",
-                f"{stock:.2f}",
-                f"{stock / ours:.2f}x",
-                str(row["largest_difference"]),
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            cells.append(
+                [
+                    f"{row['images']} of {row['settings']['name']}",
+                    f"{row['megapixels']:.2f}",
+                    {"decode": "reading", "map": "the mapper, 800 px"}[what],
+                    f"{ours:.2f}",
+                    f"{stock:.2f}",
+                    f"{stock / ours:.2f}x",
+                    row["largest_difference"],
+                ]
+            )
+    return markdown_table(head, cells)
 
 
 def main() -> None:
@@ -126,9 +128,7 @@ def main() -> None:
     for name, value in result["ms"].items():
         print(f"  {name:14s} {value:6.2f} ms an image")
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        with open(args.output, "a") as file:
-            file.write(json.dumps(result, sort_keys=True) + "\n")
+        append_result(args.output, result)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ batch, in a fresh process a side, against a standard (eps 0) step.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from results import append_result, read_results
 from torch.nn import functional as F
 
 from robust_det.attacks import PGD, make_threat
@@ -113,24 +113,25 @@ def peak_memory(args: argparse.Namespace) -> int:
 
 def table(path: Path) -> str:
     """Return recorded results as a Markdown table."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_results(path)
     head = ["network", "px", "batch", "precision", "s, ours", "s, bound", "of the bound", "memory"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    cells = []
     for row in rows:
         what, seconds = row["settings"], row["seconds"]
         layout = ", channels_last" if what["channels_last"] else ""
-        cells = [
-            what["arch"],
-            what["size"],
-            what["batch"],
-            what["precision"] + layout,
-            f"{seconds['ours']:.3f}",
-            f"{seconds['bound']:.3f}",
-            f"{row['of_bound']:.3f}",
-            f"{row['memory_ratio']:.3f}x",
-        ]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+        cells.append(
+            [
+                what["arch"],
+                what["size"],
+                what["batch"],
+                what["precision"] + layout,
+                f"{seconds['ours']:.3f}",
+                f"{seconds['bound']:.3f}",
+                f"{row['of_bound']:.3f}",
+                f"{row['memory_ratio']:.3f}x",
+            ]
+        )
+    return markdown_table(head, cells)
 
 
 def main() -> None:
@@ -144,7 +145,7 @@ def main() -> None:
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", help="append the result as a JSON line to this file")
+    parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
     parser.add_argument("--table", type=Path, help="print a file of results as a table, and stop")
     parser.add_argument("--memory-of", choices=["ours", "standard"], help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -192,9 +193,7 @@ def main() -> None:
     print(f"  throughput of the bound: {result['of_bound']:.3f}")
     print(f"  peak memory of a standard step: {result['memory_ratio']:.3f}x")
     if args.output:
-        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-        with open(args.output, "a") as file:
-            file.write(json.dumps(result, sort_keys=True) + "\n")
+        append_result(args.output, result)
 
 
 if __name__ == "__main__":

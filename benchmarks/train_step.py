@@ -25,6 +25,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from results import append_result, read_results
+
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP = 5
 
@@ -114,7 +116,7 @@ def measure(args: argparse.Namespace, side: str, folder: Path) -> dict[str, floa
 
 def table(path: Path) -> str:
     """Return recorded results as a Markdown table."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_results(path)
     head = [
         "network",
         "px",
@@ -126,24 +128,25 @@ def table(path: Path) -> str:
         "ratio",
         "memory",
     ]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    cells = []
     for row in rows:
         what, seconds = row["settings"], row["seconds"]
         switches = [what["precision"]]
         switches += [name for name in ("channels_last", "fused", "compile") if what[name]]
-        cells = [
-            what["arch"],
-            what["size"],
-            what["batch"],
-            ", ".join(switches),
-            row["environment"]["device"],
-            f"{seconds['ours']:.3f}",
-            f"{seconds['stock']:.3f}",
-            f"{row['throughput_ratio']:.2f}x",
-            f"{row['memory_ratio']:.2f}x",
-        ]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+        cells.append(
+            [
+                what["arch"],
+                what["size"],
+                what["batch"],
+                ", ".join(switches),
+                row["environment"]["device"],
+                f"{seconds['ours']:.3f}",
+                f"{seconds['stock']:.3f}",
+                f"{row['throughput_ratio']:.2f}x",
+                f"{row['memory_ratio']:.2f}x",
+            ]
+        )
+    return markdown_table(head, cells)
 
 
 def main() -> None:
@@ -201,9 +204,7 @@ def main() -> None:
         print(f"  {side:6s} {value:7.3f} s an iteration, peak memory {memory[side] / 1e9:.2f} GB")
     print(f"  throughput of ours: {result['throughput_ratio']:.2f}x")
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        with open(args.output, "a") as file:
-            file.write(json.dumps(result, sort_keys=True) + "\n")
+        append_result(args.output, result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""The files of results, a JSON line each, and the tables made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["append_result", "markdown_table", "read_results"]
+
+
+def append_result(path: Path, result: dict[str, Any]) -> None:
+    """Add a result to a file; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        file.write(json.dumps(result, sort_keys=True) + "\n")
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Return the results of a file, in their order."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines += ["| " + " | ".join(map(str, cells)) + " |" for cells in rows]
+    return "\n".join(lines)
