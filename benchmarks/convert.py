@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from results import append_result, read_results
+from results import append_result, markdown_table, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {

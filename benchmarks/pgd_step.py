@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from results import append_result, read_results
+from results import append_result, markdown_table, read_results
 from torch.nn import functional as F
 
 from robust_det.attacks import PGD, make_threat
