@@ -6,7 +6,7 @@ one of the data. A config leaves them out; one that contradicts them is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,11 @@ def load_detector_config(
         UserError: a key or a value is wrong, or the file is not there or not a detector.
     """
     cfg, given = _merged([load_raw(find_config(name)), overrides_to_dict(overrides)])
+    if not finds_objects(cfg):
+        raise UserError(
+            f"config {name} is of a {cfg.MODEL.META_ARCHITECTURE}, which finds no objects; give one"
+            " of a detector"
+        )
     path = Path(detector or Path(cfg.OUTPUT_DIR) / FINAL)
     if not path.is_file():
         raise UserError(f"no detector at {path}; train it first, or give --weights FILE")
@@ -138,6 +143,8 @@ def load_detector_config(
     categories = categories_in(content, str(path))
     if categories:
         _adopt_classes(cfg, given, len(categories), str(path))
+        if finds_stuff(cfg):
+            _adopt_stuff_classes(cfg, given, _stuff_classes_in(content, str(path)), str(path))
     else:
         # of a version that did not keep them
         register_path_handler()
@@ -352,6 +359,16 @@ def _check_task(cfg: CfgNode, facts: DatasetFacts) -> None:
         )
     if finds_objects(cfg) and finds_stuff(cfg) and not cfg.MODEL.MASK_ON:
         raise UserError(f"{architecture} needs the masks of objects; set MODEL.MASK_ON")
+
+
+def _stuff_classes_in(content: Mapping[str, Any], path: str) -> int:
+    """Return how many classes a detector's file gives to pixels."""
+    try:
+        return int(content["model"]["sem_seg_head.predictor.weight"].shape[0])
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{path} is not of a PanopticFPN; give the config that it was trained with"
+        ) from error
 
 
 def _adopt_stuff_classes(cfg: CfgNode, given: set[str], classes: int, source: str) -> None:

@@ -36,7 +36,9 @@ class Traceable(nn.Module):
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See the class."""
         if isinstance(self.model, GeneralizedRCNN):
-            found = self.model.inference([{"image": image}], do_postprocess=False)[0]
+            # not the model's own: a PanopticFPN's finds the stuff as well
+            inference = GeneralizedRCNN.inference
+            found = inference(self.model, [{"image": image}], do_postprocess=False)[0]
             found = found[found.pred_boxes.nonempty()]
         else:
             found = self.model([{"image": image}])[0]["instances"]

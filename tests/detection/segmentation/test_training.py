@@ -5,14 +5,19 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from detectron2.data import DatasetMapper
+from detectron2.modeling import build_model
 from PIL import Image
 from pycocotools import mask
 
 from robust_det.analysis.compare import compare
 from robust_det.analysis.significance.study import Options
+from robust_det.detection.categories import categories_of
+from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
 from robust_det.detection.datasets.segments import read_ids
+from robust_det.detection.detector import load_detector
 from robust_det.detection.engine.loading import training_images
 from robust_det.detection.engine.seeding import random_state_of, seeded
 from robust_det.detection.evaluation.quality import merged, panoptic_quality, tally_image
@@ -193,3 +198,22 @@ def test_a_run_goes_on_to_the_same_bits(panoptic_config, tmp_path):
     ]
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+
+
+def test_a_panoptic_detector_is_loaded_without_its_data(panoptic_config, tmp_path):
+    config = panoptic_config("base_panoptic_fpn", "loaded")
+    cfg, card = load_config(str(config))
+    model = build_model(cfg)
+    categories = categories_of(cfg.DATASETS.TRAIN[0])
+    RobustCheckpointer(model, str(tmp_path), card=card, categories=categories).save("detector")
+    raw = yaml.safe_load(config.read_text())
+    raw["DATASETS"] = {"TRAIN": ["no_such_data"], "TEST": ["no_such_data"]}
+    config.write_text(yaml.safe_dump(raw))
+    detector = load_detector(str(config), weights=tmp_path / "detector.pth")
+    assert detector.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == 3
+    assert len(detector.categories) == 8
+    for key, value in model.state_dict().items():
+        assert torch.equal(detector.model.state_dict()[key], value)
+    overrides = ["MODEL.META_ARCHITECTURE", "SemanticSegmentor"]
+    with pytest.raises(UserError, match="is of a SemanticSegmentor, which finds no objects"):
+        load_detector(str(config), overrides, tmp_path / "detector.pth")
