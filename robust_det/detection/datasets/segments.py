@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,21 +58,34 @@ def read_panoptic(path: str | Path, name: str) -> dict[str, Any]:
     for key in _LISTS:
         if not isinstance(document, dict) or not isinstance(document.get(key), list):
             raise UserError(f"{refusal}: they need a list '{key}'")
-    _require(document["categories"], _CATEGORY, f"{refusal}: each category")
+    _check_categories(document["categories"], refusal)
     _require(document["annotations"], _ANNOTATION, f"{refusal}: each annotation")
     for annotation in document["annotations"]:
-        what = f"{refusal}: each of the segments_info of {annotation['file_name']}"
-        _require(annotation["segments_info"], _SEGMENT, what)
-    stuff = [c for c in document["categories"] if not c["isthing"]]
-    if not 0 < len(stuff) <= _MOST_STUFF:
-        raise UserError(
-            f"annotations {path} have {len(stuff)} categories that are no things; semantic maps"
-            f" hold from 1 to {_MOST_STUFF}"
-        )
-    ids = [c["id"] for c in document["categories"]]
-    if len(set(ids)) < len(ids) or not all(type(number) is int and number > 0 for number in ids):
-        raise UserError(f"{refusal}: categories need ids from 1, each its own")
+        _check_annotation(annotation, refusal)
     return document
+
+
+def _check_categories(categories: Any, refusal: str) -> None:
+    _require(categories, _CATEGORY, f"{refusal}: each category")
+    ids = [c["id"] for c in categories]
+    if not all(type(number) is int and number > 0 for number in ids) or len(set(ids)) < len(ids):
+        raise UserError(f"{refusal}: categories need ids from 1, each its own")
+    stuff = sum(not c["isthing"] for c in categories)
+    if not 0 < stuff <= _MOST_STUFF:
+        raise UserError(
+            f"{refusal}: {stuff} categories are no things; semantic maps hold from 1 to"
+            f" {_MOST_STUFF} of them"
+        )
+
+
+def _check_annotation(annotation: Mapping[str, Any], refusal: str) -> None:
+    file, segments = annotation["file_name"], annotation["segments_info"]
+    if not isinstance(file, str) or os.path.normpath(file).startswith(("..", "/")):
+        raise UserError(f"{refusal}: file_name {file!r} is not below the folder of segments")
+    _require(segments, _SEGMENT, f"{refusal}: each of the segments_info of {file}")
+    numbers = [segment[key] for segment in segments for key in ("id", "category_id")]
+    if not all(type(n) is int for n in numbers) or type(annotation["image_id"]) not in (int, str):
+        raise UserError(f"{refusal}: an id of {file} is not a number")
 
 
 def _require(entries: Any, keys: Sequence[str], what: str) -> None:

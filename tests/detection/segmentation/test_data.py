@@ -195,6 +195,14 @@ def repeated(document):
     document["categories"][1]["id"] = document["categories"][0]["id"]
 
 
+def outside(document):
+    document["annotations"][1]["file_name"] = "../../elsewhere.png"
+
+
+def named_ids(document):
+    document["annotations"][1]["segments_info"][0]["category_id"] = "sky"
+
+
 def renamed(document):
     document["categories"][0]["name"] = "disc"
 
@@ -206,8 +214,10 @@ def renamed(document):
         (without_segments, "each annotation needs image_id, file_name, segments_info"),
         (without_crowds, "needs id, category_id, area, bbox, iscrowd"),
         (without_kind, "each category needs id, name, isthing"),
-        (all_things, "0 categories that are no things"),
+        (all_things, "0 categories are no things"),
         (repeated, "categories need ids from 1, each its own"),
+        (outside, "file_name '../../elsewhere.png' is not below"),
+        (named_ids, "is not a number"),
         (renamed, "both need the same ids and names"),
         (dict.clear, "they need a list 'images'"),
     ],
