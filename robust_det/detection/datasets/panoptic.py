@@ -13,7 +13,7 @@ from robust_det.detection.datasets.coco import CocoSource, without_garbage_colle
 from robust_det.detection.datasets.images import Depth, Listing, look
 from robust_det.detection.datasets.report import Report
 from robust_det.detection.datasets.segments import panoptic_metadata, read_panoptic
-from robust_det.detection.datasets.source import Reading, object_entry
+from robust_det.detection.datasets.source import Reading
 from robust_det.errors import UserError
 from robust_det.records import sha256_file
 
@@ -73,8 +73,8 @@ class PanopticSource:
         reading = CocoSource(self.json_file, self.image_root, self.published).read(name, depth)
         if reading.report.count("broken_class"):
             return reading
-        things = {(c["id"], c["name"]) for c in panoptic["categories"] if c["isthing"]}
-        if things != {(c["id"], c["name"]) for c in reading.document["categories"]}:
+        things = {(c["id"], str(c["name"])) for c in panoptic["categories"] if c["isthing"]}
+        if things != {(c["id"], str(c["name"])) for c in reading.document["categories"]}:
             raise UserError(
                 f"data set '{name}': the things of {self.panoptic_json} are not the categories of"
                 f" {self.json_file}; both need the same ids and names"
@@ -131,13 +131,7 @@ def _segments(panoptic: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for annotation in panoptic["annotations"]:
         for segment in annotation["segments_info"]:
             number += 1
-            yield object_entry(
-                number,
-                annotation["image_id"],
-                segment["category_id"],
-                segment["bbox"],
-                segment["iscrowd"],
-            )
+            yield {**segment, "id": number, "image_id": annotation["image_id"]}
 
 
 def _of_images(document: dict[str, Any], kept: Mapping[Any, Any]) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def panoptic_metadata(categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]
     things = [c for c in ordered if c["isthing"]]
     stuff = [c for c in ordered if not c["isthing"]]
     palette = colormap(rgb=True, maximum=255).astype(int).tolist()
-    colours = {c["id"]: c.get("color", palette[i % len(palette)]) for i, c in enumerate(ordered, 1)}
+    colours = {c["id"]: _colour(c, palette[i % len(palette)]) for i, c in enumerate(ordered, 1)}
     return {
         "thing_classes": [str(c["name"]) for c in things],
         "thing_dataset_id_to_contiguous_id": {c["id"]: i for i, c in enumerate(things)},
@@ -148,6 +148,14 @@ def panoptic_metadata(categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         "stuff_colors": [palette[0], *(colours[c["id"]] for c in stuff)],
         "ignore_label": IGNORED,
     }
+
+
+def _colour(category: Mapping[str, Any], default: list[int]) -> list[int]:
+    """Return a category's RGB, which COCO has and own data need not have."""
+    given = category.get("color")
+    if not isinstance(given, list) or len(given) != 3:
+        return default
+    return given if all(type(v) is int and 0 <= v <= 255 for v in given) else default
 
 
 def _short(name: Any) -> str:
