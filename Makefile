@@ -21,7 +21,7 @@ demo: $(STAMP)
 	@$(VENV)/bin/python tools/demo.py
 
 test: lint
-	$(VENV)/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
