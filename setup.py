@@ -58,6 +58,7 @@ setup(
             "ruff",
             "mypy",
             "pytest",
+            "pytest-xdist",
             "hypothesis",
             "timm",
             "types-PyYAML",
