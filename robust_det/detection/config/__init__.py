@@ -1,0 +1,14 @@
+"""Detection configs: Detectron2's keys, a few more, and what follows from weights and data.
+
+Mean, std, channel order and architecture are properties of the weights, the number of classes is
+one of the data. A config leaves them out; one that contradicts them is refused.
+"""
+
+from robust_det.detection.config.defaults import detection_defaults
+from robust_det.detection.config.loading import (
+    load_config,
+    load_detector_config,
+    sources_of_config,
+)
+
+__all__ = ["detection_defaults", "load_config", "load_detector_config", "sources_of_config"]

@@ -1,0 +1,83 @@
+"""What follows from the data, and whether they suit the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from robust_det.detection.config.adopt import adopt
+from robust_det.detection.datasets import (
+    DatasetFacts,
+    number_of_classes,
+    number_of_stuff_classes,
+    prepare_dataset,
+    register_custom,
+)
+from robust_det.detection.datasets.segments import IGNORED
+from robust_det.detection.tasks import finds_objects, finds_stuff
+from robust_det.errors import UserError
+
+__all__ = ["adopt_classes", "adopt_data", "adopt_stuff_classes", "stuff_classes_in"]
+
+
+def adopt_data(cfg: CfgNode, given: set[str]) -> None:
+    """Prepare the data sets, refuse those that do not suit the model, and take their classes."""
+    register_custom(cfg.DATASETS.CUSTOM)
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    if not cfg.DATASETS.TRAIN or not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TRAIN and DATASETS.TEST need at least one data set each")
+    for name in names:
+        facts = prepare_dataset(name, cfg.DATASETS.LENIENT)
+        _check_task(cfg, facts)
+        if cfg.MODEL.MASK_ON and facts.masks == "none":
+            raise UserError(f"MODEL.MASK_ON needs outlines, and data set '{name}' has boxes alone")
+        if cfg.MODEL.MASK_ON and facts.masks == "rle" and cfg.INPUT.MASK_FORMAT != "bitmask":
+            raise UserError(
+                f"data set '{name}' has run-length encoded masks; set INPUT.MASK_FORMAT to bitmask"
+            )
+    source = f"data set '{names[0]}'"
+    if finds_objects(cfg):
+        adopt_classes(cfg, given, number_of_classes(names), source)
+    if finds_stuff(cfg):
+        adopt_stuff_classes(cfg, given, number_of_stuff_classes(names), source)
+
+
+def _check_task(cfg: CfgNode, facts: DatasetFacts) -> None:
+    """Refuse data that do not show what the model learns to find."""
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    if finds_stuff(cfg) and not facts.stuff:
+        raise UserError(
+            f"{architecture} needs semantic maps, and data set '{facts.name}' has none; use one of"
+            " COCO's panoptic ones, or name your own as PANOPTIC in DATASETS.CUSTOM"
+        )
+    if finds_objects(cfg) and not facts.classes:
+        raise UserError(
+            f"{architecture} needs objects, and data set '{facts.name}' has stuff alone; use the"
+            " one that ends in _separated, or add JSON to its entry in DATASETS.CUSTOM"
+        )
+    if finds_objects(cfg) and finds_stuff(cfg) and not cfg.MODEL.MASK_ON:
+        raise UserError(f"{architecture} needs the masks of objects; set MODEL.MASK_ON")
+
+
+def stuff_classes_in(content: Mapping[str, Any], path: str) -> int:
+    """Return how many classes a detector's file gives to pixels."""
+    try:
+        return int(content["model"]["sem_seg_head.predictor.weight"].shape[0])
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{path} is not of a PanopticFPN; give the config that it was trained with"
+        ) from error
+
+
+def adopt_stuff_classes(cfg: CfgNode, given: set[str], classes: int, source: str) -> None:
+    """Take the number of classes of pixels, and the label of those that do not count."""
+    adopt(cfg, given, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", classes, source)
+    adopt(cfg, given, "MODEL.SEM_SEG_HEAD.IGNORE_VALUE", IGNORED, source)
+
+
+def adopt_classes(cfg: CfgNode, given: set[str], classes: int, source: str) -> None:
+    """Take the number of classes of objects."""
+    adopt(cfg, given, "MODEL.ROI_HEADS.NUM_CLASSES", classes, source)
+    adopt(cfg, given, "MODEL.RETINANET.NUM_CLASSES", classes, source)

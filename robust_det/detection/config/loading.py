@@ -1,0 +1,147 @@
+"""Reading a config file and completing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from robust_det.checkpoints.backbone_file import BackboneCard, card_of
+from robust_det.checkpoints.io import peek_checkpoint
+from robust_det.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
+from robust_det.detection.categories import categories_in, categories_of
+from robust_det.detection.checkpointer import FINAL, is_backbone
+from robust_det.detection.config.data import (
+    adopt_classes,
+    adopt_data,
+    adopt_stuff_classes,
+    stuff_classes_in,
+)
+from robust_det.detection.config.defaults import detection_defaults
+from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
+from robust_det.detection.config.weights import (
+    adopt_architecture,
+    adopt_card,
+    adopt_weights,
+    keys_of_backbone,
+)
+from robust_det.detection.datasets import register_custom
+from robust_det.detection.datasets.registration import source_of
+from robust_det.detection.datasets.source import Source
+from robust_det.detection.mapping.augmentation import check_augmentation
+from robust_det.detection.paths import register_path_handler
+from robust_det.detection.tasks import finds_objects, finds_stuff
+from robust_det.errors import UserError
+
+__all__ = ["load_config", "load_detector_config", "sources_of_config"]
+
+
+def load_config(
+    name: str, overrides: Sequence[str] = (), backbone: str | None = None
+) -> tuple[CfgNode, BackboneCard | None]:
+    """Read a config file and overrides, complete them from weights and data, and freeze the result.
+
+    Args:
+        name: path, or a bare file name below ``configs/``.
+        overrides: ``KEY VALUE`` pairs.
+        backbone: name of the zoo, or a file, in place of the config's weights; its name is added
+            to ``OUTPUT_DIR`` unless that is among the overrides.
+
+    Returns:
+        The config, and the card of the backbone in ``MODEL.WEIGHTS`` if the file has one.
+
+    Raises:
+        UserError: a key, a value, the weights or the data are wrong.
+    """
+    register_path_handler()
+    raws = [load_raw(find_config(name)), overrides_to_dict(overrides)]
+    if backbone is not None:
+        raws.append(keys_of_backbone(backbone, raws))
+    cfg, given = _merged(raws)
+    adopt_device(cfg)
+    check_solver(cfg)
+    scale_learning_rate(cfg, set(flatten(raws[1])))
+    card = adopt_weights(cfg, given)
+    adopt_architecture(cfg, given)
+    adopt_data(cfg, given)
+    check_augmentation(cfg)
+    if Path(cfg.OUTPUT_DIR).is_file():
+        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
+    cfg.freeze()
+    return cfg, card
+
+
+def load_detector_config(
+    name: str, overrides: Sequence[str] = (), detector: str | Path | None = None
+) -> tuple[CfgNode, Path, list[dict[str, Any]]]:
+    """Do what :func:`load_config` does for a trained detector, which knows what its config leaves
+    out: neither its backbone's file nor its data need be there.
+
+    Args:
+        name, overrides: see :func:`load_config`.
+        detector: its file, by default ``OUTPUT_DIR/model_final.pth``.
+
+    Returns:
+        The config, the detector's file, and its classes, see :mod:`~.categories`.
+
+    Raises:
+        UserError: a key or a value is wrong, or the file is not there or not a detector.
+    """
+    cfg, given = _merged([load_raw(find_config(name)), overrides_to_dict(overrides)])
+    if not finds_objects(cfg):
+        raise UserError(
+            f"config {name} is of a {cfg.MODEL.META_ARCHITECTURE}, which finds no objects; give one"
+            " of a detector"
+        )
+    path = Path(detector or Path(cfg.OUTPUT_DIR) / FINAL)
+    if not path.is_file():
+        raise UserError(f"no detector at {path}; train it first, or give --weights FILE")
+    content = peek_checkpoint(path)
+    if is_backbone(content):
+        raise UserError(f"{path} is a backbone; give the detector that was trained from it")
+    adopt_device(cfg)
+    adopt_card(cfg, given, card_of(content), str(path))
+    adopt_architecture(cfg, given)
+    categories = categories_in(content, str(path))
+    if categories:
+        adopt_classes(cfg, given, len(categories), str(path))
+        if finds_stuff(cfg):
+            adopt_stuff_classes(cfg, given, stuff_classes_in(content, str(path)), str(path))
+    else:
+        # of a version that did not keep them
+        register_path_handler()
+        adopt_data(cfg, given)
+        categories = categories_of(cfg.DATASETS.TRAIN[0])
+    cfg.freeze()
+    return cfg, path, categories
+
+
+def sources_of_config(name: str, overrides: Sequence[str] = ()) -> dict[str, Source]:
+    """Return where the data sets of a config come from; its weights need not be there.
+
+    Args:
+        name, overrides: see :func:`load_config`.
+
+    Raises:
+        UserError: a key or a value is wrong, or there are no data sets.
+    """
+    cfg, _ = _merged([load_raw(find_config(name)), overrides_to_dict(overrides)])
+    register_custom(cfg.DATASETS.CUSTOM)
+    own = [entry["NAME"] for entry in cfg.DATASETS.CUSTOM]
+    names = list(dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *own]))
+    if not names:
+        raise UserError(f"config {name} names no data sets")
+    return {one: source_of(one) for one in names}
+
+
+def _merged(raws: Sequence[dict[str, Any]]) -> tuple[CfgNode, set[str]]:
+    """Lay configs over the defaults; return the result, and the keys that they set."""
+    cfg = detection_defaults()
+    given: set[str] = set()
+    for raw in raws:
+        raw.pop("VERSION", None)
+        merge_config(cfg, raw)
+        given |= set(flatten(raw))
+    return cfg, given

@@ -1,0 +1,52 @@
+"""The device, and what the solver's keys may say."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+
+from robust_det.device import AMP_DTYPES, resolve_device
+from robust_det.errors import UserError
+
+__all__ = ["adopt_device", "check_solver", "scale_learning_rate"]
+
+
+def adopt_device(cfg: CfgNode) -> None:
+    """Let ``MODEL.DEVICE`` name a device that is there."""
+    device = resolve_device(cfg.MODEL.DEVICE)
+    # without a number: Detectron2 gives each of several processes its own GPU
+    numbered = cfg.MODEL.DEVICE.startswith("cuda:")
+    cfg.MODEL.DEVICE = str(device) if numbered else device.type
+
+
+def check_solver(cfg: CfgNode) -> None:
+    """Refuse values that are out of range, or of the wrong one of two keys.
+
+    Raises:
+        UserError: with the key.
+    """
+    if cfg.SOLVER.AMP.ENABLED:
+        raise UserError("SOLVER.AMP.ENABLED is SOLVER.PRECISION here; set that to fp16 or bf16")
+    if cfg.SOLVER.PRECISION not in AMP_DTYPES:
+        known = ", ".join(AMP_DTYPES)
+        raise UserError(f"unknown SOLVER.PRECISION '{cfg.SOLVER.PRECISION}'; use {known}")
+    if cfg.SOLVER.ACCUMULATE < 1:
+        raise UserError(f"SOLVER.ACCUMULATE is {cfg.SOLVER.ACCUMULATE}; it starts from 1")
+    if cfg.SOLVER.CLIP_NORM < 0:
+        raise UserError(
+            f"SOLVER.CLIP_NORM is {cfg.SOLVER.CLIP_NORM}; give the largest norm, 0 does not clip"
+        )
+    if not 0 <= cfg.SOLVER.EMA.DECAY < 1:
+        raise UserError(f"SOLVER.EMA.DECAY is {cfg.SOLVER.EMA.DECAY}; it is below 1, as 0.9998")
+
+
+def scale_learning_rate(cfg: CfgNode, by_hand: set[str]) -> None:
+    """Scale ``BASE_LR`` linearly to the batch actually used (Goyal et al. 2017, section 2.1).
+
+    One that is given on the command line, or was scaled before, stays as it is.
+    """
+    solver = cfg.SOLVER
+    batch = solver.IMS_PER_BATCH * solver.ACCUMULATE
+    scaled_before = solver.LR_SCALED_BY != 1.0
+    if solver.REFERENCE_BATCH and not scaled_before and "SOLVER.BASE_LR" not in by_hand:
+        solver.LR_SCALED_BY = batch / solver.REFERENCE_BATCH
+        solver.BASE_LR *= solver.LR_SCALED_BY

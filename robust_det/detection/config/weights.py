@@ -1,0 +1,105 @@
+"""What follows from the weights: architecture, mean, std and channel order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.utils.file_io import PathManager
+
+from robust_det.backbones import builders  # noqa: F401  registers the backbones
+from robust_det.backbones.norms import NORMS
+from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
+from robust_det.config import flatten
+from robust_det.detection.config.adopt import adopt
+from robust_det.detection.roi_heads import RobustRes5ROIHeads
+from robust_det.errors import UserError, did_you_mean
+from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
+from robust_det.zoo.locate import PREFIX
+
+__all__ = ["adopt_architecture", "adopt_card", "adopt_weights", "keys_of_backbone"]
+
+
+def keys_of_backbone(backbone: str, raws: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the keys that a backbone sets."""
+    given = flatten(raws[1])
+    if "MODEL.WEIGHTS" in given:
+        raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
+    is_file = Path(backbone).suffix in (".pth", ".pt", ".pkl") or "/" in backbone
+    keys: dict[str, Any] = {"MODEL": {"WEIGHTS": backbone if is_file else PREFIX + backbone}}
+    folder = flatten(raws[0]).get("OUTPUT_DIR")
+    if "OUTPUT_DIR" not in given and folder:
+        keys["OUTPUT_DIR"] = f"{folder}_{Path(backbone).stem if is_file else backbone}"
+    return keys
+
+
+def adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
+    """Take what the card of ``MODEL.WEIGHTS`` says; return it, or None without weights."""
+    weights, card = cfg.MODEL.WEIGHTS, None
+    if weights:
+        path = PathManager.get_local_path(weights)
+        if not path.endswith(".pth"):
+            raise UserError(
+                f"MODEL.WEIGHTS {weights} is not a .pth file;"
+                " convert it with tools/convert_backbone.py"
+            )
+        card = read_card(path)
+        if card is None:
+            raise UserError(
+                f"MODEL.WEIGHTS {weights} does not say what it is;"
+                " convert it with tools/convert_backbone.py"
+            )
+    adopt_card(cfg, given, card, weights)
+    return card
+
+
+def adopt_card(cfg: CfgNode, given: set[str], card: BackboneCard | None, weights: str) -> None:
+    """Take architecture and pixel settings from the card of the weights."""
+    if card is not None:
+        mean, std, order = card.pixel_mean, card.pixel_std, card.input_format
+        adopt(cfg, given, "MODEL.BACKBONE.ARCH", card.arch, weights)
+    else:
+        mean, std, order = pixel_settings(IMAGENET_MEAN, IMAGENET_STD)
+        if not cfg.MODEL.BACKBONE.ARCH:
+            raise UserError("give MODEL.WEIGHTS, or MODEL.BACKBONE.ARCH to train from scratch")
+    source = weights or "the project's convention"
+    adopt(cfg, given, "MODEL.PIXEL_MEAN", list(mean), source)
+    adopt(cfg, given, "MODEL.PIXEL_STD", list(std), source)
+    adopt(cfg, given, "INPUT.FORMAT", order, source)
+
+
+def adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
+    """Let ``MODEL.RESNETS`` say what is built, and refuse a config that asks for something else."""
+    arch = get_architecture(cfg.MODEL.BACKBONE.ARCH)
+    if (layout := arch.layout) is not None:
+        for key, value in {
+            "DEPTH": (3 if layout.bottleneck else 2) * sum(layout.blocks) + 2,
+            "STEM_OUT_CHANNELS": layout.stem_channels,
+            "RES2_OUT_CHANNELS": layout.res2_channels,
+            "WIDTH_PER_GROUP": layout.inner_channels // layout.groups,
+            "NUM_GROUPS": layout.groups,
+            "STRIDE_IN_1X1": False,
+            "DEFORM_ON_PER_STAGE": [False] * 4,
+        }.items():
+            adopt(cfg, given, f"MODEL.RESNETS.{key}", value, arch.name)
+    dilation = cfg.MODEL.RESNETS.RES5_DILATION
+    if dilation not in (1, 2) or (dilation == 2 and not (layout and layout.bottleneck)):
+        raise UserError(
+            f"MODEL.RESNETS.RES5_DILATION is {dilation}; {arch.name} takes 1, and a ResNet of"
+            " bottleneck blocks 2 as well, for DC5"
+        )
+    if cfg.MODEL.ROI_HEADS.NAME == "Res5ROIHeads":
+        # the same heads, but res5 as the architecture has it
+        cfg.MODEL.ROI_HEADS.NAME = RobustRes5ROIHeads.__name__
+    if cfg.MODEL.RESNETS.NORM not in NORMS:
+        norm = cfg.MODEL.RESNETS.NORM
+        raise UserError(f"unknown MODEL.RESNETS.NORM '{norm}'; use {', '.join(NORMS)}")
+    if cfg.MODEL.RESNETS.NORM == "SyncBN" and cfg.MODEL.DEVICE == "cpu":
+        raise UserError("MODEL.RESNETS.NORM SyncBN trains on GPUs alone; use BN or GN on a CPU")
+    if cfg.MODEL.BACKBONE.NAME not in BACKBONE_REGISTRY:
+        known = [name for name, _ in BACKBONE_REGISTRY]
+        hint = did_you_mean(cfg.MODEL.BACKBONE.NAME, known)
+        raise UserError(f"unknown MODEL.BACKBONE.NAME '{cfg.MODEL.BACKBONE.NAME}'{hint}")
