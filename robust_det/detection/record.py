@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.utils.file_io import PathManager
 
 from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.config import flatten, to_dict
+from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.evaluation import (
     annotations_file,
@@ -27,6 +29,7 @@ _NOT_PROTOCOL = (
     "CUDNN_BENCHMARK",
     "DATALOADER.NUM_WORKERS",
     "DATASETS.",
+    "INPUT.FAST_JPEG",
     "INPUT.FORMAT",
     "MODEL.BACKBONE.ARCH",
     "MODEL.BACKBONE.COMPILE",
@@ -81,7 +84,12 @@ def write_detection_record(
         detector: file of the detector evaluated.
     """
     flat = flatten(to_dict(cfg))
-    rest = {k: v for k, v in flat.items() if not k.startswith(_NOT_PROTOCOL)}
+    off = _features_off()
+    rest = {
+        key: value
+        for key, value in flat.items()
+        if not key.startswith(_NOT_PROTOCOL) and not (key in off and value == off[key])
+    }
     weights = {"path": cfg.MODEL.WEIGHTS, "sha256": ""}
     if cfg.MODEL.WEIGHTS:
         weights["sha256"] = sha256_file(PathManager.get_local_path(cfg.MODEL.WEIGHTS))
@@ -120,3 +128,12 @@ def write_detection_record(
     if detector is not None:
         record["detector"] = {"path": str(detector), "sha256": sha256_file(detector)}
     return write_record(folder, record)
+
+
+def _features_off() -> dict[str, Any]:
+    """Return the keys that are not Detectron2's, with the values that change nothing.
+
+    Left out of records, they let runs from before and after a feature was added be compared.
+    """
+    stock, ours = (flatten(to_dict(keys)) for keys in (get_cfg(), detection_defaults()))
+    return {key: value for key, value in ours.items() if key not in stock}

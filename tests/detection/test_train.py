@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from detectron2.config import get_cfg
 from detectron2.utils.events import EventStorage
 from PIL import Image
 from pycocotools import mask
@@ -29,6 +30,7 @@ from pycocotools.cocoeval import COCOeval
 from robust_det.analysis.compare import compare
 from robust_det.analysis.runs import load_runs
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.config import flatten, to_dict
 from robust_det.conversion.convert import convert
 from robust_det.detection.config import load_config
 from robust_det.detection.jobs import FINAL, by_task, evaluate, finetune
@@ -151,6 +153,9 @@ def test_the_record_is_complete(finished, backbone_file, scenes):
         assert key not in record["protocol"] and key not in record["schedule"]
     for key in ("MODEL.RESNETS.NORM", "MODEL.BACKBONE.FREEZE_AT", "INPUT.MIN_SIZE_TRAIN"):
         assert key in record["protocol"]
+    # features of our own that are off are no part of it
+    ours = {**record["protocol"], **record["schedule"]}.keys() - flatten(to_dict(get_cfg())).keys()
+    assert not ours
 
 
 def pycocotools_stats(annotations, results, task):

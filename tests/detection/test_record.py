@@ -1,0 +1,25 @@
+"""What of a config is part of a record's protocol."""
+
+from robust_det.detection.config import load_config
+from robust_det.detection.record import write_detection_record
+from robust_det.records import read_record
+
+
+def test_only_features_that_are_on_are_part_of_the_protocol(write_config, tmp_path):
+    def schedule(*overrides):
+        cfg, card = load_config(str(write_config()), overrides)
+        path = write_detection_record(
+            tmp_path / "record",
+            name="tiny",
+            cfg=cfg,
+            card=card,
+            results={"bbox": {"AP": 1.0}},
+            pictures=[],
+            seconds=1.0,
+        )
+        return read_record(path)["schedule"]
+
+    off = schedule()
+    on = schedule("SOLVER.EMA.ENABLED", "True", "SOLVER.PRECISION", "bf16")
+    assert on == {**off, "SOLVER.EMA.ENABLED": True, "SOLVER.PRECISION": "bf16"}
+    assert "SOLVER.PRECISION" not in off and off["SOLVER.BASE_LR"] == 0.02
