@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from detectron2.data import detection_utils as utils
+from PIL import UnidentifiedImageError
 
 from robust_det.errors import one_line
 
@@ -82,6 +83,8 @@ class Images:
         """See :class:`Source`."""
         try:
             return utils.read_image(str(what), order)
+        except UnidentifiedImageError as error:
+            raise Unreadable("not an image") from error
         except Exception as error:  # Pillow's readers raise anything on a broken file
             strerror = getattr(error, "strerror", None)
             reason = strerror or " ".join(str(error).split()) or type(error).__name__
