@@ -16,12 +16,13 @@ from robust_det.sweep.notation import Entry
 __all__ = ["results_table"]
 
 
-def results_table(entries: Sequence[Entry], folder: Path) -> str:
+def results_table(entries: Sequence[Entry], folder: Path, style: str = "simple") -> str:
     """Return a table with mean and spread over seeds; a row is what differs in SEED alone.
 
     Args:
         entries: of the sweep; those without a record are left out.
         folder: of the sweep.
+        style: ``simple`` for a terminal, ``pipe`` for Markdown.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
@@ -29,17 +30,20 @@ def results_table(entries: Sequence[Entry], folder: Path) -> str:
             groups.setdefault(entry.group, []).append(read_record(folder / entry.name))
     records = [record for group in groups.values() for record in group]
     tasks = dict.fromkeys(task for record in records for task in record["metrics"])
-    headers = ["run", *(task_of(task).name for task in tasks), "minutes", "n"]
+    # of each task the figure that counts, and the one after it
+    columns = [(task, metric) for task in tasks for metric in task_of(task).columns[:2]]
+    headers = [
+        task_of(task).name if metric == task_of(task).headline else metric
+        for task, metric in columns
+    ]
     rows = []
     for name, group in groups.items():
-        values = [
-            [record["metrics"].get(t, {}).get(task_of(t).headline) for record in group]
-            for t in tasks
-        ]
-        shown = [
-            format_mean(summarise(math.nan if v is None else v for v in of_task))
-            for of_task in values
-        ]
+        shown = [format_mean(summarise(_values(group, *column))) for column in columns]
         minutes = summarise(record["wall_time_s"] / 60 for record in group)
         rows.append([name, *shown, f"{minutes.mean:.1f}", str(len(group))])
-    return render_table(headers, rows, 1, "simple")
+    return render_table(["run", *headers, "minutes", "n"], rows, 1, style)
+
+
+def _values(records: Sequence[dict[str, Any]], task: str, metric: str) -> list[float]:
+    values = [record["metrics"].get(task, {}).get(metric) for record in records]
+    return [math.nan if value is None else value for value in values]

@@ -13,15 +13,18 @@ from filelock import FileLock, Timeout
 
 from robust_det.config import REPOSITORY
 from robust_det.errors import UserError
+from robust_det.files import write_atomically
 from robust_det.progress import progress_bar
 from robust_det.sweep.notation import Entry
 from robust_det.sweep.processes import Job, Pool
 from robust_det.sweep.progress import iterations_done
 from robust_det.sweep.results import results_table
 
-__all__ = ["Planned", "plan", "sweep"]
+__all__ = ["RESULTS_NAME", "Planned", "plan", "sweep"]
 
 logger = logging.getLogger(__name__)
+
+RESULTS_NAME = "results.md"
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def plan(entries: Sequence[Entry], folder: Path, common: Sequence[str] = ()) -> 
 
 
 def sweep(runs: Sequence[Planned], folder: Path, jobs: int) -> list[str]:
-    """Do the runs that are not finished, a few at a time, and print the table of all.
+    """Do the runs that are not finished, a few at a time; print and write the table of all.
 
     Args:
         runs: see :func:`plan`.
@@ -94,7 +97,10 @@ def sweep(runs: Sequence[Planned], folder: Path, jobs: int) -> list[str]:
             failures = _do([run for run in runs if not run.finished], len(runs), jobs)
     except Timeout:
         raise UserError(f"another sweep is at work in {folder}; wait for it") from None
-    print(f"\n{results_table([run.entry for run in runs], folder)}\n")
+    entries = [run.entry for run in runs]
+    print(f"\n{results_table(entries, folder)}\n")
+    table = results_table(entries, folder, "pipe") + "\n"
+    write_atomically(folder / RESULTS_NAME, lambda file: file.write(table.encode()))
     return failures
 
 
