@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +12,20 @@ from pathlib import Path
 import pytest
 
 from robust_det.analysis.compare import compare
+from robust_det.analysis.significance.study import Options
 from robust_det.records import read_record
+from robust_det.sweep.notation import parse_sweep
+from robust_det.sweep.results import results_table
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
-STUDIES = sorted(path.parent for path in RESULTS.glob("*/runs"))
+STUDIES = sorted(path.parent for path in RESULTS.glob("**/runs"))
 
 
 def test_there_are_results():
     assert STUDIES
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.relative_to(RESULTS).as_posix())
 def test_tables_follow_from_the_records(study, tmp_path):
     runs = sorted((study / "runs").iterdir())
     title = (study / "ap.md").read_text().splitlines()[0].removeprefix("# ")
@@ -30,7 +34,7 @@ def test_tables_follow_from_the_records(study, tmp_path):
     assert (tmp_path / "out/ap.csv").read_text() == (study / "ap.csv").read_text()
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.relative_to(RESULTS).as_posix())
 def test_records_are_of_clean_checkouts(study):
     for run in (study / "runs").iterdir():
         environment = read_record(run)["environment"]
@@ -60,6 +64,56 @@ def test_first_run_mean_by_hand():
     ]
     assert len(values) >= 2
     assert row["arch"] == "resnet18"
+
+
+DETECTION = RESULTS / "detection"
+# the ground truth of a data set that is not part of the repository
+DATA = Path(os.environ.get("DETECTRON2_DATASETS", RESULTS.parents[2] / "shared/data"))
+TRUTH = DATA / "bccd/coco/instances_test.json"
+
+
+@pytest.mark.skipif(not TRUTH.is_file(), reason="BCCD is not there")
+def test_intervals_and_errors_follow_from_the_detections(tmp_path):
+    study = DETECTION / "eps"
+    title = (study / "ap.md").read_text().splitlines()[0].removeprefix("# ")
+    options = Options(significance=True, errors=True, resamples=1000, seed=0, annotations=[TRUTH])
+    compare(sorted((study / "runs").iterdir()), tmp_path / "out", title, options)
+    for name in ("significance.md", "significance.csv", "errors.csv"):
+        assert (tmp_path / "out" / name).read_text() == (study / name).read_text()
+
+
+def test_table_of_the_matrix_follows_from_the_records():
+    study = DETECTION / "matrix"
+    entries = parse_sweep((study / "runs.txt").read_text().splitlines(), "runs.txt")
+    table = results_table(entries, study / "runs", "pipe")
+    assert table.count("\n") == len(entries) + 1
+    assert (study / "results.md").read_text() == table + "\n"
+    assert table in (study / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "xml",
+    sorted((DETECTION / "matrix/runs").glob("bccd_xml_*")),
+    ids=lambda path: path.name,
+)
+def test_both_forms_of_annotations_give_the_same_figures(xml):
+    """The trained twin, and the detectors that were scored both ways."""
+    by_xml = read_record(xml)
+    ours = [read_record(run) for run in xml.parent.iterdir() if "_xml_" not in run.name]
+    (by_json,) = [
+        record
+        for record in ours
+        if all(record[key] == by_xml[key] for key in ("arch", "seed", "weights", "schedule"))
+        and _architecture(record) == _architecture(by_xml)
+        and record["data"]["test"][0]["name"] == "bccd_test"
+    ]
+    assert by_json["metrics"] == by_xml["metrics"]
+    assert by_json["data"]["test"][0]["sha256"] != by_xml["data"]["test"][0]["sha256"]
+
+
+def _architecture(record):
+    model = record["config"]["MODEL"]
+    return model["META_ARCHITECTURE"], model["BACKBONE"]["NAME"]
 
 
 ROOT = RESULTS.parents[1]
