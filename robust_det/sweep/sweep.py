@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def plan(entries: Sequence[Entry], folder: Path, common: Sequence[str] = ()) -> 
         except UserError as error:
             raise UserError(f"run {entry.name}: {error}") from error
         backbone = ["--backbone", entry.backbone] if entry.backbone else []
-        tool = [sys.executable, str(REPOSITORY / "tools" / "train_net.py")]
+        tool = [sys.executable, os.path.relpath(REPOSITORY / "tools" / "train_net.py")]
         command = [*tool, "--config", entry.config, *backbone, "--resume", *overrides]
         runs.append(Planned(entry, target, tuple(command), cfg.SOLVER.MAX_ITER, finished))
     return runs
