@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["UserError", "did_you_mean", "one_line"]
+__all__ = ["UserError", "did_you_mean", "one_line", "reason_of"]
 
 
 class UserError(Exception):
@@ -21,6 +21,11 @@ def one_line(message: str) -> str:
     if not message.isprintable():
         message = "".join(c if c.isprintable() else "?" for c in message)
     return message if len(message) < 900 else f"{message[:600]} ... {message[-250:]}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error says on one line; the name of its type if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

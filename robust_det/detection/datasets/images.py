@@ -11,6 +11,7 @@ from enum import IntEnum
 from detectron2.utils import comm
 from PIL import Image
 
+from robust_det.errors import reason_of
 from robust_det.progress import progress_bar
 
 __all__ = ["SUFFIXES", "Depth", "Listing", "look"]
@@ -90,7 +91,7 @@ def _size(path: str, depth: Depth) -> tuple[int, int] | str:
                 if depth == Depth.PIXELS:
                     image.load()
     except Exception as error:  # Pillow's readers raise anything on a broken file
-        return " ".join(str(error).split()) or type(error).__name__
+        return reason_of(error)
     return (height, width) if turned else (width, height)
 
 

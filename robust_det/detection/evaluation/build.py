@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
 
 from detectron2.config import CfgNode
@@ -17,6 +18,12 @@ from robust_det.detection.tasks import finds_objects, finds_stuff
 
 __all__ = ["annotations_file", "build_evaluator", "describe_evaluators"]
 
+# as records call them
+_SEMANTIC = "SemSegEvaluator"
+_VOC = "PascalVOCDetectionEvaluator"
+_COCO = "COCOEvaluator"
+_PANOPTIC = "PanopticEvaluator"
+
 
 def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
     """Return what scores all that a config's model finds.
@@ -26,19 +33,19 @@ def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
         name: a registered data set; its metadata ask for Pascal VOC's AP, else it is COCO's.
     """
     folder = evaluation_folder(cfg, name)
-    evaluators: list[DatasetEvaluator] = []
-    if finds_stuff(cfg):
-        evaluators.append(SemSegEvaluator(name, output_dir=str(folder)))
-    if finds_objects(cfg) and _is_voc(name):
-        evaluators.append(VOCEvaluator(name, folder))
-    elif finds_objects(cfg):
+
+    def coco() -> DatasetEvaluator:
         # named, as a detector that finds nothing would seem to have no masks
         tasks = ["bbox", *["segm"] * cfg.MODEL.MASK_ON, *["keypoints"] * cfg.MODEL.KEYPOINT_ON]
-        evaluators.append(
-            FastCOCOEvaluator(name, tasks, output_dir=str(folder), use_fast_impl=False)
-        )
-    if finds_objects(cfg) and finds_stuff(cfg):
-        evaluators.append(PanopticEvaluator(name, folder))
+        return FastCOCOEvaluator(name, tasks, output_dir=str(folder), use_fast_impl=False)
+
+    builders: dict[str, Callable[[], DatasetEvaluator]] = {
+        _SEMANTIC: lambda: SemSegEvaluator(name, output_dir=str(folder)),
+        _VOC: lambda: VOCEvaluator(name, folder),
+        _COCO: coco,
+        _PANOPTIC: lambda: PanopticEvaluator(name, folder),
+    }
+    evaluators = [builders[kind]() for kind in _kinds(cfg, name)]
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
 
 
@@ -51,19 +58,27 @@ def annotations_file(name: str) -> str:
 def describe_evaluators(cfg: CfgNode) -> dict[str, str]:
     """Return the ``evaluator`` of a record: name and library of what scores the test sets."""
     detectron2 = f"detectron2 {metadata.version('detectron2')}"
-    used = []
-    for name in cfg.DATASETS.TEST:
-        if finds_stuff(cfg):
-            used.append(("SemSegEvaluator", detectron2))
-        if finds_objects(cfg) and _is_voc(name):
-            used.append(("PascalVOCDetectionEvaluator", detectron2))
-        elif finds_objects(cfg):
-            library = f"faster-coco-eval {metadata.version('faster-coco-eval')}"
-            used.append(("COCOEvaluator", library))
-        if finds_objects(cfg) and finds_stuff(cfg):
-            used.append(("PanopticEvaluator", f"robust_det {__version__}"))
-    names, libraries = zip(*dict.fromkeys(used), strict=True)
-    return {"name": " + ".join(names), "library": " + ".join(libraries)}
+    libraries = {
+        _SEMANTIC: detectron2,
+        _VOC: detectron2,
+        _COCO: f"faster-coco-eval {metadata.version('faster-coco-eval')}",
+        _PANOPTIC: f"robust_det {__version__}",
+    }
+    used = dict.fromkeys(kind for name in cfg.DATASETS.TEST for kind in _kinds(cfg, name))
+    return {
+        "name": " + ".join(used),
+        "library": " + ".join(libraries[kind] for kind in used),
+    }
+
+
+def _kinds(cfg: CfgNode, name: str) -> list[str]:
+    """Return the evaluators of a data set, by the names that records have for them."""
+    kinds = [_SEMANTIC] if finds_stuff(cfg) else []
+    if finds_objects(cfg):
+        kinds.append(_VOC if _is_voc(name) else _COCO)
+    if finds_objects(cfg) and finds_stuff(cfg):
+        kinds.append(_PANOPTIC)
+    return kinds
 
 
 def _is_voc(name: str) -> bool:

@@ -14,7 +14,7 @@ from robust_det.detection.detector import Detector
 from robust_det.detection.export.formats import FORMATS, Exported
 from robust_det.detection.export.proof import Comparison, compare
 from robust_det.detection.export.traceable import Traceable
-from robust_det.errors import UserError, one_line
+from robust_det.errors import UserError, one_line, reason_of
 from robust_det.files import write_atomically
 from robust_det.records import sha256_file
 
@@ -90,10 +90,9 @@ def _compare(
     try:
         found = run(image)
     except Exception as error:  # of either runtime
-        reason = " ".join(str(error).split())
         raise UserError(
             f"the exported detector fails on an image of {height} x {width}"
-            f" ({one_line(reason[-300:])}); nothing written"
+            f" ({one_line(reason_of(error)[-300:])}); nothing written"
         ) from error
     return compare(model.outputs, (height, width), expected, found)
 

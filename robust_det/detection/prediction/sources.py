@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from detectron2.data import detection_utils as utils
 from PIL import UnidentifiedImageError
 
-from robust_det.errors import one_line
+from robust_det.errors import one_line, reason_of
 
 __all__ = ["Images", "Item", "Source", "Unreadable", "stamp_of"]
 
@@ -86,8 +86,7 @@ class Images:
         except UnidentifiedImageError as error:
             raise Unreadable("not an image") from error
         except Exception as error:  # Pillow's readers raise anything on a broken file
-            strerror = getattr(error, "strerror", None)
-            reason = strerror or " ".join(str(error).split()) or type(error).__name__
+            reason = getattr(error, "strerror", None) or reason_of(error)
             raise Unreadable(one_line(reason)) from error
 
 
