@@ -1,0 +1,113 @@
+"""Files that hold no network."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from PIL import Image
+
+from robust_det.models import build_classifier
+
+from .tool import ARCH
+
+
+def text(path):
+    path.write_text("# Weights\n\nare in another repository\n")
+
+
+def image(path):
+    Image.new("RGB", (32, 32)).save(path, "PNG")
+
+
+def random_bytes(path):
+    path.write_bytes(torch.randint(256, (5000,)).to(torch.uint8).numpy().tobytes())
+
+
+def cut_off(path):
+    torch.save(build_classifier(ARCH, 10).body.state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def web_page(path):
+    path.write_text("<!DOCTYPE html><html><body>Quota exceeded</body></html>")
+
+
+def empty(path):
+    path.touch()
+
+
+def folder(path):
+    path.mkdir()
+
+
+def nothing(path):
+    pass
+
+
+def torchscript(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, but there are such files
+        traced = torch.jit.trace(build_classifier(ARCH, 10).eval(), torch.rand(1, 3, 32, 32))
+        torch.jit.save(traced, str(path))
+
+
+def hyperparameters(path):
+    torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, "names": ["a"]}, path)
+
+
+def one_tensor(path):
+    torch.save(torch.rand(3, 4), path)
+
+
+def objects_alone(path):
+    torch.save({"args": torch.Generator}, path)
+
+
+@pytest.mark.parametrize(
+    "write, found",
+    [
+        (text, "not a checkpoint"),
+        (image, "not a checkpoint"),
+        (random_bytes, "not a checkpoint"),
+        (cut_off, "truncated"),
+        (web_page, "is a web page, so its download failed; download it again"),
+        (empty, "is empty"),
+        (folder, "is a folder, not a checkpoint; give a file"),
+        (nothing, "no checkpoint at"),
+        (torchscript, "checkpoint"),
+        (hyperparameters, "holds no tensors by name; save a network's state_dict()"),
+        (one_tensor, "holds no tensors by name; save a network's state_dict()"),
+        (objects_alone, "holds no tensors by name; save a network's state_dict()"),
+    ],
+)
+def test_what_is_no_checkpoint(tmp_path, refused, write, found):
+    path = tmp_path / "weights.pth"
+    write(path)
+    message = refused(path, tmp_path / "out.pth")
+    assert str(path) in message and found in message
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("container", [None, "model"])
+def test_a_whole_network_is_not_unpickled(tmp_path, refused, network, legacy, container):
+    path = tmp_path / "weights.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch cannot find the source of every class
+        torch.save(
+            network if container is None else {container: network, "epoch": 1},
+            path,
+            _use_new_zipfile_serialization=not legacy,
+        )
+    assert refused(path, tmp_path / "out.pth") == (
+        f"{path} holds an object of class robust_det.models.narrow.NarrowResNet, which is not"
+        " rebuilt, since that would run code; save the network's state_dict() instead"
+    )
+
+
+def test_a_trap_does_not_go_off(malicious, tmp_path, refused):
+    path, marker = malicious
+    message = refused(path, tmp_path / "out.pth")
+    assert str(path) in message
+    assert not marker.exists()
