@@ -11,8 +11,9 @@ from fvcore.common.param_scheduler import (
 )
 
 from robust_det.config import CfgNode
+from robust_det.errors import UserError
 
-__all__ = ["LearningRate"]
+__all__ = ["LearningRate", "steps_per_epoch"]
 
 
 class LearningRate:
@@ -56,3 +57,27 @@ class LearningRate:
         """Return the learning rate of a step, counted from 0."""
         # the middle of the step: neither a wasted first step at 0 nor a last one at 0
         return self.peak * float(self._factor((step + 0.5) / self.total))
+
+
+def steps_per_epoch(cfg: CfgNode, images: int, processes: int) -> int:
+    """Return how many whole batches an epoch has.
+
+    Args:
+        cfg: a pretraining config.
+        images: of the training split.
+        processes: that share each batch.
+
+    Raises:
+        UserError: the batch cannot be shared so, or is larger than the split.
+    """
+    batch, passes = cfg.TRAIN.BATCH_SIZE, cfg.TRAIN.ACCUMULATE
+    if batch % processes:
+        raise UserError(f"TRAIN.BATCH_SIZE must be divisible by the {processes} processes")
+    if batch // processes < 2 * passes:
+        raise UserError(
+            f"TRAIN.BATCH_SIZE {batch} over {processes} processes and {passes} passes leaves less"
+            " than 2 images for batch norm"
+        )
+    if images < batch:
+        raise UserError(f"TRAIN.BATCH_SIZE {batch} is more than the {images} training images")
+    return images // batch

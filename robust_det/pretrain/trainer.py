@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from robust_det.checkpoints.io import save_checkpoint
@@ -26,15 +24,13 @@ from robust_det.data.sampling import TrainBatches
 from robust_det.device import resolve_device
 from robust_det.errors import UserError
 from robust_det.files import remove_leftovers
-from robust_det.models import Classifier, ModelCard, build_classifier
-from robust_det.pretrain.config import memory_layout, train_attack
+from robust_det.models import Classifier
+from robust_det.pretrain.build import build_model, build_state, build_step
 from robust_det.pretrain.distributed import World, joined_world, world_from_environment
 from robust_det.pretrain.loading import batches_of, training_set, validation_set
 from robust_det.pretrain.logs import RunLog
 from robust_det.pretrain.record import write_pretrain_record
-from robust_det.pretrain.schedule import LearningRate
-from robust_det.pretrain.state import Progress, TrainingState
-from robust_det.pretrain.step import TrainingStep
+from robust_det.pretrain.schedule import LearningRate, steps_per_epoch
 from robust_det.pretrain.validate import validate
 from robust_det.progress import progress_bar
 from robust_det.records import RECORD_NAME
@@ -94,72 +90,13 @@ class Pretrainer:
         torch.manual_seed(cfg.SEED)
         self.train_data = training_set(cfg)
         self.val_data = validation_set(cfg, self.train_data.classes)
-        if cfg.TRAIN.BATCH_SIZE % world.size:
-            raise UserError(f"TRAIN.BATCH_SIZE must be divisible by the {world.size} processes")
-        if cfg.TRAIN.BATCH_SIZE // world.size < 2 * cfg.TRAIN.ACCUMULATE:
-            raise UserError(
-                f"TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} over {world.size} processes and"
-                f" {cfg.TRAIN.ACCUMULATE} passes leaves less than 2 images for batch norm"
-            )
-        self.steps_per_epoch = len(self.train_data) // cfg.TRAIN.BATCH_SIZE
-        if self.steps_per_epoch == 0:
-            raise UserError(
-                f"TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} is more than"
-                f" the {len(self.train_data)} training images"
-            )
+        self.steps_per_epoch = steps_per_epoch(cfg, len(self.train_data), world.size)
         self.learning_rate = LearningRate(cfg, self.steps_per_epoch)
         self.total_steps = self.learning_rate.total
 
-        classes = tuple(self.train_data.classes)
-        card = ModelCard(
-            arch=cfg.MODEL.ARCH,
-            norm=cfg.ATTACK.NORM,
-            eps=cfg.ATTACK.EPS,
-            mean=tuple(cfg.MODEL.MEAN),
-            std=tuple(cfg.MODEL.STD),
-            image_size=cfg.DATA.IMAGE_SIZE,
-            classes=classes,
-        )
-        self.model = build_classifier(card.arch, len(classes), card.mean, card.std)
-        self.model.to(device).to(memory_format=memory_layout(cfg))
-        if cfg.TRAIN.COMPILE:
-            self.model.compile()
-        optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=cfg.OPTIM.LR,
-            momentum=cfg.OPTIM.MOMENTUM,
-            nesterov=cfg.OPTIM.NESTEROV,
-            weight_decay=cfg.OPTIM.WEIGHT_DECAY,
-        )
-        network: nn.Module = self.model
-        if world.size > 1:
-            ids = [device.index] if device.type == "cuda" else None
-            # buffers: see World.average_buffers
-            network = DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=False)
-        self.step = TrainingStep(
-            self.model,
-            network,
-            optimizer,
-            train_attack(cfg),
-            label_smoothing=cfg.OPTIM.LABEL_SMOOTHING,
-            clip_norm=cfg.OPTIM.CLIP_NORM,
-            accumulate=cfg.TRAIN.ACCUMULATE,
-            channels_last=cfg.TRAIN.CHANNELS_LAST,
-        )
-        ema = None
-        if cfg.OPTIM.EMA_DECAY > 0:
-            average = get_ema_multi_avg_fn(cfg.OPTIM.EMA_DECAY)
-            ema = AveragedModel(self.model.body, multi_avg_fn=average, use_buffers=True)
-        self.state = TrainingState(
-            card,
-            cfg,
-            self.model.body,
-            ema,
-            optimizer,
-            self.step.scaler,
-            Progress(),
-            len(self.train_data),
-        )
+        self.model, card = build_model(cfg, self.train_data.classes, device)
+        self.step = build_step(cfg, self.model, device, world)
+        self.state = build_state(cfg, self.model, card, self.step, len(self.train_data))
         # what is not yet read into the progress: the loss and hits of the latest steps
         self._unread: list[tuple[int, int, torch.Tensor, torch.Tensor]] = []
         self._stream: Generator[Batch, None, None] | None = None
