@@ -29,8 +29,8 @@ def list_models(args: argparse.Namespace) -> None:
         raise UserError("no model has that --arch and --norm; list without them shows all")
     print(table(rows, args.markdown))
     if not args.markdown:
-        print(f"\nyours:  {backbone_folder()}  ($ROBUST_DET_BACKBONES)")
-        print(f"cached: {cache_folder()}  ($ROBUST_DET_CACHE)")
+        print(f"\ntrained here, yours: {backbone_folder()}  ($ROBUST_DET_BACKBONES)")
+        print(f"cached, downloaded:  {cache_folder()}  ($ROBUST_DET_CACHE)")
 
 
 def fetch_models(args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from robust_det.checkpoints.backbone_file import CARD_KEY, card_of
 from robust_det.checkpoints.model import ASSUMED_NORMALISATION, Model
-from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining
+from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining
 from robust_det.checkpoints.reading import LazyTensor
 from robust_det.checkpoints.recognise import Found
 from robust_det.errors import UserError
@@ -128,7 +128,7 @@ def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Mode
     _agree(model.arch, card.arch, source)
     return replace(
         model,
-        format="checkpoint of tools/pretrain.py",
+        format=PRETRAINING,
         norm=card.norm,
         eps=card.eps,
         mean=card.mean,

@@ -19,6 +19,7 @@ from robust_det.models import ModelCard
 
 __all__ = [
     "FORMAT",
+    "PRETRAINING",
     "card_of_pretraining",
     "load_state",
     "read_pretrained",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 FORMAT = "robust_det.pretrained/1"
+# what people are told such a file is
+PRETRAINING = "checkpoint of tools/pretrain.py"
 
 
 def read_pretrained(path: str | Path) -> tuple[ModelCard, dict[str, Any]]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from robust_det.errors import UserError
 from robust_det.zoo.folders import backbone_folder, cached_file, download_folder
 from robust_det.zoo.registry import PublishedModel, all_models
+
+if TYPE_CHECKING:
+    from robust_det.checkpoints.backbone_file import BackboneCard
 
 __all__ = ["Entry", "entries", "format_eps", "table"]
 
@@ -24,8 +29,9 @@ class Entry:
         name: as in ``robust://NAME``.
         arch, norm, eps: as in :class:`PublishedModel`; empty or None where nobody knows.
         top1: reported ImageNet accuracy in percent.
-        state: ``yours`` (in ``$ROBUST_DET_BACKBONES``, which comes first), ``cached`` (converted),
-            ``downloaded`` (the original alone) or ``-``.
+        state: of what is in ``$ROBUST_DET_BACKBONES``, which comes first, ``trained here`` (by
+            tools/pretrain.py) or ``yours``; else ``cached`` (converted), ``downloaded`` (the
+            original alone) or ``-``.
     """
 
     name: str
@@ -80,20 +86,35 @@ def format_eps(norm: str, eps: float | None) -> str:
 
 
 def _state(model: PublishedModel) -> str:
-    if (backbone_folder() / f"{model.name}.pth").is_file():
-        return "yours"
+    own = backbone_folder() / f"{model.name}.pth"
+    if own.is_file():
+        return _own_state(_card(own))
     if cached_file(model.name).is_file():
         return "cached"
     return "downloaded" if (download_folder() / model.file).is_file() else "-"
 
 
 def _own_entry(name: str) -> Entry:
+    card = _card(backbone_folder() / f"{name}.pth")
+    if card is None or isinstance(card, UserError):
+        return Entry(name, "", "", None, None, _own_state(card))
+    return Entry(name, card.arch, card.norm, card.eps, None, _own_state(card))
+
+
+def _card(file: Path) -> BackboneCard | UserError | None:
     from robust_det.checkpoints.backbone_file import read_card
 
     try:
-        card = read_card(backbone_folder() / f"{name}.pth")
-    except UserError:  # one bad file must not hide the others
-        return Entry(name, "", "", None, None, "yours, unreadable")
+        return read_card(file)
+    except UserError as error:  # one bad file must not hide the others
+        return error
+
+
+def _own_state(card: BackboneCard | UserError | None) -> str:
+    if isinstance(card, UserError):
+        return "yours, unreadable"
     if card is None:
-        return Entry(name, "", "", None, None, "yours, of unknown origin")
-    return Entry(name, card.arch, card.norm, card.eps, None, "yours")
+        return "yours, of unknown origin"
+    from robust_det.checkpoints.pretrained import PRETRAINING
+
+    return "trained here" if card.source_format == PRETRAINING else "yours"

@@ -12,6 +12,7 @@ from torchvision import transforms
 from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.conversion.convert import convert
 from robust_det.errors import UserError
 from robust_det.models import ModelCard, build_classifier
 from robust_det.zoo.verify import Measurement, open_images, wilson_interval
@@ -42,7 +43,9 @@ def test_list(place, tiny_bytes, backbone_file):
         folder.mkdir(parents=True)
     shutil.copy(backbone_file, own / "mine.pth")
     (own / "broken.pth").write_bytes(b"no")
-    (own / "resnet50_l2_eps1.pth").touch()
+    torch.save(build_classifier("resnet10_narrow", 4).body.state_dict(), here.folder / "state.pth")
+    convert(here.folder / "state.pth", own / "converted.pth", norm="linf", eps=4 / 255)
+    shutil.copy(backbone_file, own / "resnet50_l2_eps1.pth")
     (cached / "resnet50_l2_eps1.pth").touch()
     (cached / "resnet18_linf_eps4.pth").touch()
     (here.downloads / "resnet18_l2_eps3.ckpt").touch()
@@ -50,15 +53,16 @@ def test_list(place, tiny_bytes, backbone_file):
     done = here.tool("list")
     assert done.returncode == 0, done.stderr
     table = rows(done.stdout)
-    assert len(table) == 67 + 3 + 1 + 2
-    assert table["resnet50_l2_eps1"] == ["resnet50", "l2", "1", "70.43", "yours"]
+    assert len(table) == 67 + 3 + 1 + 3
+    assert table["resnet50_l2_eps1"] == ["resnet50", "l2", "1", "70.43", "trained here"]
     assert table["resnet18_linf_eps4"] == ["resnet18", "linf", "4/255", "52.49", "cached"]
     assert table["resnet18_l2_eps3"] == ["resnet18", "l2", "3", "53.12", "downloaded"]
     assert table["resnet50_l2_eps3"] == ["resnet50", "l2", "3", "62.83", "-"]
     assert table["resnet50_linf_eps0.5"][2] == "0.5/255"
     assert table["wide_resnet50_4_l2_eps0"][3] == "77.91"
     assert table["resnet50_stylized"] == ["resnet50", "-", "0", "-", "-"]
-    assert table["mine"] == ["resnet10_narrow", "l2", "0.5", "-", "yours"]
+    assert table["mine"] == ["resnet10_narrow", "l2", "0.5", "-", "trained here"]
+    assert table["converted"] == ["resnet10_narrow", "linf", "4/255", "-", "yours"]
     assert table["broken"][-1] == "yours, unreadable"
     assert str(here.folder / "cache") in done.stdout and "own" in done.stdout
 
