@@ -55,13 +55,15 @@ def find_config(name: str) -> Path:
             if found:
                 return found[0]
     known = [f.name for root in roots for f in root.rglob("*.yaml")]
-    raise UserError(f"no config file '{name}'{did_you_mean(path.name, known)}")
+    where = f" below {' or '.join(map(str, roots))}" if path.name == name else ""
+    raise UserError(f"no config file '{name}'{where}{did_you_mean(path.name, known)}")
 
 
 def load_raw(path: str | Path) -> dict[str, Any]:
     """Read a YAML file and its ``_BASE_`` files into one plain dict. YAML tags run no code.
 
-    ``_BASE_`` is a path relative to the file, or a list of them; what comes later wins.
+    ``_BASE_`` is a path relative to the file, or a bare name as in :func:`find_config`, or a list
+    of them; what comes later wins.
 
     Raises:
         UserError: a file is missing, is not plain YAML, or is its own base.
@@ -88,9 +90,19 @@ def _load(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str):
             raise UserError(f"config {path}: _BASE_ needs a file name, not {base!r}")
-        _overlay(merged, _load(path.parent / Path(base).expanduser(), (*readers, path)))
+        _overlay(merged, _load(_find_base(base, path), (*readers, path)))
     _overlay(merged, raw)
     return merged
+
+
+def _find_base(base: str, reader: Path) -> Path:
+    path = reader.parent / Path(base).expanduser()
+    if path.exists() or Path(base).name != base:
+        return path
+    try:
+        return find_config(base)
+    except UserError as error:
+        raise UserError(f"config {reader} needs its _BASE_: {error}") from error
 
 
 def _overlay(lower: dict[str, Any], upper: Mapping[str, Any]) -> None:

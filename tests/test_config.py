@@ -132,12 +132,24 @@ def test_bases_are_overlaid(tmp_path: Path) -> None:
     assert load_raw(tmp_path / "list.yaml")["A"] == {"X": 9, "Y": 2}
 
 
+def test_a_base_by_its_bare_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("_BASE_: base_imagenet.yaml\nSEED: 7\n")
+    base = load_raw(CONFIGS / "pretrain" / "base_imagenet.yaml")
+    assert load_raw(tmp_path / "mine.yaml") == {**base, "SEED": 7}
+    (tmp_path / "base_imagenet.yaml").write_text("SEED: 3\n")  # beside it, so it comes first
+    assert load_raw(tmp_path / "mine.yaml") == {"SEED": 7}
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
         ("_BASE_: x.yaml\n", "is its own _BASE_"),
         ("_BASE_: y.yaml\n", "is its own _BASE_"),
-        ("_BASE_: gone.yaml\n", "gone.yaml (the _BASE_ of "),
+        (
+            "_BASE_: gone.yaml\n",
+            "config x.yaml needs its _BASE_: no config file 'gone.yaml' below ",
+        ),
+        ("_BASE_: deep/gone.yaml\n", "gone.yaml (the _BASE_ of "),
         ("_BASE_: 3\n", "_BASE_ needs a file name"),
         ("A: [1\n", "is not plain YAML"),
         ("A: !!python/object/apply:os.mkdir [marker]\n", "is not plain YAML"),
@@ -162,7 +174,9 @@ def test_bare_names_are_found_below_configs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert find_config("base_imagenet.yaml") == CONFIGS / "pretrain" / "base_imagenet.yaml"
-    with pytest.raises(UserError, match=r"no config file 'base_imagnet.yaml'; did you mean"):
+    with pytest.raises(
+        UserError, match=r"'base_imagnet.yaml' below .*configs; did you mean 'base_im"
+    ):
         find_config("base_imagnet.yaml")
     for name in ("", "pretrain", "*.yaml"):  # nothing, a folder, a pattern
         with pytest.raises(UserError, match="no config file"):
