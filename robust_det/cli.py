@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -52,8 +53,8 @@ def run_tool(
         argv: arguments without the program name; ``sys.argv[1:]`` by default.
 
     Returns:
-        0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 1 for
-        anything unexpected.
+        0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 141 if
+        nobody reads the output any more, 1 for anything unexpected.
     """
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     # argparse would print its usage as well
@@ -64,11 +65,17 @@ def run_tool(
         args = parser.parse_args(argv)
         debug = args.debug
         setup_logging()
-        return main(args) or 0
+        code = main(args) or 0
+        sys.stdout.flush()
+        return code
     except UserError as error:
         caught, message, code = error, _one_line(error), 2
     except KeyboardInterrupt as error:
         caught, message, code = error, "interrupted", 130
+    except BrokenPipeError:
+        # who read the output, such as head, has enough; the interpreter shall not write the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         caught = error
         where = f": {error.filename}" if error.filename else ""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -51,6 +53,23 @@ def test_errors_are_one_line(
     assert run(error, "--debug") == code
     err = capsys.readouterr().err
     assert "Traceback" in err and err.endswith(line + "\n")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["kept until the end", "written at once"])
+def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
+    code = (
+        "import argparse, sys; from robust_det.cli import run_tool\n"
+        f"def main(args):\n    for _ in range({lines}): print('line')\n"
+        "sys.stdin.read()\n"  # until the reader is gone
+        "sys.exit(run_tool(main, argparse.ArgumentParser(), []))"
+    )
+    pipe, command = subprocess.PIPE, [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as tool:
+        assert tool.stdin and tool.stdout and tool.stderr
+        tool.stdout.close()
+        tool.stdin.close()
+        assert tool.stderr.read() == b""
+    assert tool.returncode == 141
 
 
 def test_wrong_arguments_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
