@@ -1,4 +1,5 @@
-"""Makes ``robust://NAME`` a path that Detectron2 understands wherever it takes one."""
+"""Makes ``robust://NAME`` a path that Detectron2 understands wherever it takes one, from the import
+of this module on."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from iopath.common.file_io import PathHandler
 from robust_det.errors import UserError
 from robust_det.zoo.locate import PREFIX, is_known, locate_backbone
 
-__all__ = ["register_path_handler"]
+__all__ = ["RobustPathHandler"]
 
 
 class RobustPathHandler(PathHandler):
@@ -37,6 +38,4 @@ class RobustPathHandler(PathHandler):
         return open(locate_backbone(path), mode, buffering)
 
 
-def register_path_handler() -> None:
-    """Register the handler with Detectron2's path manager; harmless when repeated."""
-    PathManager.register_handler(RobustPathHandler(), allow_override=True)
+PathManager.register_handler(RobustPathHandler())

@@ -31,7 +31,6 @@ from robust_det.detection.datasets import register_custom
 from robust_det.detection.datasets.registration import source_of
 from robust_det.detection.datasets.source import Source
 from robust_det.detection.mapping.augmentation import check_augmentation
-from robust_det.detection.paths import register_path_handler
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.errors import UserError
 
@@ -55,7 +54,6 @@ def load_config(
     Raises:
         UserError: a key, a value, the weights or the data are wrong.
     """
-    register_path_handler()
     raws = [load_raw(find_config(name)), overrides_to_dict(overrides)]
     if backbone is not None:
         raws.append(keys_of_backbone(backbone, raws))
@@ -111,7 +109,6 @@ def load_detector_config(
             adopt_stuff_classes(cfg, given, stuff_classes_in(content, str(path)), str(path))
     else:
         # of a version that did not keep them
-        register_path_handler()
         adopt_data(cfg, given)
         categories = categories_of(cfg.DATASETS.TRAIN[0])
     cfg.freeze()
