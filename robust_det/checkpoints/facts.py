@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from robust_det.checkpoints.backbone_file import CARD_KEY, card_of
-from robust_det.checkpoints.model import ASSUMED_NORMALISATION, Model
+from robust_det.checkpoints.model import Model
+from robust_det.checkpoints.normalisation import find_normalisation
 from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining
-from robust_det.checkpoints.reading import LazyTensor
 from robust_det.checkpoints.recognise import Found
 from robust_det.errors import UserError
 
-__all__ = ["card_in", "load_tensor", "said_arch", "with_facts"]
+__all__ = ["card_in", "objects_left_out", "said_arch", "with_facts"]
 
 
 def card_in(metadata: Mapping[str, str], source: str) -> dict[str, Any] | None:
@@ -41,16 +38,12 @@ def said_arch(value: Any) -> str | None:
     return card.get("arch") if isinstance(card, dict) else None
 
 
-def load_tensor(lazy: LazyTensor, name: str, source: str) -> torch.Tensor:
-    """Return the values of a tensor in a file.
-
-    Raises:
-        UserError: the file is damaged there.
-    """
-    try:
-        return lazy.load()
-    except Exception as error:  # damaged bytes make the readers raise almost anything
-        raise UserError(f"checkpoint {source} is truncated or damaged at tensor {name}") from error
+def objects_left_out(foreign: Sequence[str]) -> list[str]:
+    """Say so if a file holds objects, by the names of their classes or of what makes them."""
+    if not foreign:
+        return []
+    more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+    return [f"objects were left out, and nothing of them was run: {', '.join(foreign[:3])}{more}"]
 
 
 def with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
@@ -101,10 +94,10 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
             image_size=card.image_size,
             classes=card.classes if len(card.classes) == model.num_classes else (),
         )
-    if (normaliser := _normaliser(found, source)) is not None:
-        kind = "robustness checkpoint" if "new_mean" in normaliser[0] else "state dict"
-        return replace(model, format=kind, mean=normaliser[1], std=normaliser[2])
-    if found.is_moco:
+    normalisation = find_normalisation(found, value, source)
+    if normalisation.name.endswith("new_mean"):
+        kind = "robustness checkpoint"
+    elif found.is_moco:
         kind = "MoCo checkpoint"
     elif found.library == "detectron2":
         kind = "Detectron2 weights"
@@ -112,7 +105,7 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
         kind = f"checkpoint ({found.container}) in torchvision's names"
     else:
         kind = f"state dict in {found.library}'s names"
-    notes = [*model.notes, ASSUMED_NORMALISATION]
+    notes = [*model.notes, *normalisation.notes]
     # Detectron2's own conversion of torchvision's files names torchvision as their author
     known = isinstance(value, dict) and value.get("__author__") == "torchvision"
     if kind == "Detectron2 weights" and not known:
@@ -120,7 +113,14 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
             "the file does not say where the network strides, nor the order of its channels;"
             " torchvision's way is assumed (the 3x3 convolutions, RGB)"
         )
-    return replace(model, format=kind, notes=tuple(notes), normalisation_known=False)
+    return replace(
+        model,
+        format=kind,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        notes=tuple(notes),
+        normalisation_known=bool(normalisation.name),
+    )
 
 
 def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Model:
@@ -143,34 +143,3 @@ def _agree(found: str, said: str, source: str) -> None:
         raise ValueError
     if found != said:
         raise UserError(f"{source} says that it is {said}, but its tensors are those of {found}")
-
-
-def _normaliser(
-    found: Found, source: str
-) -> tuple[str, tuple[float, ...], tuple[float, ...]] | None:
-    """Return the name of the mean and the values of mean and std, if they stand beside the network.
-
-    The robustness library keeps them in ``normalizer``, RobustBench in ``normalize``; others number
-    the two modules.
-    """
-    parts = found.prefix.split(".")[:-1]
-    for depth in range(len(parts), -1, -1):
-        above = re.escape("".join(f"{part}." for part in parts[:depth]))
-        for name in found.beside:
-            if not re.fullmatch(rf"{above}([^.]+\.)?(new_)?mean", name):
-                continue
-            names = (name, name.removesuffix("mean") + "std")
-            if any(n not in found.beside or math.prod(found.beside[n].shape) != 3 for n in names):
-                continue
-            mean, std = (_three_numbers(found.beside[n], n, source) for n in names)
-            if min(std) <= 0:
-                raise UserError(f"{source} has a normalisation that divides by {min(std)}")
-            return name, mean, std
-    return None
-
-
-def _three_numbers(lazy: LazyTensor, name: str, source: str) -> tuple[float, ...]:
-    tensor = load_tensor(lazy, name, source).real.double().flatten()
-    if not bool(torch.isfinite(tensor).all()):
-        raise UserError(f"{source} is damaged: {name}, of its normalisation, is NaN or Inf")
-    return tuple(round(v, 7) for v in tensor.tolist())

@@ -14,11 +14,7 @@ from robust_det.errors import UserError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, ModelCard, get_architecture
 from robust_det.models.stages import empty_network
 
-__all__ = ["ASSUMED_NORMALISATION", "Model"]
-
-ASSUMED_NORMALISATION = (
-    "the file does not say its normalisation; ImageNet's mean and std are assumed"
-)
+__all__ = ["Model"]
 
 _IMAGE_SIZE = 224  # of ImageNet's crops, where a file does not say
 

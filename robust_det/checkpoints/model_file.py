@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from robust_det.checkpoints.backbone_file import CARD_KEY
-from robust_det.checkpoints.facts import card_in, load_tensor, said_arch, with_facts
+from robust_det.checkpoints.facts import card_in, objects_left_out, said_arch, with_facts
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.checkpoints.pretrained import FORMAT
-from robust_det.checkpoints.reading import Placeholder, read_file
+from robust_det.checkpoints.reading import Placeholder, load_tensor, read_file
 from robust_det.checkpoints.recognise import Found, NothingFoundError, recognise
 from robust_det.errors import UserError, one_line
 from robust_det.models import get_architecture
@@ -62,7 +62,8 @@ def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model
             ) from error
         raise
     state, notes = _values(found, source)
-    model = Model(found.arch, state, "", notes=(*notes, *_left_out(found)))
+    notes = (*notes, *_left_out(found), *objects_left_out(content.foreign))
+    model = Model(found.arch, state, "", notes=notes)
     return with_facts(model, found, facts, source)
 
 

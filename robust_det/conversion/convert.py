@@ -4,6 +4,7 @@ features survived."""
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import torch
 
 from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
-from robust_det.checkpoints.model import ASSUMED_NORMALISATION, Model
+from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.names import COUNTER, spelling
+from robust_det.checkpoints.normalisation import ASSUMED
 from robust_det.checkpoints.pretrained import load_state, with_versions
 from robust_det.conversion.proof import photographs, random_images, stage_differences
 from robust_det.conversion.targets import check_target, write_state_dict
@@ -78,7 +80,8 @@ def convert(
         UserError: unreadable source, unwritable target, a description that contradicts the file,
             or features that differ by more than :data:`TOLERANCE`.
     """
-    if Path(target).resolve() == Path(source).resolve():
+    # unlike Path.resolve, this follows links in a circle no further
+    if os.path.realpath(target) == os.path.realpath(source):
         raise UserError(f"OUTPUT is INPUT, {source}; give another file to write")
     check_target(target, to, overwrite)
     model = _described(read_model(source, arch, prefix), str(source), norm, eps, mean, std)
@@ -176,7 +179,7 @@ def _described(
             f"{source} has mean {_numbers(model.mean)} and std {_numbers(model.std)}; leave --mean"
             " and --std out"
         )
-    notes = tuple(note for note in model.notes if note != ASSUMED_NORMALISATION)
+    notes = tuple(note for note in model.notes if ASSUMED not in note)
     return replace(model, mean=tuple(mean), std=tuple(std), notes=notes, normalisation_known=True)
 
 

@@ -2,6 +2,6 @@
 
 from robust_det.checkpoints.reading.files import FileContent, read_file
 from robust_det.checkpoints.reading.machine import Placeholder
-from robust_det.checkpoints.reading.tensors import LazyTensor
+from robust_det.checkpoints.reading.tensors import LazyTensor, load_tensor
 
-__all__ = ["FileContent", "LazyTensor", "Placeholder", "read_file"]
+__all__ = ["FileContent", "LazyTensor", "Placeholder", "load_tensor", "read_file"]

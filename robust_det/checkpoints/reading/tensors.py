@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from robust_det.checkpoints.reading.machine import Malformed
+from robust_det.errors import UserError
 
-__all__ = ["LazyTensor", "Storage", "array_tensor", "strided_tensor"]
+__all__ = ["LazyTensor", "Storage", "array_tensor", "load_tensor", "strided_tensor"]
 
 
 @dataclass(eq=False)
@@ -58,6 +59,18 @@ class LazyTensor:
     dtype: torch.dtype
     identity: Any
     load: Callable[[], torch.Tensor]
+
+
+def load_tensor(lazy: LazyTensor, name: str, source: str) -> torch.Tensor:
+    """Return the values of a tensor in a file.
+
+    Raises:
+        UserError: the file is damaged there.
+    """
+    try:
+        return lazy.load()
+    except Exception as error:  # damaged bytes make the readers raise almost anything
+        raise UserError(f"checkpoint {source} is truncated or damaged at tensor {name}") from error
 
 
 def strided_tensor(
