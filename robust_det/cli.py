@@ -53,14 +53,15 @@ def run_tool(
         argv: arguments without the program name; ``sys.argv[1:]`` by default.
 
     Returns:
-        0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 141 if
-        nobody reads the output any more, 1 for anything unexpected.
+        0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 143 for
+        SIGTERM, 141 if nobody reads the output any more, 1 for anything unexpected.
     """
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     # argparse would print its usage as well
     parser.error = _refuse  # type: ignore[method-assign]
     debug = False
     caught: BaseException
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         args = parser.parse_args(argv)
         debug = args.debug
@@ -72,6 +73,8 @@ def run_tool(
         caught, message, code = error, _one_line(error), 2
     except KeyboardInterrupt as error:
         caught, message, code = error, "interrupted", 130
+    except _Terminated as error:
+        caught, message, code = error, "terminated", 128 + signal.SIGTERM
     except BrokenPipeError:
         # who read the output, such as head, has enough; the interpreter shall not write the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,6 +87,8 @@ def run_tool(
         caught, kind = error, type(error).__name__
         message = f"unexpected {kind}: {_one_line(error)} (--debug shows the traceback)"
         code = 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if debug:
         traceback.print_exception(caught)
     # it refers to this frame: a cycle would keep all that the tool made alive until the very end
@@ -94,6 +99,14 @@ def run_tool(
     sys.stderr.write(f"error: {message}\n")
     sys.stderr.flush()
     return code
+
+
+class _Terminated(BaseException):
+    """SIGTERM: whoever is in the middle of something cleans up on the way out."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
 
 
 def _refuse(message: str) -> NoReturn:

@@ -4,6 +4,7 @@ import argparse
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +71,23 @@ def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
         tool.stdin.close()
         assert tool.stderr.read() == b""
     assert tool.returncode == 141
+
+
+def test_sigterm_leaves_nothing_half_written(tmp_path: Path) -> None:
+    code = (
+        "import argparse, sys, time; from robust_det.cli import run_tool\n"
+        "from robust_det.files import write_atomically\n"
+        "def write(file):\n    file.write(b'half'); print('there', flush=True); time.sleep(60)\n"
+        "def main(args): write_atomically('target', write)\n"
+        "sys.exit(run_tool(main, argparse.ArgumentParser(), []))"
+    )
+    pipe, command = subprocess.PIPE, [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as tool:
+        assert tool.stdout and tool.stderr
+        assert tool.stdout.readline() == "there\n" and len(list(tmp_path.iterdir())) == 1
+        tool.terminate()
+        assert tool.stderr.read() == "error: terminated\n"
+    assert tool.returncode == 143 and list(tmp_path.iterdir()) == []
 
 
 def test_wrong_arguments_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

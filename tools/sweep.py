@@ -11,10 +11,8 @@ command again does what is missing. KEY VALUE pairs at the end are for all runs.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from robust_det.cli import run_tool
 
@@ -42,7 +40,6 @@ def main(args: argparse.Namespace) -> int:
         for run in runs:
             print(f"{'finished' if run.finished else 'to do':8}  {shown(run)}")
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)
     failures = sweep(runs, folder, jobs)
     for line in failures:
         print(f"failed: {line}", file=sys.stderr)
@@ -51,10 +48,6 @@ def main(args: argparse.Namespace) -> int:
             f"{len(failures)} of {len(runs)} runs failed; the same command does them again"
         )
     return 0
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def parser() -> argparse.ArgumentParser:

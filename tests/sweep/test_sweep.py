@@ -71,7 +71,7 @@ def test_a_sweep_that_is_stopped_goes_on(tmp_path, write_config):
     assert code == 2 and f"another sweep is at work in {folder}" in err
     process.send_signal(signal.SIGTERM)
     code, _, err = finish(process)
-    assert code == 130 and err.endswith("error: interrupted\n")
+    assert code == 143 and err.endswith("error: terminated\n")
     # the run saved where it was
     kept = (folder / "tiny_seed0/last_checkpoint").read_text()
     assert 19 <= int(kept.removeprefix("model_").removesuffix(".pth")) < 3999
