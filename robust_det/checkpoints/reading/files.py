@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from robust_det.checkpoints.reading.machine import Malformed, Unsupported, is_key, run_pickle
+from robust_det.checkpoints.reading.others import other_file
 from robust_det.checkpoints.reading.rebuild import FUNCTIONS
 from robust_det.checkpoints.reading.tensors import LazyTensor
 from robust_det.checkpoints.reading.torch_files import LEGACY_MAGIC, read_legacy, read_zip
@@ -19,15 +20,8 @@ from robust_det.errors import UserError
 
 __all__ = ["FileContent", "read_file"]
 
-# first bytes of what people take for a checkpoint, and what to do about it
-_NOT_CHECKPOINTS = (
-    (b"<", "a web page, so its download failed; download it again"),
-    (b"version https://git-lfs", "a pointer of git-lfs; fetch the file itself with 'git lfs pull'"),
-    (b"\x1f\x8b", "a gzip archive; unpack it and give the checkpoint in it"),
-    (b"BZh", "a bzip2 archive; unpack it and give the checkpoint in it"),
-    (b"\xfd7zXZ", "an xz archive; unpack it and give the checkpoint in it"),
-    (b"\x89HDF", "an HDF5 file, which is not one of torch; export the weights with torch.save"),
-)
+# of safetensors; what is longer takes gigabytes to read, and no network that is known has so many
+_LONGEST_HEADER, _MAX_TENSORS = 10_000_000, 20_000
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -73,11 +67,11 @@ def read_file(path: str | Path) -> FileContent:
         UserError: not there, unreadable, truncated, or nothing of torch.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a checkpoint; give a file")
-    if not path.is_file():
-        raise UserError(f"no checkpoint at {path}")
     try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, not a checkpoint; give a file")
+        if not path.is_file():
+            raise UserError(f"no checkpoint at {path}")
         with open(path, "rb") as file:
             head = file.read(512)
             if not head:
@@ -85,14 +79,13 @@ def read_file(path: str | Path) -> FileContent:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError as error:
         raise UserError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
-    for start, what in _NOT_CHECKPOINTS:
-        if head.startswith(start):
-            raise UserError(f"{path} is {what}")
-    if head[257:262] == b"ustar":
-        raise UserError(f"{path} is a tar archive; unpack it and give the checkpoint in it")
+    safetensors = _is_safetensors(content)
+    # the first byte of a safetensors file can be any
+    if not safetensors and (other := other_file(head)):
+        raise UserError(f"{path} is {other}")
     try:
-        if head[8:9] == b"{":
-            return _read_safetensors(path)
+        if safetensors:
+            return _read_safetensors(path, content)
         foreign: set[str] = set()
         if head.startswith(b"PK"):
             kind, value = "torch zip", read_zip(content, foreign)
@@ -118,10 +111,24 @@ def _is_legacy(content: mmap.mmap) -> bool:
         return False
 
 
-def _read_safetensors(path: Path) -> FileContent:
+def _is_safetensors(content: mmap.mmap) -> bool:
+    """Whether a length of its header comes first, which no text has: eight letters are a giant."""
+    return content[8:9] == b"{" and _header_length(content) <= len(content) - 8
+
+
+def _header_length(content: mmap.mmap) -> int:
+    return int.from_bytes(content[:8], "little")
+
+
+def _read_safetensors(path: Path, content: mmap.mmap) -> FileContent:
     tensors = {}
+    if _header_length(content) > _LONGEST_HEADER:
+        raise Unsupported("has a header of many megabytes, which is not that of one network")
     file = safe_open(path, framework="pt")
-    for name in file.keys():  # noqa: SIM118  not a dictionary
+    names = file.keys()
+    if len(names) > _MAX_TENSORS:
+        raise Unsupported(f"holds {len(names)} tensors, which are not those of one network")
+    for name in names:
         if not is_key(name):
             raise Malformed("an endless name")
         view = file.get_slice(name)

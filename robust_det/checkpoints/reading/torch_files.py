@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from robust_det.checkpoints.reading.machine import Malformed, Unsupported, run_pickle
+from robust_det.checkpoints.reading.others import other_archive
 from robust_det.checkpoints.reading.rebuild import FUNCTIONS, storage_dtype
 from robust_det.checkpoints.reading.tensors import Storage
 
@@ -37,8 +38,6 @@ def read_zip(content: mmap.mmap, foreign: set[str]) -> Any:
     if len(pickles) != 1:
         raise Malformed("an archive without data.pkl")
     root = pickles[0].removesuffix("data.pkl")
-    if root + "constants.pkl" in records:
-        raise Unsupported("is a TorchScript archive; save the network's state_dict() instead")
     order = records.get(root + "byteorder")
     if order is not None and bytes(_checked(content, order)) != b"little":
         raise Unsupported("was written on a big-endian machine; save it again on another one")
@@ -68,6 +67,8 @@ def _records(content: mmap.mmap) -> dict[str, _Record]:
         infos = archive.infolist()
     if len(infos) > _MAX_RECORDS:
         raise Malformed("too many files in the archive")
+    if other := other_archive([info.filename for info in infos]):
+        raise Unsupported(f"is {other}")
     for info in infos:
         # torch never compresses, and what grows when it is unpacked is a trap
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:

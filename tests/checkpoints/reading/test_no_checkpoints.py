@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
+from torch import nn
 
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.reading import read_file
 from robust_det.errors import UserError
 
-from .files import write
+from .files import loaded, write
+
+
+def array() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones(3))
+    return buffer.getvalue()
+
+
+def arrays(compress: bool) -> bytes:
+    buffer = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(buffer, **{"conv1.weight": np.ones(3)})
+    return buffer.getvalue()
+
+
+def script() -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, but there are such files
+        torch.jit.save(torch.jit.script(nn.ReLU()), buffer)
+    return buffer.getvalue()
+
+
+def exported() -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(nn.Linear(2, 2), (torch.ones(1, 2),)), buffer)
+    return buffer.getvalue()
+
+
+PARTS = {"metadata": {"total_size": 9}, "weight_map": {"conv1.weight": "model-1.safetensors"}}
 
 
 def tar() -> bytes:
@@ -38,6 +73,16 @@ def tar() -> bytes:
         (b"\xfd7zXZ\x00", "an xz archive; unpack it"),
         (b"\x89HDF\r\n", "an HDF5 file"),
         (tar(), "a tar archive; unpack it"),
+        (array(), "is an array of NumPy, which is not one of torch; export the weights with torch"),
+        (arrays(False), "is an archive of NumPy arrays, which is not one of torch; export the"),
+        (arrays(True), "is an archive of NumPy arrays, which is not one of torch; export the"),
+        (script(), "is a TorchScript archive; save the state_dict() of what torch.jit.load"),
+        (exported(), "is a program of torch.export; save the state_dict of what torch.export"),
+        (b"\x08\x0a\x12\x07pytorch\x1a\x03" + b"2.4", "is an ONNX file; give the weights"),
+        (b"\x08\x08:\xff\x01\x0a\x10", "is an ONNX file; give the weights"),
+        (json.dumps(PARTS).encode(), "is the list of a checkpoint's parts; join them into one"),
+        (json.dumps(PARTS, indent=2).encode(), "is the list of a checkpoint's parts; join them"),
+        (b'{"architectures": ["ResNet"]}', "is a text in JSON, not a checkpoint; give the file"),
         (b"PK\x05\x06" + bytes(18), "truncated or not a checkpoint"),
         (b"\x80\x02}q\x00", "truncated or not a checkpoint"),
         (b"nothing of the kind", "truncated or not a checkpoint"),
@@ -66,3 +111,35 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         read_file(tmp_path / "absent.pth")
     with pytest.raises(UserError, match=f"^{tmp_path} is a folder, not a checkpoint; give a file$"):
         read_file(tmp_path)
+
+
+def test_what_the_file_system_refuses(tmp_path: Path) -> None:
+    link = tmp_path / "link.pth"
+    link.symlink_to(link)
+    with pytest.raises(UserError, match=f"^no checkpoint at {link}$"):
+        read_file(link)
+    with pytest.raises(UserError, match=r" cannot be read: File name too long$"):
+        read_file(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("first", b"<{\x08\x1fB")
+def test_a_safetensors_file_may_begin_like_any_other(first: int, path: Path) -> None:
+    data = save({"w": torch.ones(2)})
+    # the length of its header comes first, and the header may end in spaces
+    length = int.from_bytes(data[:8], "little")
+    spaces = (first - length) % 256
+    header = data[8 : 8 + length] + b" " * spaces
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+    assert path.read_bytes()[0] == first
+    file = read_file(path)
+    assert file.kind == "safetensors" and loaded(file.value)["w"].tolist() == [1, 1]
+
+
+def test_a_safetensors_file_of_more_than_a_network(path: Path) -> None:
+    path.write_bytes(save({f"{i}.weight": torch.empty(0) for i in range(20_001)}))
+    with pytest.raises(UserError, match="holds 20001 tensors, which are not those of one network"):
+        read_file(path)
+    header = b"{}" + b" " * 10_000_000
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(UserError, match="has a header of many megabytes, which is not that of one"):
+        read_file(path)
