@@ -13,6 +13,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from robust_det.attacks import NORMS
 from robust_det.checkpoints.io import peek_checkpoint, save_checkpoint
 from robust_det.errors import UserError
 
@@ -41,7 +42,7 @@ class BackboneCard:
         norm, eps: threat model of the pretraining; eps in [0, 1] pixel units, 0 is standard.
             For weights of unknown training eps is None and norm empty.
         pixel_mean, pixel_std: as ``MODEL.PIXEL_MEAN`` and ``MODEL.PIXEL_STD``, in [0, 255].
-        input_format: channel order of the images.
+        input_format: channel order of the images, always RGB.
         source_sha256: hash of the file it was converted from.
         differences: largest relative difference of each stage at conversion.
         image_size: side of the pretraining's crops in pixels.
@@ -98,33 +99,39 @@ def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
 
 
 def _shown(value: Any) -> str:
-    # not of all there is: the text of nested lists can be endless
+    # not of all there is: the text of nested lists, or of a number, can be endless
     simple = value is None or isinstance(value, (str, float))
-    return str(value)[:50] if simple else f"a {type(value).__name__}"
+    if simple or (isinstance(value, int) and value.bit_length() < 64):
+        return str(value)[:50]
+    return f"a {type(value).__name__}"
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_colour(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == 3 and all(map(_is_number, value))
-
-
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and abs(value) < 1e9  # not so NaN and Inf
+    return isinstance(value, (int, float)) and 0 <= value < 1e9  # not so NaN and Inf
+
+
+def _is_colour(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and all(_is_number(v) and v <= 255 for v in value)
+    )
 
 
 _SOUND = {
     "arch": _is_text,
-    "norm": _is_text,
+    "norm": lambda value: _is_text(value) and value in ("", *NORMS),
     "eps": lambda value: value is None or _is_number(value),
     "pixel_mean": _is_colour,
     "pixel_std": lambda value: _is_colour(value) and min(value) > 0,
-    "input_format": lambda value: value in ("RGB", "BGR"),
+    "input_format": lambda value: _is_text(value) and value == "RGB",  # no other is written
     "source_sha256": _is_text,
     "differences": lambda value: isinstance(value, Mapping),
-    "image_size": _is_number,
+    "image_size": lambda value: isinstance(value, int) and _is_number(value) and value > 0,
     "classes": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
     "source_format": _is_text,
 }

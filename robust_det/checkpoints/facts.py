@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from robust_det.attacks import NORMS
 from robust_det.checkpoints.backbone_file import CARD_KEY, card_of
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.normalisation import find_normalisation
@@ -65,13 +66,14 @@ def with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
 
 
 def _check(model: Model) -> None:
-    numbers = [*model.mean, *model.std, *([] if model.eps is None else [model.eps])]
     right = (
         len(model.mean) == len(model.std) == 3
-        and all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
-        and min(model.std) > 0
-        and isinstance(model.norm, str)
+        and all(0 <= value <= 1 for value in model.mean)
+        and all(0 < value <= 1 for value in model.std)
+        and model.norm in ("", *NORMS)
+        and (model.eps is None or 0 <= model.eps < math.inf)
         and isinstance(model.image_size, int)
+        and model.image_size > 0
         and all(isinstance(name, str) for name in model.classes)
     )
     if not right:

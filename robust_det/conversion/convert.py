@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from robust_det.attacks import NORMS
 from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
 from robust_det.checkpoints.model import Model
@@ -27,7 +28,6 @@ from robust_det.records import sha256_file
 __all__ = ["TOLERANCE", "Conversion", "convert"]
 
 TOLERANCE = 1e-4
-NORMS = ("l2", "linf")
 
 
 @dataclass(frozen=True)
