@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from robust_det.errors import UserError
 from robust_det.models import Classifier, get_architecture
 
 __all__ = ["photographs", "random_images", "stage_differences"]
@@ -58,6 +59,9 @@ def stage_differences(
     Returns:
         For each stage the largest absolute difference, divided by the largest absolute value;
         NaN if there are values that are not finite.
+
+    Raises:
+        UserError: a stage says the same to all images everywhere, so it proves nothing.
     """
     modes = [(module, module.training) for module in (classifier, backbone)]
     stages = get_architecture(arch).stages
@@ -70,10 +74,15 @@ def stage_differences(
     got = backbone.eval()((pixels - mean) / std)
     for module, training in modes:
         module.train(training)
+    for stage in stages:
+        features = expected[stage.name]
+        if not (features - features[:1, :, :1, :1]).any():  # NaN and Inf are another matter
+            raise UserError(
+                f"features of {stage.name} are the same for all images: the network is dead, or its"
+                " weights were never filled; take another checkpoint; nothing was written"
+            )
     return {s.name: _difference(expected[s.name], got[s.name]) for s in stages}
 
 
 def _difference(expected: torch.Tensor, got: torch.Tensor) -> float:
-    # features may be zero everywhere, which divides by nothing
-    scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
-    return float((got - expected).abs().max() / scale)
+    return float((got - expected).abs().max() / expected.abs().max())

@@ -1,0 +1,62 @@
+"""What the proof refuses to prove."""
+
+import os
+
+import pytest
+import torch
+
+from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.conversion.convert import convert
+from robust_det.errors import UserError
+
+
+@pytest.fixture
+def altered(tmp_path, classifier_file):
+    """Return a function that fills all tensors of some modules and writes the file again."""
+
+    def write(value, *modules):
+        content = load_checkpoint(classifier_file)
+        for name, tensor in content["model"].items():
+            if name.startswith(modules) and tensor.is_floating_point():
+                tensor.fill_(value)
+        save_checkpoint(tmp_path / "in.pth", content)
+        return tmp_path / "in.pth"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "modules, stage",
+    [
+        (("",), "res2"),
+        (("layer4.",), "res5"),
+        # each channel has its own value, and says it everywhere
+        (("layer4.0.downsample.0", "layer4.0.conv2"), "res5"),
+    ],
+)
+def test_a_dead_stage_is_refused(altered, tmp_path, modules, stage):
+    source = altered(0, *modules)
+    with pytest.raises(UserError, match=f"^features of {stage} are the same for all images: "):
+        convert(source, tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_dead_branch_is_no_dead_stage(altered, tmp_path):
+    done = convert(altered(0, "layer4.0.conv1.", "layer4.0.bn2."), tmp_path / "out.pth")
+    assert 0 <= done.differences["real"]["res5"] <= 1e-4
+
+
+def test_features_that_are_endless_are_not_called_dead(altered, tmp_path):
+    with pytest.raises(UserError, match="features of res2 are not finite"):
+        convert(altered(1e38, "layer1."), tmp_path / "out.pth")
+
+
+def test_links_in_a_circle(tmp_path, classifier_file):
+    circle = tmp_path / "circle.pth"
+    circle.symlink_to(circle)
+    with pytest.raises(UserError, match=f"^no checkpoint at {circle}$"):
+        convert(circle, tmp_path / "out.pth")
+    with pytest.raises(UserError, match=f"^cannot write {circle}/out.pth: "):
+        convert(classifier_file, circle / "out.pth")
+    convert(classifier_file, circle)  # the link is replaced, like any file
+    assert os.path.isfile(circle) and torch.load(circle)["robust_det"]["norm"] == "l2"
