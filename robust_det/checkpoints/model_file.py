@@ -62,7 +62,7 @@ def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model
             ) from error
         raise
     state, notes = _values(found, source)
-    notes = (*notes, *_left_out(found), *objects_left_out(content.foreign))
+    notes = (*_choice(found), *notes, *_head(found), *objects_left_out(content.foreign))
     model = Model(found.arch, state, "", notes=notes)
     return with_facts(model, found, facts, source)
 
@@ -117,16 +117,30 @@ def _values(found: Found, source: str) -> tuple[dict[str, torch.Tensor], tuple[s
     return state, tuple(notes)
 
 
-def _left_out(found: Found) -> list[str]:
-    """Say so if there is a head, but not the architecture's."""
+def _choice(found: Found) -> list[str]:
+    """Say so if there are other copies of the network."""
+    if not found.passed_over:
+        return []
+    others = ", ".join(f"'{place}'" for place in found.passed_over[:5])
+    return [
+        f"the {'averaged ' * found.is_averaged}weights at '{found.place}' are used, not those at"
+        f" {others}, which --prefix chooses"
+    ]
+
+
+def _head(found: Found) -> list[str]:
+    """Say so if there is a head, but not quite the architecture's."""
     head = f"{get_architecture(found.arch).head}.weight"
-    place = found.prefix + spelling(found.arch, found.library).names[head].removesuffix("weight")
-    others = [name for name in found.beside if name.startswith(place)]
+    weight = found.prefix + spelling(found.arch, found.library).names[head]
+    inside = [name for name in found.beside if name.startswith(weight.removesuffix("weight"))]
     if found.has_head and not found.classifies:
         return ["the head is MoCo's projection, not a classifier, and was left out"]
-    if found.has_head or not others:
-        return []
-    return [f"the head ({others[0]}, ...) is not one of {found.arch} and was left out"]
+    if found.has_head and weight not in found.beside:
+        layer = inside[0].rpartition(".")[0]
+        return [f"the head is {layer}; what else its sequence has is taken for dropout"]
+    if inside and not found.has_head:
+        return [f"the head ({inside[0]}, ...) is not one of {found.arch} and was left out"]
+    return []
 
 
 def _plain(dtype: torch.dtype) -> str:

@@ -1,4 +1,4 @@
-"""How torchvision, timm and Detectron2 spell the same tensors.
+"""How torchvision, timm, Detectron2 and others spell the same tensors.
 
 torchvision's names are the project's own. Each other spelling is a function of them, so that the
 way back is a lookup and cannot disagree.
@@ -48,7 +48,7 @@ class Spelling:
     """The tensors of one architecture in one library's names.
 
     Attributes:
-        library: ``torchvision``, ``timm`` or ``detectron2``.
+        library: ``torchvision``, ``timm``, ``detectron2``, or one of the architecture's others.
         names: torchvision's name -> this library's.
         shapes: torchvision's name -> the shape here, with 1000 classes.
     """
@@ -90,9 +90,11 @@ def spellings(arch: str) -> Mapping[str, Spelling]:
     """Return the spellings of an architecture by library."""
     architecture, shapes = get_architecture(arch), tensor_shapes(arch)
     out = {"torchvision": Spelling("torchvision", {name: name for name in shapes}, shapes)}
-    if (timm := architecture.timm) is not None:
-        names = {name: timm.rename(name) for name in shapes}
-        out["timm"] = Spelling("timm", names, {n: timm.reshape(n, s) for n, s in shapes.items()})
+    timm = {} if architecture.timm is None else {"timm": architecture.timm}
+    for library, other in {**timm, **architecture.others}.items():
+        names = {name: other.rename(name) for name in shapes}
+        their_shapes = {name: other.reshape(name, shape) for name, shape in shapes.items()}
+        out[library] = Spelling(library, names, their_shapes)
     # other than a residual network, Detectron2 has it inside of the wrapper
     rename = _detectron2_resnet if architecture.layout else "body.{}".format
     names = {name: rename(name) for name in shapes}

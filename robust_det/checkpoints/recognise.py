@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from typing import Any
 
-from robust_det.checkpoints.mismatch import Miss, explain_misses
+from robust_det.checkpoints.dictionaries import dictionaries, without_detours
+from robust_det.checkpoints.mismatch import Miss, explain_miss
 from robust_det.checkpoints.names import COUNTER, Spelling, distinct_spellings, spelling
-from robust_det.checkpoints.reading import LazyTensor
+from robust_det.checkpoints.reading import LazyTensor, Placeholder
 from robust_det.errors import UserError
 from robust_det.models import ARCHITECTURES, get_architecture
 from robust_det.models.stages import tensor_stages
@@ -20,11 +22,13 @@ __all__ = ["Found", "NothingFoundError", "recognise"]
 
 Tensors = Mapping[str, LazyTensor]
 # what a file may make us look at: every network is tried at every place
-_MAX_DEPTH, _MAX_DICTIONARIES, _MAX_TENSORS, _MAX_PLACES = 6, 2000, 20_000, 16
-# where training scripts keep the averaged weights, which are the ones to use
-_AVERAGED = re.compile(r"(^|[./_])(ema|averaged?)([./_]|$)")
-# second copies: the attack's of the robustness library, MoCo's momentum encoder
-_SECOND = re.compile(r"(^|\.)(attacker|encoder_k)\.")
+_MAX_PLACES = 16
+# where training scripts keep the averaged weights, which are the ones to use, and where they do not
+_AVERAGED, _NEGATIONS = {"ema", "average", "averaged"}, {"no", "non", "not", "without"}
+# second copies: the attack's of the robustness library, MoCo's momentum encoders, DINO's student
+_SECOND = re.compile(
+    r"(^|[./])(attacker|encoder_k|momentum_encoder|student[./](module\.)?backbone)[./]"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Found:
         tensors: by torchvision's names; without the head if the file has none, or another one.
         shapes: in torchvision's layout; timm's differ for some.
         beside: all tensors of that dictionary.
+        passed_over: places of other copies of the network, which were not chosen.
     """
 
     arch: str
@@ -48,11 +53,20 @@ class Found:
     tensors: Tensors
     shapes: Mapping[str, tuple[int, ...]]
     beside: Tensors
+    passed_over: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
         """The container and the prefix, as ``--prefix`` takes them."""
         return f"{self.container}/{self.prefix}" if self.container else self.prefix
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether the place says that the weights are averaged ones."""
+        words = ["", *re.split(r"[^a-z]+", self.place.lower())]
+        return any(
+            word in _AVERAGED and before not in _NEGATIONS for before, word in pairwise(words)
+        )
 
     @property
     def has_head(self) -> bool:
@@ -100,21 +114,27 @@ def recognise(
         UserError: several; says which, and how to choose.
     """
     archs = [get_architecture(arch).name] if arch else list(ARCHITECTURES)
-    dictionaries = list(_dictionaries(value))
-    if not dictionaries:
+    groups = list(dictionaries(value, LazyTensor))
+    if not groups:
         raise NothingFoundError(f"{source} holds no tensors by name; save a network's state_dict()")
-    found, misses = _search(dictionaries, archs, prefix)
+    if prefix is not None:
+        prefix = without_detours(prefix)
+    found, nearest = _search(groups, archs, prefix)
     if not found and arch:
         _refuse_other(value, source, arch, prefix)
     if not found and prefix is not None:
-        elsewhere, _ = _search(dictionaries, archs, None)
-        places = list(dict.fromkeys(f"'{f.place}'" for f in elsewhere))
+        elsewhere, _ = _search(groups, archs, None)
+        places = dict.fromkeys(f.place for f in elsewhere)
+        if len(places) == 1:
+            raise UserError(f"{source} holds one network alone; leave --prefix out")
         if places:
             raise UserError(
-                f"{source} has no network at --prefix '{prefix}', but at {', '.join(places[:5])}"
+                f"{source} has no network at --prefix '{prefix}', but at {_quoted(places)}"
             )
     if not found:
-        raise NothingFoundError(f"{source} {explain_misses(misses, dictionaries, arch, prefix)}")
+        unread = {k: v for _, named in dictionaries(value, Placeholder) for k, v in named.items()}
+        why = explain_miss(nearest, [tensors for _, tensors in groups], unread, arch, prefix)
+        raise NothingFoundError(f"{source} {why}")
     return _the_one([f for f in found if f.arch == said] or found, source)
 
 
@@ -128,41 +148,20 @@ def _refuse_other(value: Any, source: str, arch: str, prefix: str | None) -> Non
 
 
 def _search(
-    dictionaries: list[tuple[str, Tensors]], archs: list[str], prefix: str | None
-) -> tuple[list[Found], list[Miss]]:
-    """Return the networks among the tensors, and what came near to one."""
+    groups: list[tuple[str, Tensors]], archs: list[str], prefix: str | None
+) -> tuple[list[Found], Miss | None]:
+    """Return the networks among the tensors, and what came nearest to one."""
     found: list[Found] = []
-    misses: list[Miss] = []
-    for container, tensors in dictionaries:
+    nearest: Miss | None = None
+    for container, tensors in groups:
         for name in archs:
             for spelled in distinct_spellings(name):
                 for result in _matches(container, tensors, name, spelled.library, prefix):
                     if isinstance(result, Found):
                         found.append(result)
-                    else:
-                        misses.append(result)
-    return found, misses
-
-
-def _dictionaries(value: Any) -> Iterator[tuple[str, Tensors]]:
-    """Yield every dictionary that holds tensors by name, with its path."""
-    queue: list[tuple[str, Any, int]] = [("", value, 0)]
-    seen, count = {id(value)}, 0
-    for path, node, depth in queue:  # grows while it is walked
-        if not isinstance(node, dict):
-            continue
-        tensors = {k: v for k, v in node.items() if isinstance(v, LazyTensor)}
-        named = {k: v for k, v in tensors.items() if isinstance(k, str)}
-        count += len(named)
-        if count > _MAX_TENSORS:
-            return
-        if named:
-            yield path, named
-        for key, inner in node.items():
-            new = isinstance(key, str) and isinstance(inner, dict) and id(inner) not in seen
-            if new and depth < _MAX_DEPTH and len(queue) < _MAX_DICTIONARIES:
-                seen.add(id(inner))
-                queue.append((f"{path}.{key}" if path else key, inner, depth + 1))
+                    elif nearest is None or result.rank > nearest.rank:
+                        nearest = result
+    return found, nearest
 
 
 @dataclass(frozen=True)
@@ -197,8 +196,6 @@ def _matches(
     """Compare the tensors below every prefix that could be the network's."""
     architecture, sought = get_architecture(arch), _sought(arch, library)
     spelled, body = sought.spelled, sought.body
-    for pattern, target in architecture.renamed:
-        tensors = {re.sub(f"^{pattern}$", target, name): t for name, t in tensors.items()}
     for prefix in _prefixes(container, tensors, sought.anchors, place):
         below = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         missing = tuple(n for n in body if spelled.names[n] not in below)
@@ -213,13 +210,13 @@ def _matches(
         )
         if missing or misshapen or foreign:
             fits = len(body) - len(missing) - len(misshapen)
-            where = f"{container}/{prefix}" if container else prefix
-            yield Miss(arch, where, fits, missing, misshapen, foreign, len(body))
+            yield Miss(arch, fits, missing, misshapen, foreign, len(body))
             continue
-        names = [n for n, s in spelled.names.items() if s in below]
-        if not _head_fits(arch, spelled, below):
+        present = _with_plain_head(below, spelled.names[f"{architecture.head}.weight"])
+        names = [n for n, s in spelled.names.items() if s in present]
+        if not _head_fits(arch, spelled, present):
             names = [n for n in names if not architecture.in_head(n)]
-        own = {n: below[spelled.names[n]] for n in names}
+        own = {n: present[spelled.names[n]] for n in names}
         shapes = spelling(arch, "torchvision").shapes
         yield Found(arch, library, container, prefix, own, {n: shapes[n] for n in own}, tensors)
 
@@ -239,9 +236,19 @@ def _prefixes(
     )
     if place is not None:
         found = Counter(
-            {p: n for p, n in found.items() if f"{container}/{p}".strip("/") == place.strip("/")}
+            {p: n for p, n in found.items() if f"{container}/{p}".strip("/.") == place.strip("/.")}
         )
     return [prefix for prefix, _ in found.most_common(_MAX_PLACES)]
+
+
+def _with_plain_head(below: Tensors, weight: str) -> Tensors:
+    """Let the one layer with weights of a sequence, such as dropout and linear, be the head."""
+    head = weight.removesuffix("weight")
+    inside = [name for name in below if name.startswith(head)]
+    layers = {name.removeprefix(head).rpartition(".")[0] for name in inside}
+    if len(layers) != 1 or not (layer := layers.pop()).isdecimal():
+        return below
+    return {**below, **{head + n.removeprefix(f"{head}{layer}."): below[n] for n in inside}}
 
 
 def _head_fits(arch: str, spelled: Spelling, below: Tensors) -> bool:
@@ -272,21 +279,26 @@ def _the_one(found: list[Found], source: str) -> Found:
         if len(f.tensors) > len(other.tensors):
             whole[f.arch, f.place] = f
     unique = list({f.identity: f for f in reversed(whole.values())}.values())[::-1]
+    # copies are of one architecture: another one is another network
+    archs = sorted({f.arch for f in unique})
+    if len(archs) > 1:
+        raise UserError(f"{source} could be {' or '.join(archs)}; say which with --arch {archs[0]}")
 
     def rank(f: Found) -> int:
         if _SECOND.search(f.place):
             return 2
-        return 0 if _AVERAGED.search(f.place) else 1
+        return 0 if f.is_averaged else 1
 
     best = min(map(rank, unique))
     best_ones = [f for f in unique if rank(f) == best]
-    archs = sorted({f.arch for f in best_ones})
-    if len(archs) > 1:
-        raise UserError(f"{source} could be {' or '.join(archs)}; say which with --arch {archs[0]}")
     if len(best_ones) > 1:
-        places = ", ".join(f"'{f.place}'" for f in best_ones[:5])
         raise UserError(
-            f"{source} holds {len(best_ones)} different networks {archs[0]}, at {places};"
-            f" choose with --prefix '{best_ones[0].place}'"
+            f"{source} holds {len(best_ones)} different networks {archs[0]}, at"
+            f" {_quoted(f.place for f in best_ones)}; choose with --prefix '{best_ones[0].place}'"
         )
-    return best_ones[0]
+    others = tuple(f.place for f in unique if f is not best_ones[0])
+    return replace(best_ones[0], passed_over=others)
+
+
+def _quoted(places: Iterable[str]) -> str:
+    return ", ".join(f"'{place}'" for place in islice(places, 5))

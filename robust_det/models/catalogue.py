@@ -10,8 +10,16 @@ from torchvision import models as tv
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from robust_det.models.narrow import NarrowResNet
+from robust_det.models.other_names import (
+    CONVNEXT,
+    MNASNET,
+    MOBILENET_V2,
+    OLD_DENSENET,
+    ORIGINAL_CONVNEXT,
+    SAME,
+    VGG16,
+)
 from robust_det.models.registry import Architecture, ResNetLayout, Stage, register
-from robust_det.models.timm_names import CONVNEXT, MNASNET, MOBILENET_V2, SAME, VGG16
 
 
 def _resnet(
@@ -89,8 +97,7 @@ _other(
         ("relu", 2208),
     ),
     timm=SAME,
-    # how torchvision's own file of 2017 spells the layers
-    renamed=((r"(.*\.denselayer\d+\.(?:norm|conv))\.([12]\..*)", r"\1\2"),),
+    others={"old torchvision": OLD_DENSENET},
 )
 _other(
     "mobilenet_v2",
@@ -120,4 +127,5 @@ for _name, _width in (("convnext_tiny", 96), ("convnext_small", 96), ("convnext_
         stem="features.0",
         stages=tuple((f"features.{2 * i + 1}", _width * 2**i) for i in range(4)),
         timm=CONVNEXT,
+        others={"ConvNeXt": ORIGINAL_CONVNEXT},
     )

@@ -7,13 +7,13 @@ asks here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from robust_det.errors import UserError, did_you_mean
-from robust_det.models.timm_names import TimmNames
+from robust_det.models.other_names import OtherNames
 
 __all__ = [
     "ARCHITECTURES",
@@ -86,8 +86,7 @@ class Architecture:
         stages: the feature stages, shallow to deep; the last is what the head pools.
         layout: of a residual network, how Detectron2 spells it.
         timm: how timm spells it; None if timm does not have it.
-        renamed: pairs of a regular expression and its replacement that turn names of older
-            torchvision files into today's.
+        others: further spellings that files have, by whose they are.
     """
 
     name: str
@@ -96,8 +95,8 @@ class Architecture:
     stem: str
     stages: tuple[Stage, ...]
     layout: ResNetLayout | None = None
-    timm: TimmNames | None = None
-    renamed: tuple[tuple[str, str], ...] = ()
+    timm: OtherNames | None = None
+    others: Mapping[str, OtherNames] = field(default_factory=dict)
 
     def in_head(self, name: str) -> bool:
         """Whether a tensor of that name comes after the features."""

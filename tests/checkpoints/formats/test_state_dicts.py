@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -188,9 +190,77 @@ def test_the_old_names_of_densenet(path, unsettle):
     save_legacy(state, path)
     model = read_model(path)
     assert (model.arch, model.num_classes) == ("densenet161", 10)
+    assert model.format == "state dict in old torchvision's names"
     same_tensors(
         dict(model.state), {n: t for n, t in network.state_dict().items() if COUNTER not in n}
     )
+
+
+def test_the_names_of_convnext_in_the_code_of_its_authors(path, unsettle):
+    timm = pytest.importorskip("timm")
+    from timm.models.convnext import checkpoint_filter_fn
+
+    network = unsettle(timm.create_model("convnext_tiny", num_classes=10))
+    rules = (
+        ("stem", "downsample_layers.0"),
+        (r"stages\.(\d)\.downsample", r"downsample_layers.\1"),
+        (r"blocks\.", ""),
+        ("conv_dw", "dwconv"),
+        (r"mlp\.fc", "pwconv"),
+        (r"head\.norm", "norm"),
+        (r"head\.fc", "head"),
+    )
+    state = {}
+    for name, tensor in network.state_dict().items():
+        for pattern, target in rules:
+            name = re.sub(pattern, target, name)
+        state[name] = tensor
+    # as timm reads such a file
+    same_tensors(checkpoint_filter_fn(state, network), network.state_dict())
+    torch.save({"model": state}, path)
+    model = read_model(path)
+    assert (model.arch, model.num_classes) == ("convnext_tiny", 10)
+    assert model.format == "state dict in ConvNeXt's names"
+    assert model.notes == (ASSUMED,)
+    assert difference(model, own_logits(network)) <= LIMIT
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"]
+)
+def test_wrappers_in_the_midst_of_names(path, unsettle, wrapper):
+    network = unsettle(torchvision_network("resnet10_narrow"))
+    state = {
+        f"{wrapper}.{name}".replace("layer1.0.", f"layer1.{wrapper}.0.{wrapper}."): tensor
+        for name, tensor in network.state_dict().items()
+    }
+    assert f"{wrapper}.layer1.{wrapper}.0.{wrapper}.conv1.weight" in state
+    torch.save(state, path)
+    same_tensors(dict(read_model(path).state), network.state_dict())
+    # with the name as it is in the file as well
+    same_tensors(dict(read_model(path, prefix=f"{wrapper}.").state), network.state_dict())
+
+
+def test_two_names_that_would_be_one_without_their_wrappers(path):
+    state, other = (torchvision_network("resnet10_narrow", seed=i).state_dict() for i in (0, 1))
+    torch.save({**state, **{f"_orig_mod.{n}": t for n, t in other.items()}}, path)
+    with pytest.raises(UserError, match="2 different networks resnet10_narrow, at '', '_orig_mod"):
+        read_model(path)
+
+
+def test_a_head_behind_dropout(path, unsettle):
+    network = unsettle(torchvision_network("resnet10_narrow"))
+    logits = own_logits(network)
+    expected = network.state_dict()
+    network.fc = nn.Sequential(nn.Dropout(), network.fc)
+    torch.save(network.state_dict(), path)
+    model = read_model(path)
+    assert model.notes == (
+        "the head is fc.1; what else its sequence has is taken for dropout",
+        ASSUMED,
+    )
+    assert difference(model, logits) <= LIMIT
+    same_tensors(dict(model.state), expected)
 
 
 def test_tensors_beside_the_network_are_no_matter(path, unsettle):

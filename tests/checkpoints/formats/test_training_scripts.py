@@ -111,7 +111,12 @@ def test_moco_of_the_second_version_has_no_classifier(path, unsettle):
     )
     assert not any(name.startswith("fc.") for name in model.state)
     left_out = "the head (module.encoder_q.fc.0.weight, ...) is not one of resnet10_narrow and was"
-    assert model.notes == (f"{left_out} left out", ASSUMED)
+    assert model.notes == (
+        "the weights at 'state_dict/module.encoder_q.' are used, not those at"
+        " 'state_dict/module.encoder_k.', which --prefix chooses",
+        f"{left_out} left out",
+        ASSUMED,
+    )
     with pytest.raises(UserError) as caught:
         model.classifier()
     assert str(caught.value) == (
@@ -151,9 +156,14 @@ def test_timm_keeps_averaged_weights_beside_the_others(tmp_path, unsettle):
     saver.save_checkpoint(0, metric=50.0)
     model = read_model(tmp_path / "last.pth.tar")
     assert (model.arch, model.format) == ("mobilenet_v2", "state dict in timm's names")
+    assert model.notes[0] == (
+        "the averaged weights at 'state_dict_ema/' are used, not those at 'state_dict/', which"
+        " --prefix chooses"
+    )
     assert difference(model, own_logits(averaged.module)) <= LIMIT
     assert difference(model, own_logits(network)) > 0.01
     raw = read_model(tmp_path / "last.pth.tar", prefix="state_dict/")
+    assert "averaged" not in " ".join(raw.notes)
     assert difference(raw, own_logits(network)) <= LIMIT
 
 
@@ -188,3 +198,43 @@ def test_averaged_weights_in_the_same_dictionary(path, unsettle):
     assert difference(read_model(path), own_logits(averaged)) <= LIMIT
     raw = read_model(path, prefix="state_dict/model.")
     assert difference(raw, own_logits(network)) <= LIMIT
+
+
+@pytest.mark.parametrize("word", ["without_ema", "non_ema", "not_averaged", "no_ema"])
+def test_weights_that_are_said_not_to_be_averaged(path, word):
+    """Nothing says of the others what they are."""
+    network, other = (torchvision_network("resnet10_narrow", seed=seed) for seed in (0, 1))
+    torch.save({"model": network.state_dict(), f"model_{word}": other.state_dict()}, path)
+    with pytest.raises(UserError, match=f"2 different networks .*'model/', 'model_{word}/'"):
+        read_model(path)
+    both = {"model_ema": network.state_dict(), f"model_{word}": other.state_dict()}
+    torch.save(both, path)
+    same_tensors(dict(read_model(path).state), network.state_dict())
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ("module.base_encoder", "module.momentum_encoder"),  # MoCo v3
+        ("teacher/module.backbone", "student/module.backbone"),  # DINO
+    ],
+)
+def test_the_copy_that_is_meant_to_be_used(path, first, second):
+    content, networks = {}, []
+    for seed, place in enumerate((second, first)):
+        networks.append(torchvision_network("resnet10_narrow", seed=seed))
+        container, _, prefix = place.rpartition("/")
+        state = {f"{prefix}.{n}": t for n, t in networks[-1].state_dict().items()}
+        content.setdefault(container or "state_dict", {}).update(state)
+    torch.save(content, path)
+    model = read_model(path)
+    same_tensors(dict(model.state), networks[1].state_dict())
+    assert f"{first}.' are used, not those at '" in model.notes[0] and second in model.notes[0]
+
+
+def test_copies_of_one_architecture_alone_are_copies(path):
+    """A student is no second copy of a teacher that is another network."""
+    networks = {"ema": "resnet10_narrow", "model": "shufflenet_v2_x1_0"}
+    torch.save({k: torchvision_network(a).state_dict() for k, a in networks.items()}, path)
+    with pytest.raises(UserError, match="could be resnet10_narrow or shufflenet_v2_x1_0"):
+        read_model(path)

@@ -22,7 +22,7 @@ def pixels(mean, std):
     [
         (["--arch", "resnet18"], "holds a resnet10_narrow, not a resnet18; leave --arch out"),
         (["--arch", "resnet10-narrow"], "unknown architecture 'resnet10-narrow'; did you mean"),
-        (["--prefix", "module."], "has no network at --prefix 'module.', but at ''"),
+        (["--prefix", "module."], "holds one network alone; leave --prefix out"),
         (["--eps", "much"], "--eps needs a number such as 0.5 or 4/255, not 'much'"),
         (["--eps", "1/0", "--norm", "l2"], "--eps needs a number such as 0.5 or 4/255, not '1/0'"),
         (["--eps", "-1", "--norm", "l2"], "eps is -1.0, not a number from 0 up"),

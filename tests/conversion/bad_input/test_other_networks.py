@@ -6,6 +6,8 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import prune
 from torchvision import models as tv
 
 from robust_det.models import ARCHITECTURES
@@ -81,4 +83,51 @@ def test_images_of_other_than_three_channels(tmp_path, refused, state, channels,
     assert refused(path, tmp_path / "out.pth") == (
         f"{path} is a resnet10_narrow for images of {said} and a detector's have 3 (RGB); take a"
         " network of RGB images"
+    )
+
+
+def test_norms_of_another_kind(tmp_path, refused):
+    path = tmp_path / "weights.pth"
+    network = tv.resnet18(num_classes=10, norm_layer=lambda width: nn.GroupNorm(8, width))
+    torch.save(network.state_dict(), path)
+    assert refused(path, tmp_path / "out.pth") == (
+        f"{path} is a resnet18 without running_mean and running_var: its norms are group or layer"
+        " norms, not batch norms, or its parameters alone were saved; give the state_dict() of a"
+        " network with batch norms"
+    )
+
+
+def test_a_pruned_network(tmp_path, refused, tool, network):
+    path = tmp_path / "weights.pth"
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    for convolution in convolutions:
+        prune.l1_unstructured(convolution, "weight", 0.3)
+    torch.save(network.state_dict(), path)
+    assert refused(path, tmp_path / "out.pth") == (
+        f"{path} is pruned (conv1.weight_orig and its mask); make that permanent with"
+        " torch.nn.utils.prune.remove and save again"
+    )
+    for convolution in convolutions:
+        prune.remove(convolution, "weight")
+    torch.save(network.state_dict(), path)
+    code, _, err = tool(path, tmp_path / "out.pth")
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("names", [["layer1.0.conv1.weight"], ["layer1.0.conv1.weight", "fc.bias"]])
+@pytest.mark.parametrize(
+    "change, kind",
+    [
+        (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "qtensor"),
+        (lambda t: t.to_sparse(), "sparse_tensor"),
+    ],
+)
+def test_tensors_that_are_not_rebuilt(tmp_path, refused, state, names, change, kind):
+    path = tmp_path / "weights.pth"
+    torch.save({**state, **{name: change(state[name]) for name in names}}, path)
+    more = " and 1 more" if len(names) > 1 else ""
+    assert refused(path, tmp_path / "out.pth") == (
+        f"{path} holds layer1.0.conv1.weight{more} as torch._utils._rebuild_{kind}, which is not"
+        " rebuilt; save plain tensors, neither quantised nor sparse"
     )

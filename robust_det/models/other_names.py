@@ -1,6 +1,6 @@
-"""How timm spells the networks that torchvision has too, where the names differ.
+"""How timm and others spell the networks that torchvision has too, where the names differ.
 
-Each function turns one of torchvision's tensor names into timm's. The way back is a lookup in what
+Each function turns one of torchvision's tensor names into theirs. The way back is a lookup in what
 the function makes of all names of the network. timm itself is not needed.
 """
 
@@ -11,7 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-__all__ = ["CONVNEXT", "MNASNET", "MOBILENET_V2", "SAME", "VGG16", "TimmNames"]
+__all__ = [
+    "CONVNEXT",
+    "MNASNET",
+    "MOBILENET_V2",
+    "OLD_DENSENET",
+    "ORIGINAL_CONVNEXT",
+    "SAME",
+    "VGG16",
+    "OtherNames",
+]
 
 Shape = tuple[int, ...]
 
@@ -21,19 +30,19 @@ def _same_shape(name: str, shape: Shape) -> Shape:
 
 
 @dataclass(frozen=True)
-class TimmNames:
-    """One network in timm's spelling.
+class OtherNames:
+    """One network in another spelling.
 
     Args:
-        rename: torchvision's tensor name -> timm's.
-        reshape: (torchvision's tensor name, its shape) -> timm's shape, of as many elements.
+        rename: torchvision's tensor name -> the other.
+        reshape: (torchvision's tensor name, its shape) -> the other shape, of as many elements.
     """
 
     rename: Callable[[str], str]
     reshape: Callable[[str, Shape], Shape] = _same_shape
 
 
-SAME = TimmNames(lambda name: name)
+SAME = OtherNames(lambda name: name)
 
 
 def _by_rules(*rules: tuple[str, str]) -> Callable[[str], str]:
@@ -50,7 +59,7 @@ def _by_rules(*rules: tuple[str, str]) -> Callable[[str], str]:
 
 # the fully connected layers are convolutions in timm
 _VGG_SHAPES = {"classifier.0.weight": (512, 7, 7), "classifier.3.weight": (4096, 1, 1)}
-VGG16 = TimmNames(
+VGG16 = OtherNames(
     _by_rules(
         (r"classifier\.0\.(.*)", r"pre_logits.fc1.\1"),
         (r"classifier\.3\.(.*)", r"pre_logits.fc2.\1"),
@@ -78,10 +87,26 @@ def _convnext(name: str) -> str:
     return _convnext_parts(name)
 
 
-CONVNEXT = TimmNames(
-    _convnext,
-    lambda name, shape: shape[:1] if name.endswith(".layer_scale") else shape,
+def _flat_scale(name: str, shape: Shape) -> Shape:
+    return shape[:1] if name.endswith(".layer_scale") else shape
+
+
+CONVNEXT = OtherNames(_convnext, _flat_scale)
+
+_original_convnext = _by_rules(
+    (r"stem\.(.*)", r"downsample_layers.0.\1"),
+    (r"stages\.(\d)\.downsample\.(.*)", r"downsample_layers.\1.\2"),
+    (r"(stages\.\d)\.blocks\.(\d+)\.conv_dw\.(.*)", r"\1.\2.dwconv.\3"),
+    (r"(stages\.\d)\.blocks\.(\d+)\.mlp\.fc(.*)", r"\1.\2.pwconv\3"),
+    (r"(stages\.\d)\.blocks\.(.*)", r"\1.\2"),
+    (r"head\.norm\.(.*)", r"norm.\1"),
+    (r"head\.fc\.(.*)", r"head.\1"),
 )
+# of the code that came with the paper
+ORIGINAL_CONVNEXT = OtherNames(lambda name: _original_convnext(_convnext(name)), _flat_scale)
+
+# of torchvision's own file of 2017
+OLD_DENSENET = OtherNames(_by_rules((r"(.*\.denselayer\d+\.(?:norm|conv))([12]\..*)", r"\1.\2")))
 
 _INVERTED = {"0": "conv_pw", "1": "bn1", "2": "conv_dw", "3": "bn2", "4": "conv_pwl", "5": "bn3"}
 _SEPARABLE = {"0": "conv_dw", "1": "bn1", "2": "conv_pw", "3": "bn2"}
@@ -119,7 +144,7 @@ def _mobilenet_v2(name: str) -> str:
     return f"blocks.{_block(index, (1, 2, 3, 4, 3, 3, 1))}.{part}.{match[3]}"
 
 
-MOBILENET_V2 = TimmNames(_mobilenet_v2)
+MOBILENET_V2 = OtherNames(_mobilenet_v2)
 
 _mnasnet_ends = _by_rules(
     (r"layers\.0\.(.*)", r"conv_stem.\1"),
@@ -142,4 +167,4 @@ def _mnasnet(name: str) -> str:
     return _mnasnet_ends(name)
 
 
-MNASNET = TimmNames(_mnasnet)
+MNASNET = OtherNames(_mnasnet)
