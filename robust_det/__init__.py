@@ -20,12 +20,17 @@ __all__ = ["__version__", "load_backbone", "load_classifier"]
 __version__ = "0.1.0"
 
 
-def load_classifier(name_or_path: str | Path) -> Classifier:
+def load_classifier(
+    name_or_path: str | Path, *, arch: str | None = None, prefix: str | None = None
+) -> Classifier:
     """Load a classifier, in eval mode: ``load_classifier("resnet50_l2_eps3")``.
 
     Args:
         name_or_path: a file, or a name as in ``robust://NAME``: an own conversion or a published
             model, which is fetched and verified when it is first asked for.
+        arch: its architecture, for a file that leaves it open (``--arch`` in messages); one that
+            does not must agree.
+        prefix: of its tensors, for a file of several networks (``--prefix`` in messages).
 
     Returns:
         A module that takes RGB images (N, 3, H, W) in [0, 1] and returns logits (N, classes); the
@@ -36,7 +41,7 @@ def load_classifier(name_or_path: str | Path) -> Classifier:
     """
     from robust_det.zoo import load
 
-    return load.load_classifier(name_or_path)
+    return load.load_classifier(name_or_path, arch=arch, prefix=prefix)
 
 
 def load_backbone(
@@ -45,6 +50,8 @@ def load_backbone(
     norm: str = "FrozenBN",
     out_features: Sequence[str] | None = None,
     freeze_at: int = 0,
+    arch: str | None = None,
+    prefix: str | None = None,
 ) -> Backbone:
     """Load a Detectron2 backbone with its weights, in eval mode.
 
@@ -53,6 +60,7 @@ def load_backbone(
         norm: norm layers, as in ``MODEL.RESNETS.NORM``.
         out_features: stages to return, of ``stem`` and ``res2`` .. ``res5``; by default the four.
         freeze_at: number of stages to freeze; 1 is the stem, 2 the stem and res2, and so on.
+        arch, prefix: see :func:`load_classifier`.
 
     Returns:
         A module that takes normalised RGB images (N, 3, H, W) and returns a dictionary of features
@@ -65,5 +73,10 @@ def load_backbone(
     from robust_det.zoo import load
 
     return load.load_backbone(
-        name_or_path, norm=norm, out_features=out_features, freeze_at=freeze_at
+        name_or_path,
+        norm=norm,
+        out_features=out_features,
+        freeze_at=freeze_at,
+        arch=arch,
+        prefix=prefix,
     )

@@ -42,7 +42,10 @@ def main(args: argparse.Namespace) -> None:
     print(f"read as: {done.format}")
     for note in done.notes:
         print(f"note: {note}")
-    print(f"largest difference from the source, relative (limit {TOLERANCE:.0e}):")
+    print(
+        "largest difference, torchvision's network against Detectron2's, relative"
+        f" (limit {TOLERANCE:.0e}):"
+    )
     print("        random    real images")
     for stage in card.differences:
         values = (done.differences[kind][stage] for kind in ("random", "real"))
@@ -62,7 +65,11 @@ if __name__ == "__main__":
         "--to", default="detectron2", help="detectron2 (default), torchvision, timm"
     )
     parser.add_argument("--arch", help="architecture, if the tensors leave it open")
-    parser.add_argument("--prefix", help="which tensors, if the file holds several networks")
+    parser.add_argument(
+        "--prefix",
+        help="which network, if the file holds several, as the message names it: its dictionary, a"
+        " slash, and how its tensors' names begin, such as state_dict/module.",
+    )
     parser.add_argument("--norm", help="l2 or linf: threat model of the training")
     parser.add_argument("--eps", help="its eps in [0, 1] pixel units; 0 is standard training")
     for name in ("--mean", "--std"):

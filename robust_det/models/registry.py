@@ -118,11 +118,9 @@ def get_architecture(name: str) -> Architecture:
     """Return the architecture of that name.
 
     Raises:
-        UserError: the name is unknown; the nearest known one is suggested.
+        UserError: the name is unknown; the nearest known one is suggested, or all are named.
     """
     if name not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise UserError(
-            f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)} (known: {known})"
-        )
+        hint = did_you_mean(name, ARCHITECTURES) or f" (known: {', '.join(ARCHITECTURES)})"
+        raise UserError(f"unknown architecture '{name}'{hint}")
     return ARCHITECTURES[name]

@@ -31,12 +31,14 @@ def path_of(name_or_path: str | Path) -> Path:
     return locate_backbone(text) if is_name or text.startswith(PREFIX) else path
 
 
-def load_classifier(name_or_path: str | Path) -> Classifier:
+def load_classifier(
+    name_or_path: str | Path, *, arch: str | None = None, prefix: str | None = None
+) -> Classifier:
     """See :func:`robust_det.load_classifier`."""
     from robust_det.checkpoints.model_file import read_model
 
     # a copy, so that the file may change or go while the model is in use
-    return copy.deepcopy(read_model(path_of(name_or_path)).classifier())
+    return copy.deepcopy(read_model(path_of(name_or_path), arch, prefix).classifier())
 
 
 def load_backbone(
@@ -45,6 +47,8 @@ def load_backbone(
     norm: str = "FrozenBN",
     out_features: Sequence[str] | None = None,
     freeze_at: int = 0,
+    arch: str | None = None,
+    prefix: str | None = None,
 ) -> Backbone:
     """See :func:`robust_det.load_backbone`."""
     from robust_det.backbones.builders import build_backbone
@@ -54,7 +58,7 @@ def load_backbone(
     from robust_det.models import get_architecture
 
     path = path_of(name_or_path)
-    model = read_model(path)
+    model = read_model(path, arch, prefix)
     stages = out_features or [stage.name for stage in get_architecture(model.arch).stages]
     backbone = build_backbone(model.arch, norm=norm, out_features=stages, freeze_at=freeze_at)
     own = backbone.state_dict()

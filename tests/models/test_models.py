@@ -126,7 +126,10 @@ def test_narrow_resnet_is_small_and_trains() -> None:
 def test_unknown_architecture_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'wide_resnet50_4'") as caught:
         build_classifier("wide_resnet50-4", 10)
-    assert "resnet101" in str(caught.value)
+    assert "resnet101" not in str(caught.value)
+    with pytest.raises(UserError) as caught:
+        build_classifier("inception", 10)
+    assert all(name in str(caught.value) for name in ARCHITECTURES)
 
 
 def test_a_name_is_registered_once() -> None:

@@ -68,6 +68,28 @@ def test_a_classifier_by_path(offline, images, tmp_path, write_classifier):
         assert torch.equal(robust_det.load_classifier("final.pth")(images), source(images))
 
 
+def test_one_of_several_networks_in_a_file(offline, images, tmp_path, write_classifier):
+    states = []
+    for i, eps in enumerate((0, 0.5)):
+        source = write_classifier(tmp_path / "final.pth", eps=eps).body
+        with torch.no_grad():
+            source.fc.weight.add_(i)
+            source.conv1.weight.add_(i)
+        states.append({name: tensor.clone() for name, tensor in source.state_dict().items()})
+    torch.save({"a": states[0], "b": states[1]}, "both.pth")
+    with pytest.raises(UserError, match="choose with --prefix 'a/'"):
+        robust_det.load_classifier("both.pth")
+    with pytest.raises(UserError, match="choose with --prefix 'a/'"):
+        robust_det.load_backbone("both.pth")
+    for place, state in zip("ab", states, strict=True):
+        classifier = robust_det.load_classifier("both.pth", prefix=place)
+        assert torch.equal(classifier.body.fc.weight, state["fc.weight"])
+        backbone = robust_det.load_backbone("both.pth", prefix=place, arch="resnet10_narrow")
+        assert torch.equal(backbone.state_dict()["stem.conv1.weight"], state["conv1.weight"])
+    with pytest.raises(UserError, match="holds a resnet10_narrow, not a resnet18"):
+        robust_det.load_backbone("both.pth", prefix="a", arch="resnet18")
+
+
 def test_a_backbone_by_name(placed, images, tmp_path, write_classifier):
     backbone = robust_det.load_backbone(TINY)
     assert not backbone.training
