@@ -153,8 +153,13 @@ def _check(cfg: CfgNode) -> None:
     _check_numbers(cfg)
     train_attack(cfg)
     eval_attack(cfg)
-    if len(cfg.MODEL.MEAN) != 3 or len(cfg.MODEL.STD) != 3 or min(cfg.MODEL.STD) <= 0:
-        raise UserError("MODEL.MEAN and MODEL.STD need three numbers each, and STD above 0")
+    if (len(cfg.MODEL.MEAN), len(cfg.MODEL.STD)) != (3, 3) or not all(
+        0 <= mean <= 1 and 0 < std <= 1
+        for mean, std in zip(cfg.MODEL.MEAN, cfg.MODEL.STD, strict=True)
+    ):
+        raise UserError(
+            "MODEL.MEAN and MODEL.STD need three numbers each, RGB in [0, 1], and STD above 0"
+        )
     if not cfg.OUTPUT_DIR:
         raise UserError("OUTPUT_DIR is empty; give a folder")
     scale = cfg.DATA.CROP_SCALE
