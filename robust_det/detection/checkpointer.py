@@ -10,6 +10,7 @@ from typing import Any
 from detectron2.checkpoint import DetectionCheckpointer
 
 from robust_det.backbones.builders import bottom_up_prefix
+from robust_det.backbones.norms import leave_out_statistics
 from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.checkpoints.names import spelling
@@ -136,14 +137,7 @@ class RobustCheckpointer(DetectionCheckpointer):
             for name, tensor in content["model"].items()
             if (place := places.get(name, prefix + name))
         }
-        statistics = [n for n in model if _is_lost_statistic(n, expected)]
-        if statistics:
-            self.logger.warning(
-                "MODEL.RESNETS.NORM has no running statistics, so %d of the batch norms are left"
-                " out: training starts from other features than the backbone's",
-                len(statistics),
-            )
-            model = {n: t for n, t in model.items() if n not in statistics}
+        model = leave_out_statistics(model, expected)
         _refuse_misfits(model, expected, f"{filename} holds weights of another architecture")
         self.logger.info("Loaded %d tensors of the backbone from %s", len(model), filename)
         return {"model": model}
@@ -182,16 +176,6 @@ def _places(arch: str, prefix: str, own: Mapping[str, Any]) -> dict[str, str]:
         befores = [b for b in (prefix, _HEADS, _RES5) if any(b + name in own for name in names)]
         places |= {name: befores[0] + name if befores else "" for name in names}
     return places
-
-
-def _is_lost_statistic(name: str, expected: Mapping[str, Any]) -> bool:
-    """Whether it is a batch norm's statistic, and the detector has a group norm there."""
-    norm, _, leaf = name.rpartition(".")
-    return (
-        leaf in ("running_mean", "running_var")
-        and name not in expected
-        and f"{norm}.weight" in expected
-    )
 
 
 def _refuse_misfits(model: Mapping[str, Any], own: Mapping[str, Any], problem: str) -> None:
