@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
@@ -35,14 +36,27 @@ def build_backbone(
         arch: registry name.
         norm: ``FrozenBN``, ``BN``, ``SyncBN`` or ``GN`` in place of batch norms.
         out_features: stages to return, of ``stem`` and ``res2`` .. ``res5``.
-        freeze_at: number of stages to freeze; 1 is the stem, 2 the stem and res2, and so on.
+        freeze_at: number of stages to freeze; 1 is the stem, 2 the stem and res2, up to 5; none
+            are frozen below 1.
         in_channels: channels of the image; other than 3 for residual networks only.
         res5_dilation: 2 keeps res5 at stride 16, for residual networks only.
 
     Raises:
-        UserError: unknown architecture, stage or norm.
+        UserError: unknown architecture, stage or norm, or more stages to freeze than there are.
     """
-    if get_architecture(arch).layout is not None:
+    architecture = get_architecture(arch)
+    stages = ["stem", *(stage.name for stage in architecture.stages)]
+    if isinstance(out_features, str) or not out_features:
+        raise UserError(f"OUT_FEATURES is {out_features!r}, not a list of {', '.join(stages)}")
+    unknown = [name for name in out_features if name not in stages]
+    if unknown:
+        raise UserError(f"{arch} has no stage '{unknown[0]}'; it has {', '.join(stages)}")
+    if not isinstance(freeze_at, int) or freeze_at > len(stages):
+        raise UserError(
+            f"FREEZE_AT is {freeze_at!r}, not a number up to {len(stages)}, which freezes all of"
+            f" {', '.join(stages)}"
+        )
+    if architecture.layout is not None:
         return build_resnet(
             arch,
             norm=norm,
@@ -99,11 +113,27 @@ def build_robust_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
 def build_robust_retinanet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Build the pyramid of RetinaNet: p6 and p7 are made of res5 by strided convolutions."""
     bottom_up = build_robust_backbone(cfg, input_shape)
-    channels = bottom_up.output_shape()["res5"].channels
-    return _pyramid(cfg, bottom_up, LastLevelP6P7(channels, cfg.MODEL.FPN.OUT_CHANNELS))
+    shapes = bottom_up.output_shape()
+    if "res5" not in shapes:
+        raise UserError("RetinaNet makes p6 of res5; add it to MODEL.RESNETS.OUT_FEATURES")
+    top_block = LastLevelP6P7(shapes["res5"].channels, cfg.MODEL.FPN.OUT_CHANNELS)
+    return _pyramid(cfg, bottom_up, top_block)
 
 
 def _pyramid(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module) -> Backbone:
+    shapes, wanted = bottom_up.output_shape(), cfg.MODEL.FPN.IN_FEATURES
+    lacking = [name for name in wanted if name not in shapes]
+    if lacking or not wanted:
+        raise UserError(
+            f"MODEL.FPN.IN_FEATURES is {wanted}, and MODEL.RESNETS.OUT_FEATURES gives"
+            f" {', '.join(shapes)}; let them agree"
+        )
+    strides = [shapes[name].stride for name in wanted]
+    if any(2 * a != b for a, b in pairwise(strides)):
+        raise UserError(
+            f"MODEL.FPN takes features whose strides double, and those of {', '.join(wanted)} are"
+            f" {', '.join(map(str, strides))}; RES5_DILATION 2 is for DC5, without FPN"
+        )
     return FPN(
         bottom_up=bottom_up,
         in_features=cfg.MODEL.FPN.IN_FEATURES,

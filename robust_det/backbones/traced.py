@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
+from torch import nn
 from torchvision.models.feature_extraction import DualGraphModule, create_feature_extractor
+from torchvision.ops import StochasticDepth
 
 from robust_det.backbones.norms import replace_batch_norms
-from robust_det.errors import UserError
+from robust_det.errors import UserError, reason_of
 from robust_det.models import get_architecture
-from robust_det.models.stages import tensor_stages
+from robust_det.models.stages import empty_network, module_stages
 
 __all__ = ["TracedBackbone", "trace_last_stage"]
 
@@ -41,31 +44,38 @@ class TracedBackbone(Backbone):
         freeze_at: int = 0,
     ) -> None:
         super().__init__()
-        self.body = _trace(arch, out_features, norm)
-        stages = {stage.name: stage for stage in get_architecture(arch).stages}
+        self.body = _trace(arch, tuple(out_features), norm)
         self._out_features = list(out_features)
-        self._out_feature_channels = {n: s.channels for n, s in stages.items() if n in out_features}
-        self._out_feature_strides = {n: s.stride for n, s in stages.items() if n in out_features}
-        if "stem" in out_features:
-            self._measure_stem()
-        self._freeze(arch, ["stem", *stages][:freeze_at])
+        self._measure(arch)
+        self._freeze(arch, freeze_at)
 
-    def _measure_stem(self) -> None:
-        training = self.body.training
+    def _measure(self, arch: str) -> None:
         with torch.no_grad():
-            stem = self.body.eval()(torch.zeros(1, 3, 64, 64))["stem"]
-        self.body.train(training)
-        self._out_feature_channels["stem"] = stem.shape[1]
-        self._out_feature_strides["stem"] = 64 // stem.shape[2]
+            features = self.body.eval()(torch.zeros(1, 3, 64, 64))
+        self.body.train()
+        self._out_feature_channels = {name: f.shape[1] for name, f in features.items()}
+        self._out_feature_strides = {name: 64 // f.shape[2] for name, f in features.items()}
+        for stage in get_architecture(arch).stages:
+            if stage.name not in features:
+                continue
+            shape = self.output_shape()[stage.name]
+            if (shape.channels, shape.stride) != (stage.channels, stage.stride):
+                raise UserError(
+                    f"the registry's entry of {arch}: {stage.name}, '{stage.node}', has"
+                    f" {shape.channels} channels at stride {shape.stride}, not {stage.channels} at"
+                    f" {stage.stride}"
+                )
 
-    def _freeze(self, arch: str, frozen: Sequence[str]) -> None:
+    def _freeze(self, arch: str, freeze_at: int) -> None:
         modules = dict(self.body.named_modules())
-        stages = tensor_stages(arch)
-        owners = {n.rpartition(".")[0] for n, stage in stages.items() if stage in frozen}
-        built = owners & modules.keys()
+        frozen = ["stem", *(stage.name for stage in get_architecture(arch).stages)]
+        frozen = frozen[: max(freeze_at, 0)]
+        built = [n for n, s in module_stages(arch).items() if s in frozen and n in modules]
         for name in built:
             for parameter in modules[name].parameters(recurse=False):
                 parameter.requires_grad = False
+            if isinstance(modules[name], (StochasticDepth, nn.Dropout)):
+                modules[name].p = 0.0  # computes what it does in evaluation
         replace_batch_norms(self.body, built, "FrozenBN")
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -73,33 +83,62 @@ class TracedBackbone(Backbone):
         features = self.body(x)
         return {name: features[name] for name in self._out_features}
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        """Return the channels and stride of each stage."""
-        return {
-            name: ShapeSpec(
-                channels=self._out_feature_channels[name], stride=self._out_feature_strides[name]
-            )
-            for name in self._out_features
-        }
+
+class _Features(DualGraphModule):
+    """The part of a network that computes features.
+
+    torchvision's own copies are in training mode whatever they are copied from, and the graph of a
+    deep network exceeds Python's recursion limit when it is pickled. So both are done by tracing
+    the network again.
+
+    Args:
+        network: has the modules and the graphs.
+        trace: returns the same features with other weights, of ``arguments``.
+    """
+
+    def __init__(
+        self, network: DualGraphModule, trace: Callable[..., _Features], *arguments: Any
+    ) -> None:
+        super().__init__(network, network.train_graph, network.eval_graph)
+        self._traced_by = (trace, *arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = ("training", "_parameters", "_buffers", "_modules")
+        return _on_meta, self._traced_by, {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.train(state["training"])  # takes the graph of that mode
+        super().__setstate__(state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Features:
+        build, arguments, state = self.__reduce__()
+        memo[id(self)] = copied = build(*arguments)
+        copied.__setstate__(copy.deepcopy(state, memo))
+        return copied
 
 
-def _trace(arch: str, wanted: Sequence[str], norm: str) -> DualGraphModule:
+def _on_meta(trace: Callable[..., _Features], *arguments: Any) -> _Features:
+    with torch.device("meta"):
+        return trace(*arguments)
+
+
+def _trace(arch: str, wanted: tuple[str, ...], norm: str) -> _Features:
     """Return the network up to the deepest of the wanted stages: images to stages by name."""
     architecture = get_architecture(arch)
     nodes = {"stem": architecture.stem, **{s.name: s.node for s in architecture.stages}}
-    unknown = [name for name in wanted if name not in nodes]
-    if unknown:
-        raise UserError(f"{arch} has no stage '{unknown[0]}'; it has {', '.join(nodes)}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nodes that only training or evaluation has
-        network = create_feature_extractor(
-            architecture.build(1), {nodes[name]: name for name in wanted}
-        )
-    replace_batch_norms(network, [name for name, _ in network.named_modules()], norm)
-    return network
+    on_meta = torch.empty(0).is_meta
+    network = empty_network(arch, 1) if on_meta else architecture.build(1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nodes that only training or evaluation has
+            traced = create_feature_extractor(network, {nodes[name]: name for name in wanted})
+    except ValueError as error:
+        raise UserError(f"the registry's entry of {arch}: {reason_of(error)}") from error
+    replace_batch_norms(traced, [name for name, _ in traced.named_modules()], norm)
+    return _Features(traced, _trace, arch, wanted, norm)
 
 
-def trace_last_stage(arch: str, norm: str) -> DualGraphModule:
+def trace_last_stage(arch: str, norm: str) -> _Features:
     """Return what a registered network computes from res4 to res5, randomly initialised.
 
     It takes res4 (N, C4, H, W) and returns res5 (N, C5, H / 2, W / 2). Its tensors have the names
@@ -109,7 +148,7 @@ def trace_last_stage(arch: str, norm: str) -> DualGraphModule:
         UserError: unknown architecture or norm, or a res5 that needs more than res4.
     """
     before, last = (stage.name for stage in get_architecture(arch).stages[-2:])
-    network = _trace(arch, [before, last], norm)
+    network = _trace(arch, (before, last), norm)
     for graph in (network.train_graph, network.eval_graph):
         (image,) = graph.find_nodes(op="placeholder")
         (output,) = graph.find_nodes(op="output")
@@ -122,4 +161,4 @@ def trace_last_stage(arch: str, norm: str) -> DualGraphModule:
             raise UserError(f"{last} of {arch} needs more than {before}; use FPN, not C4")
         graph.erase_node(image)
     # a copy of the modules that the graphs still call
-    return DualGraphModule(network, network.train_graph, network.eval_graph)
+    return _Features(network, trace_last_stage, arch, norm)

@@ -1,4 +1,4 @@
-"""Which stage of a network a tensor belongs to."""
+"""Which stage of a network its modules and tensors belong to."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from robust_det.errors import UserError
 from robust_det.models.registry import get_architecture
 
-__all__ = ["empty_network", "tensor_shapes", "tensor_stages"]
+__all__ = ["empty_network", "module_stages", "tensor_shapes", "tensor_stages"]
 
 # the head's width while shapes are looked at; a file says its own
 _CLASSES = 1000
@@ -22,28 +23,40 @@ _FILLS = ("normal_", "uniform_", "fill_", "zero_", "erfinv_", "clamp_", "mul_", 
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Skips the initialisation of weights, which takes most of the time of building a network."""
+    """Leaves parameters as they are allocated: filling them takes a third of the time of building a
+    network, and a file is to say what they hold. Whatever else a constructor computes is kept."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if getattr(func, "__name__", "") in _FILLS and args:
+        fills = getattr(func, "__name__", "") in _FILLS
+        if fills and args and isinstance(args[0], nn.Parameter):
             return args[0]
         return func(*args, **(kwargs or {}))
 
 
 def empty_network(arch: str, num_classes: int) -> nn.Module:
     """Build a network on the meta device: shapes without values."""
-    with torch.device("meta"), _Uninitialised():
-        return get_architecture(arch).build(num_classes)
+    build = get_architecture(arch).build
+    with _Uninitialised():
+        try:
+            with torch.device("meta"):
+                return build(num_classes)
+        except RuntimeError:
+            # it computes with tensors that have no values there, as RegNet does its widths
+            with torch.device("cpu"):
+                return build(num_classes).to("meta")
 
 
 @functools.cache
 def _anatomy(arch: str) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     """Return the shapes of the tensors and the names of the modules."""
-    network = empty_network(arch, _CLASSES)
+    network, head = empty_network(arch, _CLASSES), get_architecture(arch).head
+    modules = dict(network.named_modules())
+    if not isinstance(modules.get(head), nn.Linear):
+        raise UserError(f"the registry's entry of {arch}: its head '{head}' is no linear layer")
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    return shapes, [name for name, _ in network.named_modules()]
+    return shapes, list(modules)
 
 
 def tensor_shapes(arch: str) -> dict[str, tuple[int, ...]]:
@@ -52,25 +65,50 @@ def tensor_shapes(arch: str) -> dict[str, tuple[int, ...]]:
 
 
 @functools.cache
-def tensor_stages(arch: str) -> dict[str, str]:
-    """Return the stage of every tensor: ``stem``, ``res2`` .. ``res5`` or ``head``.
+def module_stages(arch: str) -> dict[str, str]:
+    """Return the stage of every module: ``stem``, ``res2`` .. ``res5`` or ``head``.
 
     torchvision's networks define their modules in the order in which they run, so what comes up to
     the module that ends a stage is its own or an earlier stage's.
+
+    Raises:
+        UserError: the registry's entry does not divide the network so.
     """
     architecture = get_architecture(arch)
     _, modules = _anatomy(arch)
-    ends = []
-    for node in (architecture.stem, *(stage.node for stage in architecture.stages)):
+    nodes = {"stem": architecture.stem, **{s.name: s.node for s in architecture.stages}}
+    ends = {}
+    for stage, node in nodes.items():
         inside = [i for i, name in enumerate(modules) if f"{name}.".startswith(f"{node}.")]
         # a call in the forward pass is no module: it comes last
-        ends.append(inside[-1] if inside else len(modules))
-    labels = ["stem", *(stage.name for stage in architecture.stages)]
-    stages = {}
-    for name in tensor_shapes(arch):
-        if architecture.in_head(name):
-            stages[name] = "head"
-            continue
-        at = modules.index(name.rpartition(".")[0])
-        stages[name] = next(label for label, end in zip(labels, ends, strict=True) if at <= end)
+        ends[stage] = inside[-1] if inside else len(modules)
+    if list(ends.values()) != sorted(ends.values()):
+        raise UserError(
+            f"the registry's entry of {arch}: its stages {', '.join(nodes.values())} are not"
+            " modules of the network in their order"
+        )
+
+    def stage_of(name: str, at: int) -> str:
+        if architecture.in_head(f"{name}."):
+            return "head"
+        return next((stage for stage, end in ends.items() if at <= end), "head")
+
+    return {name: stage_of(name, at) for at, name in enumerate(modules)}
+
+
+@functools.cache
+def tensor_stages(arch: str) -> dict[str, str]:
+    """Return the stage of every tensor, see :func:`module_stages`.
+
+    Raises:
+        UserError: the registry's entry leaves tensors between the stages and the head.
+    """
+    architecture, modules = get_architecture(arch), module_stages(arch)
+    stages = {name: modules[name.rpartition(".")[0]] for name in tensor_shapes(arch)}
+    between = [n for n, s in stages.items() if s == "head" and not architecture.in_head(n)]
+    if between:
+        raise UserError(
+            f"the registry's entry of {arch}: {between[0]} is neither in a stage, up to"
+            f" '{architecture.stages[-1].node}', nor in the head '{architecture.head}'"
+        )
     return stages

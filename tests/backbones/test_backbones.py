@@ -9,6 +9,7 @@ from detectron2.modeling import build_backbone, build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
+from robust_det.backbones.builders import build_backbone as build_plain
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.conversion.convert import convert
@@ -82,14 +83,14 @@ def test_retinanet_backbone(arch):
     assert forward_shapes(backbone, 128) == said
 
 
-@pytest.mark.parametrize("freeze_at", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("freeze_at", [-1, 0, 1, 2, 3, 5])
 @pytest.mark.parametrize("name", [PLAIN, FPN])
 @pytest.mark.parametrize("arch", ["resnet10_narrow", "mobilenet_v2", "shufflenet_v2_x1_0"])
 def test_freeze_at_freezes_exactly_those_stages(arch, freeze_at, name):
     backbone = build_backbone(make_cfg(arch, name, "BN", freeze_at))
     bottom_up = backbone.bottom_up if name == FPN else backbone
     spelled = spelling(arch, "detectron2").names
-    frozen = ["stem", "res2", "res3", "res4", "res5"][:freeze_at]
+    frozen = ["stem", "res2", "res3", "res4", "res5"][: max(freeze_at, 0)]
     parameters = dict(bottom_up.named_parameters())
     for own, stage in tensor_stages(arch).items():
         if stage == "head" or COUNTER in own:
@@ -106,6 +107,44 @@ def test_freeze_at_freezes_exactly_those_stages(arch, freeze_at, name):
             assert kind is not FrozenBatchNorm2d
     if name == FPN:
         assert all(p.requires_grad for n, p in backbone.named_parameters() if "bottom" not in n)
+
+
+@pytest.mark.parametrize("arch", ["resnet10_narrow", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "keys, message",
+    [
+        ({"freeze_at": 6}, "FREEZE_AT is 6, not a number up to 5"),
+        ({"freeze_at": "2"}, "FREEZE_AT is '2', not a number up to 5"),
+        ({"freeze_at": 1.5}, "FREEZE_AT is 1.5, not a number up to 5"),
+        ({"out_features": ["res9"]}, "has no stage 'res9'; it has stem, res2, res3, res4, res5"),
+        ({"out_features": "res5"}, "OUT_FEATURES is 'res5', not a list of stem, res2"),
+        ({"out_features": []}, r"OUT_FEATURES is \[\], not a list of stem, res2"),
+    ],
+)
+def test_stages_that_are_not_there(arch, keys, message):
+    with pytest.raises(UserError, match=message):
+        build_plain(arch, **keys)
+
+
+def test_a_frozen_stage_computes_what_it_does_in_evaluation():
+    images = torch.rand(2, 3, 64, 64)
+    features = {}
+    for training in (False, True):
+        torch.manual_seed(0)
+        backbone = build_plain("convnext_tiny", freeze_at=3).train(training)
+        with torch.no_grad():
+            features[training] = backbone(images)
+    for stage, frozen in (("res2", True), ("res3", True), ("res4", False), ("res5", False)):
+        assert torch.equal(features[False][stage], features[True][stage]) is frozen
+
+
+@pytest.mark.parametrize("norm", ["BN", "SyncBN"])
+def test_a_norm_keeps_its_momentum(norm):
+    with torch.device("meta"):
+        backbone = build_plain("mnasnet1_0", norm=norm)
+    norms = [m for m in backbone.modules() if isinstance(m, NORM_TYPES[norm])]
+    assert len(norms) == 52
+    assert all(m.momentum == pytest.approx(0.0003, rel=1e-6) for m in norms)
 
 
 @pytest.mark.parametrize("arch", ["resnet10_narrow", "mnasnet1_0", "densenet161"])
