@@ -186,13 +186,11 @@ def test_a_mask_rcnn_c4_trains_from_mobilenet(c4_config, tmp_path):
         assert moved
 
 
-@pytest.mark.parametrize(
-    "key, value",
-    [("RESNETS.OUT_FEATURES", ["res4", "res5"]), ("ROI_HEADS.IN_FEATURES", ["res3"])],
-)
-def test_a_head_that_does_not_start_from_res4(key, value, write_config):
+@pytest.mark.parametrize("given, taken", [(["res4", "res5"], "res4"), (["res3", "res4"], "res3")])
+def test_a_head_that_does_not_start_from_res4(given, taken, write_config):
     path = write_config(_BASE_=str(ROOT / "configs/detection/base_small_rcnn_c4.yaml"))
-    cfg, _ = load_config(str(path), [f"MODEL.{key}", str(value)])
+    keys = ["MODEL.RESNETS.OUT_FEATURES", str(given), "MODEL.ROI_HEADS.IN_FEATURES", f"['{taken}']"]
+    cfg, _ = load_config(str(path), keys)
     with pytest.raises(UserError, match="a C4 head computes res5 from res4"):
         build_model(cfg)
 

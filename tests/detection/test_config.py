@@ -143,8 +143,70 @@ def test_dilation_is_for_bottleneck_networks(arch, dilation, write_config):
     keys = ["MODEL.RESNETS.RES5_DILATION", str(dilation)]
     with pytest.raises(UserError, match=f"RES5_DILATION is {dilation}; {arch} takes 1"):
         load(write_config(), *scratch, arch, *keys)
-    cfg, _ = load(write_config(), *scratch, "resnet50", "MODEL.RESNETS.RES5_DILATION", "2")
+    plain = ["MODEL.BACKBONE.NAME", "build_robust_backbone"]
+    for head in ("RPN", "ROI_HEADS"):
+        plain += [f"MODEL.{head}.IN_FEATURES", "['res5']"]
+    keys[1] = "2"
+    cfg, _ = load(write_config(), *scratch, "resnet50", *plain, *keys)
     assert cfg.MODEL.RESNETS.RES5_DILATION == 2
+
+
+R18 = ["MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH", "resnet18"]
+R50 = [*R18[:-1], "resnet50"]
+MOBILENET = [*R18[:-1], "mobilenet_v2"]
+PLAIN = ["MODEL.BACKBONE.NAME", "build_robust_backbone"]
+RETINANET = ["MODEL.META_ARCHITECTURE", "RetinaNet"]
+RETINANET_NAME = ["MODEL.BACKBONE.NAME", "build_robust_retinanet_fpn_backbone"]
+GIVES = "MODEL.BACKBONE.NAME build_robust_"
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        ([*R50, "MODEL.RESNETS.RES5_DILATION", "2"], "are 4, 8, 16, 16; RES5_DILATION 2 is for"),
+        ([*R18, *PLAIN], f"MODEL.RPN.IN_FEATURES has p2, but {GIVES}backbone gives res2, res3"),
+        ([*R18, *RETINANET], f"MODEL.RETINANET.IN_FEATURES has p7, but {GIVES}fpn_backbone gives"),
+        (
+            [*MOBILENET, *RETINANET, *PLAIN, "MODEL.RESNETS.OUT_FEATURES", "['res4']"],
+            f"MODEL.RETINANET.IN_FEATURES has p3, but {GIVES}backbone gives res4; let them agree",
+        ),
+        (
+            [*R18, "MODEL.META_ARCHITECTURE", "SemanticSegmentor", *PLAIN],
+            "MODEL.SEM_SEG_HEAD.IN_FEATURES has p2, but",
+        ),
+        (
+            [*R18, *RETINANET_NAME, "MODEL.RESNETS.OUT_FEATURES", "['res3', 'res4']"],
+            "RetinaNet makes p6 of res5; add it to MODEL.RESNETS.OUT_FEATURES",
+        ),
+        ([*R18, "MODEL.RESNETS.OUT_FEATURES", "['res6']"], "resnet18 has no stage 'res6'"),
+        ([*MOBILENET, "MODEL.RESNETS.OUT_FEATURES", "['foo']"], "mobilenet_v2 has no stage 'foo'"),
+        ([*R18, "MODEL.RESNETS.OUT_FEATURES", "[]"], "OUT_FEATURES is [], not a list of stem"),
+        (
+            [*R18, "MODEL.RESNETS.OUT_FEATURES", "['res3', 'res4']"],
+            "MODEL.FPN.IN_FEATURES is ['res2', 'res3', 'res4', 'res5'], and MODEL.RESNETS.OUT_",
+        ),
+        ([*R18, "MODEL.FPN.IN_FEATURES", "['res2', 'res4']"], "are 4, 16; RES5_DILATION"),
+        ([*R18, "MODEL.BACKBONE.FREEZE_AT", "6"], "FREEZE_AT is 6, not a number up to 5"),
+        ([*MOBILENET, "MODEL.BACKBONE.FREEZE_AT", "6"], "FREEZE_AT is 6, not a number up to 5"),
+        (
+            [*MOBILENET, "MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"],
+            "Detectron2's own ResNet, and mobilenet_v2 is none; use build_robust_fpn_backbone",
+        ),
+        (
+            [*MOBILENET, "MODEL.RESNETS.DEFORM_ON_PER_STAGE", "[False, False, False, True]"],
+            "DEFORM_ON_PER_STAGE is not supported with mobilenet_v2",
+        ),
+    ],
+)
+def test_heads_take_what_the_backbone_gives(overrides, message, write_config):
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        load(write_config(), *overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_backbones_of_others_are_left_alone(write_config):
+    cfg, _ = load(write_config(), *R18, "MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone")
+    assert build_model(cfg).backbone.output_shape()["p5"].stride == 32
 
 
 def test_malicious_weights_are_refused(write_config, malicious):

@@ -10,17 +10,24 @@ from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.utils.file_io import PathManager
 
-from robust_det.backbones import builders  # noqa: F401  registers the backbones
 from robust_det.backbones.norms import NORMS
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
 from robust_det.config import flatten
 from robust_det.detection.config.adopt import adopt
+from robust_det.detection.config.features import check_features
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.zoo.locate import PREFIX
 
 __all__ = ["adopt_architecture", "adopt_card", "adopt_weights", "keys_of_backbone"]
+
+# Detectron2's own builders, and ours that take any architecture
+_FOR_RESNETS = {
+    "build_resnet_backbone": "build_robust_backbone",
+    "build_resnet_fpn_backbone": "build_robust_fpn_backbone",
+    "build_retinanet_resnet_fpn_backbone": "build_robust_retinanet_fpn_backbone",
+}
 
 
 def keys_of_backbone(backbone: str, raws: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -82,9 +89,13 @@ def adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
             "WIDTH_PER_GROUP": layout.inner_channels // layout.groups,
             "NUM_GROUPS": layout.groups,
             "STRIDE_IN_1X1": False,
-            "DEFORM_ON_PER_STAGE": [False] * 4,
         }.items():
             adopt(cfg, given, f"MODEL.RESNETS.{key}", value, arch.name)
+    if any(cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE):
+        raise UserError(
+            f"MODEL.RESNETS.DEFORM_ON_PER_STAGE is not supported with {arch.name}, whose weights"
+            " are those of plain convolutions; leave the key out"
+        )
     dilation = cfg.MODEL.RESNETS.RES5_DILATION
     if dilation not in (1, 2) or (dilation == 2 and not (layout and layout.bottleneck)):
         raise UserError(
@@ -99,7 +110,13 @@ def adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
         raise UserError(f"unknown MODEL.RESNETS.NORM '{norm}'; use {', '.join(NORMS)}")
     if cfg.MODEL.RESNETS.NORM == "SyncBN" and cfg.MODEL.DEVICE == "cpu":
         raise UserError("MODEL.RESNETS.NORM SyncBN trains on GPUs alone; use BN or GN on a CPU")
-    if cfg.MODEL.BACKBONE.NAME not in BACKBONE_REGISTRY:
-        known = [name for name, _ in BACKBONE_REGISTRY]
-        hint = did_you_mean(cfg.MODEL.BACKBONE.NAME, known)
-        raise UserError(f"unknown MODEL.BACKBONE.NAME '{cfg.MODEL.BACKBONE.NAME}'{hint}")
+    name = cfg.MODEL.BACKBONE.NAME
+    if name not in BACKBONE_REGISTRY:
+        hint = did_you_mean(name, [known for known, _ in BACKBONE_REGISTRY])
+        raise UserError(f"unknown MODEL.BACKBONE.NAME '{name}'{hint}")
+    if layout is None and name in _FOR_RESNETS:
+        raise UserError(
+            f"MODEL.BACKBONE.NAME {name} builds Detectron2's own ResNet, and {arch.name} is none;"
+            f" use {_FOR_RESNETS[name]}"
+        )
+    check_features(cfg)
