@@ -9,12 +9,14 @@ from tqdm import tqdm
 __all__ = ["progress_bar"]
 
 
-def progress_bar(total: int, label: str, unit: str, enabled: bool = True, initial: int = 0) -> tqdm:
+def progress_bar(
+    total: int | None, label: str, unit: str, enabled: bool = True, initial: int = 0
+) -> tqdm:
     """Return a bar with rate and time left; in a log file it prints every ten seconds at most.
 
     Args:
-        total, initial: units of the whole work, and those done already.
-        label, unit: what is shown.
+        total, initial: units of the whole work, None if nobody knows, and those done already.
+        label, unit: what is shown; bytes, ``B``, as k, M or G.
         enabled: False for a process that must not print.
     """
     terminal = sys.stderr.isatty()
@@ -23,6 +25,7 @@ def progress_bar(total: int, label: str, unit: str, enabled: bool = True, initia
         initial=initial,
         desc=label,
         unit=unit,
+        unit_scale=unit == "B",
         disable=not enabled,
         mininterval=0.2 if terminal else 10,
         maxinterval=1 if terminal else 30,

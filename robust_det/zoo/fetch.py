@@ -9,8 +9,8 @@ from pathlib import Path
 
 from robust_det.errors import UserError
 from robust_det.files import remove_leftovers
-from robust_det.zoo.download import download
 from robust_det.zoo.folders import cached_file, download_folder
+from robust_det.zoo.original import Original, find_original
 from robust_det.zoo.registry import PublishedModel, get_model
 
 __all__ = ["fetch"]
@@ -22,7 +22,8 @@ def fetch(name: str) -> Path:
     """Return the cached conversion of a published model; download and convert it if need be.
 
     Of several processes that ask at once, one does the work and the others wait for it. The
-    original is removed after a verified conversion, unless it was there before.
+    original is removed after a verified conversion, unless it was there before. A cached file that
+    cannot be read is made anew.
 
     Args:
         name: of a published model.
@@ -33,17 +34,33 @@ def fetch(name: str) -> Path:
     """
     model = get_model(name)
     target = cached_file(model.name)
-    if target.is_file():
+    if not _problem(model, target):
         return target
     with _alone(target):
-        if target.is_file():  # the process that was waited for made it
+        problem = _problem(model, target)
+        if not problem:  # the process that was waited for made it
             return target
+        if target.is_file():
+            logger.warning("making it anew: %s", problem)
         remove_leftovers(target)
-        source, downloaded = download(model, download_folder())
-        _convert(model, source, target, verified=downloaded)
-        if downloaded:
-            source.unlink(missing_ok=True)
+        original = find_original(model, download_folder())
+        _convert(model, original, target)
+        if original.ours:
+            original.path.unlink(missing_ok=True)
     return target
+
+
+def _problem(model: PublishedModel, target: Path) -> str:
+    """Return why the cached file of a model cannot be used, or nothing."""
+    if not target.is_file():
+        return f"there is no {target}"
+    from robust_det.checkpoints.backbone_file import read_card
+
+    try:
+        contradiction = model.contradiction(read_card(target))
+    except UserError as error:
+        return str(error)
+    return f"{target} {contradiction}" if contradiction else ""
 
 
 @contextmanager
@@ -70,13 +87,13 @@ def _alone(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _convert(model: PublishedModel, source: Path, target: Path, verified: bool) -> None:
+def _convert(model: PublishedModel, original: Original, target: Path) -> None:
     from robust_det.conversion.convert import convert
 
-    logger.info("converting %s, with proof that its features survive", source.name)
+    logger.info("converting %s, with proof that its features survive", model.file)
     try:
         done = convert(
-            source,
+            original.path,
             target,
             arch=model.arch,
             norm=model.norm or None,
@@ -84,13 +101,15 @@ def _convert(model: PublishedModel, source: Path, target: Path, verified: bool) 
             overwrite=True,
         )
     except UserError as error:
-        if verified:
+        if original.verified or str(original.path) not in str(error):
             raise
+        # what it advises is for a file of one's own
+        wrong = str(error).partition("; ")[0]
         raise UserError(
-            f"{error}; if {source} is damaged, delete it, and it is downloaded anew"
+            f"{wrong}, so it is not the published {model.name}; delete it, and that is downloaded"
         ) from error
     for note in done.notes:
-        logger.info("%s: %s", source.name, note)
+        logger.info("%s: %s", model.file, note)
     both = zip(*(done.differences[kind].items() for kind in ("random", "real")), strict=True)
     stages = ", ".join(f"{stage} {a:.1e} / {b:.1e}" for (stage, a), (_, b) in both)
     logger.info("largest difference of each stage, random / real images: %s", stages)

@@ -10,7 +10,7 @@ __all__ = ["backbone_folder", "cache_folder", "cached_file", "download_folder"]
 
 def backbone_folder() -> Path:
     """Return ``$ROBUST_DET_BACKBONES``, by default ``output/backbones``: own conversions."""
-    return Path(os.environ.get("ROBUST_DET_BACKBONES", "output/backbones")).expanduser()
+    return Path(os.environ.get("ROBUST_DET_BACKBONES") or "output/backbones").expanduser()
 
 
 def cache_folder() -> Path:
@@ -27,5 +27,5 @@ def cached_file(name: str) -> Path:
 
 
 def download_folder() -> Path:
-    """Return where originals are downloaded to, and where they can be placed by hand."""
+    """Return where originals can be placed by hand, and downloads are while they are needed."""
     return cache_folder() / "downloads"

@@ -9,11 +9,16 @@ Stylized-ImageNet, on it and ImageNet, and on both and then fine-tuned on ImageN
 from __future__ import annotations
 
 import csv
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from robust_det.errors import UserError, did_you_mean
+from robust_det.errors import UserError, did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from robust_det.checkpoints.backbone_file import BackboneCard
 
 __all__ = [
     "HUB_REPOSITORY",
@@ -22,6 +27,7 @@ __all__ = [
     "PublishedModel",
     "all_models",
     "find_model",
+    "format_eps",
     "get_model",
 ]
 
@@ -61,6 +67,30 @@ class PublishedModel:
     file: str
     url: str = ""
     sha256_prefix: str = ""
+
+    def contradiction(self, card: BackboneCard | None) -> str:
+        """Return in which way a file is of another model, or nothing; a file may not know."""
+        if card is None:
+            return ""
+        same = card.eps is None or (
+            math.isclose(card.eps, self.eps, rel_tol=1e-6)
+            # what is trained with eps 0 has no norm to speak of
+            and (card.norm == self.norm or not self.eps)
+        )
+        if same and card.arch == self.arch:
+            return ""
+        found, own = (
+            " ".join(filter(None, (m.arch, m.norm, f"eps {format_eps(m.norm, m.eps)}")))
+            for m in (card, self)
+        )
+        return f"holds {found}, not {own}"
+
+
+def format_eps(norm: str, eps: float | None) -> str:
+    """Return eps as people write it: ``4/255`` for linf, ``3`` for l2."""
+    if eps is None:
+        return "?"
+    return f"{eps * 255:.4g}/255" if norm == "linf" and eps else f"{eps:g}"
 
 
 def _rows(file: str) -> list[dict[str, str]]:
@@ -114,7 +144,7 @@ def get_model(name: str) -> PublishedModel:
     model = find_model(name)
     if model is None:
         raise UserError(
-            f"no published model '{name}' (tools/zoo.py list shows all)"
+            f"no published model '{one_line(name)}' (tools/zoo.py list shows all)"
             f"{did_you_mean(name, all_models())}"
         )
     return model

@@ -36,6 +36,7 @@ class Hub:
         sha256, size: stated in place of the true ones.
         cuts: for each download to come, the bytes after which the connection breaks.
         status: answered to downloads once ``cuts`` is used up, if not 0.
+        refusals: statuses answered to the requests to come for a file's hash and place.
         ranges: whether a Range header is honoured.
         etag: whether a file's hash is stated at all.
         log: method, path and Range header of each request.
@@ -48,6 +49,7 @@ class Hub:
     size: int = 0
     cuts: list[int] = field(default_factory=list)
     status: int = 0
+    refusals: list[int] = field(default_factory=list)
     ranges: bool = True
     etag: bool = True
     log: list[tuple[str, str, str]] = field(default_factory=list)
@@ -76,6 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         if name not in hub.files:
             # as the hub says it
             self._answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": "0" * 40})
+        elif self.path.startswith(HUB_PATH) and hub.refusals:
+            self._answer(hub.refusals.pop(0), {"Retry-After": "0"})
         elif self.path.startswith(HUB_PATH):
             body = hub.files[name]
             told = {

@@ -94,6 +94,77 @@ def test_a_broken_download_leaves_nothing_and_is_resumed(ranges, hub, place, tin
     assert read_card(here.converted).source_sha256 == hashlib.sha256(hub.files[FILE]).hexdigest()
 
 
+def test_a_download_that_was_not_converted_remains_ours(hub, place, tiny_bytes):
+    """What is in FILE was placed by hand and is kept, so an interruption must not leave that."""
+    here = place(hub)
+    interrupt = (
+        "from robust_det.conversion import convert\n"
+        "def interrupted(*args, **kwargs): raise KeyboardInterrupt\n"
+        "convert.convert = interrupted\n"
+    )
+    assert here.run(interrupt + LOCATE).returncode != 0
+    digest = hashlib.sha256(tiny_bytes).hexdigest()
+    assert here.left() == [f"{FILE}.{digest}.part"]
+    assert here.tool("fetch", TINY).returncode == 0
+    assert here.left() == [here.converted.name] and len(hub.bodies()) == 1
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2]])
+def test_a_damaged_cached_file_is_made_anew(damage, hub, place, backbone_file):
+    here = place(hub)
+    here.converted.parent.mkdir(parents=True)
+    here.converted.write_bytes(damage(backbone_file.read_bytes()))
+    offline = place(hub, HF_HUB_OFFLINE="1")
+    assert "HF_HUB_OFFLINE is set" in the_error(offline.tool("fetch", TINY))
+    done = here.run(LOCATE)
+    assert done.stdout.count(f"making it anew: checkpoint {here.converted} is ") == 1
+    assert done.stdout.splitlines()[-1] == str(here.converted)
+    assert read_card(here.converted).arch == "resnet10_narrow"
+
+
+def hub_cache(here, tiny_bytes, name=""):
+    """What hf_hub_download leaves: a blob, named by its hash, and a link to it."""
+    repository = here.folder / "hf/hub/models--madrylab--robust-imagenet-models"
+    blob = repository / "blobs" / (name or hashlib.sha256(tiny_bytes).hexdigest())
+    link = repository / "snapshots" / ("0" * 40) / FILE
+    for path in (blob, link, repository / "refs/main"):
+        path.parent.mkdir(parents=True)
+    blob.write_bytes(tiny_bytes)
+    link.symlink_to(blob)
+    (repository / "refs/main").write_text("0" * 40)
+    return link
+
+
+def test_what_the_hubs_own_cache_has_is_not_downloaded(hub, place, tiny_bytes):
+    here = place(hub, HF_HUB_OFFLINE="1")
+    link = hub_cache(here, tiny_bytes)
+    done = here.run(LOCATE)
+    assert done.stdout.splitlines()[-1] == str(here.converted), done
+    assert f"using {link}" in done.stdout and "could not be checked" not in done.stdout
+    assert link.read_bytes() == tiny_bytes and hub.log == []
+
+
+def test_a_damaged_file_of_the_hubs_own_cache_is_not_used(hub, place, tiny_bytes):
+    here = place(hub)
+    link = hub_cache(here, tiny_bytes, name="ab" * 32)
+    done = here.run(LOCATE)
+    assert done.stdout.splitlines()[-1] == str(here.converted), done
+    assert f"{link} is not used, as it has SHA-256" in done.stdout
+    assert hub.bodies() == [""]
+
+
+@pytest.mark.parametrize("status, attempts", [(429, 3), (503, 3), (403, 1)])
+def test_a_server_that_is_busy_is_asked_again(status, attempts, hub, place):
+    here = place(hub, HF_TOKEN="hf_wrong")
+    hub.refusals = [status, status]
+    done = here.tool("fetch", TINY)
+    assert len([method for method, *_ in hub.log if method == "HEAD"]) == attempts
+    if attempts > 1:
+        assert done.returncode == 0, done
+    else:
+        assert "HTTP 403 Forbidden (of HF_TOKEN" in the_error(done)
+
+
 def test_a_part_of_another_version_is_not_continued(hub, place):
     here = place(hub)
     here.downloads.mkdir(parents=True)
@@ -104,20 +175,21 @@ def test_a_part_of_another_version_is_not_continued(hub, place):
 
 
 def test_a_part_that_was_complete_is_used(hub, place, tiny_bytes):
-    """The process was killed between the last byte and the renaming."""
+    """The process was killed after the last byte: nothing is asked, not even without a network."""
     here = place(hub)
     here.downloads.mkdir(parents=True)
     digest = hashlib.sha256(tiny_bytes).hexdigest()
-    (here.downloads / f"{FILE}.{digest[:16]}.part").write_bytes(tiny_bytes)
+    (here.downloads / f"{FILE}.{digest}.part").write_bytes(tiny_bytes)
     assert here.tool("fetch", TINY).returncode == 0
-    assert hub.bodies() == []
+    assert hub.log == []
+    assert here.left() == [here.converted.name]
 
 
 def test_a_part_that_is_too_long_blocks_nobody(hub, place, tiny_bytes):
     here = place(hub)
     here.downloads.mkdir(parents=True)
     digest = hashlib.sha256(tiny_bytes).hexdigest()
-    (here.downloads / f"{FILE}.{digest[:16]}.part").write_bytes(tiny_bytes + b"x")
+    (here.downloads / f"{FILE}.{digest}.part").write_bytes(tiny_bytes + b"x")
     assert "HTTP 416" in the_error(here.tool("fetch", TINY))
     assert here.left() == []
     assert here.tool("fetch", TINY).returncode == 0

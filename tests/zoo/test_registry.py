@@ -4,8 +4,10 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.errors import UserError
 from robust_det.models import ARCHITECTURES
 from robust_det.zoo import registry
@@ -81,6 +83,23 @@ def test_stylized_models_have_an_address_and_a_hash():
         assert model.url.startswith("https://bitbucket.org/") and model.url.endswith(model.file)
         assert re.fullmatch(r"[0-9a-f]{8}", model.sha256_prefix)
         assert (model.arch, model.norm, model.eps, model.top1) == ("resnet50", "", 0.0, None)
+
+
+def test_a_card_may_contradict_a_model():
+    def card(arch, norm, eps):
+        return BackboneCard(arch, norm, eps, (0.0,) * 3, (1.0,) * 3, "RGB", "", {})
+
+    linf = get_model("resnet18_linf_eps4")
+    assert not linf.contradiction(None)
+    assert not linf.contradiction(card("resnet18", "linf", np.float32(4 / 255).item()))
+    # whoever did not say how it was trained contradicts nothing
+    assert not linf.contradiction(card("resnet18", "", None))
+    assert linf.contradiction(card("resnet18", "l2", 4 / 255))
+    expected = "holds resnet50 linf eps 8/255, not resnet18 linf eps 4/255"
+    assert linf.contradiction(card("resnet50", "linf", 8 / 255)) == expected
+    # standard training has no norm
+    assert not get_model("resnet50_l2_eps0").contradiction(card("resnet50", "", 0.0))
+    assert get_model("resnet50_l2_eps0").contradiction(card("resnet50", "l2", 0.01))
 
 
 def test_an_unknown_name_gets_the_nearest():
