@@ -6,19 +6,21 @@ these may still have a recipe, whose commands the error then says.
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
 from robust_det.config import REPOSITORY, load_raw
-from robust_det.errors import UserError, did_you_mean
+from robust_det.errors import UserError, did_you_mean, one_line
 from robust_det.zoo.download import Unavailable
 from robust_det.zoo.fetch import fetch
-from robust_det.zoo.folders import backbone_folder, cached_file
+from robust_det.zoo.folders import backbone_folder
 from robust_det.zoo.registry import all_models, find_model
 
-__all__ = ["PREFIX", "find_local", "is_known", "locate_backbone"]
+__all__ = ["PREFIX", "find_own", "is_known", "locate_backbone"]
 
 PREFIX = "robust://"
+_LONGEST_NAME = 200  # file systems take 255 bytes, and a suffix belongs to it
 
 
 def locate_backbone(uri: str) -> Path:
@@ -26,13 +28,16 @@ def locate_backbone(uri: str) -> Path:
 
     Raises:
         UserError: it cannot be had; says what the user can do: place a file, or make it with two
-            commands.
+            commands. Or an own conversion is of another model than the published one of its name.
     """
     name = _name_in(uri)
-    found = find_local(name)
-    if found is not None:
-        return found
-    model = find_model(name)
+    model, own = find_model(name), find_own(name)
+    if own is not None:
+        from robust_det.checkpoints.backbone_file import read_card
+
+        if model is not None and (odd := model.contradiction(read_card(own))):
+            raise UserError(f"{own} {odd}; give it another name than a published model's")
+        return own
     if model is not None:
         try:
             return fetch(model.name)
@@ -52,12 +57,11 @@ def locate_backbone(uri: str) -> Path:
     )
 
 
-def find_local(name: str) -> Path | None:
-    """Return the file of a name that needs no network: an own conversion, or a cached one."""
+def find_own(name: str) -> Path | None:
+    """Return the user's own conversion of that name, which comes before all others, or None."""
     model = find_model(name)
     names = [name] if model is None else [name, model.name]
-    candidates = [*map(_own, names), *([] if model is None else [cached_file(model.name)])]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in map(_own, names) if path.is_file()), None)
 
 
 def is_known(uri: str) -> bool:
@@ -66,14 +70,15 @@ def is_known(uri: str) -> bool:
         name = _name_in(uri)
     except UserError:
         return False
-    return find_local(name) is not None or find_model(name) is not None
+    return find_own(name) is not None or find_model(name) is not None
 
 
 def _name_in(uri: str) -> str:
     name = uri.removeprefix(PREFIX).strip("/")
-    if not name or Path(name).name != name:
+    sound = name and Path(name).name == name and name.isprintable()
+    if not sound or len(os.fsencode(name)) > _LONGEST_NAME:
         raise UserError(
-            f"'{uri}' is not of the form {PREFIX}NAME, such as {PREFIX}resnet50_l2_eps1"
+            f"'{one_line(uri)}' is not of the form {PREFIX}NAME, such as {PREFIX}resnet50_l2_eps1"
         )
     return name
 

@@ -1,10 +1,15 @@
 """Files that were placed by hand, and folders that cannot be used: no network in these tests."""
 
 import hashlib
+import re
+import shutil
+from dataclasses import replace
 
 import pytest
 
+import robust_det
 from robust_det.checkpoints.backbone_file import read_card
+from robust_det.conversion.convert import convert
 from robust_det.errors import UserError
 from robust_det.zoo import registry
 from robust_det.zoo.fetch import fetch
@@ -26,48 +31,97 @@ def test_a_file_placed_by_hand_is_used_and_kept(placed, tmp_path, tiny_bytes):
 
 def test_a_damaged_file_is_named_and_nothing_is_cached(placed, tmp_path, tiny_bytes):
     placed.write_bytes(tiny_bytes[: len(tiny_bytes) // 2])
-    with pytest.raises(UserError, match=f"if {placed} is damaged, delete it") as caught:
+    with pytest.raises(UserError, match=f"{placed} is .*; delete it") as caught:
         fetch(TINY)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and str(caught.value).count(str(placed)) == 1
     assert not list((tmp_path / "cache/backbones").glob("*.pth"))
     placed.write_bytes(tiny_bytes)
     assert fetch(TINY).is_file()
 
 
 def test_a_file_of_another_model_is_refused(placed, tmp_path, write_classifier):
+    # the advice of the converter is not given: nobody gave --eps or --arch
     write_classifier(placed, eps=0.25)
-    with pytest.raises(UserError, match=r"eps 0\.25"):
+    with pytest.raises(
+        UserError, match=rf"has eps 0\.25, not 0\.5, so it is not .* {TINY}; delete it"
+    ):
         fetch(TINY)
+    write_classifier(placed, "resnet18")
+    with pytest.raises(
+        UserError, match=r"a resnet18, not a resnet10_narrow, so it is not"
+    ) as caught:
+        fetch(TINY)
+    assert "--" not in str(caught.value) and str(caught.value).count(str(placed)) == 1
     assert not list((tmp_path / "cache/backbones").glob("*.pth"))
 
 
-def test_a_file_placed_by_hand_must_have_the_hash_that_is_known(placed, monkeypatch):
+def test_a_file_placed_by_hand_must_have_the_hash_that_is_known(placed, monkeypatch, tiny_bytes):
     model = PublishedModel(TINY, "resnet10_narrow", "l2", 0.5, None, FILE, "http://x", "00000000")
     monkeypatch.setitem(registry.PUBLISHED, TINY, model)
     with pytest.raises(UserError, match=f"{placed} has SHA-256 .* instead of 00000000; delete it"):
         fetch(TINY)
     assert placed.exists()
+    prefix = hashlib.sha256(tiny_bytes).hexdigest()[:8]
+    monkeypatch.setitem(registry.PUBLISHED, TINY, replace(model, sha256_prefix=prefix))
+    assert fetch(TINY).is_file()
 
 
-def test_own_conversions_come_before_the_cache_and_the_cache_before_the_hub(tmp_path):
+def test_own_conversions_come_before_the_cache_and_the_cache_before_the_hub(
+    tmp_path, backbone_file
+):
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
         locate_backbone(f"robust://{TINY}")
     cached, own = tmp_path / "cache/backbones" / f"{TINY}.pth", tmp_path / "own" / f"{TINY}.pth"
     for path in (cached, own):
         path.parent.mkdir(exist_ok=True)
-        path.touch()
+        shutil.copy(backbone_file, path)
         assert locate_backbone(f"robust://{TINY}") == path
 
 
-def test_a_number_written_differently_finds_the_same_files(tmp_path):
-    own = tmp_path / "own/resnet18_linf_eps4.pth"
+def test_a_number_written_differently_finds_the_same_files(tmp_path, backbone_file):
+    own = tmp_path / "own" / f"{TINY}.pth"
+    own.parent.mkdir()
+    shutil.copy(backbone_file, own)
+    assert locate_backbone(f"robust://{TINY}0") == own
+    # an own file of exactly that name is what was asked for
+    exact = own.with_name(f"{TINY}0.pth")
+    shutil.copy(backbone_file, exact)
+    assert locate_backbone(f"robust://{TINY}0") == exact
+
+
+@pytest.mark.parametrize(
+    "arch, eps, found",
+    [
+        ("resnet10_narrow", 0.25, "resnet10_narrow l2 eps 0.25"),
+        ("resnet18", 0.5, "resnet18 l2 eps 0.5"),
+    ],
+)
+def test_another_model_under_a_published_name_is_refused(
+    arch, eps, found, tmp_path, write_classifier
+):
+    write_classifier(tmp_path / "final.pth", arch, eps)
+    own = tmp_path / "own" / f"{TINY}.pth"
+    convert(tmp_path / "final.pth", own)
+    expected = f"{own} holds {found}, not resnet10_narrow l2 eps 0.5; give it another name"
+    with pytest.raises(UserError, match=re.escape(expected)):
+        robust_det.load_classifier(TINY)
+    own.rename(own.with_name("mine.pth"))
+    assert robust_det.load_classifier("mine").card.eps == eps
+
+
+def test_an_own_file_of_a_published_name_must_be_readable(tmp_path):
+    own = tmp_path / "own" / f"{TINY}.pth"
     own.parent.mkdir()
     own.touch()
-    assert locate_backbone("robust://resnet18_linf_eps4.0") == own
-    # an own file of exactly that name is what was asked for
-    exact = own.with_name("resnet18_linf_eps4.0.pth")
-    exact.touch()
-    assert locate_backbone("robust://resnet18_linf_eps4.0") == exact
+    with pytest.raises(UserError, match=str(own)):
+        locate_backbone(f"robust://{TINY}")
+
+
+def test_a_variable_that_is_empty_is_not_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUST_DET_BACKBONES", "")
+    (tmp_path / "mine.pth").touch()
+    with pytest.raises(UserError, match="no backbone 'mine' at output/backbones/mine"):
+        locate_backbone("robust://mine")
 
 
 @pytest.mark.parametrize("blocked", ["cache", "cache/backbones", "cache/downloads"])

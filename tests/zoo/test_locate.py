@@ -116,7 +116,12 @@ def test_a_misspelt_name_gets_the_nearest(tmp_path):
         locate_backbone("robust://zebra_l2_esp1")
 
 
-@pytest.mark.parametrize("uri", ["robust://", "robust://../secret", "robust://a/b"])
+@pytest.mark.parametrize(
+    "uri",
+    ["robust://", "robust://../secret", "robust://a/b", "robust://a\nb", "a\0b", "a" * 5000],
+    ids=["nothing", "parent", "folder", "newline", "zero", "long"],
+)
 def test_a_path_is_not_a_name(uri):
-    with pytest.raises(UserError, match="not of the form robust://NAME"):
+    with pytest.raises(UserError, match="not of the form robust://NAME") as caught:
         locate_backbone(uri)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
