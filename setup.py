@@ -19,7 +19,10 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["robust_det", "robust_det.*"]),
     package_data={
-        "robust_det": ["py.typed", "**/*.html", "**/*.css", "**/*.csv", "**/*.json", "**/*.jpg"]
+        "robust_det": [
+            "py.typed",
+            *(f"**/*.{suffix}" for suffix in ("html", "css", "csv", "json", "jpg", "txt")),
+        ]
     },
     python_requires=">=3.10",
     # Ranges in which the code is meant to work; requirements.txt pins what is tested together.

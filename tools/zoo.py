@@ -36,6 +36,7 @@ def list_models(args: argparse.Namespace) -> None:
 def fetch_models(args: argparse.Namespace) -> None:
     """Fetch one model after the other; those that fail are named at the end."""
     from robust_det.zoo.fetch import fetch
+    from robust_det.zoo.locate import find_own
     from robust_det.zoo.registry import all_models, get_model
 
     if bool(args.names) == args.all:
@@ -51,6 +52,8 @@ def fetch_models(args: argparse.Namespace) -> None:
     for model in models:
         try:
             print(f"{model.name}: {fetch(model.name)}", flush=True)
+            if own := find_own(model.name):
+                logger.warning("%s: %s is yours, and comes first", model.name, own)
         except UserError as error:
             if len(models) == 1:
                 raise
@@ -69,6 +72,7 @@ def verify_model(args: argparse.Namespace) -> int:
         raise UserError(f"no folder {args.data}; --data is ImageNet's, with val/<class>/<images>")
 
     from robust_det.checkpoints.model_file import read_model
+    from robust_det.zoo.folders import cached_file
     from robust_det.zoo.load import path_of
     from robust_det.zoo.registry import find_model
     from robust_det.zoo.verify import TOLERANCE, measure, open_images
@@ -77,7 +81,8 @@ def verify_model(args: argparse.Namespace) -> int:
     network = read_model(path)
     classifier = network.classifier()
     images = open_images(args.data, network, args.limit)
-    logger.info("measuring %s on %s images of %s", path, f"{len(images):,}", images.folder)
+    share = f"{len(images.classes)} of {network.num_classes} classes"
+    logger.info("measuring %s on %s images of %s, %s", path, len(images), images.folder, share)
     found = measure(
         classifier, images, batch_size=args.batch_size, workers=args.workers, device=args.device
     )
@@ -88,6 +93,14 @@ def verify_model(args: argparse.Namespace) -> int:
     model = find_model(args.name.removeprefix("robust://"))
     if model is None or model.top1 is None:
         print("reported top-1  none, so there is nothing to compare with")
+        return 0
+    if path != cached_file(model.name):
+        print(f"reported top-1  {model.top1:.2f}  of the published model; {path} is yours")
+        return 0
+    if len(images.classes) < network.num_classes:
+        print(
+            f"reported top-1  {model.top1:.2f}  on all {network.num_classes} classes; not compared"
+        )
         return 0
     print(f"reported top-1  {model.top1:.2f}  difference {found.top1 - model.top1:+.2f}")
     if found.agrees_with(model.top1):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -18,7 +20,14 @@ from robust_det.pretrain.config import pretrain_defaults
 from robust_det.pretrain.distributed import World
 from robust_det.pretrain.validate import validate
 
-__all__ = ["TOLERANCE", "Measurement", "measure", "open_images", "wilson_interval"]
+__all__ = [
+    "TOLERANCE",
+    "Measurement",
+    "imagenet_synsets",
+    "measure",
+    "open_images",
+    "wilson_interval",
+]
 
 # points by which a reported figure may lie outside the interval: decoders and resizing differ
 TOLERANCE = 0.5
@@ -60,10 +69,14 @@ def open_images(folder: str | Path, model: Model, limit: int | None = None) -> I
     Images are resized and cropped as usual: to 256 and 224 pixels for a model of crops of 224.
 
     Args:
-        folder: holds class folders in the order of the model's classes when sorted, as
-            ImageNet's are.
-        model: whose classes they are.
+        folder: holds class folders, of some of the model's classes or of all.
+        model: whose classes they are. If it does not name them, 1000 classes are ImageNet's, in
+            folders of their WordNet ids or of the numbers 0 .. 999, and others are the folders in
+            their order when sorted.
         limit: this many images, evenly spread; all by default.
+
+    Returns:
+        The images; their targets are the model's classes.
 
     Raises:
         UserError: they are not the model's classes; or see :class:`ImageFolder`.
@@ -72,17 +85,40 @@ def open_images(folder: str | Path, model: Model, limit: int | None = None) -> I
     split = "val" if (folder / "val").is_dir() else ""
     size = model.image_size
     images = _Images(folder, split, eval_transform(round(size * 256 / 224), size))
-    if len(images.classes) != model.num_classes:
-        raise UserError(
-            f"{images.folder} has {len(images.classes)} class folders, but the model has"
-            f" {model.num_classes} classes; give the data it was trained for"
-        )
-    if model.classes and list(model.classes) != images.classes:
-        odd = sorted(set(model.classes) ^ set(images.classes))
-        raise UserError(f"{images.folder} and the model differ in classes: {odd[:5]}")
+    images.targets = np.array(_indices(images, model))[images.targets]
     if limit is not None:
         images.keep(limit)
     return images
+
+
+def _indices(images: ImageFolder, model: Model) -> Sequence[int]:
+    """Return which of the model's classes each class folder is."""
+    folders = images.classes
+    if not model.classes and model.num_classes == 1000:
+        if all(re.fullmatch(r"0*[0-9]{1,3}", name) for name in folders):
+            return [int(name) for name in folders]
+        names, expected = imagenet_synsets(), "WordNet ids, such as n01440764, or 0 to 999"
+    elif model.classes:
+        names, expected = model.classes, f"its class names, such as {model.classes[0]}"
+    elif len(folders) == model.num_classes:
+        return range(len(folders))
+    else:
+        raise UserError(
+            f"{images.folder} has {len(folders)} class folders, but the model has"
+            f" {model.num_classes} classes; give the data it was trained for"
+        )
+    index = {name: i for i, name in enumerate(names)}
+    if odd := [name for name in folders if name not in index]:
+        raise UserError(
+            f"{images.folder}/{odd[0]} is no class of the model; name the folders by {expected}"
+        )
+    return [index[name] for name in folders]
+
+
+def imagenet_synsets() -> tuple[str, ...]:
+    """Return the WordNet ids of ImageNet's 1000 classes, in the order of the classes."""
+    text = Path(__file__).with_name("imagenet_synsets.txt").read_text(encoding="ascii")
+    return tuple(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def measure(
@@ -107,7 +143,11 @@ def measure(
     where = resolve_device(device)
     cfg = pretrain_defaults()  # eps 0: no attack
     cfg.DATA.WORKERS, cfg.EVAL.BATCH_SIZE = workers, batch_size
-    metrics = validate(cfg, classifier.to(where), images, where, World())
+    try:
+        metrics = validate(cfg, classifier.to(where), images, where, World())
+    except UserError as error:
+        # there is no config here in which such images could be left out
+        raise UserError(str(error).removesuffix(", or set DATA.ON_CORRUPT skip")) from error
     low, high = wilson_interval(metrics["clean_top1"] / 100, len(images))
     return Measurement(metrics["clean_top1"], len(images), 100 * low, 100 * high)
 

@@ -15,7 +15,7 @@ from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.conversion.convert import convert
 from robust_det.errors import UserError
 from robust_det.models import ModelCard, build_classifier
-from robust_det.zoo.verify import Measurement, open_images, wilson_interval
+from robust_det.zoo.verify import Measurement, imagenet_synsets, open_images, wilson_interval
 
 TINY, FILE = "tiny_l2_eps0.5", "tiny_l2_eps0.5.ckpt"
 SIZE, RESIZE = 48, 55
@@ -45,16 +45,20 @@ def test_list(place, tiny_bytes, backbone_file):
     (own / "broken.pth").write_bytes(b"no")
     torch.save(build_classifier("resnet10_narrow", 4).body.state_dict(), here.folder / "state.pth")
     convert(here.folder / "state.pth", own / "converted.pth", norm="linf", eps=4 / 255)
+    shutil.copy(backbone_file, own / f"{TINY}.pth")
     shutil.copy(backbone_file, own / "resnet50_l2_eps1.pth")
-    (cached / "resnet50_l2_eps1.pth").touch()
-    (cached / "resnet18_linf_eps4.pth").touch()
+    shutil.copy(backbone_file, cached / "resnet18_linf_eps4.pth")
+    (cached / "resnet18_linf_eps8.pth").touch()
     (here.downloads / "resnet18_l2_eps3.ckpt").touch()
 
     done = here.tool("list")
     assert done.returncode == 0, done.stderr
     table = rows(done.stdout)
     assert len(table) == 67 + 3 + 1 + 3
-    assert table["resnet50_l2_eps1"] == ["resnet50", "l2", "1", "70.43", "trained here"]
+    # what an own file is, its card says, whatever was published under its name
+    assert table[TINY] == ["resnet10_narrow", "l2", "0.5", "-", "trained here"]
+    assert table["resnet50_l2_eps1"] == ["resnet10_narrow", "l2", "0.5", "-", "yours, misnamed"]
+    assert table["resnet18_linf_eps8"][-1] == "cached, unreadable"
     assert table["resnet18_linf_eps4"] == ["resnet18", "linf", "4/255", "52.49", "cached"]
     assert table["resnet18_l2_eps3"] == ["resnet18", "l2", "3", "53.12", "downloaded"]
     assert table["resnet50_l2_eps3"] == ["resnet50", "l2", "3", "62.83", "-"]
@@ -82,6 +86,12 @@ def test_fetch_several(hub, place):
 
     done = here.tool("fetch", "--all", "--arch", "resnet10_narrow")
     assert done.returncode == 0 and done.stdout == f"{TINY}: {here.converted}\n", done
+
+    own = here.folder / "output/backbones" / f"{TINY}.pth"
+    own.parent.mkdir(parents=True)
+    shutil.copy(here.converted, own)
+    done = here.tool("fetch", TINY)
+    assert f"output/backbones/{TINY}.pth is yours, and comes first" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -142,6 +152,8 @@ def test_verify_measures_and_compares(three_colours, image_tree):
     assert count == 15
     done = here.tool("verify", TINY, "--data", str(image_tree), "--workers", "0")
     assert done.returncode == 0, done
+    # its original was placed by hand
+    assert "its hash is not known here, so it could not be checked" in done.stdout
     low, high = (100 * v for v in wilson_interval(expected / 100, 15))
     assert f"measured top-1  {expected:.2f}  on 15 images" in done.stdout
     assert f"95% interval {low:.2f} to {high:.2f}" in done.stdout
@@ -161,25 +173,74 @@ def test_verify_measures_and_compares(three_colours, image_tree):
     assert done.returncode == 0 and "nothing to compare with" in done.stdout, done
     assert "on 6 images" in done.stdout
 
+    # nor on what one made oneself
+    own = here.folder / "output/backbones" / f"{TINY}.pth"
+    own.parent.mkdir(parents=True)
+    here.converted.rename(own)
+    done = here.tool("verify", TINY, "--data", str(image_tree), "--workers", "0")
+    assert done.returncode == 0 and "difference" not in done.stdout, done
+    assert f"25.00  of the published model; output/backbones/{TINY}.pth is yours" in done.stdout
 
-def test_verify_refuses_other_classes(three_colours, image_tree, tmp_path):
-    here, _ = three_colours
+
+def test_verify_on_some_of_the_classes(three_colours, image_tree, tmp_path):
+    here, classifier = three_colours
     shutil.copytree(image_tree / "val", tmp_path / "data")
-    shutil.rmtree(tmp_path / "data/red")
-    done = here.tool("verify", TINY, "--data", "data")
+    shutil.rmtree(tmp_path / "data/blue")
+    expected, count = accuracy(classifier, tmp_path / "data")
+    assert count == 10
+    done = here.tool("verify", TINY, "--data", "data", "--workers", "0")
+    assert done.returncode == 0, done
+    assert "10 images of data, 2 of 3 classes" in done.stdout
+    assert f"measured top-1  {expected:.2f}  on 10 images" in done.stdout
+    assert "25.00  on all 3 classes; not compared" in done.stdout
+
+    (tmp_path / "data/red/00.png").write_bytes(b"no image")
+    done = here.tool("verify", TINY, "--data", "data", "--workers", "0")
     assert done.returncode == 2, done
-    assert "2 class folders, but the model has 3 classes" in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1].endswith("; repair or remove it")
 
 
-def model_of(classes=()):
-    head = {"fc.weight": torch.zeros(3, 1), "fc.bias": torch.zeros(3)}
+def model_of(classes=(), count=3):
+    head = {"fc.weight": torch.zeros(count, 1), "fc.bias": torch.zeros(count)}
     return Model("resnet10_narrow", head, "", classes=classes)
 
 
-def test_classes_of_other_names_are_refused(image_tree):
-    assert open_images(image_tree, model_of(COLOURS)).classes == list(COLOURS)
-    with pytest.raises(UserError, match=r"differ in classes: \['red', 'violet'\]"):
+def folders(image_tree, root, *names):
+    """The image tree's three folders under other names."""
+    for colour, name in zip(COLOURS, names, strict=True):
+        shutil.copytree(image_tree / "val" / colour, root / name)
+    return root
+
+
+def classes_of(folder, model):
+    """The class of each folder's images, in the order of the folders."""
+    return open_images(folder, model).targets.tolist()[::5]
+
+
+def test_folders_are_found_among_the_classes_by_their_names(image_tree, tmp_path):
+    assert classes_of(image_tree, model_of()) == [0, 1, 2]
+    wide = model_of(("violet", "red", "green", "blue"), 4)
+    assert classes_of(image_tree, wide) == [3, 2, 1]
+    with pytest.raises(UserError, match=r"val/red is no class .* class names, such as blue$"):
         open_images(image_tree, model_of(("blue", "green", "violet")))
+    with pytest.raises(UserError, match="3 class folders, but the model has 4 classes"):
+        open_images(image_tree, model_of((), 4))
+
+
+def test_imagenets_classes_have_wordnet_ids_or_numbers(image_tree, tmp_path):
+    wnids, imagenet = imagenet_synsets(), model_of((), 1000)
+    assert len(set(wnids)) == 1000 and list(wnids) == sorted(wnids)
+    assert (wnids[0], wnids[217], wnids[999]) == ("n01440764", "n02102040", "n15075141")
+    named = folders(image_tree, tmp_path / "named", "n02102040", "n01440764", "n15075141")
+    assert classes_of(named, imagenet) == [0, 217, 999]
+    # sorted as text, 10 is before 2
+    numbered = folders(image_tree, tmp_path / "numbered", "10", "2", "999")
+    assert classes_of(numbered, imagenet) == [10, 2, 999]
+    with pytest.raises(UserError, match=r"val/blue is no class .* n01440764, or 0 to 999"):
+        open_images(image_tree, imagenet)
+    numbered.joinpath("999").rename(numbered / "1000")
+    with pytest.raises(UserError, match="numbered/10 is no class"):
+        open_images(numbered, imagenet)
 
 
 def test_a_sample_covers_every_class(image_tree):
