@@ -52,6 +52,7 @@ def load_backbone(
 ) -> Backbone:
     """See :func:`robust_det.load_backbone`."""
     from robust_det.backbones.builders import build_backbone
+    from robust_det.backbones.norms import leave_out_statistics
     from robust_det.checkpoints.model_file import read_model
     from robust_det.checkpoints.names import COUNTER, spelling
     from robust_det.checkpoints.pretrained import load_state
@@ -64,7 +65,7 @@ def load_backbone(
     own = backbone.state_dict()
     # the file has every stage, and counters of batch norm only if its source had them
     weights = {name: tensor for name, tensor in own.items() if COUNTER in name}
-    given = spelling(model.arch, "detectron2").write(model.state)
+    given = leave_out_statistics(spelling(model.arch, "detectron2").write(model.state), own)
     weights |= {name: tensor for name, tensor in given.items() if name in own}
     load_state(backbone, weights, str(path))
     backbone.card = model.card

@@ -1,5 +1,7 @@
 """Every registered architecture as a Detectron2 backbone, from config alone."""
 
+import logging
+
 import pytest
 import torch
 from detectron2 import model_zoo
@@ -9,6 +11,7 @@ from detectron2.modeling import build_backbone, build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
+from robust_det import load_backbone
 from robust_det.backbones.builders import build_backbone as build_plain
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.checkpoints.names import COUNTER, spelling
@@ -179,6 +182,15 @@ def test_norms(arch, norm):
         sum(f.square().mean() for f in features.values()).backward()
         trained = [p for p in backbone.parameters() if p.requires_grad]
         assert trained and all(p.grad is not None for p in trained)
+
+
+@pytest.mark.parametrize("norm, lost", [("GN", 24), ("BN", 0)])
+def test_a_loaded_backbone_says_what_its_norms_lost(norm, lost, backbone_file, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("robust_det"), "propagate", True)
+    load_backbone(backbone_file, norm=norm, out_features=["res2", "res5"])
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(lines) == bool(lost)
+    assert all(f"so {lost} statistics of batch norms are left out" in line for line in lines)
 
 
 def test_convnext_keeps_its_layer_norms():
