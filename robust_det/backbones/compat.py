@@ -62,6 +62,7 @@ def prepare_detectron2() -> None:
         _name_numpy_types()
         _name_pillow_filter()
         _stand_in_for_compiled_ops()
+        _leave_out_caffe2()
     _done = True
 
 
@@ -164,6 +165,15 @@ def _stand_in_for_compiled_ops() -> None:
 
     _register_rotated_nms()
     _serve_deformable_convolution()
+
+
+def _leave_out_caffe2() -> None:
+    # export/__init__.py, which counting operations imports as well, imports the export to Caffe2
+    # before all else; current torch does not bring Caffe2 along
+    if importlib.util.find_spec("caffe2") is None:
+        name = "detectron2.export.api"
+        sys.modules[name] = ModuleType(name, "Takes the place of the export to Caffe2: empty.")
+        sys.modules[name].__spec__ = ModuleSpec(name, None)
 
 
 def _refusal(name: str, advice: str) -> Any:

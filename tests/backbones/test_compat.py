@@ -46,6 +46,18 @@ def test_model_zoo_and_engine_import_without_a_warning():
     assert (done.stdout.strip(), done.stderr) == ("90000", "")
 
 
+def test_operations_are_counted():
+    code = (
+        "import torch, robust_det.backbones\n"
+        "from detectron2.utils.analysis import FlopCountAnalysis, parameter_count\n"
+        "from detectron2.export import TracingAdapter, scripting_with_instances\n"
+        "from robust_det.backbones.builders import build_backbone\n"
+        "stem = build_backbone('resnet10_narrow', norm='FrozenBN').stem\n"
+        "print(parameter_count(stem)[''])"
+    )
+    assert run_python(code) == str(3 * 7 * 7 * 16)
+
+
 def test_a_second_call_changes_nothing():
     names, operators = set(vars(np)), sys.modules.get("detectron2._C")
     compat.prepare_detectron2()
