@@ -27,7 +27,8 @@ def path_of(name_or_path: str | Path) -> Path:
     A name is what has no folder and no suffix of a checkpoint, and is not a file.
     """
     path, text = Path(name_or_path).expanduser(), os.fspath(name_or_path)
-    is_name = path.name == text and path.suffix not in _SUFFIXES and not path.is_file()
+    # os.path's, as Path's own fails for a name that is too long
+    is_name = path.name == text and path.suffix not in _SUFFIXES and not os.path.isfile(path)
     return locate_backbone(text) if is_name or text.startswith(PREFIX) else path
 
 

@@ -116,6 +116,9 @@ def test_names_and_paths(offline, tmp_path):
         path_of("resnet50_l2_eps0.5")
     with pytest.raises(UserError, match="did you mean 'resnet50_l2_eps3'"):
         path_of("resnet50_l2_eps_3")
+    for odd in ("a" * 5000, "a\0b", "a\nb"):
+        with pytest.raises(UserError, match="not of the form robust://NAME"):
+            path_of(odd)
     for text in ("weights.pth", "folder/resnet50_l2_eps3", "../x.ckpt"):
         assert path_of(text) == Path(text)
     # a file of that name is what was meant
