@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from robust_det.cli import run_tool
 
@@ -14,7 +15,8 @@ from robust_det.cli import run_tool
 def main(args: argparse.Namespace) -> None:
     """Convert and print the proof."""
     from robust_det.config import parse_number
-    from robust_det.conversion.convert import TOLERANCE, convert
+    from robust_det.conversion.convert import convert
+    from robust_det.conversion.proof import TOLERANCE
     from robust_det.errors import UserError
 
     try:
@@ -22,7 +24,7 @@ def main(args: argparse.Namespace) -> None:
     except ValueError:
         raise UserError(f"--eps needs a number such as 0.5 or 4/255, not '{args.eps}'") from None
     done = convert(
-        args.input,
+        _source(args.input),
         args.output,
         to=args.to,
         arch=args.arch,
@@ -40,6 +42,9 @@ def main(args: argparse.Namespace) -> None:
     head = f"{done.num_classes} classes" if done.num_classes else "no classification head"
     print(f"{card.arch}, {training}, {head}, source sha256 {card.source_sha256[:16]}")
     print(f"read as: {done.format}")
+    if args.to == "detectron2":
+        mean, std = (", ".join(f"{v:.6g}" for v in c) for c in (card.pixel_mean, card.pixel_std))
+        print(f"PIXEL_MEAN [{mean}], PIXEL_STD [{std}], INPUT.FORMAT {card.input_format}")
     for note in done.notes:
         print(f"note: {note}")
     print(
@@ -53,13 +58,29 @@ def main(args: argparse.Namespace) -> None:
     print(f"wrote {args.output}")
     if card.eps is None:
         print(
-            "give --eps (0 for standard training), or comparisons cannot place what is made of it"
+            "note: without --eps (0 for standard training), comparisons cannot place what is made"
+            " of it"
         )
+
+
+def _source(text: str) -> str | Path:
+    """Return the file behind a name of the zoo, or what was given."""
+    from robust_det.errors import UserError
+    from robust_det.zoo.load import path_of
+    from robust_det.zoo.locate import PREFIX
+
+    if text.startswith(PREFIX):
+        return path_of(text)
+    if "://" in text:
+        raise UserError(f"INPUT {text} is an address; download it, and give the file")
+    return text
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("input", help="a checkpoint of any format; it is recognised")
+    parser.add_argument(
+        "input", help="a checkpoint of any format, which is recognised, or robust://NAME"
+    )
     parser.add_argument("output", help="the file to write: .pth, and .safetensors of state dicts")
     parser.add_argument(
         "--to", default="detectron2", help="detectron2 (default), torchvision, timm"

@@ -1,1 +1,1 @@
-"""Checkpoint files: safe reading, atomic writing, conversion."""
+"""Checkpoint files: safe reading of any format, atomic writing, names."""

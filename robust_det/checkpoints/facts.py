@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from robust_det.attacks import NORMS
-from robust_det.checkpoints.backbone_file import CARD_KEY, card_of
+from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
+from robust_det.checkpoints.caffe import refuse_caffe
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.normalisation import find_normalisation
 from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining
@@ -84,37 +85,27 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
     if isinstance(value, dict) and value.get("format") == FORMAT:
         return _of_pretraining(model, value, source)
     if isinstance(value, dict) and (card := card_of(value)) is not None:
-        _agree(found.arch, card.arch, source)
-        kind = "detector" if "model" in value else "converted state dict"
-        return replace(
-            model,
-            format="converted backbone" if value.get("matching_heuristics") else kind,
-            norm=card.norm,
-            eps=card.eps,
-            mean=tuple(v / 255 for v in card.pixel_mean),
-            std=tuple(v / 255 for v in card.pixel_std),
-            image_size=card.image_size,
-            classes=card.classes if len(card.classes) == model.num_classes else (),
-        )
+        return _of_conversion(model, card, value, source)
+    if found.library == "detectron2":
+        refuse_caffe(model, source)
     normalisation = find_normalisation(found, value, source)
+    notes = [*model.notes, *normalisation.notes]
     if normalisation.name.endswith("new_mean"):
         kind = "robustness checkpoint"
     elif found.is_moco:
         kind = "MoCo checkpoint"
     elif found.library == "detectron2":
         kind = "Detectron2 weights"
+        # Detectron2's own conversion of torchvision's files names torchvision as their author
+        if not (isinstance(value, dict) and value.get("__author__") == "torchvision"):
+            notes.append(
+                "the file does not say where the network strides, nor the order of its channels;"
+                " torchvision's way is assumed (the 3x3 convolutions, RGB)"
+            )
     elif found.container and found.library == "torchvision":
         kind = f"checkpoint ({found.container}) in torchvision's names"
     else:
         kind = f"state dict in {found.library}'s names"
-    notes = [*model.notes, *normalisation.notes]
-    # Detectron2's own conversion of torchvision's files names torchvision as their author
-    known = isinstance(value, dict) and value.get("__author__") == "torchvision"
-    if kind == "Detectron2 weights" and not known:
-        notes.append(
-            "the file does not say where the network strides, nor the order of its channels;"
-            " torchvision's way is assumed (the 3x3 convolutions, RGB)"
-        )
     return replace(
         model,
         format=kind,
@@ -122,6 +113,32 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
         std=normalisation.std,
         notes=tuple(notes),
         normalisation_known=bool(normalisation.name),
+    )
+
+
+def _of_conversion(
+    model: Model, card: BackboneCard, value: Mapping[str, Any], source: str
+) -> Model:
+    _agree(model.arch, card.arch, source)
+    notes = model.notes
+    if "model" not in value:
+        kind = "converted state dict"
+    elif value.get("matching_heuristics"):
+        kind = "converted backbone"
+    else:
+        kind = "detector"
+        if card.eps is not None:
+            notes = (*notes, "a detector was fine-tuned: norm and eps are of its pretraining")
+    return replace(
+        model,
+        format=kind,
+        notes=notes,
+        norm=card.norm,
+        eps=card.eps,
+        mean=tuple(v / 255 for v in card.pixel_mean),
+        std=tuple(v / 255 for v in card.pixel_std),
+        image_size=card.image_size,
+        classes=card.classes if len(card.classes) == model.num_classes else (),
     )
 
 

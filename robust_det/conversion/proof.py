@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,15 @@ from PIL import Image
 from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from robust_det.checkpoints.model import Model
 from robust_det.errors import UserError
-from robust_det.models import Classifier, get_architecture
+from robust_det.models import Classifier, Normalize, get_architecture
 
-__all__ = ["photographs", "random_images", "stage_differences"]
+__all__ = ["TOLERANCE", "Proof", "photographs", "prove", "random_images", "stage_differences"]
 
+TOLERANCE = 1e-4  # relative, in float32
+# in float64, where a network amplifies float32's rounding to more than that
+_EXACT_TOLERANCE = 1e-9
 _PHOTOGRAPHS = Path(__file__).parent / "images"
 
 
@@ -32,6 +38,70 @@ def photographs() -> torch.Tensor:
     """Return three real RGB photographs (3, 3, 160, 160) in [0, 1]."""
     pixels = [np.asarray(Image.open(f).convert("RGB")) for f in sorted(_PHOTOGRAPHS.glob("*.jpg"))]
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That two networks are the same.
+
+    Attributes:
+        differences: on ``random`` and on ``real`` images, what :func:`stage_differences` returns.
+        notes: what is unusual about it, one sentence each.
+    """
+
+    differences: Mapping[str, Mapping[str, float]]
+    notes: tuple[str, ...] = ()
+
+
+def prove(
+    model: Model,
+    backbone: nn.Module,
+    settings: tuple[Sequence[float], Sequence[float], str],
+    source: str,
+) -> Proof:
+    """Run torchvision's and Detectron2's network on the same random and real images.
+
+    Args:
+        model: the network that was read.
+        backbone: Detectron2's, with the same weights; may be left in float64.
+        settings: pixel mean and std and the channel order of its detector.
+        source: the file, for messages.
+
+    Raises:
+        UserError: features that are not finite, the same for all images, or not the same for both
+            networks: they differ by more than :data:`TOLERANCE`, and do so in float64 as well.
+    """
+    classifier = Classifier(model.body(), model.mean, model.std)
+    images = {"random": random_images(), "real": photographs()}
+    differences = {
+        kind: stage_differences(model.arch, classifier, backbone, *settings, images=batch)
+        for kind, batch in images.items()
+    }
+    found = [(value, stage, k) for k, by in differences.items() for stage, value in by.items()]
+    for value, stage, kind in found:
+        if math.isnan(value):
+            raise UserError(
+                f"features of {stage} are not finite on {kind} images, so {source} is damaged or"
+                " diverged; nothing was written"
+            )
+    beyond = [(value, stage, kind) for value, stage, kind in found if value > TOLERANCE]
+    if not beyond:
+        return Proof(differences)
+    value, stage, kind = beyond[0]  # where the networks part
+    classifier.double().normalize = Normalize(model.mean, model.std, torch.float64)
+    exact = stage_differences(
+        model.arch, classifier, backbone.double(), *settings, images=images[kind].double()
+    )
+    if max(exact.values()) > _EXACT_TOLERANCE:
+        raise UserError(
+            f"features of {stage} differ by {value:.2e} relative on {kind} images, more than"
+            f" {TOLERANCE:.0e}; nothing was written"
+        )
+    note = (
+        f"rounding to float32 alone makes {max(beyond)[0]:.1e} in this network; computed in"
+        f" float64, the largest difference is {max(exact.values()):.1e}"
+    )
+    return Proof(differences, (note,))
 
 
 @torch.no_grad()
@@ -54,7 +124,7 @@ def stage_differences(
         classifier: in torchvision's names.
         backbone: returns the stages by name.
         pixel_mean, pixel_std, input_format: as in a detection config.
-        images: RGB, (N, 3, H, W) in [0, 1].
+        images: RGB, (N, 3, H, W) in [0, 1], of the networks' dtype.
 
     Returns:
         For each stage the largest absolute difference, divided by the largest absolute value;
@@ -70,7 +140,7 @@ def stage_differences(
     )
     expected = extractor(classifier.normalize(images))
     pixels = 255 * (images.flip(1) if input_format == "BGR" else images)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pixel_mean, pixel_std))
+    mean, std = (torch.tensor(v, dtype=images.dtype).view(3, 1, 1) for v in (pixel_mean, pixel_std))
     got = backbone.eval()((pixels - mean) / std)
     for module, training in modes:
         module.train(training)

@@ -21,17 +21,20 @@ class Normalize(nn.Module):
 
     Args:
         mean, std: three values each, RGB, in [0, 1] pixel units.
+        dtype: of the computation.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
-        shape = (1, 3, 1, 1)
         # not persistent: a checkpoint states them once, beside the weights
-        self.register_buffer("mean", torch.tensor(mean).view(shape), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(shape), persistent=False)
+        for name, values in (("mean", mean), ("std", std)):
+            tensor = torch.tensor(values, dtype=dtype).view(1, 3, 1, 1)
+            self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Normalise (N, 3, H, W) RGB images in [0, 1]."""

@@ -13,7 +13,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from robust_det.checkpoints.io import save_checkpoint
-from robust_det.checkpoints.pretrained import FORMAT, load_state, read_pretrained
+from robust_det.checkpoints.pretrained import FORMAT, read_pretrained
+from robust_det.checkpoints.state_dicts import load_state
 from robust_det.config import CfgNode, config_differences, to_dict
 from robust_det.errors import UserError
 from robust_det.models import ModelCard

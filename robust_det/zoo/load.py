@@ -56,7 +56,7 @@ def load_backbone(
     from robust_det.backbones.norms import leave_out_statistics
     from robust_det.checkpoints.model_file import read_model
     from robust_det.checkpoints.names import COUNTER, spelling
-    from robust_det.checkpoints.pretrained import load_state
+    from robust_det.checkpoints.state_dicts import load_state
     from robust_det.models import get_architecture
 
     path = path_of(name_or_path)

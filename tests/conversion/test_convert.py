@@ -283,8 +283,11 @@ def test_the_tool_prints_the_proof(tmp_path, state_dict_file):
     lines = done.stdout.splitlines()
     assert lines[0].startswith("resnet18, eps 0.0156863 linf, 10 classes, source sha256 ")
     assert lines[1] == "read as: state dict in torchvision's names"
-    assert lines[2].startswith("note: ") and lines[4].split() == ["random", "real", "images"]
-    stages = [line.split() for line in lines[5:9]]
+    assert lines[2] == (
+        "PIXEL_MEAN [123.675, 116.28, 103.53], PIXEL_STD [58.395, 57.12, 57.375], INPUT.FORMAT RGB"
+    )
+    assert lines[3].startswith("note: ") and lines[5].split() == ["random", "real", "images"]
+    stages = [line.split() for line in lines[6:10]]
     assert [stage for stage, *_ in stages] == ["res2", "res3", "res4", "res5"]
     assert all(0 < float(value) <= 1e-4 for _, *values in stages for value in values)
     assert read_card(out).eps == 4 / 255

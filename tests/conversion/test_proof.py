@@ -1,11 +1,13 @@
 """What the proof refuses to prove."""
 
 import os
+import re
 
 import pytest
 import torch
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.conversion import proof
 from robust_det.conversion.convert import convert
 from robust_det.errors import UserError
 
@@ -49,6 +51,25 @@ def test_a_dead_branch_is_no_dead_stage(altered, tmp_path):
 def test_features_that_are_endless_are_not_called_dead(altered, tmp_path):
     with pytest.raises(UserError, match="features of res2 are not finite"):
         convert(altered(1e38, "layer1."), tmp_path / "out.pth")
+
+
+def test_rounding_is_told_from_another_network(tmp_path, classifier_file, monkeypatch):
+    """Some networks amplify float32's rounding beyond any limit: float64 decides about them."""
+    monkeypatch.setattr(proof, "TOLERANCE", 1e-12)
+    done = convert(classifier_file, tmp_path / "out.pth")
+    largest = max(max(stages.values()) for stages in done.differences.values())
+    assert 1e-8 < largest < 1e-5  # float32's are still what is reported
+    (note,) = done.notes
+    found = re.fullmatch(
+        r"rounding to float32 alone makes (\S+) in this network; computed in float64, the largest"
+        r" difference is (\S+)",
+        note,
+    )
+    assert float(found[1]) == pytest.approx(largest, rel=0.05) and float(found[2]) < 1e-12
+    monkeypatch.setattr(proof, "_EXACT_TOLERANCE", 0.0)
+    with pytest.raises(UserError, match=r"features of res2 differ by \S+ relative on random"):
+        convert(classifier_file, tmp_path / "not.pth")
+    assert not (tmp_path / "not.pth").exists()
 
 
 def test_links_in_a_circle(tmp_path, classifier_file):

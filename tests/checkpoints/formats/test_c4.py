@@ -66,7 +66,7 @@ def test_an_own_c4_detector(config, write_classifier, tmp_path, arch, extra_norm
             parameter.mul_(1.01)
     checkpointer.save("model_final")
     model = read_model(tmp_path / "model_final.pth")
-    assert (model.arch, model.format, model.notes) == (arch, "detector", ())
+    assert (model.arch, model.format) == (arch, "detector")
     same_features(Stages(detector), model)
     # and it can be built upon, by detectors with and without FPN
     convert(tmp_path / "model_final.pth", tmp_path / "again.pth")

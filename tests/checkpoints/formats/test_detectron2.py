@@ -103,3 +103,29 @@ def test_a_detector_of_stock_detectron2(tmp_path, unsettle):
     with pytest.raises(UserError, match="have no classification head"):
         model.classifier()
     same_features(detector.backbone.bottom_up, model)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_networks_that_came_from_caffe(path, trained):
+    from detectron2.config import get_cfg
+    from detectron2.layers import ShapeSpec
+    from detectron2.modeling import build_resnet_backbone
+
+    cfg = get_cfg()
+    cfg.MODEL.RESNETS.DEPTH = 18
+    cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 64
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res5"]
+    network = build_resnet_backbone(cfg, ShapeSpec(channels=3))
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name.endswith(("norm.weight", "norm.bias")) or trained:
+                value.uniform_(0.5, 1.5)  # Caffe's scale and shift; its statistics are lost in them
+    path = path.with_suffix(".pkl")
+    model = {f"backbone.{name}": t.numpy() for name, t in network.state_dict().items()}
+    with open(path, "wb") as file:
+        pickle.dump({"model": model, "__author__": "Detectron2 Model Zoo"}, file)
+    if trained:
+        assert read_model(path).arch == "resnet18"
+        return
+    with pytest.raises(UserError, match=r"resnet18 whose norms never saw an image.*BGR"):
+        read_model(path)

@@ -84,6 +84,7 @@ def test_a_detector_carries_its_card(tmp_path, write_config, backbone_file):
     checkpointer.save("model_final", iteration=5)
     model = read_model(tmp_path / "model_final.pth")
     assert (model.format, model.num_classes, model.classes) == ("detector", 0, ())
+    assert model.notes == ("a detector was fine-tuned: norm and eps are of its pretraining",)
     assert (model.arch, model.norm, model.eps, model.image_size) == (
         "resnet10_narrow",
         "l2",

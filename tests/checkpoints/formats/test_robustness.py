@@ -10,7 +10,8 @@ from torchvision.models.resnet import BasicBlock
 
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.checkpoints.model_file import read_model
-from robust_det.conversion.convert import TOLERANCE, convert
+from robust_det.conversion.convert import convert
+from robust_det.conversion.proof import TOLERANCE
 from robust_det.models import (
     ARCHITECTURES,
     Classifier,

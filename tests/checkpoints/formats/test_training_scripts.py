@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from robust_det.checkpoints.model_file import read_model
-from robust_det.conversion.convert import TOLERANCE, convert
+from robust_det.conversion.convert import convert
+from robust_det.conversion.proof import TOLERANCE
 from robust_det.errors import UserError
 
 from .networks import (

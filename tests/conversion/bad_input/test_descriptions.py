@@ -83,3 +83,11 @@ def test_a_card_that_is_of_another_network(described, tmp_path, refused):
     assert refused(described, tmp_path / "out.pth") == (
         f"{described} says that it is resnet18, but its tensors are those of resnet10_narrow"
     )
+
+
+@pytest.mark.parametrize(("eps", "said"), [("5", False), ("300", True)])
+def test_an_eps_of_another_unit_is_noticed(source, tmp_path, tool, eps, said):
+    code, out, _ = tool(source, tmp_path / "out.pth", "--norm", "l2", "--eps", eps)
+    assert (
+        code == 0 and ("note: an L2 eps of 300 is more than published models have" in out) == said
+    )

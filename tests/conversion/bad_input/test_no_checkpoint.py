@@ -111,3 +111,15 @@ def test_a_trap_does_not_go_off(malicious, tmp_path, refused):
     message = refused(path, tmp_path / "out.pth")
     assert str(path) in message
     assert not marker.exists()
+
+
+def test_an_address(tmp_path, refused):
+    message = refused("https://example.org/resnet50.pth", tmp_path / "out.pth")
+    assert message == (
+        "INPUT https://example.org/resnet50.pth is an address; download it, and give the file"
+    )
+    assert "'no_such_model'" in refused("robust://no_such_model", tmp_path / "out.pth")
+
+
+def test_arguments_the_wrong_way_round(source, tmp_path, refused):
+    assert refused(tmp_path / "new.pth", source) == f"no checkpoint at {tmp_path / 'new.pth'}"

@@ -57,3 +57,4 @@ def test_weights_without_a_head_are_said_to_have_none(tmp_path, tool, state):
     code, out, err = tool(path, tmp_path / "out.pth", "--to", "torchvision")
     assert (code, err) == (0, "")
     assert out.startswith("resnet10_narrow, of unknown training, no classification head, source")
+    assert "note: there is no head: torchvision loads the file with strict=False" in out

@@ -33,8 +33,9 @@ def test_the_command_line_in_a_process_of_its_own(tmp_path, state):
     torch.save(half, tmp_path / "half.pth")
     done = run("half.pth", "out.pth")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[1:4] == [
+    assert done.stdout.splitlines()[1:5] == [
         "read as: state dict in torchvision's names",
+        "PIXEL_MEAN [123.675, 116.28, 103.53], PIXEL_STD [58.395, 57.12, 57.375], INPUT.FORMAT RGB",
         "note: weights are float16 in the file and were converted to float32",
         "note: the file does not say its normalisation; ImageNet's mean and std are assumed",
     ]
