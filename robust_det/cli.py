@@ -9,15 +9,39 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
 from robust_det.errors import UserError
 
-__all__ = ["run_tool", "setup_logging"]
+__all__ = ["Parser", "run_tool", "setup_logging"]
 
 _LONGEST_ERROR = 1000
+
+
+class Parser(argparse.ArgumentParser):
+    """The command line of a tool, with ``--debug``; a mistake is a :class:`UserError`.
+
+    Args:
+        text: describes the tool, in its first line; that of its module.
+    """
+
+    def __init__(self, text: str | None = None, **more: Any) -> None:
+        if text:
+            more["description"] = text.splitlines()[0]
+        super().__init__(**more)
+        # no default, which a command's parser would set after its tool's
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="print the traceback of an error",
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise it, instead of printing the usage as well."""
+        raise UserError(f"{message} (--help lists the arguments)")
 
 
 class _BesideBars(logging.Handler):
@@ -42,29 +66,26 @@ def setup_logging() -> None:
 
 def run_tool(
     main: Callable[[argparse.Namespace], int | None],
-    parser: argparse.ArgumentParser,
+    parser: Parser,
     argv: Sequence[str] | None = None,
 ) -> int:
     """Parse the command line, run ``main`` and turn errors into one line and an exit code.
 
     Args:
         main: receives the parsed arguments; returns an exit code, or None for success.
-        parser: the tool's parser; ``--debug`` is added to it.
+        parser: the tool's.
         argv: arguments without the program name; ``sys.argv[1:]`` by default.
 
     Returns:
         0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 143 for
         SIGTERM, 141 if nobody reads the output any more, 1 for anything unexpected.
     """
-    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
-    # argparse would print its usage as well
-    parser.error = _refuse  # type: ignore[method-assign]
     debug = False
     caught: BaseException
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         args = parser.parse_args(argv)
-        debug = args.debug
+        debug = "debug" in args
         setup_logging()
         code = main(args) or 0
         sys.stdout.flush()
@@ -107,10 +128,6 @@ class _Terminated(BaseException):
 
 def _terminate(*_: object) -> NoReturn:
     raise _Terminated
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message} (--help lists the arguments)")
 
 
 def _one_line(error: BaseException) -> str:

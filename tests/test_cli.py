@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 from robust_det.errors import UserError, did_you_mean
 
 
@@ -18,7 +18,7 @@ def run(error: BaseException | None, *argv: str) -> int:
         if error is not None:
             raise error
 
-    return run_tool(main, argparse.ArgumentParser(prog="tool"), argv)
+    return run_tool(main, Parser(prog="tool"), argv)
 
 
 def test_success_logs_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,10 +59,10 @@ def test_errors_are_one_line(
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["kept until the end", "written at once"])
 def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
     code = (
-        "import argparse, sys; from robust_det.cli import run_tool\n"
+        "import sys; from robust_det.cli import Parser, run_tool\n"
         f"def main(args):\n    for _ in range({lines}): print('line')\n"
         "sys.stdin.read()\n"  # until the reader is gone
-        "sys.exit(run_tool(main, argparse.ArgumentParser(), []))"
+        "sys.exit(run_tool(main, Parser(), []))"
     )
     pipe, command = subprocess.PIPE, [sys.executable, "-c", code]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as tool:
@@ -75,11 +75,11 @@ def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
 
 def test_sigterm_leaves_nothing_half_written(tmp_path: Path) -> None:
     code = (
-        "import argparse, sys, time; from robust_det.cli import run_tool\n"
+        "import sys, time; from robust_det.cli import Parser, run_tool\n"
         "from robust_det.files import write_atomically\n"
         "def write(file):\n    file.write(b'half'); print('there', flush=True); time.sleep(60)\n"
         "def main(args): write_atomically('target', write)\n"
-        "sys.exit(run_tool(main, argparse.ArgumentParser(), []))"
+        "sys.exit(run_tool(main, Parser(), []))"
     )
     pipe, command = subprocess.PIPE, [sys.executable, "-c", code]
     with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as tool:

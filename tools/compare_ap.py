@@ -17,7 +17,7 @@ import sys
 
 from robust_det.analysis.compare import DEFAULT_TITLE, compare
 from robust_det.analysis.significance.study import Options
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> None:
@@ -28,10 +28,8 @@ def main(args: argparse.Namespace) -> None:
     print(f"\n{text}\n\nreport: {page}")
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(
-        description="Compare the AP of detection runs by their records: table, plots, HTML page."
-    )
+def parser() -> Parser:
+    out = Parser("Compare the AP of detection runs by their records: table, plots, HTML page.")
     out.add_argument(
         "runs", nargs="+", metavar="RUN", help="a run's folder or its record.json; pretraining too"
     )

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> None:
@@ -77,7 +77,7 @@ def _source(text: str) -> str | Path:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument(
         "input", help="a checkpoint of any format, which is recognised, or robust://NAME"
     )

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 from robust_det.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,4 +93,4 @@ def tool(script: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_tool(main, argparse.ArgumentParser(description=__doc__.splitlines()[0])))
+    sys.exit(run_tool(main, Parser(__doc__)))

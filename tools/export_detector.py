@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> None:
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
     parser.add_argument("--weights", help="of the detector; OUTPUT_DIR/model_final.pth if unset")
     parser.add_argument("--sample", required=True, help="an image with objects, to check with")

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 from robust_det.errors import UserError
 
 
@@ -90,7 +90,7 @@ def _name(args: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("--config", help="config file, or its name below configs/")
     parser.add_argument("--json", help="COCO annotations")
     parser.add_argument("--images", help="of --json: the folder of its images")

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 from robust_det.errors import UserError
 
 REQUIREMENT = "detectron2-cdo==0.5"
@@ -175,7 +175,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument(
         "--archive", type=Path, help="detectron2_cdo-0.5.tar.gz, if there is no network"
     )

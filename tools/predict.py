@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 from robust_det.errors import UserError
 
 
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
     parser.add_argument("--weights", help="of the detector; OUTPUT_DIR/model_final.pth if unset")
     parser.add_argument("--input", required=True, help="image, folder, glob (quoted) or video")

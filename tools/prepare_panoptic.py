@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 from robust_det.errors import UserError
 
 
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument(
         "--config",
         default="coco_panoptic_fpn_1x.yaml",

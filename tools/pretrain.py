@@ -10,7 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> None:
@@ -32,9 +32,9 @@ def main(args: argparse.Namespace) -> None:
         logging.getLogger("robust_det").info(f"{name}: {value:.2f}")
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the command line's parser."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Parser(__doc__)
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
     parser.add_argument("--resume", action="store_true", help="continue OUTPUT_DIR/last.pth")
     parser.add_argument("--eval-only", action="store_true", help="validate a checkpoint")

@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> int:
@@ -50,8 +50,8 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser() -> Parser:
+    out = Parser(__doc__)
     source = out.add_mutually_exclusive_group(required=True)
     source.add_argument("--runs", metavar="FILE", help="one run, or grid of runs, a line")
     source.add_argument("--run", action="append", metavar="LINE", help="such a line; repeatable")

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import run_tool, setup_logging
+from robust_det.cli import Parser, run_tool, setup_logging
 
 if __name__ == "__mp_main__":
     # a process of launch(): Detectron2 must be prepared before its functions are unpickled
@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
     parser.add_argument("--backbone", help="zoo name or file, in place of the config's weights")
     parser.add_argument("--num-gpus", type=int, default=0, help="GPUs on this machine")

@@ -11,9 +11,8 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-from robust_det.cli import run_tool
+from robust_det.cli import Parser, run_tool
 from robust_det.errors import UserError
 
 logger = logging.getLogger("robust_det")
@@ -109,17 +108,9 @@ def verify_model(args: argparse.Namespace) -> int:
     return 1
 
 
-class Parser(argparse.ArgumentParser):
-    """Reports a wrong command line as every mistake, in one line without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise a UserError."""
-        raise UserError(f"{message} (--help lists the arguments)")
-
-
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the command line's parser."""
-    parser = Parser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     lister = commands.add_parser("list", help="the models, and which of them are here")
@@ -144,12 +135,6 @@ def make_parser() -> argparse.ArgumentParser:
     verifier.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     verifier.add_argument("--limit", type=int, metavar="N", help="N images, evenly spread")
     verifier.set_defaults(do=verify_model)
-
-    for command in (lister, fetcher, verifier):
-        # run_tool adds it before the command's name; people write it after
-        command.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
     return parser
 
 
