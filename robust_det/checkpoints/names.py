@@ -74,7 +74,7 @@ def spelling(arch: str, library: str) -> Spelling:
         UserError: the library does not have it.
     """
     if library not in spellings(arch):
-        raise UserError(f"{library} has no {arch}; use --to torchvision")
+        raise UserError(f"no names of {library} are known for {arch}; use --to torchvision")
     return spellings(arch)[library]
 
 

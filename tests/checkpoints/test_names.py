@@ -102,7 +102,9 @@ def test_timm_has_the_same_tensors_under_its_names(arch):
 
 def test_what_timm_does_not_have_is_refused():
     for arch in ARCHITECTURES.keys() - TIMM.keys():
-        with pytest.raises(UserError, match=f"timm has no {arch}; use --to torchvision"):
+        with pytest.raises(
+            UserError, match=f"no names of timm are known for {arch}; use --to torchvision"
+        ):
             spelling(arch, "timm")
 
 

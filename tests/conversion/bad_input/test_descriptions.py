@@ -38,7 +38,7 @@ def pixels(mean, std):
         (pixels((0, 0, 0), (1, 0, 1)), "std above 0"),
         (pixels(("nan", 0, 0), (1, 1, 1)), "need three numbers each, RGB in [0, 1]"),
         (["--to", "onnx"], "unknown target 'onnx'; use detectron2, torchvision, timm"),
-        (["--to", "timm"], "timm has no resnet10_narrow; use --to torchvision"),
+        (["--to", "timm"], "no names of timm are known for resnet10_narrow; use --to torchvision"),
     ],
 )
 def test_a_wrong_description(source, tmp_path, refused, arguments, message):
