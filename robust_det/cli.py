@@ -39,6 +39,12 @@ class Parser(argparse.ArgumentParser):
             help="print the traceback of an error",
         )
 
+    def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Parse arguments that may come in any order, overrides before and after options."""
+        if self._subparsers is not None:  # whose arguments follow the command
+            return self.parse_args(argv)
+        return self.parse_intermixed_args(argv)
+
     def error(self, message: str) -> NoReturn:
         """Raise it, instead of printing the usage as well."""
         raise UserError(f"{message} (--help lists the arguments)")
@@ -84,7 +90,7 @@ def run_tool(
     caught: BaseException
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse(argv)
         debug = "debug" in args
         setup_logging()
         code = main(args) or 0

@@ -96,6 +96,15 @@ def test_wrong_arguments_are_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert err == "error: unrecognized arguments: --unknown (--help lists the arguments)\n"
 
 
+def test_overrides_may_stand_anywhere() -> None:
+    parser, got = Parser(), []
+    parser.add_argument("--config", required=True)
+    parser.add_argument("overrides", nargs="*")
+    argv = ["A", "1", "--config", "x.yaml", "B", "2", "--debug", "C", "3"]
+    assert run_tool(lambda args: got.append((args.config, args.overrides)), parser, argv) == 0
+    assert got == [("x.yaml", ["A", "1", "B", "2", "C", "3"])]
+
+
 def test_very_long_errors_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(RuntimeError("x " * 5000)) == 1
     assert len(capsys.readouterr().err) < 1100
