@@ -24,7 +24,7 @@ def key_findings(settings: Sequence[Setting]) -> list[str]:
             if len(settings) > 1:
                 where += f" (setting {setting.letter})"
             if not rows:
-                sentences.append(f"{where}: not defined, no run found an object to score.")
+                sentences.append(f"{where}: not defined, no run had an object to find.")
             for arch in dict.fromkeys(row.first.arch for row in rows):
                 of_arch = [row for row in rows if row.first.arch == arch]
                 sentences.append(f"{where}, {arch}: {_finding(of_arch, task)}")

@@ -14,6 +14,8 @@ from detectron2.data.datasets import register_coco_instances
 from detectron2.evaluation import COCOEvaluator, PascalVOCDetectionEvaluator
 from detectron2.structures import Boxes, Instances
 from pycocotools import mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from robust_det.analysis.compare import compare
 from robust_det.analysis.significance.study import Options
@@ -106,13 +108,26 @@ def test_the_figures_are_those_of_detectron2_with_pycocotools(case, tmp_path):
     assert ours == pytest.approx(theirs, abs=1e-9, nan_ok=True)
 
 
-def test_a_detector_that_finds_nothing(case, tmp_path):
-    name, _, inputs, outputs = case
+def test_a_detector_that_finds_nothing_has_an_ap_of_zero(case, tmp_path):
+    name, path, inputs, outputs = case
     nothing = [{"instances": output["instances"][:0]} for output in outputs]
     evaluator = FastCOCOEvaluator(name, ["bbox", "segm"], output_dir=str(tmp_path))
     result = evaluated(evaluator, inputs, nothing)
     assert list(result) == ["bbox", "segm"]
-    assert all(math.isnan(value) for value in result["segm"].values())
+    # pycocotools cannot load an empty list, but takes ground truth without annotations for it
+    truth = COCO(str(path))
+    found = COCO()
+    found.dataset = {**truth.dataset, "annotations": []}
+    found.createIndex()
+    evaluation = COCOeval(truth, found, "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[:6].tolist() == [0.0] * 6
+    for figures in result.values():
+        # of the last class there are no objects
+        assert math.isnan(figures.pop("AP-class4"))
+        assert len(figures) == 10 and set(figures.values()) == {0.0}
     assert (tmp_path / DETECTIONS_NAME).read_text() == "[]"
 
 

@@ -20,7 +20,8 @@ class FastCOCOEvaluator(COCOEvaluator):
     """Detectron2's :class:`COCOEvaluator` with the matching done in C++ by ``faster-coco-eval``.
 
     Gathering, the files written, and names and meaning of the figures are Detectron2's; the
-    figures equal those of ``pycocotools`` to 1e-9 (tested).
+    figures equal those of ``pycocotools`` to 1e-9 (tested). A detector that finds nothing has an
+    AP of 0 wherever there are objects, as in ``pycocotools``; Detectron2 would have NaN.
     """
 
     def _eval_predictions(self, predictions: Any, img_ids: Any = None) -> None:
@@ -37,8 +38,7 @@ class FastCOCOEvaluator(COCOEvaluator):
             return
         for task in sorted(self._tasks or self._tasks_from_predictions(results)):
             self._results[task] = self._derive_coco_results(
-                # nothing to load is no result for COCO's API; Detectron2 has NaN for it
-                self._evaluation(results, task, img_ids) if results else None,
+                self._evaluation(results, task, img_ids),
                 task,
                 class_names=self._metadata.get("thing_classes"),
             )
