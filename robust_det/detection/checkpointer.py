@@ -110,7 +110,7 @@ class RobustCheckpointer(DetectionCheckpointer):
             return self._as_backbone(content, own, filename)
         _refuse_misfits(content["model"], own, f"{filename} holds the weights of another detector")
         if "average" in content and "average" not in self.checkpointables:
-            # to be evaluated, or built on: the averaged weights are the result
+            # to be evaluated: the averaged weights are the result
             content["model"] = {**content["model"], **content["average"]["values"]}
         made_from = card_of(content)
         if self.card and made_from and made_from.source_sha256 != self.card.source_sha256:

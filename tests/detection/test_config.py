@@ -133,8 +133,22 @@ def test_each_process_takes_its_own_gpu(write_config, monkeypatch):
 
 
 def test_a_classifier_has_to_be_converted_first(write_config, classifier_file):
-    with pytest.raises(UserError, match=r"convert it with tools/convert_backbone\.py"):
+    with pytest.raises(UserError) as caught:
         load(write_config(), "MODEL.WEIGHTS", str(classifier_file))
+    command = f"python tools/convert_backbone.py {classifier_file} output/backbones/NAME.pth"
+    assert str(caught.value).endswith(f"does not say what it is; convert it: {command}")
+
+
+def test_training_does_not_start_from_a_trained_detector(detector_config, tmp_path):
+    config = detector_config(data=True)
+    detector = tmp_path / "run/model_final.pth"
+    for arguments in (["MODEL.WEIGHTS", str(detector)], []):
+        backbone = None if arguments else str(detector)
+        with pytest.raises(UserError, match="is a trained detector; to start from its backbone"):
+            load_config(str(config), arguments, backbone)
+    convert(detector, tmp_path / "backbone.pth")
+    _, card = load_config(str(config), [], str(tmp_path / "backbone.pth"))
+    assert card.arch == "resnet10_narrow"
 
 
 @pytest.mark.parametrize("arch, dilation", [("resnet18", 2), ("vgg16_bn", 2), ("resnet50", 4)])

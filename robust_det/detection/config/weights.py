@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.utils.file_io import PathManager
 
 from robust_det.backbones.norms import NORMS
-from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, read_card
+from robust_det.checkpoints.backbone_file import BackboneCard, card_of, pixel_settings
+from robust_det.checkpoints.io import peek_checkpoint
 from robust_det.config import flatten
+from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.adopt import adopt
 from robust_det.detection.config.features import check_features
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
@@ -48,16 +51,22 @@ def adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
     weights, card = cfg.MODEL.WEIGHTS, None
     if weights:
         path = PathManager.get_local_path(weights)
+        command = shlex.join(
+            ["python", "tools/convert_backbone.py", path, "output/backbones/NAME.pth"]
+        )
         if not path.endswith(".pth"):
-            raise UserError(
-                f"MODEL.WEIGHTS {weights} is not a .pth file;"
-                " convert it with tools/convert_backbone.py"
-            )
-        card = read_card(path)
+            raise UserError(f"MODEL.WEIGHTS {weights} is not a .pth file; convert it: {command}")
+        content = peek_checkpoint(path)
+        card = card_of(content)
         if card is None:
             raise UserError(
-                f"MODEL.WEIGHTS {weights} does not say what it is;"
-                " convert it with tools/convert_backbone.py"
+                f"MODEL.WEIGHTS {weights} does not say what it is; convert it: {command}"
+            )
+        if not is_backbone(content):
+            # its trained heads would make the result look like that of a better backbone
+            raise UserError(
+                f"MODEL.WEIGHTS {weights} is a trained detector; to start from its backbone,"
+                f" convert it: {command}"
             )
     adopt_card(cfg, given, card, weights)
     return card
