@@ -43,7 +43,8 @@ def main(args: argparse.Namespace) -> int:
     )
     print(f"wrote {output / PREDICTIONS_NAME}")
     if unreadable:
-        print(f"{len(unreadable)} images could not be read:", file=sys.stderr)
+        images = "image" if len(unreadable) == 1 else "images"
+        print(f"{len(unreadable)} {images} could not be read:", file=sys.stderr)
         for name, reason in unreadable.items():
             print(f"  {name}: {reason}", file=sys.stderr)
     return 1 if unreadable else 0

@@ -103,6 +103,10 @@ def given(write_config, by, key, text):
         (["MODEL.BACKBONE.NAME", "build_robust_fpn"], "did you mean 'build_robust_fpn_backbone'"),
         (["MODEL.DEVICE", "cuda:99"], "GPU"),
         (["MODEL.DEVICE", "tpu"], "tpu"),
+        (["SOLVER.MAX_ITER", "0"], "SOLVER.MAX_ITER is 0; it starts from 1"),
+        (["SOLVER.MAX_ITER", "5"], "is [5]; its iterations rise, are above 0, and none is SOLVER"),
+        (["SOLVER.STEPS", "[3, 2]"], "is [3, 2]; its iterations rise"),
+        (["SOLVER.STEPS", "[0, 2]"], "is [0, 2]; its iterations rise"),
         (["DATASETS.TRAIN", "[]"], "need at least one data set each"),
         (["DATASETS.TEST", "['scene_val']"], "'scene_val'; did you mean 'scenes_val'"),
         (["DATASETS.TEST", "['voc_2007_test']"], "no folder datasets/VOC2007/Annotations"),
@@ -121,6 +125,12 @@ def test_devices_without_a_gpu(write_config):
         load(write_config(), "MODEL.DEVICE", "cuda")
     with pytest.raises(UserError, match=r"SOLVER\.AMP\.ENABLED is SOLVER\.PRECISION here"):
         load(write_config(), "SOLVER.AMP.ENABLED", "True")
+
+
+@pytest.mark.parametrize("end", ["1", "6"])
+def test_steps_after_the_end_are_left_out(end, write_config):
+    cfg, _ = load(write_config(), "SOLVER.MAX_ITER", end, "SOLVER.STEPS", "[5, 7]")
+    assert int(end) == cfg.SOLVER.MAX_ITER
 
 
 def test_each_process_takes_its_own_gpu(write_config, monkeypatch):

@@ -29,6 +29,16 @@ def check_solver(cfg: CfgNode) -> None:
     if cfg.SOLVER.PRECISION not in AMP_DTYPES:
         known = ", ".join(AMP_DTYPES)
         raise UserError(f"unknown SOLVER.PRECISION '{cfg.SOLVER.PRECISION}'; use {known}")
+    if cfg.SOLVER.MAX_ITER < 1:
+        raise UserError(f"SOLVER.MAX_ITER is {cfg.SOLVER.MAX_ITER}; it starts from 1")
+    # Detectron2 leaves out those that are above, but not the end itself
+    steps = [0, *(step for step in cfg.SOLVER.STEPS if step <= cfg.SOLVER.MAX_ITER)]
+    wrong = steps != sorted(set(steps)) or steps[-1] == cfg.SOLVER.MAX_ITER
+    if wrong and cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
+        raise UserError(
+            f"SOLVER.STEPS is {list(cfg.SOLVER.STEPS)}; its iterations rise, are above 0, and none"
+            f" is SOLVER.MAX_ITER, {cfg.SOLVER.MAX_ITER}, itself"
+        )
     if cfg.SOLVER.ACCUMULATE < 1:
         raise UserError(f"SOLVER.ACCUMULATE is {cfg.SOLVER.ACCUMULATE}; it starts from 1")
     if cfg.SOLVER.CLIP_NORM < 0:

@@ -262,6 +262,10 @@ def test_all_kinds_of_images(detector_config, scenes, tmp_path, tool):
     code, _, error = tool("--config", detector_config(), "--input", folder, "--output", out)
     assert code == 1 and error.splitlines()[0] == "3 images could not be read:"
     assert len(read(out)["images"]) == 8
+    for name in ("cut.jpg", "empty.jpg"):
+        image.save(folder / name)
+    code, _, error = tool("--config", detector_config(), "--input", folder, "--output", out)
+    assert code == 1 and error.splitlines()[0] == "1 image could not be read:"
 
 
 def test_globs(detector_config, scenes, tmp_path):
