@@ -35,7 +35,8 @@ def compare(
     """Compare runs and write ``ap.md``, ``ap.csv``, ``plots/``, ``pictures/``, ``index.html``.
 
     Args:
-        paths: run folders or ``record.json`` files; at least one of a detection run.
+        paths: run folders or ``record.json`` files; at least one of a detection run with an eps.
+            Those of others, and folders without a record, are left out with a warning.
         output: a new or empty folder, or one that an earlier comparison wrote, whose files are
             then replaced.
         title: heading of the page and of the Markdown.

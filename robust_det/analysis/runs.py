@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from robust_det.errors import UserError
 from robust_det.records import RECORD_NAME, read_record
 
 __all__ = ["Backbone", "Picture", "Run", "load_runs"]
+
+logger = logging.getLogger(__name__)
 
 _NORM_NAMES = {"l2": "L2", "linf": "L∞"}
 _MISSING = object()
@@ -218,6 +221,9 @@ def _pretraining(fields: _Fields) -> Backbone:
 def load_runs(paths: Sequence[str | Path]) -> tuple[list[Run], list[Backbone]]:
     """Read run records; a path given twice counts once.
 
+    Folders without a record, as of a run that goes on or has failed, and detection runs without an
+    eps are left out, and a warning names them.
+
     Args:
         paths: run folders or ``record.json`` files.
 
@@ -225,26 +231,47 @@ def load_runs(paths: Sequence[str | Path]) -> tuple[list[Run], list[Backbone]]:
         The detection runs and the pretraining runs, each in the order given.
 
     Raises:
-        UserError: a record is missing or malformed, or none is of a detection run.
+        UserError: a file is missing or all records are, a record is malformed, or none is of a
+            detection run with an eps.
     """
     runs: list[Run] = []
     backbones: list[Backbone] = []
+    without_eps: list[Path] = []
     seen = set()
-    for given in paths:
-        path = Path(given)
-        path = path / RECORD_NAME if path.is_dir() else path
+    for given in _finished(paths):
+        path = given / RECORD_NAME if given.is_dir() else given
         if path.resolve() in seen:
             continue
         seen.add(path.resolve())
         fields = _Fields(path, read_record(path))
         kind = fields.get("kind", str)
-        if kind == "detection":
+        if kind == "detection" and fields.record["eps"] is None:
+            without_eps.append(path.parent)
+        elif kind == "detection":
             runs.append(_detection(fields))
         elif kind == "pretrain":
             backbones.append(_pretraining(fields))
         else:
             known = "'detection' or 'pretrain'"
             raise fields.fail("kind", f"is {json.dumps(kind)}; comparison knows {known}")
+    _warn("no eps (started from no backbone, or one of unknown eps)", without_eps)
     if not runs:
-        raise UserError("no detection run among the records; give at least one to compare")
+        advice = "give at least one to compare"
+        raise UserError(f"no detection run with an eps among the records; {advice}")
     return runs, backbones
+
+
+def _finished(paths: Sequence[str | Path]) -> list[Path]:
+    """Leave folders without a record out, unless nothing else is given."""
+    given = [Path(path) for path in paths]
+    without = [p for p in given if p.is_dir() and not (p / RECORD_NAME).is_file()]
+    rest = [p for p in given if p not in without]
+    if not rest:
+        return given
+    _warn("no run record (a run writes it when it ends)", without)
+    return rest
+
+
+def _warn(why: str, left_out: Sequence[Path]) -> None:
+    if left_out:
+        logger.warning(f"left out, having {why}: {', '.join(map(str, left_out))}")

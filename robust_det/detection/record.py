@@ -76,7 +76,7 @@ def write_detection_record(
         name: of the run.
         cfg: the run's complete config.
         card: of the backbone it started from; without one eps is null, as it is for a card that
-            does not know it, and comparison refuses the record.
+            does not know it, and comparison leaves the record out.
         results: the evaluators' figures by task (``bbox``, ``segm``, ``sem_seg``,
             ``panoptic_seg``), in percent.
         pictures: see :func:`robust_det.detection.pictures.draw_pictures`.

@@ -235,6 +235,30 @@ def test_foreign_folders_are_refused_untouched(write_run: WriteRun, tmp_path: Pa
     assert page.is_file()
 
 
+def test_runs_without_a_record_or_an_eps_are_left_out(
+    write_run: WriteRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, scratch = write_run("good", 0.0, 38.0), write_run("scratch", 0.0, 20.0)
+    record = json.loads((scratch / "record.json").read_text())
+    (scratch / "record.json").write_text(json.dumps({**record, "eps": None, "norm": ""}))
+    failed, going_on = tmp_path / "runs" / "failed", tmp_path / "runs" / "going_on"
+    for folder in (failed, going_on):
+        folder.mkdir()
+    _, text = compare([failed, scratch, good, going_on], tmp_path / "report")
+    assert "38.0" in text and "20.0" not in text
+    assert [record.getMessage() for record in caplog.records] == [
+        f"left out, having no run record (a run writes it when it ends): {failed}, {going_on}",
+        f"left out, having no eps (started from no backbone, or one of unknown eps): {scratch}",
+    ]
+    with pytest.raises(UserError, match=r"no run record at .*failed"):
+        compare([failed, going_on], tmp_path / "report")
+    with pytest.raises(UserError, match="no detection run with an eps among the records"):
+        compare([failed, scratch], tmp_path / "report")
+    # a name that was mistyped is no run that goes on
+    with pytest.raises(UserError, match=r"no run record at .*mistyped"):
+        compare([good, tmp_path / "mistyped"], tmp_path / "report")
+
+
 def test_the_tool_prints_the_table_and_returns_codes(write_run: WriteRun, tmp_path: Path) -> None:
     tool = [sys.executable, str(REPOSITORY / "tools" / "compare_ap.py")]
     run = write_run("a", 0.0, 38.0)

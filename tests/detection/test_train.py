@@ -430,7 +430,7 @@ def test_weights_of_torchvision(eps, write_config, tmp_path):
     convert(tmp_path / "in.pth", tmp_path / "out.pth", eps=eps)
     folder = short(write_config(), "MODEL.WEIGHTS", str(tmp_path / "out.pth"))
     if eps is None:
-        with pytest.raises(UserError, match="field 'eps'"):
+        with pytest.raises(UserError, match="no detection run with an eps"):
             load_runs([folder])
     else:
         (run,), _ = load_runs([folder])
