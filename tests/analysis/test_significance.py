@@ -26,6 +26,7 @@ from robust_det.analysis.significance.bootstrap import (
 )
 from robust_det.analysis.significance.matching import match
 from robust_det.analysis.significance.study import Options
+from robust_det.analysis.significance.tables import _cell
 from robust_det.config import REPOSITORY
 from robust_det.data.detections import make_detections, make_truth
 from robust_det.errors import UserError
@@ -62,6 +63,22 @@ def test_intervals_by_hand() -> None:
     assert mean.values["AP"] == 3.5 and mean.resampled["AP"][-1] == 5.5
     undefined = Bootstrap({"AP": np.nan}, {"AP": np.full(5, np.nan)})
     assert np.isnan([figure_interval(undefined, "AP").low]).all()
+
+
+def test_no_interval_where_resamples_lose_a_class() -> None:
+    """Of class1 only the first image has large objects: 36% of the resamples leave it out."""
+    first = TRUTH["images"][0]["id"]
+    large = [a for a in TRUTH["annotations"] if a["area"] >= 96**2]
+    kept = [a for a in TRUTH["annotations"] if a not in large or a["category_id"] != 3]
+    kept.append({**large[0], "id": 10**6, "image_id": first, "category_id": 3})
+    run = bootstrap(match({**TRUTH, "annotations": kept}, [], "bbox"), 200, seed=0)
+    assert run.values["APl"] == 0.0 and np.isnan(run.resampled["APl"]).all()
+    for metric in ("AP", "APm", "AP-class0", "AP-class1"):
+        assert np.isfinite(run.resampled[metric]).all()
+    interval = figure_interval(run, "APl")
+    assert (interval.value, _cell(interval)) == (0.0, "0.0 [—]")
+    difference = difference_interval(run, run, "APl")
+    assert difference.value == 0 and np.isnan([difference.low, difference.above]).all()
 
 
 def test_pairing_takes_the_images_out_of_a_difference() -> None:
@@ -140,6 +157,7 @@ def test_a_comparison_with_everything(scored_run: WriteRun, tmp_path: Path) -> N
 
     value = float(ap["figure", "r0"]["value"])
     assert re.search(rf"resnet18 L2 ε 1 +0 +{value:.1f} \[", text)
+    assert re.search(r"minus standard +ΔAP +ΔAP > 0 +ΔAP < 0 +ΔAP50", text)
     assert "resnet18 L2 ε 1, mean of 2 " in text and " 100.0% " in text
     markdown = (report / "significance.md").read_text()
     assert "## Setting A — Box AP on shapes\\_val — Paired differences" in markdown
@@ -195,7 +213,7 @@ def test_annotations_that_moved_are_found_by_their_hash(
     run, report = scored_run("s", 0.0, 0.7), tmp_path / "report"
     moved, other = tmp_path / "moved.json", tmp_path / "other.json"
     shutil.move(tmp_path / "truth.json", moved)
-    with pytest.raises(UserError, match=r"truth\.json is not there; give .*--annotations FILE"):
+    with pytest.raises(UserError, match=r"truth\.json is not there, nor .*--annotations FILE"):
         compare([run], report, options=SIGNIFICANCE)
     other.write_text("{}")
     given = Options(significance=True, resamples=5, annotations=(other, moved))
@@ -206,6 +224,25 @@ def test_annotations_that_moved_are_found_by_their_hash(
         compare([run], report, options=SIGNIFICANCE)
     with pytest.raises(UserError, match=r"--annotations nowhere\.json is not a file"):
         compare([run], report, options=Options(errors=True, annotations=("nowhere.json",)))
+
+
+@pytest.mark.parametrize("recorded", ["datasets/own/truth.json", "/gone/own/truth.json"])
+def test_annotations_are_looked_for_below_the_data_sets(
+    recorded: str, scored_run: WriteRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, report = scored_run("s", 0.0, 0.7), tmp_path / "report"
+    record = json.loads((run / "record.json").read_text())
+    record["data"]["test"][0]["annotations_file"] = recorded
+    (run / "record.json").write_text(json.dumps(record))
+    there = tmp_path / "elsewhere" / "own" / "truth.json"
+    there.parent.mkdir(parents=True)
+    shutil.move(tmp_path / "truth.json", there)
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "elsewhere"))
+    compare([run], report, options=Options(significance=True, resamples=5))
+    assert (report / "significance.csv").is_file()
+    there.unlink()
+    with pytest.raises(UserError, match=r"is not there, nor the same file below .*elsewhere"):
+        compare([run], report, options=SIGNIFICANCE)
 
 
 def test_detections_have_to_be_those_of_the_record(scored_run: WriteRun, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from robust_det.analysis.significance.matching import AREAS, THRESHOLDS, ClassMatches, Matches
 
-__all__ = ["METRICS", "average_precisions", "metrics"]
+__all__ = ["METRICS", "average_precisions", "class_changes", "metrics"]
 
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _BLOCK = 128  # resamples at once: the arrays of a class then fit the cache
@@ -64,22 +64,38 @@ def metrics(matches: Matches, precisions: NDArray[np.float64]) -> dict[str, NDAr
         ``AP``, ``AP50``, ``AP75``, ``APs``, ``APm``, ``APl`` and, of several classes,
         ``AP-<class>``, each of shape (R,); NaN where nothing is defined.
     """
+    return {name: _mean(values) for name, values in _averaged(matches, precisions).items()}
+
+
+def class_changes(matches: Matches, precisions: NDArray[np.float64]) -> dict[str, float]:
+    """Return the share of weightings, in [0, 1], whose figure is a mean over other classes.
+
+    Others than those of the first weighting, which is not counted; by figure, as :func:`metrics`.
+    """
+    out = {}
+    for name, values in _averaged(matches, precisions).items():
+        defined = ~np.isnan(values)
+        out[name] = float((defined[1:] != defined[0]).any(axis=1).mean())
+    return out
+
+
+def _averaged(matches: Matches, precisions: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return the average precisions that each figure is the mean of, of shape (R, any)."""
     out = {
-        name: _mean(precisions[:, :, area] if at is None else precisions[:, :, area, [at]])
+        name: precisions[:, :, area] if at is None else precisions[:, :, area, at]
         for name, (area, at) in METRICS.items()
     }
     if len(matches.classes) > 1:
         for number, one in enumerate(matches.classes):
-            out[f"AP-{one.name}"] = _mean(precisions[:, [number], 0])
-    return out
+            out[f"AP-{one.name}"] = precisions[:, number, 0]
+    return {name: values.reshape(len(values), -1) for name, values in out.items()}
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """100 times the mean over all but the first axis of what is defined."""
-    flat = values.reshape(len(values), -1)
-    defined = ~np.isnan(flat)
+    """100 times the mean over the last axis of what is defined."""
+    defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return 100 * np.where(defined, flat, 0).sum(axis=1) / defined.sum(axis=1)
+        return 100 * np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
 
 
 def _of_class(one: ClassMatches, weights: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_det.analysis.significance.accumulate import average_precisions, metrics
+from robust_det.analysis.significance.accumulate import (
+    average_precisions,
+    class_changes,
+    metrics,
+)
 from robust_det.analysis.significance.matching import Matches
 from robust_det.progress import progress_bar
 
@@ -27,6 +31,7 @@ __all__ = [
 ]
 
 _TAILS = (2.5, 97.5)
+_MOST_CHANGED = 0.01  # share of the resamples that may have objects of other classes
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ class Bootstrap:
 
     Attributes:
         values: metric -> its value for the images as they are, in percent.
-        resampled: metric -> its values in the resamples, of shape (R,).
+        resampled: metric -> its values in the resamples, of shape (R,); NaN in all of them if
+            too many have objects of other classes than the images as they are: a mean over other
+            classes says nothing of the figure.
     """
 
     values: Mapping[str, float]
@@ -83,10 +90,15 @@ def bootstrap(matches: Matches, resamples: int, seed: int, label: str = "resampl
     plain = np.ones((1, images), np.int32)
     weights = np.concatenate([plain, resample_weights(images, resamples, seed)])
     with progress_bar(len(matches.classes), label, "class") as bar:
-        figures = metrics(matches, average_precisions(matches, weights, bar.update))
+        precisions = average_precisions(matches, weights, bar.update)
+    figures = metrics(matches, precisions)
+    changed = class_changes(matches, precisions)
     return Bootstrap(
         {name: float(all_[0]) for name, all_ in figures.items()},
-        {name: all_[1:] for name, all_ in figures.items()},
+        {
+            name: all_[1:] if changed[name] <= _MOST_CHANGED else np.full(resamples, np.nan)
+            for name, all_ in figures.items()
+        },
     )
 
 

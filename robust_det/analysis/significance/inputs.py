@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,9 @@ def find_detections(run: Run, saved: Saved) -> Path:
 def find_truth(run: Run, saved: Saved, given: Sequence[str | Path] = ()) -> Path:
     """Return the file of the ground truth of one test set, in COCO's format.
 
+    Without the file that the record names, one with the end of its path below
+    ``$DETECTRON2_DATASETS`` will do, by default ``datasets/``.
+
     Args:
         run: whose record says the file's path and hash.
         saved: which test set.
@@ -88,12 +92,19 @@ def find_truth(run: Run, saved: Saved, given: Sequence[str | Path] = ()) -> Path
         UserError: there is no such file, or it has another hash than the record says.
     """
     own = Path(saved.annotations) if saved.annotations else None
-    for path in [*map(Path, given), *([own] if own else [])]:
+    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
+    parts = own.relative_to(own.anchor).parts if own else ()
+    below = [root.joinpath(*parts[n:]) for n in range(len(parts))]
+    for path in [*map(Path, given), *([own] if own else []), *below]:
         if path.is_file() and _hash(path.resolve()) == saved.annotations_sha256:
             return path.resolve()
     advice = "give the file it was scored on with --annotations FILE"
     if own is None or not own.is_file():
-        where = f"{own} is not there" if own else "its record does not say where they are"
+        where = (
+            f"{own} is not there, nor the same file below {root} (DETECTRON2_DATASETS)"
+            if own
+            else "its record does not say where they are"
+        )
         raise UserError(
             f"run {run.path} needs the annotations of data set '{saved.dataset}', and {where};"
             f" {advice}"

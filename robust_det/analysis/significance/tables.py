@@ -28,7 +28,9 @@ Table = tuple[list[str], list[list[str]]]
 HOW_TO_READ = (
     "Intervals are 95% bootstrap intervals over the test images: how far a figure could lie off,"
     " had other images been drawn. Differences are paired: both detectors are scored on the same"
-    " resampled images. What another seed of the training changes is not in them."
+    " resampled images. What another seed of the training changes is not in them. [—] is no"
+    " interval: more than 1% of the resamples have no object, or none of that size, of some class,"
+    " and the mean over the classes left is another figure."
 )
 HOW_TO_READ_ERRORS = (
     "Kinds of errors as in TIDE (Bolya et al. 2020), foreground from an IoU of 0.5 and background"
@@ -49,7 +51,8 @@ def _number(value: float, signed: bool = False) -> str:
 def _cell(interval: Interval, signed: bool = False) -> str:
     if math.isnan(interval.value):
         return _NONE
-    ends = ", ".join(_number(end, signed) for end in (interval.low, interval.high))
+    defined = [end for end in (interval.low, interval.high) if not math.isnan(end)]
+    ends = ", ".join(_number(end, signed) for end in defined) or _NONE
     return f"{_number(interval.value, signed)} [{ends}]"
 
 
@@ -71,9 +74,10 @@ def difference_table(one: TaskStudy) -> Table:
     rows = []
     for d in one.differences:
         ap = d.intervals["AP"]
-        cells = [_cell(d.intervals[m], signed=True) for m in METRICS]
-        rows.append([d.label, *cells, _share(ap.above), _share(ap.below)])
-    return ["minus standard", *(f"Δ{m}" for m in METRICS), "ΔAP > 0", "ΔAP < 0"], rows
+        first, *rest = (_cell(d.intervals[m], signed=True) for m in METRICS)
+        rows.append([d.label, first, _share(ap.above), _share(ap.below), *rest])
+    first, *rest = (f"Δ{m}" for m in METRICS)
+    return ["minus standard", first, f"{first} > 0", f"{first} < 0", *rest], rows
 
 
 def errors_table(one: TaskStudy) -> Table:
