@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -88,13 +90,14 @@ def run_tool(
     """
     debug = False
     caught: BaseException
-    before = signal.signal(signal.SIGTERM, _terminate)
+    restore = _clean_up_on_sigterm()
     try:
         args = parser.parse(argv)
         debug = "debug" in args
         setup_logging()
         code = main(args) or 0
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return code
     except UserError as error:
         caught, message, code = error, _one_line(error), 2
@@ -102,11 +105,9 @@ def run_tool(
         caught, message, code = error, "interrupted", 130
     except _Terminated as error:
         caught, message, code = error, "terminated", 128 + signal.SIGTERM
-    except BrokenPipeError:
-        # who read the output, such as head, has enough; the interpreter shall not write the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 128 + signal.SIGPIPE
         caught = error
         where = f": {error.filename}" if error.filename else ""
         message, code = f"{error.strerror or _one_line(error)}{where}", 1
@@ -115,7 +116,7 @@ def run_tool(
         message = f"unexpected {kind}: {_one_line(error)} (--debug shows the traceback)"
         code = 1
     finally:
-        signal.signal(signal.SIGTERM, before)
+        restore()
     if debug:
         traceback.print_exception(caught)
     # it refers to this frame: a cycle would keep all that the tool made alive until the very end
@@ -132,8 +133,31 @@ class _Terminated(BaseException):
     """SIGTERM: whoever is in the middle of something cleans up on the way out."""
 
 
-def _terminate(*_: object) -> NoReturn:
-    raise _Terminated
+def _clean_up_on_sigterm() -> Callable[[], object]:
+    """Let SIGTERM raise :class:`_Terminated`; return what restores the handler before."""
+    if threading.current_thread() is not threading.main_thread():  # which alone has handlers
+        return lambda: None
+    owner = os.getpid()
+
+    def terminate(*_: object) -> NoReturn:
+        if os.getpid() != owner:  # a worker, which inherited this
+            os._exit(128 + signal.SIGTERM)
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    return lambda: signal.signal(signal.SIGTERM, before)
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader, such as head, has enough."""
+    output = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(output, 0)  # errors are reported always
+    if not poll.poll(0):
+        return False
+    # the interpreter shall not write the rest at its end
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True
 
 
 def _one_line(error: BaseException) -> str:

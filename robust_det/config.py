@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,8 +44,11 @@ def find_config(name: str) -> Path:
         UserError: no such file, or a bare name that several files share.
     """
     path = Path(name).expanduser()
-    if path.is_file():
-        return path
+    return path if os.path.isfile(path) else _find_below_configs(name)
+
+
+def _find_below_configs(name: str) -> Path:
+    path = Path(name)
     roots = list(dict.fromkeys([Path.cwd() / "configs", REPOSITORY / "configs"]))
     if name and path.name == name:
         for root in roots:
@@ -97,10 +101,11 @@ def _load(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
 
 def _find_base(base: str, reader: Path) -> Path:
     path = reader.parent / Path(base).expanduser()
-    if path.exists() or Path(base).name != base:
+    # os.path's, as Path's own fails for a name that is too long
+    if os.path.exists(path) or Path(base).name != base:
         return path
     try:
-        return find_config(base)
+        return _find_below_configs(base)
     except UserError as error:
         raise UserError(f"config {reader} needs its _BASE_: {error}") from error
 

@@ -73,6 +73,20 @@ def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
     assert tool.returncode == 141
 
 
+def test_a_closed_output_is_no_error() -> None:
+    code = (
+        "import sys; from robust_det.cli import Parser, run_tool\n"
+        "sys.exit(run_tool(lambda args: None, Parser(), []))"
+    )
+    done = subprocess.run(["sh", "-c", f'{sys.executable} -c "{code}" >&-'], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_pipe_to_another_program_breaks_aloud(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(BrokenPipeError(32, "Broken pipe")) == 1
+    assert capfd.readouterr().err == "error: Broken pipe\n"
+
+
 def test_sigterm_leaves_nothing_half_written(tmp_path: Path) -> None:
     code = (
         "import sys, time; from robust_det.cli import Parser, run_tool\n"

@@ -89,7 +89,7 @@ class _Features(DualGraphModule):
 
     torchvision's own copies are in training mode whatever they are copied from, and the graph of a
     deep network exceeds Python's recursion limit when it is pickled. So both are done by tracing
-    the network again.
+    the network again; hooks of this module itself are lost, as in torchvision's copies.
 
     Args:
         network: has the modules and the graphs.

@@ -13,9 +13,9 @@ T = TypeVar("T")
 _MAX_DEPTH, _MAX_DICTIONARIES, _MAX_NAMES = 6, 2000, 20_000
 # what stands in the midst of names: wrappers, and in a C4 detector the head that has res5
 _DETOURS = (
-    (re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."), ""),
-    (re.compile(r"(?<![^.])roi_heads\.res5\.(?=\d)"), "backbone.res5."),
-    (re.compile(r"(?<![^.])roi_heads\.res5\.(?=body\.)"), "backbone."),
+    (re.compile(r"(?<![^./])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."), ""),
+    (re.compile(r"(?<![^./])roi_heads\.res5\.(?=\d)"), "backbone.res5."),
+    (re.compile(r"(?<![^./])roi_heads\.res5\.(?=body\.)"), "backbone."),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ def read_model(path: str | Path, arch: str | None = None, prefix: str | None = N
         UserError: unreadable, unknown, ambiguous, or damaged.
     """
     try:
-        return _read_model(path, arch, prefix)
+        model = _read_model(path, arch, prefix)
     except UserError as error:
         raise UserError(one_line(str(error))) from error
+    # they quote names of the file, which could be commands to a terminal
+    return replace(model, format=one_line(model.format), notes=tuple(map(one_line, model.notes)))
 
 
 def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model:

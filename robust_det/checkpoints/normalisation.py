@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def find_normalisation(found: Found, value: Any, source: str) -> Normalisation:
     odd = ""
     for place, values in _places(found, value):
         for names in _PAIRS:
-            mean, std = (_three_numbers(values.get(n), place + n, source) for n in names)
+            mean, std = (_three_numbers(values.get(n), place, n, source) for n in names)
             if mean and std:
                 return _in_unit_range(place + names[0], mean, std, source)
         odd = odd or f"{place}{next(iter(values))}"
@@ -95,16 +96,22 @@ def _places(found: Found, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]
         yield "", values
 
 
-def _three_numbers(value: Any, name: str, source: str) -> tuple[float, ...]:
-    """Return a number for each channel, of which one may stand for all; or nothing."""
+def _three_numbers(value: Any, place: str, name: str, source: str) -> tuple[float, ...]:
+    """Return a number for each channel, or nothing.
+
+    One may stand for all, but only in a module that normalises by its name, or has a number for
+    one: a metric has a mean and a std as well.
+    """
     if isinstance(value, LazyTensor) and math.prod(value.shape) in (1, 3):
-        value = load_tensor(value, name, source).real.double().flatten().tolist()
-    if not isinstance(value, (list, tuple)) or len(value) not in (1, 3):
+        value = load_tensor(value, place + name, source).real.double().flatten().tolist()
+    normalises = re.search(r"(^|\.)(\d+\.|\w*norm\w*\.|pixel_)[^.]+$", (place + name).lower())
+    counts = (1, 3) if normalises else (3,)
+    if not isinstance(value, (list, tuple)) or len(value) not in counts:
         return ()
-    if not all(isinstance(v, (int, float)) for v in value):
+    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
         return ()
     if not all(map(math.isfinite, value)):
-        raise UserError(f"{source} is damaged: {name}, of its normalisation, is NaN or Inf")
+        raise UserError(f"{source} is damaged: {place}{name}, of its normalisation, is NaN or Inf")
     return tuple(value) * (3 // len(value))
 
 
@@ -116,16 +123,19 @@ def _in_unit_range(
         raise UserError(f"{source} has a normalisation that divides by {min(std)}")
     notes: tuple[str, ...] = ()
     unit = 1
-    if max(mean) > 1 and min(std) > 1:  # pixels in [0, 1] have neither
+    if min(std) > 1:  # pixels in [0, 1] spread less
         unit = 255
         notes = (f"'{name}' and its std are those of images in [0, 255] and were divided by 255",)
     if not all(0 <= m <= unit and s <= unit for m, s in zip(mean, std, strict=True)):
         raise UserError(
             f"{source} has a normalisation, '{name}', with mean {_shown(mean)} and std"
-            f" {_shown(std)}, which is not that of RGB images in [0, 1]; save the network's"
-            " state_dict() alone and give --mean and --std"
+            f" {_shown(std)}, which is not that of RGB images in [0, 1]; correct it in the file"
         )
     mean, std = (tuple(round(v / unit, 7) for v in values) for values in (mean, std))
+    if all(abs(m - other) < 0.01 for m, other in zip(mean, IMAGENET_MEAN[::-1], strict=True)):
+        raise UserError(
+            f"{source} has a normalisation, '{name}', of BGR images; take a network of RGB images"
+        )
     return Normalisation(mean, std, name, notes)
 
 

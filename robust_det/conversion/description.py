@@ -38,7 +38,7 @@ def described(
     if (mean is None) != (std is None):
         raise UserError("give --mean and --std together, three numbers each, RGB in [0, 1]")
     if model.eps is not None:
-        for what, given, known in (("norm", norm, model.norm.lower()), ("eps", eps, model.eps)):
+        for what, given, known in (("norm", norm, model.norm), ("eps", eps, model.eps)):
             if given is not None and given != known:
                 known = "no norm" if known == "" else f"{what} {known}"
                 raise UserError(f"{source} has {known}, not {given}; leave --{what} out")

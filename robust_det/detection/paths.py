@@ -38,4 +38,4 @@ class RobustPathHandler(PathHandler):
         return open(locate_backbone(path), mode, buffering)
 
 
-PathManager.register_handler(RobustPathHandler())
+PathManager.register_handler(RobustPathHandler(), allow_override=True)

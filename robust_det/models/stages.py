@@ -16,8 +16,6 @@ __all__ = ["empty_network", "module_stages", "tensor_shapes", "tensor_stages"]
 
 # the head's width while shapes are looked at; a file says its own
 _CLASSES = 1000
-
-
 # the methods of a tensor by which torch.nn.init fills it
 _FILLS = ("normal_", "uniform_", "fill_", "zero_", "erfinv_", "clamp_", "mul_", "add_")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from robust_det.errors import UserError
+from robust_det.errors import UserError, one_line
 from robust_det.zoo.folders import backbone_folder, cached_file, download_folder
 from robust_det.zoo.registry import PublishedModel, all_models, find_model, format_eps
 
@@ -56,7 +56,7 @@ def table(rows: Iterable[Entry], markdown: bool = False) -> str:
     """Return the rows as text for a terminal, or as Markdown."""
     cells = [
         (
-            row.name,
+            one_line(row.name),
             row.arch or "?",
             row.norm or "-",
             format_eps(row.norm, row.eps),

@@ -66,6 +66,10 @@ def test_rounding_is_told_from_another_network(tmp_path, classifier_file, monkey
         note,
     )
     assert float(found[1]) == pytest.approx(largest, rel=0.05) and float(found[2]) < 1e-12
+    monkeypatch.setattr(proof, "_NOISE", 1e-9)
+    with pytest.raises(UserError, match="features of res2 differ by"):
+        convert(classifier_file, tmp_path / "noise.pth")
+    monkeypatch.setattr(proof, "_NOISE", 1e-2)
     monkeypatch.setattr(proof, "_EXACT_TOLERANCE", 0.0)
     with pytest.raises(UserError, match=r"features of res2 differ by \S+ relative on random"):
         convert(classifier_file, tmp_path / "not.pth")

@@ -175,6 +175,13 @@ def test_dilation_is_for_bottleneck_networks(arch, dilation, write_config):
     assert cfg.MODEL.RESNETS.RES5_DILATION == 2
 
 
+def test_heads_that_are_not_built_take_no_features(write_config):
+    keys = ["MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"]
+    keys += ["MODEL.RPN.IN_FEATURES", "['res4']"]
+    cfg, _ = load(write_config(), *keys)
+    assert cfg.MODEL.RPN.IN_FEATURES == ["res4"]
+
+
 R18 = ["MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH", "resnet18"]
 R50 = [*R18[:-1], "resnet50"]
 MOBILENET = [*R18[:-1], "mobilenet_v2"]

@@ -31,6 +31,8 @@ def check_features(cfg: CfgNode) -> None:
     with torch.device("meta"):
         given = build_backbone(cfg).output_shape()
     for head in _HEADS.get(cfg.MODEL.META_ARCHITECTURE, ()):
+        if head == "RPN" and cfg.MODEL.PROPOSAL_GENERATOR.NAME not in ("RPN", "RRPN"):
+            continue
         wanted = cfg.MODEL[head].IN_FEATURES
         lacking = [feature for feature in wanted if feature not in given]
         if lacking:

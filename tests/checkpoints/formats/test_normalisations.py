@@ -139,9 +139,19 @@ def test_a_normalisation_that_is_not_of_images_in_the_unit_range(write, mean, st
         read_model(path)
     message = str(caught.value)
     assert message.startswith(f"{path} has a normalisation, '0.mean', with mean {mean[0]:g} ")
-    assert message.endswith(
-        "in [0, 1]; save the network's state_dict() alone and give --mean and --std"
-    )
+    assert message.endswith("which is not that of RGB images in [0, 1]; correct it in the file")
+
+
+@pytest.mark.parametrize("unit", [1, 255])
+def test_a_normalisation_of_bgr_images(write, unit):
+    mean, std = (unit * torch.tensor(values[::-1]) for values in IMAGENET)
+    with pytest.raises(UserError, match=r"'0\.mean', of BGR images; take a network of RGB images"):
+        read_model(write({"0.mean": mean, "0.std": std}))
+
+
+def test_pixels_that_are_only_scaled(write):
+    model = read_model(write({"0.mean": torch.zeros(3), "0.std": torch.full((3,), 255.0)}))
+    assert (model.mean, model.std) == ((0.0,) * 3, (1.0,) * 3) and len(model.notes) == 1
 
 
 @pytest.mark.parametrize(
@@ -151,6 +161,10 @@ def test_a_normalisation_that_is_not_of_images_in_the_unit_range(write, mean, st
         ({"0.std": torch.ones(3)}, {}, "0.std"),
         ({"0.mean": torch.ones(3), "1.std": torch.ones(3)}, {}, "0.mean"),
         ({"0.mean": torch.ones(4), "0.std": torch.ones(4)}, {}, "0.mean"),
+        # of a metric
+        ({"top1.mean": torch.tensor(0.7), "top1.std": torch.tensor(0.1)}, {}, "top1.mean"),
+        ({"mean": torch.tensor(0.7), "std": torch.tensor(0.1)}, {}, "mean"),
+        ({}, {"mean": [True] * 3, "std": [True] * 3}, "mean"),
         ({}, {"mean": MEAN}, "mean"),
         ({}, {"mean": 71.3, "std": 0.2}, "mean"),
         ({}, {"mean": ["a", "b", "c"], "std": STD}, "mean"),

@@ -239,6 +239,19 @@ def test_wrappers_in_the_midst_of_names(path, unsettle, wrapper):
     same_tensors(dict(read_model(path).state), network.state_dict())
     # with the name as it is in the file as well
     same_tensors(dict(read_model(path, prefix=f"{wrapper}.").state), network.state_dict())
+    torch.save(
+        {"teacher": state, "pupil": torchvision_network("resnet10_narrow").state_dict()}, path
+    )
+    chosen = read_model(path, prefix=f"teacher/{wrapper}.")
+    same_tensors(dict(chosen.state), network.state_dict())
+
+
+def test_what_a_file_calls_things_is_no_command_to_a_terminal(path):
+    state = torchvision_network("resnet10_narrow").state_dict()
+    torch.save({"\x1b[2Jx\ny": state, "mean": "\x1b[31m"}, path)
+    model = read_model(path)
+    assert model.format == "checkpoint (?[2Jx?y) in torchvision's names"
+    assert all(note.isprintable() for note in model.notes)
 
 
 def test_two_names_that_would_be_one_without_their_wrappers(path):
