@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from robust_det.cli import Parser, run_tool, setup_logging
 
@@ -18,40 +19,47 @@ if __name__ == "__mp_main__":
     import robust_det.detection  # noqa: F401
 
 
+def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
+    """Return the config, the card of the backbone, and the detector that is to be evaluated."""
+    from robust_det.detection.config import load_config, load_evaluation_config
+
+    if args.eval_only:
+        return load_evaluation_config(args.config, args.overrides, args.backbone, args.detector)
+    return *load_config(args.config, args.overrides, args.backbone), None
+
+
 def work(args: argparse.Namespace) -> None:
     """Do the job in one process."""
-    from robust_det.detection.config import load_config
-    from robust_det.detection.jobs import FINAL, evaluate, finetune
+    from robust_det.detection.config import run_folder
+    from robust_det.detection.jobs import evaluate, finetune
     from robust_det.detection.stopping import stop_between_steps_on_sigterm
-    from robust_det.errors import UserError
 
     setup_logging()
     stop_between_steps_on_sigterm()
-    cfg, card = load_config(args.config, args.overrides, args.backbone)
-    name = Path(cfg.OUTPUT_DIR).name if args.backbone else Path(args.config).stem
-    if not args.eval_only:
+    cfg, card, detector = load(args)
+    by_folder = args.backbone or run_folder(args.config)
+    name = Path(cfg.OUTPUT_DIR).absolute().name if by_folder else Path(args.config).stem
+    if detector is None:
         finetune(cfg, card, name, resume=args.resume)
-        return
-    detector = Path(args.detector) if args.detector else Path(cfg.OUTPUT_DIR) / FINAL
-    if not detector.is_file():
-        raise UserError(f"no detector at {detector}; train it first, or give --detector FILE")
-    evaluate(cfg, card, name, detector)
+    else:
+        evaluate(cfg, card, name, detector)
 
 
 def main(args: argparse.Namespace) -> None:
     """Check everything here, then start the processes."""
     import torch
 
-    from robust_det.detection.config import load_config
     from robust_det.detection.engine.processes import joined_processes, under_torchrun
     from robust_det.errors import UserError
 
+    if args.detector and not args.eval_only:
+        raise UserError("--detector belongs to --eval-only; --backbone says where to start from")
     if under_torchrun():
         if args.num_gpus or args.num_machines > 1:
             raise UserError(
                 "torchrun starts the processes; leave --num-gpus and --num-machines out"
             )
-        cfg, _ = load_config(args.config, args.overrides, args.backbone)
+        cfg, _, _ = load(args)
         with joined_processes(cfg.MODEL.DEVICE):
             work(args)
         return
@@ -64,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
     if args.num_machines > 1 and (args.num_gpus < 1 or args.dist_url == "auto"):
         raise UserError("several machines need --num-gpus and --dist-url, such as tcp://HOST:PORT")
     # so that a mistake is said once, by this process, before any other is started
-    cfg, _ = load_config(args.config, args.overrides, args.backbone)
+    cfg, _, _ = load(args)
     if processes > 1 and cfg.MODEL.DEVICE != "cuda":
         raise UserError(
             f"--num-gpus needs MODEL.DEVICE cuda, not {cfg.MODEL.DEVICE}; torchrun starts processes"
@@ -95,6 +103,11 @@ if __name__ == "__main__":
     parser.add_argument("--dist-url", default="auto", help="where the machines meet")
     parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
     parser.add_argument("--eval-only", action="store_true", help="evaluate a trained detector")
-    parser.add_argument("--detector", help="of --eval-only; OUTPUT_DIR/model_final.pth if unset")
+    parser.add_argument(
+        "--detector",
+        "--weights",
+        metavar="FILE",
+        help="of --eval-only; OUTPUT_DIR/model_final.pth if unset",
+    )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
     sys.exit(run_tool(main, parser))

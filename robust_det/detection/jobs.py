@@ -19,6 +19,7 @@ from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.config import config_differences, load_raw
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
+from robust_det.detection.config import CONFIG_NAME
 from robust_det.detection.pictures import draw_pictures
 from robust_det.detection.progress import Stopwatch
 from robust_det.detection.record import write_detection_record
@@ -107,6 +108,8 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
     cfg.OUTPUT_DIR = str(folder)
     cfg.freeze()
     setup_run(cfg)
+    if comm.is_main_process():
+        logger.info(f"{name}: evaluating {detector} on {cfg.MODEL.DEVICE}, record in {folder}")
     model = RobustTrainer.build_model(cfg)
     RobustCheckpointer(model).load(str(detector))
     raw = RobustTrainer.test(cfg, model)
@@ -197,7 +200,7 @@ def setup_run(cfg: CfgNode) -> None:
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     if comm.is_main_process():
         text = cfg.dump()
-        write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
+        write_atomically(folder / CONFIG_NAME, lambda file: file.write(text.encode()))
 
 
 def is_finished(cfg: CfgNode, resume: bool) -> bool:
@@ -217,7 +220,7 @@ def is_finished(cfg: CfgNode, resume: bool) -> bool:
         raise UserError(
             f"{folder} holds another run; pass --resume to continue it or choose another OUTPUT_DIR"
         )
-    differing = config_differences(load_raw(folder / "config.yaml"), cfg, ignore=_FREE_KEYS)
+    differing = config_differences(load_raw(folder / CONFIG_NAME), cfg, ignore=_FREE_KEYS)
     if differing:
         raise UserError(
             f"{folder} holds a run with another config ({'; '.join(differing)});"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
-from detectron2.utils.file_io import PathManager
 
 from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.config import flatten, to_dict
 from robust_det.detection.config.defaults import detection_defaults
+from robust_det.detection.config.weights import weights_file
 from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.evaluation import (
     annotations_file,
@@ -91,8 +91,8 @@ def write_detection_record(
         if not key.startswith(_NOT_PROTOCOL) and not (key in off and value == off[key])
     }
     weights = {"path": cfg.MODEL.WEIGHTS, "sha256": ""}
-    if cfg.MODEL.WEIGHTS:
-        weights["sha256"] = sha256_file(PathManager.get_local_path(cfg.MODEL.WEIGHTS))
+    if cfg.MODEL.WEIGHTS and (file := weights_file(cfg.MODEL.WEIGHTS)):
+        weights["sha256"] = sha256_file(file)
     if card is not None:
         weights["source_sha256"] = card.source_sha256
     record = {

@@ -32,7 +32,7 @@ from robust_det.analysis.runs import load_runs
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.config import flatten, to_dict
 from robust_det.conversion.convert import convert
-from robust_det.detection.config import load_config
+from robust_det.detection.config import load_config, load_evaluation_config
 from robust_det.detection.jobs import FINAL, by_task, evaluate, finetune
 from robust_det.detection.trainer import RobustTrainer
 from robust_det.errors import UserError
@@ -240,6 +240,44 @@ def test_eval_only_gives_the_same_and_leaves_the_run_alone(finished):
         assert again["metrics"][task] == pytest.approx(values, abs=1e-9, nan_ok=True)
     assert again["detector"]["sha256"] == trained["detector"]["sha256"]
     assert load_runs([folder / "eval"])[0][0].setting == load_runs([folder])[0][0].setting
+    assert f"evaluating {folder / FINAL} on " in done.stdout
+    assert f"record in {folder / 'eval'}" in done.stdout
+
+
+def test_a_run_folder_can_be_moved(finished, tmp_path):
+    _, folder, _ = finished
+    moved = shutil.copytree(folder, tmp_path / "moved", ignore=shutil.ignore_patterns("eval"))
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    done = tool(moved / "config.yaml", "--eval-only", "TEST.PICTURES", "0")
+    assert done.returncode == 0, done.stderr
+    record = read_record(moved / "eval")
+    assert (record["name"], record["detector"]["path"]) == ("moved", str(moved / FINAL))
+    (moved / FINAL).unlink()
+    with pytest.raises(UserError, match=f"no detector at {moved / FINAL}; train it first"):
+        load_evaluation_config(str(moved / "config.yaml"))
+    # what the command line says comes first
+    cfg, _, _ = load_evaluation_config(str(moved / "config.yaml"), ["OUTPUT_DIR", str(folder)])
+    assert str(folder) == cfg.OUTPUT_DIR
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_evaluation_does_not_need_the_backbone(finished, backbone_file, tmp_path):
+    config, folder, _ = finished
+    where = ["MODEL.WEIGHTS", "robust://no_such_backbone", "OUTPUT_DIR", str(tmp_path)]
+    cfg, card, detector = load_evaluation_config(str(config), where, None, folder / FINAL)
+    evaluate(cfg, card, "without", detector)
+    record, trained = read_record(tmp_path / "eval"), read_record(folder)
+    assert record["weights"] == {
+        "path": "robust://no_such_backbone",
+        "sha256": "",
+        "source_sha256": trained["weights"]["source_sha256"],
+    }
+    assert (record["norm"], record["eps"]) == ("l2", 0.5)
+    assert record["metrics"]["bbox"] == pytest.approx(trained["metrics"]["bbox"], nan_ok=True)
+    with pytest.raises(UserError, match="is a backbone; give the detector that was trained"):
+        load_evaluation_config(str(config), [], None, backbone_file)
+    error = one_line_error(tool(config, "--weights", str(folder / FINAL)))
+    assert "--detector belongs to --eval-only" in error
 
 
 def test_a_finished_run(finished):
@@ -272,7 +310,7 @@ def test_wrong_detectors_are_refused(finished, backbone_file, tmp_path, maliciou
             evaluate(cfg, card, "x", file)
     assert not marker.exists() and not (tmp_path / "run").exists()
     absent = tool(config, "--eval-only", "OUTPUT_DIR", str(tmp_path / "empty"))
-    assert "train it first, or give --detector FILE" in one_line_error(absent)
+    assert "train it first, or give --weights FILE" in one_line_error(absent)
 
 
 def test_absent_gpus_are_one_line(finished):
@@ -419,7 +457,8 @@ def test_without_a_backbone_the_record_says_so(write_config):
     folder = short(write_config(), "MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH", "resnet10_narrow")
     record = read_record(folder)
     assert record["eps"] is None and record["weights"] == {"path": "", "sha256": ""}
-    with pytest.raises(UserError, match="field 'eps'"):  # never taken for a standard backbone
+    # never taken for a standard backbone
+    with pytest.raises(UserError, match="no detection run with an eps"):
         load_runs([folder])
 
 

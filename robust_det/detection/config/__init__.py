@@ -6,9 +6,20 @@ one of the data. A config leaves them out; one that contradicts them is refused.
 
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.loading import (
+    CONFIG_NAME,
     load_config,
     load_detector_config,
+    load_evaluation_config,
+    run_folder,
     sources_of_config,
 )
 
-__all__ = ["detection_defaults", "load_config", "load_detector_config", "sources_of_config"]
+__all__ = [
+    "CONFIG_NAME",
+    "detection_defaults",
+    "load_config",
+    "load_detector_config",
+    "load_evaluation_config",
+    "run_folder",
+    "sources_of_config",
+]

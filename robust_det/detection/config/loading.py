@@ -26,6 +26,7 @@ from robust_det.detection.config.weights import (
     adopt_card,
     adopt_weights,
     keys_of_backbone,
+    weights_file,
 )
 from robust_det.detection.datasets import register_custom
 from robust_det.detection.datasets.registration import source_of
@@ -33,8 +34,19 @@ from robust_det.detection.datasets.source import Source
 from robust_det.detection.mapping.augmentation import check_augmentation
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.errors import UserError
+from robust_det.records import RECORD_NAME
 
-__all__ = ["load_config", "load_detector_config", "sources_of_config"]
+__all__ = [
+    "CONFIG_NAME",
+    "load_config",
+    "load_detector_config",
+    "load_evaluation_config",
+    "run_folder",
+    "sources_of_config",
+]
+
+# of the complete config in a run folder
+CONFIG_NAME = "config.yaml"
 
 
 def load_config(
@@ -54,21 +66,41 @@ def load_config(
     Raises:
         UserError: a key, a value, the weights or the data are wrong.
     """
-    raws = [load_raw(find_config(name)), overrides_to_dict(overrides)]
-    if backbone is not None:
-        raws.append(keys_of_backbone(backbone, raws))
-    cfg, given = _merged(raws)
-    adopt_device(cfg)
-    check_solver(cfg)
-    scale_learning_rate(cfg, set(flatten(raws[1])))
+    cfg, given = _of_a_run(name, overrides, backbone)
     card = adopt_weights(cfg, given)
-    adopt_architecture(cfg, given)
-    adopt_data(cfg, given)
-    check_augmentation(cfg)
-    if Path(cfg.OUTPUT_DIR).is_file():
-        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
-    cfg.freeze()
+    _complete(cfg, given)
     return cfg, card
+
+
+def load_evaluation_config(
+    name: str,
+    overrides: Sequence[str] = (),
+    backbone: str | None = None,
+    detector: str | Path | None = None,
+) -> tuple[CfgNode, BackboneCard | None, Path]:
+    """Do what :func:`load_config` does for a trained detector that is to be evaluated.
+
+    Its file says what its backbone's would, where that is not there.
+
+    Args:
+        name, overrides, backbone: see :func:`load_config`.
+        detector: its file, by default ``OUTPUT_DIR/model_final.pth``.
+
+    Returns:
+        The config, the card of the backbone, and the detector's file.
+
+    Raises:
+        UserError: as :func:`load_config`, or the file is not there or not a detector.
+    """
+    cfg, given = _of_a_run(name, overrides, backbone)
+    path, content = _detector_file(cfg, detector)
+    card = card_of(content)
+    if cfg.MODEL.WEIGHTS and card is not None and weights_file(cfg.MODEL.WEIGHTS) is None:
+        adopt_card(cfg, given, card, str(path))
+    else:
+        card = adopt_weights(cfg, given)
+    _complete(cfg, given)
+    return cfg, card, path
 
 
 def load_detector_config(
@@ -87,18 +119,13 @@ def load_detector_config(
     Raises:
         UserError: a key or a value is wrong, or the file is not there or not a detector.
     """
-    cfg, given = _merged([load_raw(find_config(name)), overrides_to_dict(overrides)])
+    cfg, given = _merged([_load_raw(name), overrides_to_dict(overrides)])
     if not finds_objects(cfg):
         raise UserError(
             f"config {name} is of a {cfg.MODEL.META_ARCHITECTURE}, which finds no objects; give one"
             " of a detector"
         )
-    path = Path(detector or Path(cfg.OUTPUT_DIR) / FINAL)
-    if not path.is_file():
-        raise UserError(f"no detector at {path}; train it first, or give --weights FILE")
-    content = peek_checkpoint(path)
-    if is_backbone(content):
-        raise UserError(f"{path} is a backbone; give the detector that was trained from it")
+    path, content = _detector_file(cfg, detector)
     adopt_device(cfg)
     adopt_card(cfg, given, card_of(content), str(path))
     adopt_architecture(cfg, given)
@@ -124,13 +151,62 @@ def sources_of_config(name: str, overrides: Sequence[str] = ()) -> dict[str, Sou
     Raises:
         UserError: a key or a value is wrong, or there are no data sets.
     """
-    cfg, _ = _merged([load_raw(find_config(name)), overrides_to_dict(overrides)])
+    cfg, _ = _merged([_load_raw(name), overrides_to_dict(overrides)])
     register_custom(cfg.DATASETS.CUSTOM)
     own = [entry["NAME"] for entry in cfg.DATASETS.CUSTOM]
     names = list(dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *own]))
     if not names:
         raise UserError(f"config {name} names no data sets")
     return {one: source_of(one) for one in names}
+
+
+def run_folder(name: str) -> Path | None:
+    """Return the run folder that a config lies in, or None if it is no run's ``config.yaml``."""
+    path = find_config(name)
+    products = (RECORD_NAME, "last_checkpoint", FINAL)
+    kept = path.name == CONFIG_NAME and any((path.parent / file).exists() for file in products)
+    return path.parent if kept else None
+
+
+def _load_raw(name: str) -> dict[str, Any]:
+    """Read a config file; that of a run means its folder, wherever that is now."""
+    raw, folder = load_raw(find_config(name)), run_folder(name)
+    return raw if folder is None else {**raw, "OUTPUT_DIR": str(folder)}
+
+
+def _of_a_run(
+    name: str, overrides: Sequence[str], backbone: str | None
+) -> tuple[CfgNode, set[str]]:
+    """Return the config of a run, and its keys, without what follows from weights and data."""
+    raws = [_load_raw(name), overrides_to_dict(overrides)]
+    if backbone is not None:
+        raws.append(keys_of_backbone(backbone, raws))
+    cfg, given = _merged(raws)
+    adopt_device(cfg)
+    check_solver(cfg)
+    scale_learning_rate(cfg, set(flatten(raws[1])))
+    return cfg, given
+
+
+def _complete(cfg: CfgNode, given: set[str]) -> None:
+    """Do the rest for a config that knows its weights, and freeze it."""
+    adopt_architecture(cfg, given)
+    adopt_data(cfg, given)
+    check_augmentation(cfg)
+    if Path(cfg.OUTPUT_DIR).is_file():
+        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
+    cfg.freeze()
+
+
+def _detector_file(cfg: CfgNode, detector: str | Path | None) -> tuple[Path, dict[str, Any]]:
+    """Return a trained detector's file and its content without the tensors."""
+    path = Path(detector or Path(cfg.OUTPUT_DIR) / FINAL)
+    if not path.is_file():
+        raise UserError(f"no detector at {path}; train it first, or give --weights FILE")
+    content = peek_checkpoint(path)
+    if is_backbone(content):
+        raise UserError(f"{path} is a backbone; give the detector that was trained from it")
+    return path, content
 
 
 def _merged(raws: Sequence[dict[str, Any]]) -> tuple[CfgNode, set[str]]:

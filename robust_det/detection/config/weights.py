@@ -23,7 +23,13 @@ from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.zoo.locate import PREFIX
 
-__all__ = ["adopt_architecture", "adopt_card", "adopt_weights", "keys_of_backbone"]
+__all__ = [
+    "adopt_architecture",
+    "adopt_card",
+    "adopt_weights",
+    "keys_of_backbone",
+    "weights_file",
+]
 
 # Detectron2's own builders, and ours that take any architecture
 _FOR_RESNETS = {
@@ -46,6 +52,15 @@ def keys_of_backbone(backbone: str, raws: Sequence[dict[str, Any]]) -> dict[str,
     return keys
 
 
+def weights_file(weights: str) -> Path | None:
+    """Return the file of ``MODEL.WEIGHTS``, or None if there is none or it cannot be had."""
+    try:
+        path = Path(PathManager.get_local_path(weights))
+    except UserError:
+        return None
+    return path if path.is_file() else None
+
+
 def adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
     """Take what the card of ``MODEL.WEIGHTS`` says; return it, or None without weights."""
     weights, card = cfg.MODEL.WEIGHTS, None
@@ -65,8 +80,8 @@ def adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
         if not is_backbone(content):
             # its trained heads would make the result look like that of a better backbone
             raise UserError(
-                f"MODEL.WEIGHTS {weights} is a trained detector; to start from its backbone,"
-                f" convert it: {command}"
+                f"MODEL.WEIGHTS {weights} is a trained detector; give it as --detector to evaluate"
+                f" it; to start from its backbone, convert it: {command}"
             )
     adopt_card(cfg, given, card, weights)
     return card

@@ -12,6 +12,7 @@ import cv2
 import faster_coco_eval
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -266,6 +267,15 @@ def test_all_kinds_of_images(detector_config, scenes, tmp_path, tool):
         image.save(folder / name)
     code, _, error = tool("--config", detector_config(), "--input", folder, "--output", out)
     assert code == 1 and error.splitlines()[0] == "1 image could not be read:"
+
+
+def test_the_config_of_a_run_means_its_folder(detector_config, tmp_path, monkeypatch):
+    config, folder = detector_config(), tmp_path / "run"
+    raw = yaml.safe_load(config.read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**raw, "OUTPUT_DIR": "output/elsewhere"}))
+    monkeypatch.chdir(tmp_path)
+    for name in (folder / "config.yaml", "run/config.yaml"):
+        assert load_detector(str(name)).path.resolve() == folder / FINAL
 
 
 def test_globs(detector_config, scenes, tmp_path):
