@@ -17,7 +17,7 @@ from robust_det.analysis.plots import PLACEHOLDER, ap_figure, inline_svg
 from robust_det.analysis.runs import Backbone, Run
 from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.significance.text import page_parts
-from robust_det.analysis.tables import backbone_table, format_delta, format_mean
+from robust_det.analysis.tables import backbone_table, counted, format_delta, format_mean
 from robust_det.analysis.tasks import task_of
 
 __all__ = ["render_report"]
@@ -65,7 +65,7 @@ def render_report(
             _provenance(run, row, s.letter) for s in settings for row in s.rows for run in row.runs
         ],
         when=_period(runs),
-        runs=len(runs),
+        runs=counted(len(runs), "run"),
     )
 
 
@@ -90,7 +90,7 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
         sets = []
         for name in names:
             images = keys.get(f"{name}: images")
-            count = f" ({images:,} images)" if isinstance(images, int) else ""
+            count = f" ({counted(images, 'image')})" if isinstance(images, int) else ""
             sets.append(f"{keys[f'{name}: name']}{count}")
         facts.append((part, ", ".join(sets) or "none"))
     for label, key in (("iterations", "SOLVER.MAX_ITER"), ("batch", "SOLVER.IMS_PER_BATCH")):
@@ -162,6 +162,8 @@ def _provenance(run: Run, row: Row, letter: str) -> dict[str, Any]:
     versions = env.get("versions")
     versions = dict(versions) if isinstance(versions, dict) else {}
     commit = str(env.get("commit") or "unknown")
+    threads = env.get("threads")
+    threads = counted(threads, "thread") if isinstance(threads, int) else "unknown threads"
     return {
         "name": run.name,
         "letter": letter,
@@ -174,7 +176,7 @@ def _provenance(run: Run, row: Row, letter: str) -> dict[str, Any]:
             ("weights", run.weights),
             ("weights SHA-256", run.weights_hash),
             ("commit", commit + (" + uncommitted changes" if env.get("modified") else "")),
-            ("device", f"{env.get('device', 'unknown')}, {env.get('threads', '?')} threads"),
+            ("device", f"{env.get('device', 'unknown')}, {threads}"),
             ("Python", env.get("python", "unknown")),
             ("libraries", ", ".join(f"{k} {v}" for k, v in versions.items()) or "unknown"),
             ("finished", env.get("created", "unknown")),

@@ -17,6 +17,7 @@ from robust_det.analysis.tasks import task_of
 __all__ = [
     "ap_table",
     "backbone_table",
+    "counted",
     "csv_text",
     "differences_in_brief",
     "escape_markdown",
@@ -50,6 +51,11 @@ _CSV_COLUMNS = (
     "seeds",
 )
 _NONE = "—"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 image``, ``1,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _signed(value: float) -> str:
@@ -105,7 +111,7 @@ def differences_in_brief(first: Setting, other: Setting, most: int = 6) -> str:
     """``SOLVER.MAX_ITER 500 vs 1000, ...``: how a setting differs from the first."""
     found = setting_differences(first, other)
     shown = ", ".join(f"{key} {a} vs {b}" for key, a, b in found[:most])
-    more = f", and {len(found) - most} more keys" if len(found) > most else ""
+    more = f", and {counted(len(found) - most, 'more key')}" if len(found) > most else ""
     return f"Setting {other.letter} differs from {first.letter} in: {shown}{more}"
 
 

@@ -81,6 +81,25 @@ def test_settings_are_told_apart_in_every_output(write_run: WriteRun, tmp_path: 
     }
 
 
+def test_one_is_singular(write_run: WriteRun, tmp_path: Path) -> None:
+    keys = {f"SOLVER.{letter}": 1 for letter in "ABCDEFG"}
+    one_image = {"name": "shapes_val", "images": 1, "sha256": "bb" * 32}
+    train = [{"name": "shapes_train", "images": 1600, "sha256": "aa" * 32}]
+    data = {"train": train, "test": [one_image]}
+    runs = [
+        write_run("a", 0.0, 38.0, data=data, schedule={}),
+        write_run("b", 0.0, 38.0, data=data, schedule=keys),
+    ]
+    _, text = compare(runs, tmp_path / "report")
+    assert text.endswith("absent vs 1, and 1 more key")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "shapes_val (1 image)" in page and "shapes_train (1,600 images)" in page
+    assert "· 2 runs</p>" in page
+    assert "cpu, 2 threads" in page
+    compare(runs[:1], tmp_path / "report")
+    assert "· 1 run</p>" in (tmp_path / "report" / "index.html").read_text()
+
+
 def test_the_plot_shows_the_numbers(write_run: WriteRun, four_runs: list[Path]) -> None:
     more = [
         write_run("linf", 4 / 255, 37.0, norm="linf"),
