@@ -16,6 +16,7 @@ from detectron2.utils.visualizer import VisImage, Visualizer
 from PIL import Image
 from torch import nn
 
+from robust_det.detection.colours import ClassVisualizer
 from robust_det.detection.datasets.segments import read_ids, read_panoptic
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.files import write_atomically
@@ -60,7 +61,7 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
         entry = {"image": Path(record["file_name"]).name}
         for kind, shown in (("ground_truth", None), ("prediction", output)):
             entry[kind] = f"pictures/{stem}_{kind}.jpg"
-            drawn = draw(Visualizer(image, metadata, scale), record, shown)
+            drawn = draw(ClassVisualizer(image, metadata, scale), record, shown)
             save_picture(folder / entry[kind], drawn.get_image())
         entries.append(entry)
     model.train(training)

@@ -14,12 +14,12 @@ import numpy as np
 from detectron2.data import detection_utils as utils
 from detectron2.data.catalog import Metadata
 from detectron2.structures import BoxMode
-from detectron2.utils.visualizer import Visualizer
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 from pycocotools import mask as mask_util
 
+from robust_det.detection.colours import ClassVisualizer
 from robust_det.detection.datasets.statistics import box_sides, objects_per_image
 from robust_det.detection.pictures import drawable
 from robust_det.progress import progress_bar
@@ -91,8 +91,8 @@ def _tile(
         ]
     }
     scale = _TILE / max(pixels.shape[:2])
-    picture = Visualizer(pixels, metadata, scale).draw_dataset_dict(drawable(drawn)).get_image()
-    tile = Image.fromarray(picture)
+    canvas = ClassVisualizer(pixels, metadata, scale).draw_dataset_dict(drawable(drawn))
+    tile = Image.fromarray(canvas.get_image())
     tile.thumbnail((_TILE, _TILE))
     return tile
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.data.catalog import Metadata
-from detectron2.utils.visualizer import Visualizer
 
+from robust_det.detection.colours import ClassVisualizer
 from robust_det.detection.pictures import picture_scale, save_picture
 
 __all__ = ["Drawing"]
@@ -45,5 +45,5 @@ class Drawing:
         """
         rgb = pixels if self.order == "RGB" else pixels[:, :, ::-1]
         shown = instances[instances.scores >= self.threshold]
-        canvas = Visualizer(rgb, self.metadata, picture_scale(rgb))
+        canvas = ClassVisualizer(rgb, self.metadata, picture_scale(rgb))
         save_picture(self.path(name), canvas.draw_instance_predictions(shown).get_image())
