@@ -154,7 +154,9 @@ def test_training_does_not_start_from_a_trained_detector(detector_config, tmp_pa
     detector = tmp_path / "run/model_final.pth"
     for arguments in (["MODEL.WEIGHTS", str(detector)], []):
         backbone = None if arguments else str(detector)
-        with pytest.raises(UserError, match="is a trained detector; .* to start from its backbone"):
+        with pytest.raises(
+            UserError, match=r"is a trained detector; .* to start from its backbone"
+        ):
             load_config(str(config), arguments, backbone)
     convert(detector, tmp_path / "backbone.pth")
     _, card = load_config(str(config), [], str(tmp_path / "backbone.pth"))
