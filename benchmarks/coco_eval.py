@@ -38,7 +38,7 @@ from robust_det.analysis.significance.bootstrap import (
     resample_weights,
 )
 from robust_det.analysis.significance.matching import ClassMatches, Matches, match
-from robust_det.data.detections import make_detections, make_truth
+from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
 from robust_det.records import environment
 
 _NOT_SETTINGS = ("output", "table")

@@ -28,9 +28,9 @@ from torch.nn import functional as F
 
 from robust_det.attacks import PGD, make_threat
 from robust_det.attacks.pgd import frozen_for_attack
-from robust_det.device import AMP_DTYPES, resolve_device
+from robust_det.classification.step import TrainingStep
+from robust_det.core.device import AMP_DTYPES, resolve_device
 from robust_det.models import build_classifier
-from robust_det.pretrain.step import TrainingStep
 from robust_det.records import environment
 
 _NOT_SETTINGS = ("output", "memory_of", "table")

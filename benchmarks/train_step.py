@@ -75,7 +75,7 @@ def one_side(args: argparse.Namespace) -> None:
     from detectron2.engine import DefaultTrainer, HookBase  # isort: skip
     from detectron2.utils.env import seed_all_rng  # isort: skip
 
-    from robust_det.detection.trainer import RobustTrainer
+    from robust_det.detection.finetuning.trainer import RobustTrainer
 
     class Clock(HookBase):
         def __init__(self) -> None:
@@ -175,8 +175,8 @@ def main() -> None:
         one_side(args)
         return
 
+    from robust_det.core.device import resolve_device
     from robust_det.data.synthetic import write_coco
-    from robust_det.device import resolve_device
     from robust_det.records import environment
 
     runs: dict[str, list[dict[str, float]]] = {"ours": [], "stock": []}

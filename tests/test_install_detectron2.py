@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 TOOL = Path(__file__).parents[1] / "tools" / "install_detectron2.py"
 

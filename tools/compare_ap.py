@@ -17,7 +17,7 @@ import sys
 
 from robust_det.analysis.compare import DEFAULT_TITLE, compare
 from robust_det.analysis.significance.study import Options
-from robust_det.cli import Parser, run_tool
+from robust_det.core.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> None:

@@ -9,15 +9,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import Parser, run_tool
+from robust_det.core.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> None:
     """Convert and print the proof."""
-    from robust_det.config import parse_number
     from robust_det.conversion.convert import convert
     from robust_det.conversion.proof import TOLERANCE
-    from robust_det.errors import UserError
+    from robust_det.core.config import parse_number
+    from robust_det.core.errors import UserError
 
     try:
         eps = None if args.eps is None else parse_number(args.eps)
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
 
 def _source(text: str) -> str | Path:
     """Return the file behind a name of the zoo, or what was given."""
-    from robust_det.errors import UserError
+    from robust_det.core.errors import UserError
     from robust_det.zoo.load import path_of
     from robust_det.zoo.locate import PREFIX
 

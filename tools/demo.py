@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from robust_det.cli import Parser, run_tool
-from robust_det.errors import UserError
+from robust_det.core.cli import Parser, run_tool
+from robust_det.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = Path("output/demo")

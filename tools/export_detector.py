@@ -10,14 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import Parser, run_tool
+from robust_det.core.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> None:
     """Load, export, check and write."""
     import robust_det.detection  # noqa: F401
     from robust_det.detection.detector import load_detector
-    from robust_det.detection.export.job import export_detector
+    from robust_det.detection.export.exporting import export_detector
 
     # a trace keeps the device it was made on
     overrides = [*args.overrides, "MODEL.DEVICE", "cpu"]

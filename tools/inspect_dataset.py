@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from robust_det.cli import Parser, run_tool
-from robust_det.errors import UserError
+from robust_det.core.cli import Parser, run_tool
+from robust_det.core.errors import UserError
 
 
 def main(args: argparse.Namespace) -> int:
@@ -69,10 +69,10 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _of_arguments(args: argparse.Namespace) -> Any:
-    from robust_det.detection.datasets.coco import CocoSource
-    from robust_det.detection.datasets.entries import class_list
-    from robust_det.detection.datasets.voc import VocSource
-    from robust_det.detection.datasets.yolo import YoloSource
+    from robust_det.data.detection.entries import class_list
+    from robust_det.data.detection.readers.coco_json import CocoSource
+    from robust_det.data.detection.readers.voc_folder import VocSource
+    from robust_det.data.detection.readers.yolo_folder import YoloSource
 
     if args.json:
         return CocoSource(args.json, args.images)

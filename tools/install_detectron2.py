@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from robust_det.cli import Parser, run_tool
-from robust_det.errors import UserError
+from robust_det.core.cli import Parser, run_tool
+from robust_det.core.errors import UserError
 
 REQUIREMENT = "detectron2-cdo==0.5"
 SHA256 = "53c9e79e9cc943e80419c588ea44b5479507a8628ed14a4e06bd093e29311b18"

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import Parser, run_tool
+from robust_det.core.cli import Parser, run_tool
 
 FOLDER = Path(__file__).resolve().parent.parent / "configs/detection/grid"
 EPSILONS = ("0", "0.01", "0.03", "0.05", "0.1", "0.25", "0.5", "1", "3", "5")

@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import Parser, run_tool
-from robust_det.errors import UserError
+from robust_det.core.cli import Parser, run_tool
+from robust_det.core.errors import UserError
 
 
 def main(args: argparse.Namespace) -> int:
@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
     import robust_det.detection  # noqa: F401
     from robust_det.detection.detector import load_detector
     from robust_det.detection.prediction.inputs import find_inputs
-    from robust_det.detection.prediction.job import PREDICTIONS_NAME, predict
+    from robust_det.detection.prediction.predict import PREDICTIONS_NAME, predict
 
     source = find_inputs(args.input, output)
     detector = load_detector(args.config, args.overrides, args.weights)

@@ -11,8 +11,8 @@ import argparse
 import os
 import sys
 
-from robust_det.cli import Parser, run_tool
-from robust_det.errors import UserError
+from robust_det.core.cli import Parser, run_tool
+from robust_det.core.errors import UserError
 
 
 def main(args: argparse.Namespace) -> None:
@@ -21,9 +21,9 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--workers is {args.workers}; it starts from 1")
 
     import robust_det.detection  # noqa: F401
+    from robust_det.data.detection.readers.panoptic_json import PanopticSource
+    from robust_det.data.detection.semantic_maps import make_semantic_maps
     from robust_det.detection.config import sources_of_config
-    from robust_det.detection.datasets.panoptic import PanopticSource
-    from robust_det.detection.datasets.stuff import make_semantic_maps
 
     sources = {
         name: source

@@ -10,14 +10,14 @@ import logging
 import sys
 from pathlib import Path
 
-from robust_det.cli import Parser, run_tool
+from robust_det.core.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> None:
     """Train, or with ``--eval-only`` validate."""
-    from robust_det.pretrain.config import load_config
-    from robust_det.pretrain.trainer import FINAL, LAST, pretrain
-    from robust_det.pretrain.validate import evaluate_checkpoint
+    from robust_det.classification.pretraining import FINAL, LAST, pretrain
+    from robust_det.classification.settings import load_config
+    from robust_det.classification.validate import evaluate_checkpoint
 
     cfg = load_config(args.config, args.overrides)
     if not args.eval_only:

@@ -14,14 +14,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from robust_det.cli import Parser, run_tool
+from robust_det.core.cli import Parser, run_tool
 
 
 def main(args: argparse.Namespace) -> int:
-    from robust_det.errors import UserError
-    from robust_det.sweep.notation import parse_sweep
-    from robust_det.sweep.processes import default_jobs
-    from robust_det.sweep.sweep import plan, shown, sweep
+    from robust_det.core.errors import UserError
+    from robust_det.launch.notation import parse_sweep
+    from robust_det.launch.processes import default_jobs
+    from robust_det.launch.sweep import plan, shown, sweep
 
     if args.runs:
         try:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from robust_det.cli import Parser, run_tool, setup_logging
+from robust_det.core.cli import Parser, run_tool, setup_logging
 
 if __name__ == "__mp_main__":
     # a process of launch(): Detectron2 must be prepared before its functions are unpickled
@@ -31,8 +31,8 @@ def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
 def work(args: argparse.Namespace) -> None:
     """Do the job in one process."""
     from robust_det.detection.config import run_folder
-    from robust_det.detection.jobs import evaluate, finetune
-    from robust_det.detection.stopping import stop_between_steps_on_sigterm
+    from robust_det.detection.finetuning.jobs import evaluate, finetune
+    from robust_det.detection.finetuning.stopping import stop_between_steps_on_sigterm
 
     setup_logging()
     stop_between_steps_on_sigterm()
@@ -49,8 +49,8 @@ def main(args: argparse.Namespace) -> None:
     """Check everything here, then start the processes."""
     import torch
 
-    from robust_det.detection.engine.processes import joined_processes, under_torchrun
-    from robust_det.errors import UserError
+    from robust_det.core.errors import UserError
+    from robust_det.detection.finetuning.processes import joined_processes, under_torchrun
 
     if args.detector and not args.eval_only:
         raise UserError("--detector belongs to --eval-only; --backbone says where to start from")

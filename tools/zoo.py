@@ -12,15 +12,15 @@ import logging
 import sys
 from pathlib import Path
 
-from robust_det.cli import Parser, run_tool
-from robust_det.errors import UserError
+from robust_det.core.cli import Parser, run_tool
+from robust_det.core.errors import UserError
 
 logger = logging.getLogger("robust_det")
 
 
 def list_models(args: argparse.Namespace) -> None:
     """Print the table, and where the folders are."""
-    from robust_det.zoo.folders import backbone_folder, cache_folder
+    from robust_det.core.folders import backbone_folder, cache_folder
     from robust_det.zoo.listing import entries, table
 
     rows = entries(args.arch, args.norm)
@@ -36,7 +36,7 @@ def fetch_models(args: argparse.Namespace) -> None:
     """Fetch one model after the other; those that fail are named at the end."""
     from robust_det.zoo.fetch import fetch
     from robust_det.zoo.locate import find_own
-    from robust_det.zoo.registry import all_models, get_model
+    from robust_det.zoo.published import all_models, get_model
 
     if bool(args.names) == args.all:
         raise UserError("fetch needs either names or --all; tools/zoo.py list shows the names")
@@ -71,9 +71,9 @@ def verify_model(args: argparse.Namespace) -> int:
         raise UserError(f"no folder {args.data}; --data is ImageNet's, with val/<class>/<images>")
 
     from robust_det.checkpoints.model_file import read_model
-    from robust_det.zoo.folders import cached_file
+    from robust_det.core.folders import cached_file
     from robust_det.zoo.load import path_of
-    from robust_det.zoo.registry import find_model
+    from robust_det.zoo.published import find_model
     from robust_det.zoo.verify import TOLERANCE, measure, open_images
 
     path = path_of(args.name)

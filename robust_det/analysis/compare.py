@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from robust_det.analysis.findings import key_findings
+from robust_det.analysis.gallery import build_gallery
 from robust_det.analysis.grouping import group_runs
-from robust_det.analysis.pictures import build_gallery
-from robust_det.analysis.plots import ap_figure, image_bytes
-from robust_det.analysis.report import render_report
+from robust_det.analysis.page import render_report
+from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import load_runs
 from robust_det.analysis.significance.study import Options, study
 from robust_det.analysis.significance.text import study_files
 from robust_det.analysis.significance.text import terminal_text as significance_text
 from robust_det.analysis.tables import csv_text, markdown_text, terminal_text
-from robust_det.errors import UserError
-from robust_det.files import write_atomically
+from robust_det.core.errors import UserError
+from robust_det.core.figures import image_bytes
+from robust_det.core.files import write_atomically
 
 __all__ = ["DEFAULT_TITLE", "MARKER_NAME", "compare"]
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from robust_det.analysis.grouping import Row, Setting
-from robust_det.analysis.statistics import Summary
+from robust_det.analysis.summary import Summary
 from robust_det.analysis.tables import format_mean
-from robust_det.analysis.tasks import task_of
+from robust_det.records.metrics import task_of
 
 __all__ = ["key_findings"]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robust_det.analysis.runs import Run
-from robust_det.analysis.statistics import Summary, difference, summarise
-from robust_det.analysis.tasks import task_of, task_order
-from robust_det.errors import UserError
+from robust_det.analysis.summary import Summary, difference, summarise
+from robust_det.core.errors import UserError
+from robust_det.records.metrics import task_of, task_order
 
 __all__ = ["Row", "Setting", "group_runs", "setting_differences"]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
-
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,22 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robust_det.analysis.grouping import Row, Setting, format_eps
-from robust_det.analysis.tasks import task_of
+from robust_det.core.figures import COLOURS, INK, STYLE
+from robust_det.records.metrics import task_of
 
-__all__ = ["COLOURS", "INK", "PLACEHOLDER", "STYLE", "ap_figure", "image_bytes", "inline_svg"]
+__all__ = ["ap_figure"]
 
-COLOURS = ("#2f7fe0", "#e0791b", "#1f9d6b", "#c94a8c", "#8b6cdb", "#8a8f98")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-INK = "#1f2328"
-# A colour no plot uses, so that the page can put the text colour of its theme in its place
-PLACEHOLDER = "#010203"
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "text.parse_math": False,  # a name with a $ in it is a name
-    "svg.hashsalt": "robust_det",  # the same numbers give the same file
-    "svg.fonttype": "path",
-}
 
 
 def ap_figure(setting: Setting, task: str, ink: str = INK) -> Figure:
@@ -118,28 +105,3 @@ def _finish(axes: Axes, rows: list[Row], ink: str) -> None:
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(ink)
         spine.set_alpha(0.45)
-
-
-def image_bytes(figure: Figure, kind: str, transparent: bool = False) -> bytes:
-    """Return the figure as ``"png"`` or ``"svg"``, without a date in it."""
-    out = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else None
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(out, format=kind, dpi=160, metadata=metadata, transparent=transparent)
-    return out.getvalue()
-
-
-def inline_svg(figure: Figure, description: str) -> str:
-    """Return a plot as an ``<svg>`` element that takes the text colour of the page around it.
-
-    Args:
-        figure: drawn with :data:`PLACEHOLDER` as its ink.
-        description: read aloud in place of the picture; escaped here.
-    """
-    text = image_bytes(figure, "svg", True).decode()
-    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = text[text.index("<svg") :].replace(PLACEHOLDER, "currentColor")
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    quoted = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return text.replace("<svg", f'<svg role="img" aria-label="{quoted}"', 1)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robust_det.analysis.saved import Saved, saved_files
-from robust_det.analysis.tasks import task_of
-from robust_det.config import flatten
-from robust_det.errors import UserError
+from robust_det.core.config import flatten
+from robust_det.core.errors import UserError
 from robust_det.records import RECORD_NAME, read_record
+from robust_det.records.metrics import task_of
+from robust_det.records.saved import Saved, saved_files
 
 __all__ = ["Backbone", "Picture", "Run", "load_runs"]
 
@@ -61,7 +61,7 @@ class Run:
             threat model makes no difference.
         weights, weights_hash: where the backbone came from, and its SHA-256.
         seed: of the fine-tuning.
-        metrics: task (see :mod:`.tasks`) -> metric -> value in [0, 100]; NaN where undefined.
+        metrics: task (see :mod:`.metrics`) -> metric -> value in [0, 100]; NaN where undefined.
         setting: all that has to be equal for two runs to be comparable, as flat keys.
         pictures: what it drew.
         saved: the files of its test sets.

@@ -11,8 +11,8 @@ from tabulate import tabulate
 
 from robust_det.analysis.grouping import Row, Setting, setting_differences
 from robust_det.analysis.runs import Backbone
-from robust_det.analysis.statistics import Summary
-from robust_det.analysis.tasks import task_of
+from robust_det.analysis.summary import Summary
+from robust_det.records.metrics import task_of
 
 __all__ = [
     "ap_table",

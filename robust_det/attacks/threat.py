@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from robust_det.errors import UserError, did_you_mean
+from robust_det.core.errors import UserError, did_you_mean
 
 __all__ = ["NORMS", "L2Ball", "LinfBall", "ThreatModel", "make_threat"]
 

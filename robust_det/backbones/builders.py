@@ -15,7 +15,7 @@ from torch import nn
 
 from robust_det.backbones.resnet import build_resnet, build_stage
 from robust_det.backbones.traced import TracedBackbone, trace_last_stage
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import get_architecture
 
 __all__ = ["bottom_up_prefix", "build_backbone", "build_res5"]

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["installed_version", "prepare_detectron2"]
 

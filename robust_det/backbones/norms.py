@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.layers import get_norm
 from torch import nn
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["NORMS", "leave_out_statistics", "make_norm", "replace_batch_norms"]
 

@@ -9,7 +9,7 @@ from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, Bottlenec
 from torch import nn
 
 from robust_det.backbones.norms import make_norm
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import get_architecture
 from robust_det.models.registry import ResNetLayout
 

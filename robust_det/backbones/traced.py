@@ -14,7 +14,7 @@ from torchvision.models.feature_extraction import DualGraphModule, create_featur
 from torchvision.ops import StochasticDepth
 
 from robust_det.backbones.norms import replace_batch_norms
-from robust_det.errors import UserError, reason_of
+from robust_det.core.errors import UserError, reason_of
 from robust_det.models import get_architecture
 from robust_det.models.stages import empty_network, module_stages
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from robust_det.attacks import NORMS
 from robust_det.checkpoints.io import peek_checkpoint, save_checkpoint
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["CARD_KEY", "BackboneCard", "card_of", "pixel_settings", "read_card", "write_backbone"]
 

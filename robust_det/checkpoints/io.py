@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from robust_det.checkpoints.reading import LazyTensor, read_file
-from robust_det.errors import UserError
-from robust_det.files import write_atomically
+from robust_det.core.errors import UserError
+from robust_det.core.files import write_atomically
 
 __all__ = ["load_checkpoint", "peek_checkpoint", "save_checkpoint"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from robust_det.checkpoints.names import COUNTER
 from robust_det.checkpoints.state_dicts import load_state
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, ModelCard, get_architecture
+from robust_det.models.spelling import COUNTER
 from robust_det.models.stages import empty_network
 
 __all__ = ["Model"]

@@ -10,14 +10,19 @@ from typing import Any
 import torch
 
 from robust_det.checkpoints.backbone_file import CARD_KEY
-from robust_det.checkpoints.facts import card_in, objects_left_out, said_arch, with_facts
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.checkpoints.reading import Placeholder, load_tensor, read_file
-from robust_det.checkpoints.recognise import Found, NothingFoundError, recognise
-from robust_det.errors import UserError, one_line
+from robust_det.checkpoints.recognising.facts import (
+    card_in,
+    objects_left_out,
+    said_arch,
+    with_facts,
+)
+from robust_det.checkpoints.recognising.recognise import Found, NothingFoundError, recognise
+from robust_det.core.errors import UserError, one_line
 from robust_det.models import get_architecture
+from robust_det.models.spelling import COUNTER, spelling
 
 __all__ = ["read_model"]
 

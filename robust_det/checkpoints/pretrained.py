@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import ModelCard
 
 __all__ = [

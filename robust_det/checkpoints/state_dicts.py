@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["load_state", "with_versions"]
 

@@ -15,13 +15,13 @@ from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
-from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.checkpoints.state_dicts import load_state, with_versions
 from robust_det.conversion.description import described
 from robust_det.conversion.proof import prove
 from robust_det.conversion.targets import check_target, write_state_dict
-from robust_det.errors import UserError
-from robust_det.records import sha256_file
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.models.spelling import COUNTER, spelling
 
 __all__ = ["Conversion", "convert"]
 

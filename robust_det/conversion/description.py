@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from robust_det.attacks import NORMS
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.normalisation import ASSUMED
-from robust_det.errors import UserError
+from robust_det.checkpoints.recognising.normalisation import ASSUMED
+from robust_det.core.errors import UserError
 
 __all__ = ["described"]
 

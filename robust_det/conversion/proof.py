@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from robust_det.checkpoints.model import Model
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import Classifier, Normalize, get_architecture
 
 __all__ = ["TOLERANCE", "Proof", "photographs", "prove", "random_images", "stage_differences"]

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 
 from robust_det.checkpoints.backbone_file import BackboneCard
-from robust_det.errors import UserError
-from robust_det.files import write_atomically
+from robust_det.core.errors import UserError
+from robust_det.core.files import write_atomically
 
 __all__ = ["TARGETS", "check_target", "write_state_dict"]
 

@@ -1,1 +1,1 @@
-"""Image folders, transforms, and the synthetic data set."""
+"""Reading, checking and describing data, without Detectron2; and the synthetic data sets."""

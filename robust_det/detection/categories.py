@@ -7,7 +7,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["CATEGORIES_KEY", "categories_in", "categories_of"]
 

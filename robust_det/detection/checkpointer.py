@@ -13,11 +13,11 @@ from robust_det.backbones.builders import bottom_up_prefix
 from robust_det.backbones.norms import leave_out_statistics
 from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
-from robust_det.checkpoints.names import spelling
 from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.core.errors import UserError
+from robust_det.core.files import write_atomically
 from robust_det.detection.categories import CATEGORIES_KEY
-from robust_det.errors import UserError
-from robust_det.files import write_atomically
+from robust_det.models.spelling import spelling
 from robust_det.models.stages import tensor_stages
 
 __all__ = ["FINAL", "RobustCheckpointer", "is_backbone"]

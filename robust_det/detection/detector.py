@@ -14,7 +14,7 @@ from torch import nn
 
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_detector_config
-from robust_det.detection.engine.switches import accelerate_model
+from robust_det.detection.finetuning.switches import accelerate_model
 
 __all__ = ["Detector", "load_detector"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.zoo.locate import PREFIX, is_known, locate_backbone
 
 __all__ = ["RobustPathHandler"]

@@ -16,10 +16,10 @@ from detectron2.utils.visualizer import VisImage, Visualizer
 from PIL import Image
 from torch import nn
 
+from robust_det.core.files import write_atomically
+from robust_det.data.detection.segments import read_ids, read_panoptic
 from robust_det.detection.colours import ClassVisualizer
-from robust_det.detection.datasets.segments import read_ids, read_panoptic
 from robust_det.detection.tasks import finds_objects, finds_stuff
-from robust_det.files import write_atomically
 
 __all__ = ["draw_pictures", "drawable", "picture_scale", "save_picture"]
 

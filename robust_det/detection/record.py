@@ -10,7 +10,8 @@ from typing import Any
 from detectron2.config import CfgNode, get_cfg
 
 from robust_det.checkpoints.backbone_file import BackboneCard
-from robust_det.config import flatten, to_dict
+from robust_det.core.config import flatten, to_dict
+from robust_det.core.files import sha256_file
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.weights import weights_file
 from robust_det.detection.datasets import describe_dataset
@@ -20,7 +21,7 @@ from robust_det.detection.evaluation import (
     saved_detections,
     saved_segmentations,
 )
-from robust_det.records import environment, sha256_file, write_record
+from robust_det.records import environment, write_record
 
 __all__ = ["write_detection_record"]
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from robust_det.backbones.builders import build_res5
 from robust_det.backbones.norms import make_norm
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import get_architecture
 
 __all__ = ["RobustRes5ROIHeads"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from robust_det.errors import UserError, did_you_mean
+from robust_det.core.errors import UserError, did_you_mean
 from robust_det.models.other_names import OtherNames
 
 __all__ = [

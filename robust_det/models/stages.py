@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models.registry import get_architecture
 
 __all__ = ["empty_network", "module_stages", "tensor_shapes", "tensor_stages"]

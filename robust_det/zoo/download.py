@@ -17,10 +17,10 @@ from http import HTTPStatus
 from http.client import responses
 from pathlib import Path
 
-from robust_det.errors import UserError
-from robust_det.progress import progress_bar
-from robust_det.records import sha256_file
-from robust_det.zoo.registry import HUB_REPOSITORY, PublishedModel
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.core.progress import progress_bar
+from robust_det.zoo.published import HUB_REPOSITORY, PublishedModel
 
 __all__ = ["SHA256", "Unavailable", "download", "wrong_with"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from robust_det.errors import UserError
-from robust_det.files import remove_leftovers
-from robust_det.zoo.folders import cached_file, download_folder
+from robust_det.core.errors import UserError
+from robust_det.core.files import remove_leftovers
+from robust_det.core.folders import cached_file, download_folder
 from robust_det.zoo.original import Original, find_original
-from robust_det.zoo.registry import PublishedModel, get_model
+from robust_det.zoo.published import PublishedModel, get_model
 
 __all__ = ["fetch"]
 

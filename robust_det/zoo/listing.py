@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from robust_det.errors import UserError, one_line
-from robust_det.zoo.folders import backbone_folder, cached_file, download_folder
-from robust_det.zoo.registry import PublishedModel, all_models, find_model, format_eps
+from robust_det.core.errors import UserError, one_line
+from robust_det.core.folders import backbone_folder, cached_file, download_folder
+from robust_det.zoo.published import PublishedModel, all_models, find_model, format_eps
 
 __all__ = ["Entry", "entries", "table"]
 

@@ -55,9 +55,9 @@ def load_backbone(
     from robust_det.backbones.builders import build_backbone
     from robust_det.backbones.norms import leave_out_statistics
     from robust_det.checkpoints.model_file import read_model
-    from robust_det.checkpoints.names import COUNTER, spelling
     from robust_det.checkpoints.state_dicts import load_state
     from robust_det.models import get_architecture
+    from robust_det.models.spelling import COUNTER, spelling
 
     path = path_of(name_or_path)
     model = read_model(path, arch, prefix)

@@ -10,12 +10,12 @@ import os
 import shlex
 from pathlib import Path
 
-from robust_det.config import REPOSITORY, load_raw
-from robust_det.errors import UserError, did_you_mean, one_line
+from robust_det.core.config import REPOSITORY, load_raw
+from robust_det.core.errors import UserError, did_you_mean, one_line
+from robust_det.core.folders import backbone_folder
 from robust_det.zoo.download import Unavailable
 from robust_det.zoo.fetch import fetch
-from robust_det.zoo.folders import backbone_folder
-from robust_det.zoo.registry import all_models, find_model
+from robust_det.zoo.published import all_models, find_model
 
 __all__ = ["PREFIX", "find_own", "is_known", "locate_backbone"]
 

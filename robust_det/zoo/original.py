@@ -6,9 +6,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.zoo.download import SHA256, download, wrong_with
-from robust_det.zoo.registry import HUB_REPOSITORY, PublishedModel
+from robust_det.zoo.published import HUB_REPOSITORY, PublishedModel
 
 __all__ = ["Original", "find_original"]
 

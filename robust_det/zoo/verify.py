@@ -12,13 +12,13 @@ from statistics import NormalDist
 import numpy as np
 
 from robust_det.checkpoints.model import Model
-from robust_det.data.image_folder import ImageFolder, eval_transform
-from robust_det.device import resolve_device
-from robust_det.errors import UserError
+from robust_det.classification.settings import pretrain_defaults
+from robust_det.classification.validate import validate
+from robust_det.core.device import resolve_device
+from robust_det.core.errors import UserError
+from robust_det.data.classification.image_folder import ImageFolder, eval_transform
 from robust_det.models import Classifier
-from robust_det.pretrain.config import pretrain_defaults
-from robust_det.pretrain.distributed import World
-from robust_det.pretrain.validate import validate
+from robust_det.training.world import World
 
 __all__ = [
     "TOLERANCE",

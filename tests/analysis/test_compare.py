@@ -19,8 +19,8 @@ from robust_det.analysis.findings import key_findings
 from robust_det.analysis.grouping import group_runs
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import load_runs
-from robust_det.config import REPOSITORY
-from robust_det.errors import UserError
+from robust_det.core.config import REPOSITORY
+from robust_det.core.errors import UserError
 
 WriteRun = Callable[..., Path]
 

@@ -17,7 +17,7 @@ from robust_det.analysis.grouping import (
     setting_differences,
 )
 from robust_det.analysis.runs import load_runs
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 WriteRun = Callable[..., Path]
 

@@ -24,13 +24,13 @@ from robust_det.analysis.significance.bootstrap import (
     mean_of,
     resample_weights,
 )
+from robust_det.analysis.significance.cells import _cell
 from robust_det.analysis.significance.matching import match
 from robust_det.analysis.significance.study import Options
-from robust_det.analysis.significance.tables import _cell
-from robust_det.config import REPOSITORY
-from robust_det.data.detections import make_detections, make_truth
-from robust_det.errors import UserError
-from robust_det.records import sha256_file
+from robust_det.core.config import REPOSITORY
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
 
 WriteRun = Callable[..., Path]
 TRUTH = make_truth(60, 3, seed=1)

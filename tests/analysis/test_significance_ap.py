@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from robust_det.analysis.significance.accumulate import METRICS, average_precisions, metrics
 from robust_det.analysis.significance.matching import match
-from robust_det.data.detections import make_detections, make_truth
+from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
 
 
 def by_pycocotools(

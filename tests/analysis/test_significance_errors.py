@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from robust_det.analysis.significance.errors import KINDS, error_breakdown
+from robust_det.analysis.significance.tide import KINDS, error_breakdown
 
 VECTORS = Path(__file__).parents[1] / "fixtures" / "tide_vectors.json.gz"
 Found = tuple[int, list[float], float]  # category, box, score

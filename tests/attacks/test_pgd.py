@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from robust_det.attacks import PGD, make_threat
 from robust_det.attacks.pgd import frozen_for_attack
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import build_classifier
 
 

@@ -14,12 +14,12 @@ from detectron2.utils.events import EventStorage
 from robust_det import load_backbone
 from robust_det.backbones.builders import build_backbone as build_plain
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.conversion.convert import convert
+from robust_det.core.errors import UserError
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import detection_defaults
-from robust_det.errors import UserError
 from robust_det.models import ARCHITECTURES, get_architecture
+from robust_det.models.spelling import COUNTER, spelling
 from robust_det.models.stages import tensor_stages
 
 STAGES = ["res2", "res3", "res4", "res5"]

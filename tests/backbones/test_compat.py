@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from robust_det.backbones import compat
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 OLD = compat.installed_version() < (0, 6)
@@ -27,7 +27,7 @@ def run_python(code: str) -> str:
 
 def test_importing_the_package_alone_patches_nothing():
     code = (
-        "import sys, numpy, robust_det, robust_det.config, robust_det.cli, robust_det.records\n"
+        "import sys, numpy, robust_det.core.config, robust_det.core.cli, robust_det.records\n"
         "print('int' in vars(numpy), 'str' in vars(numpy), 'detectron2' in sys.modules)"
     )
     assert run_python(code) == "False False False"

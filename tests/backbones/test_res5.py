@@ -12,10 +12,10 @@ from robust_det.backbones.builders import build_backbone, build_res5
 from robust_det.backbones.traced import trace_last_stage
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.conversion.convert import convert
+from robust_det.core.errors import UserError
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
-from robust_det.detection.trainer import RobustTrainer
-from robust_det.errors import UserError
+from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.models import ARCHITECTURES
 from robust_det.models.registry import Architecture, Stage
 

@@ -11,7 +11,7 @@ from robust_det.checkpoints.backbone_file import (
     write_backbone,
 )
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD
 
 CARD = BackboneCard(

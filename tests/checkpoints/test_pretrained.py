@@ -10,7 +10,7 @@ from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.pretrained import FORMAT, read_pretrained
 from robust_det.checkpoints.state_dicts import load_state
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import ModelCard, build_classifier
 
 CARD = ModelCard(

@@ -14,11 +14,11 @@ from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.conversion import convert as conversion
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
-from robust_det.errors import UserError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, build_classifier
-from robust_det.records import sha256_file
 
 ROOT = Path(__file__).parents[2]
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)  # those of write_classifier

@@ -9,7 +9,7 @@ import torch
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.conversion import proof
 from robust_det.conversion.convert import convert
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from detectron2.modeling import build_model
 from robust_det.backbones.builders import build_resnet
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.core.errors import UserError
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
-from robust_det.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,7 +167,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path):
         "import resource, signal, sys, torch\n"
         "import robust_det.detection\n"
         "from robust_det.detection.checkpointer import RobustCheckpointer\n"
-        "from robust_det.errors import UserError\n"
+        "from robust_det.core.errors import UserError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "checkpointer = RobustCheckpointer(torch.nn.Linear(500, 500), sys.argv[1])\n"
         "checkpointer.save('model_0')\n"

@@ -12,10 +12,10 @@ from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
-from robust_det.config import REPOSITORY, find_config, flatten, load_raw
 from robust_det.conversion.convert import convert
+from robust_det.core.config import REPOSITORY, find_config, flatten, load_raw
+from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config
-from robust_det.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 MEAN, STD = [104.55, 132.6, 160.65], [53.55, 63.75, 76.5]  # 255 x those of write_classifier
@@ -299,7 +299,7 @@ def test_coco_itself(tmp_path, write_classifier):
     # Detectron2 reads the variable once, at its import
     code = (
         "from robust_det.detection.config import load_config\n"
-        "from robust_det.config import config_differences as d\n"
+        "from robust_det.core.config import config_differences as d\n"
         "for kind in ('coco', 'coco_mask'):\n"
         "    a, b = (load_config(f'robust_r50_eps{e}_{kind}.yaml') for e in (0, 1))\n"
         "    print([x.split(':')[0] for x in d(a[0], b[0])], a[1].eps, b[1].eps,\n"

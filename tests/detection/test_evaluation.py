@@ -19,7 +19,8 @@ from pycocotools.cocoeval import COCOeval
 
 from robust_det.analysis.compare import compare
 from robust_det.analysis.significance.study import Options
-from robust_det.data.detections import make_detections, make_truth
+from robust_det.core.files import sha256_file
+from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
 from robust_det.detection.config import detection_defaults, load_config
 from robust_det.detection.evaluation import (
     DETECTIONS_NAME,
@@ -30,8 +31,8 @@ from robust_det.detection.evaluation import (
     describe_evaluators,
     saved_detections,
 )
-from robust_det.detection.jobs import finetune
-from robust_det.records import read_record, sha256_file
+from robust_det.detection.finetuning.jobs import finetune
+from robust_det.records import read_record
 
 IMAGES = 40
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from detectron2.data.detection_utils import read_image
 
+from robust_det.core.errors import UserError
 from robust_det.detection.detector import load_detector
 from robust_det.detection.export import job
-from robust_det.detection.export.job import export_detector
-from robust_det.detection.export.proof import compare
-from robust_det.errors import UserError
+from robust_det.detection.export.agreement import compare
+from robust_det.detection.export.exporting import export_detector
 
 NAMES = ["boxes", "scores", "classes"]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from robust_det.config import find_config, flatten, load_raw, merge_config
+from robust_det.core.config import find_config, flatten, load_raw, merge_config
 from robust_det.detection.config import detection_defaults
-from robust_det.zoo.registry import find_model
+from robust_det.zoo.published import find_model
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs/detection"

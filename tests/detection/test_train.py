@@ -30,14 +30,15 @@ from pycocotools.cocoeval import COCOeval
 from robust_det.analysis.compare import compare
 from robust_det.analysis.runs import load_runs
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
-from robust_det.config import flatten, to_dict
 from robust_det.conversion.convert import convert
+from robust_det.core.config import flatten, to_dict
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
 from robust_det.detection.config import load_config, load_evaluation_config
-from robust_det.detection.jobs import FINAL, by_task, evaluate, finetune
-from robust_det.detection.trainer import RobustTrainer
-from robust_det.errors import UserError
+from robust_det.detection.finetuning.jobs import FINAL, by_task, evaluate, finetune
+from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.models import build_classifier
-from robust_det.records import read_record, sha256_file
+from robust_det.records import read_record
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -13,9 +13,9 @@ import pytest
 
 from robust_det.analysis.compare import compare
 from robust_det.analysis.significance.study import Options
+from robust_det.analysis.sweep_table import results_table
+from robust_det.launch.notation import parse_sweep
 from robust_det.records import read_record
-from robust_det.sweep.notation import parse_sweep
-from robust_det.sweep.results import results_table
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 STUDIES = sorted(path.parent for path in RESULTS.glob("**/runs"))

@@ -14,7 +14,7 @@ from torch import nn
 from torchvision import models as tv
 
 from robust_det.backbones.builders import build_backbone
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import ARCHITECTURES
 from robust_det.models.registry import Architecture, Stage
 from robust_det.models.stages import empty_network, tensor_stages

@@ -7,7 +7,7 @@ import torch
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.resnet import BasicBlock
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import ARCHITECTURES, Classifier, build_classifier, get_architecture
 from robust_det.models.narrow import NarrowResNet
 from robust_det.models.stages import tensor_stages

@@ -22,8 +22,8 @@ TINY_FILE = "tiny_l2_eps0.5.ckpt"
 TINY_MODEL = (TINY, "resnet10_narrow", "l2", 0.5, 25.0, TINY_FILE)
 HUB_PATH = "/madrylab/robust-imagenet-models/resolve/main/"
 ADD_TINY = (
-    "from robust_det.zoo import registry\n"
-    f"registry.PUBLISHED[{TINY!r}] = registry.PublishedModel(*{TINY_MODEL!r})\n"
+    "from robust_det.zoo import published\n"
+    f"published.PUBLISHED[{TINY!r}] = published.PublishedModel(*{TINY_MODEL!r})\n"
 )
 
 
@@ -191,10 +191,10 @@ TOOL = f"import runpy; runpy.run_path({str(ROOT / 'tools/zoo.py')!r}, run_name='
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: the model TINY, folders in tmp_path, and no network."""
-    from robust_det.zoo import registry
+    from robust_det.zoo import published
 
-    model = registry.PublishedModel(*TINY_MODEL)
-    monkeypatch.setitem(registry.PUBLISHED, TINY, model)
+    model = published.PublishedModel(*TINY_MODEL)
+    monkeypatch.setitem(published.PUBLISHED, TINY, model)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("ROBUST_DET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ROBUST_DET_BACKBONES", str(tmp_path / "own"))

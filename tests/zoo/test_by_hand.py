@@ -10,11 +10,11 @@ import pytest
 import robust_det
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.conversion.convert import convert
-from robust_det.errors import UserError
-from robust_det.zoo import registry
+from robust_det.core.errors import UserError
+from robust_det.zoo import published
 from robust_det.zoo.fetch import fetch
 from robust_det.zoo.locate import locate_backbone
-from robust_det.zoo.registry import PublishedModel
+from robust_det.zoo.published import PublishedModel
 
 TINY, FILE = "tiny_l2_eps0.5", "tiny_l2_eps0.5.ckpt"
 
@@ -57,12 +57,12 @@ def test_a_file_of_another_model_is_refused(placed, tmp_path, write_classifier):
 
 def test_a_file_placed_by_hand_must_have_the_hash_that_is_known(placed, monkeypatch, tiny_bytes):
     model = PublishedModel(TINY, "resnet10_narrow", "l2", 0.5, None, FILE, "http://x", "00000000")
-    monkeypatch.setitem(registry.PUBLISHED, TINY, model)
+    monkeypatch.setitem(published.PUBLISHED, TINY, model)
     with pytest.raises(UserError, match=f"{placed} has SHA-256 .* instead of 00000000; delete it"):
         fetch(TINY)
     assert placed.exists()
     prefix = hashlib.sha256(tiny_bytes).hexdigest()[:8]
-    monkeypatch.setitem(registry.PUBLISHED, TINY, replace(model, sha256_prefix=prefix))
+    monkeypatch.setitem(published.PUBLISHED, TINY, replace(model, sha256_prefix=prefix))
     assert fetch(TINY).is_file()
 
 

@@ -10,7 +10,7 @@ from robust_det.checkpoints.backbone_file import read_card
 TINY, FILE = "tiny_l2_eps0.5", "tiny_l2_eps0.5.ckpt"
 LOCATE = (
     "from robust_det.zoo.locate import locate_backbone\n"
-    "from robust_det.cli import setup_logging\n"
+    "from robust_det.core.cli import setup_logging\n"
     "setup_logging()\n"
     f"print(locate_backbone('robust://{TINY}'))\n"
 )
@@ -270,7 +270,7 @@ def test_a_model_from_elsewhere_is_checked_by_the_hash_in_its_name(hub, place, t
     digest = hashlib.sha256(tiny_bytes).hexdigest()
     code = (
         "import sys; from robust_det.zoo.fetch import fetch\n"
-        "from robust_det.errors import UserError\n"
+        "from robust_det.core.errors import UserError\n"
         f"registry.STYLIZED['odd'] = registry.PublishedModel('odd', 'resnet10_narrow', '', 0.5,"
         f" None, 'odd.tar', '{hub.endpoint}/cdn/{FILE}', sys.argv[1])\n"
         "try: print(fetch('odd'))\n"

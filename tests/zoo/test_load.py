@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import robust_det
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.zoo.load import path_of
 
 TINY = "tiny_l2_eps0.5"

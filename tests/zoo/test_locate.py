@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robust_det.config import REPOSITORY, find_config, load_raw
-from robust_det.errors import UserError
+from robust_det.core.config import REPOSITORY, find_config, load_raw
+from robust_det.core.errors import UserError
 from robust_det.zoo.locate import locate_backbone
-from robust_det.zoo.registry import find_model
+from robust_det.zoo.published import find_model
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from detectron2.utils.file_io import PathManager
 
 import robust_det.detection
 from robust_det.conversion.convert import convert
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import build_classifier
 
 TINY = "tiny_l2_eps0.5"

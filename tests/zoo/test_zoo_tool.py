@@ -13,7 +13,7 @@ from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.conversion.convert import convert
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import ModelCard, build_classifier
 from robust_det.zoo.verify import Measurement, imagenet_synsets, open_images, wilson_interval
 

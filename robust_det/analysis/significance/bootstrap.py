@@ -18,7 +18,7 @@ from robust_det.analysis.significance.accumulate import (
     metrics,
 )
 from robust_det.analysis.significance.matching import Matches
-from robust_det.progress import progress_bar
+from robust_det.core.progress import progress_bar
 
 __all__ = [
     "Bootstrap",

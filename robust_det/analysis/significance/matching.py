@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from robust_det.progress import progress_bar
+from robust_det.core.progress import progress_bar
 
 __all__ = ["AREAS", "THRESHOLDS", "ClassMatches", "Matches", "load_coco", "match"]
 

@@ -18,8 +18,7 @@ from robust_det.analysis.significance.bootstrap import (
     figure_interval,
     mean_of,
 )
-from robust_det.analysis.significance.errors import ErrorBreakdown, error_breakdown
-from robust_det.analysis.significance.inputs import (
+from robust_det.analysis.significance.evidence import (
     find_detections,
     find_truth,
     has_objects,
@@ -29,8 +28,9 @@ from robust_det.analysis.significance.inputs import (
     scored_tasks,
 )
 from robust_det.analysis.significance.matching import match
-from robust_det.analysis.tasks import task_of
-from robust_det.errors import UserError
+from robust_det.analysis.significance.tide import ErrorBreakdown, error_breakdown
+from robust_det.core.errors import UserError
+from robust_det.records.metrics import task_of
 
 __all__ = ["Difference", "Figure", "Options", "RunErrors", "TaskStudy", "study"]
 

@@ -8,10 +8,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from robust_det.analysis.plots import PLACEHOLDER, image_bytes, inline_svg
-from robust_det.analysis.significance.plots import errors_figure, forest_figure
-from robust_det.analysis.significance.study import TaskStudy
-from robust_det.analysis.significance.tables import (
+from robust_det.analysis.significance.cells import (
     HOW_TO_READ,
     HOW_TO_READ_ERRORS,
     Table,
@@ -21,7 +18,10 @@ from robust_det.analysis.significance.tables import (
     errors_table,
     figure_table,
 )
+from robust_det.analysis.significance.drawings import errors_figure, forest_figure
+from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.tables import escape_markdown, heading, render_table
+from robust_det.core.figures import PLACEHOLDER, image_bytes, inline_svg
 
 __all__ = ["markdown_text", "page_parts", "study_files", "terminal_text"]
 

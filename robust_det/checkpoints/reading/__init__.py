@@ -1,6 +1,6 @@
 """Reading files that nobody vouches for: data are rebuilt, nothing is run."""
 
-from robust_det.checkpoints.reading.files import FileContent, read_file
+from robust_det.checkpoints.reading.containers import FileContent, read_file
 from robust_det.checkpoints.reading.machine import Placeholder
 from robust_det.checkpoints.reading.tensors import LazyTensor, load_tensor
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from robust_det.checkpoints.reading.machine import Malformed
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["LazyTensor", "Storage", "array_tensor", "load_tensor", "strided_tensor"]
 

@@ -4,8 +4,7 @@ Mean, std, channel order and architecture are properties of the weights, the num
 one of the data. A config leaves them out; one that contradicts them is refused.
 """
 
-from robust_det.detection.config.defaults import detection_defaults
-from robust_det.detection.config.loading import (
+from robust_det.detection.config.complete import (
     CONFIG_NAME,
     load_config,
     load_detector_config,
@@ -13,6 +12,7 @@ from robust_det.detection.config.loading import (
     run_folder,
     sources_of_config,
 )
+from robust_det.detection.config.defaults import detection_defaults
 
 __all__ = [
     "CONFIG_NAME",

@@ -6,7 +6,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["adopt"]
 

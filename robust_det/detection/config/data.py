@@ -7,6 +7,8 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from robust_det.core.errors import UserError
+from robust_det.data.detection.segments import IGNORED
 from robust_det.detection.config.adopt import adopt
 from robust_det.detection.datasets import (
     DatasetFacts,
@@ -15,9 +17,7 @@ from robust_det.detection.datasets import (
     prepare_dataset,
     register_custom,
 )
-from robust_det.detection.datasets.segments import IGNORED
 from robust_det.detection.tasks import finds_objects, finds_stuff
-from robust_det.errors import UserError
 
 __all__ = ["adopt_classes", "adopt_data", "adopt_stuff_classes", "stuff_classes_in"]
 

@@ -7,7 +7,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY, build_backbone
 
 from robust_det.backbones import builders
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["check_features"]
 

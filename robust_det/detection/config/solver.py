@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode
 
-from robust_det.device import AMP_DTYPES, resolve_device
-from robust_det.errors import UserError
+from robust_det.core.device import AMP_DTYPES, resolve_device
+from robust_det.core.errors import UserError
 
 __all__ = ["adopt_device", "check_solver", "scale_learning_rate"]
 

@@ -14,12 +14,12 @@ from detectron2.utils.file_io import PathManager
 from robust_det.backbones.norms import NORMS
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of, pixel_settings
 from robust_det.checkpoints.io import peek_checkpoint
-from robust_det.config import flatten
+from robust_det.core.config import flatten
+from robust_det.core.errors import UserError, did_you_mean
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.adopt import adopt
 from robust_det.detection.config.features import check_features
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
-from robust_det.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.zoo.locate import PREFIX
 

@@ -1,11 +1,6 @@
-"""The data a detector sees: COCO JSON, VOC folders and YOLO folders, checked before a run.
+"""The data sets a detector sees, as Detectron2 knows them: registered by name, and drawn."""
 
-Whatever its form, a data set becomes a document in COCO format (:mod:`.coco`, :mod:`.voc`,
-:mod:`.yolo`, :mod:`.panoptic`), is checked (:mod:`.checks`) and registered as COCO JSON
-(:mod:`.registration`), so that training, evaluation, records and comparison go one way.
-"""
-
-from robust_det.detection.datasets.facts import DatasetFacts
+from robust_det.data.detection.dataset_facts import DatasetFacts
 from robust_det.detection.datasets.registration import (
     describe_dataset,
     number_of_classes,

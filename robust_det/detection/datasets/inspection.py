@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from robust_det.analysis.plots import image_bytes
-from robust_det.detection.datasets.drawing import histograms, sample_sheet
-from robust_det.detection.datasets.images import Depth
-from robust_det.detection.datasets.report import Finding
-from robust_det.detection.datasets.source import Reading, Source
-from robust_det.detection.datasets.statistics import dataset_statistics, statistics_text
-from robust_det.files import write_atomically
+from robust_det.core.figures import image_bytes
+from robust_det.core.files import write_atomically
+from robust_det.data.detection.checking.images import Depth
+from robust_det.data.detection.checking.report import Finding
+from robust_det.data.detection.source import Reading, Source
+from robust_det.data.detection.statistics import dataset_statistics, statistics_text
+from robust_det.detection.datasets.sample_sheet import histograms, sample_sheet
 
 __all__ = ["inspect_dataset"]
 
@@ -34,7 +34,7 @@ def inspect_dataset(
         source: where it is.
         decode: decode all images, not only their headers: finds truncated ones.
         folder: where to write ``stats.json``, ``histograms.png`` and ``samples.png``.
-        samples, seed: see :func:`~.drawing.sample_sheet`.
+        samples, seed: see :func:`~.sample_sheet.sample_sheet`.
 
     Returns:
         Whether there are no problems.

@@ -13,14 +13,14 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from detectron2.utils import comm
 
-from robust_det.detection.datasets.cache import keep_document
-from robust_det.detection.datasets.coco import CocoSource
-from robust_det.detection.datasets.entries import parse_entry
-from robust_det.detection.datasets.facts import DatasetFacts, facts_of
-from robust_det.detection.datasets.panoptic import PanopticSource
-from robust_det.detection.datasets.source import Reading, Source
-from robust_det.detection.datasets.voc import VocSource
-from robust_det.errors import UserError, did_you_mean
+from robust_det.core.errors import UserError, did_you_mean
+from robust_det.data.detection.cache import keep_document
+from robust_det.data.detection.dataset_facts import DatasetFacts, facts_of
+from robust_det.data.detection.entries import parse_entry
+from robust_det.data.detection.readers.coco_json import CocoSource
+from robust_det.data.detection.readers.panoptic_json import PanopticSource
+from robust_det.data.detection.readers.voc_folder import VocSource
+from robust_det.data.detection.source import Reading, Source
 
 __all__ = [
     "describe_dataset",
@@ -62,7 +62,7 @@ def register_custom(entries: Sequence[Mapping[str, Any]]) -> None:
     """Register the data sets of ``DATASETS.CUSTOM``. They are read when they are prepared.
 
     Args:
-        entries: see :func:`~.entries.parse_entry`.
+        entries: see :func:`~robust_det.data.detection.entries.parse_entry`.
 
     Raises:
         UserError: an entry is wrong, or takes a name that is in use.

@@ -6,12 +6,12 @@ from robust_det.detection.evaluation.build import (
     describe_evaluators,
 )
 from robust_det.detection.evaluation.coco import FastCOCOEvaluator
-from robust_det.detection.evaluation.files import (
+from robust_det.detection.evaluation.panoptic import PanopticEvaluator
+from robust_det.detection.evaluation.saved_files import (
     DETECTIONS_NAME,
     saved_detections,
     saved_segmentations,
 )
-from robust_det.detection.evaluation.panoptic import PanopticEvaluator
 from robust_det.detection.evaluation.voc import VOCEvaluator
 
 __all__ = [

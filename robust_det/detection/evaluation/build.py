@@ -11,8 +11,8 @@ from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, SemSegEva
 
 from robust_det import __version__
 from robust_det.detection.evaluation.coco import FastCOCOEvaluator
-from robust_det.detection.evaluation.files import evaluation_folder
 from robust_det.detection.evaluation.panoptic import PanopticEvaluator
+from robust_det.detection.evaluation.saved_files import evaluation_folder
 from robust_det.detection.evaluation.voc import VOCEvaluator
 from robust_det.detection.tasks import finds_objects, finds_stuff
 

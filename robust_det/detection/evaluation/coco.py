@@ -10,8 +10,8 @@ from typing import Any
 import faster_coco_eval
 from detectron2.evaluation import COCOEvaluator
 
-from robust_det.detection.evaluation.files import DETECTIONS_NAME
-from robust_det.files import write_atomically
+from robust_det.core.files import write_atomically
+from robust_det.detection.evaluation.saved_files import DETECTIONS_NAME
 
 __all__ = ["FastCOCOEvaluator"]
 

@@ -12,16 +12,15 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from robust_det.detection.datasets.segments import read_ids, read_panoptic, write_ids
-from robust_det.detection.evaluation.files import PANOPTIC_NAME
+from robust_det.core.files import sha256_file, write_atomically
+from robust_det.data.detection.segments import read_ids, read_panoptic, write_ids
 from robust_det.detection.evaluation.quality import (
     Tally,
     merged,
     panoptic_quality,
     tally_image,
 )
-from robust_det.files import write_atomically
-from robust_det.records import sha256_file
+from robust_det.detection.evaluation.saved_files import PANOPTIC_NAME
 
 __all__ = ["PanopticEvaluator"]
 

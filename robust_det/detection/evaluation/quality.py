@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_det.detection.datasets.segments import VOID
+from robust_det.data.detection.segments import VOID
 
 __all__ = ["Tally", "merged", "panoptic_quality", "tally_image"]
 

@@ -11,8 +11,8 @@ from detectron2.evaluation import PascalVOCDetectionEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 
-from robust_det.detection.evaluation.files import DETECTIONS_NAME
-from robust_det.files import write_atomically
+from robust_det.core.files import write_atomically
+from robust_det.detection.evaluation.saved_files import DETECTIONS_NAME
 
 __all__ = ["VOCEvaluator"]
 

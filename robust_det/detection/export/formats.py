@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from robust_det.core.errors import UserError
 from robust_det.detection.export.traceable import Traceable, traceable_modules
-from robust_det.errors import UserError
 
 __all__ = ["FORMATS", "Exported"]
 

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["check_augmentation", "large_scale_jitter"]
 

@@ -10,7 +10,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 __all__ = ["read_image"]
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from robust_det.detection.datasets.images import SUFFIXES
+from robust_det.core.errors import UserError
+from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.detection.prediction.sources import Images, Source
 from robust_det.detection.prediction.video import VIDEO_SUFFIXES, Video
-from robust_det.errors import UserError
 
 __all__ = ["find_inputs"]
 

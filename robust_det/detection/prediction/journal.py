@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from robust_det.config import config_differences
+from robust_det.core.config import config_differences
+from robust_det.core.errors import UserError
+from robust_det.core.files import write_atomically
 from robust_det.detection.prediction.sources import Item
-from robust_det.errors import UserError
-from robust_det.files import write_atomically
 
 __all__ = ["Journal"]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from detectron2.data import detection_utils as utils
 from PIL import UnidentifiedImageError
 
-from robust_det.errors import one_line, reason_of
+from robust_det.core.errors import one_line, reason_of
 
 __all__ = ["Images", "Item", "Source", "Unreadable", "stamp_of"]
 

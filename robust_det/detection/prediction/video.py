@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from robust_det.core.errors import UserError
 from robust_det.detection.prediction.sources import Item, stamp_of
-from robust_det.errors import UserError
 
 __all__ = ["VIDEO_SUFFIXES", "Video", "write_video"]
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from robust_det.checkpoints.model_file import read_model
 from robust_det.conversion.convert import convert
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 from robust_det.models import Classifier
 
 from .networks import ASSUMED, IMAGENET, LIMIT, difference, pictures, torchvision_network

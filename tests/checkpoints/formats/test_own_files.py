@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.conversion.convert import convert
+from robust_det.core.errors import UserError
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
-from robust_det.errors import UserError
 from robust_det.models import (
     ModelCard,
     build_classifier,

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from robust_det.checkpoints.model_file import read_model
-from robust_det.checkpoints.names import COUNTER, spelling
 from robust_det.conversion.convert import convert
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
+from robust_det.models.spelling import COUNTER, spelling
 
 from .networks import (
     ASSUMED,

@@ -11,7 +11,7 @@ from torch import nn
 from robust_det.checkpoints.model_file import read_model
 from robust_det.conversion.convert import convert
 from robust_det.conversion.proof import TOLERANCE
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 from .networks import (
     ASSUMED,

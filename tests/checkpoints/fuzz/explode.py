@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 from .bombs import bombs
 from .bombs.copied import for_strict_readers

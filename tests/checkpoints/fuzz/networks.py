@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torchvision.models.resnet import BasicBlock
 
-from robust_det.checkpoints.names import COUNTER
 from robust_det.models.narrow import NarrowResNet
 from robust_det.models.registry import Architecture, ResNetLayout, register
+from robust_det.models.spelling import COUNTER
 
 TINY, SMALL = "fuzz_resnet4", "fuzz_resnet8"
 CLASSES = 5

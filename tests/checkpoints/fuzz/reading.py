@@ -11,8 +11,8 @@ import torch
 
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
-from robust_det.checkpoints.names import COUNTER
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
+from robust_det.models.spelling import COUNTER
 from robust_det.models.stages import tensor_shapes
 
 from .files import WHOLE

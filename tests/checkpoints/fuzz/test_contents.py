@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
-from robust_det.checkpoints.names import COUNTER
+from robust_det.models.spelling import COUNTER
 
 from .cases import Case, fuzz
 from .files import FORMATS, contents, written

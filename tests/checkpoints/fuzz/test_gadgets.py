@@ -62,7 +62,10 @@ TARGETS: dict[str, Callable[[str], tuple[bytes, ...]]] = {
     "dill._dill._create_function": lambda marker: (b"N", b"}"),
     "copyreg._reconstructor": lambda marker: (named("os.system"), named("builtins.object"), b"N"),
     "torch.utils.collect_env.run": lambda marker: (text(f"touch {marker}"),),
-    "robust_det.files.write_atomically": lambda marker: (text(marker), named("builtins.print")),
+    "robust_det.core.files.write_atomically": lambda marker: (
+        text(marker),
+        named("builtins.print"),
+    ),
 }
 MECHANISMS: dict[str, Callable[[str, tuple[bytes, ...]], bytes]] = {
     "REDUCE": lambda name, args: named(name) + row(*args) + b"R",

@@ -13,7 +13,7 @@ from torch import nn
 
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.reading import Placeholder, read_file
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 from .files import ROBUSTNESS, TORCH, loaded, write
 

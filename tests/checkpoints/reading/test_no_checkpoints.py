@@ -18,7 +18,7 @@ from torch import nn
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.reading import read_file
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 from .files import loaded, write
 

@@ -10,7 +10,7 @@ import torch
 
 from robust_det.checkpoints.model_file import read_model
 from robust_det.checkpoints.reading import read_file
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 from .files import checkpoint, damage, write
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.errors import UserError
+from robust_det.core.errors import UserError
 
 from .files import TORCH, checkpoint, damage, write
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robust_det.checkpoints.names import COUNTER
+from robust_det.models.spelling import COUNTER
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

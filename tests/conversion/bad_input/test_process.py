@@ -8,8 +8,8 @@ import sys
 import torch
 from torch import nn
 
-from robust_det.checkpoints.names import COUNTER
 from robust_det.models import build_classifier
+from robust_det.models.spelling import COUNTER
 
 from .tool import ARCH, TOOL
 

@@ -11,11 +11,11 @@ from detectron2.data.datasets import register_coco_instances
 from detectron2.data.detection_utils import read_image
 from PIL import Image
 
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
 from robust_det.detection.config import load_config
 from robust_det.detection.datasets import describe_dataset, prepare_dataset, register_custom
 from robust_det.detection.datasets.registration import source_of
-from robust_det.errors import UserError
-from robust_det.records import sha256_file
 
 
 def test_facts(register, document):

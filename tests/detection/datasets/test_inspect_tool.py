@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from robust_det.detection.datasets.drawing import sample_sheet
-from robust_det.detection.datasets.statistics import dataset_statistics
+from robust_det.data.detection.statistics import dataset_statistics
+from robust_det.detection.datasets.sample_sheet import sample_sheet
 
 ROOT = Path(__file__).parents[3]
 

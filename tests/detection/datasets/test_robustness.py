@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from robust_det.core.errors import UserError
 from robust_det.detection.datasets import prepare_dataset
-from robust_det.errors import UserError
 
 VALUES = (None, True, 0, -1, 1, 10**30, 0.5, float("nan"), float("inf"), "", "x", [], [1], {}, [[]])
 

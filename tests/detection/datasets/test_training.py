@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from robust_det.records import read_record, sha256_file
+from robust_det.core.files import sha256_file
+from robust_det.records import read_record
 
 ROOT = Path(__file__).parents[3]
 

@@ -12,9 +12,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
 from robust_det.detection.datasets import describe_dataset, number_of_classes, prepare_dataset
-from robust_det.errors import UserError
-from robust_det.records import sha256_file
 
 SHARED = Path(__file__).parents[3].parent / "shared/data"
 BCCD = ["RBC", "WBC", "Platelets"]

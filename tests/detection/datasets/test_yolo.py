@@ -7,8 +7,8 @@ import pytest
 import yaml
 from detectron2.data import DatasetCatalog
 
+from robust_det.core.errors import UserError
 from robust_det.detection.datasets import describe_dataset, prepare_dataset
-from robust_det.errors import UserError
 
 
 def boxes(name):

@@ -8,8 +8,8 @@ from pycocotools import mask as mask_util
 
 from robust_det.detection.config import load_config
 from robust_det.detection.datasets import register_custom
-from robust_det.detection.engine.loading import training_images
-from robust_det.detection.engine.seeding import seeded
+from robust_det.detection.finetuning.seeding import seeded
+from robust_det.detection.finetuning.training_data import training_images
 from robust_det.detection.mapping.mapper import build_mapper
 
 JITTER = {"ENABLED": True, "SIZE": 80, "MIN_SCALE": 0.3, "MAX_SCALE": 2.0}

@@ -6,7 +6,7 @@ import torch
 from detectron2.data import transforms as T
 from PIL import Image
 
-from robust_det.detection.engine.seeding import seeded
+from robust_det.detection.finetuning.seeding import seeded
 from robust_det.detection.mapping.augmentation import large_scale_jitter
 from robust_det.detection.mapping.mapper import build_mapper
 

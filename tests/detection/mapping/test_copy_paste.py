@@ -8,7 +8,7 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust_det.detection.engine.seeding import seeded
+from robust_det.detection.finetuning.seeding import seeded
 from robust_det.detection.mapping.copy_paste import CopyPaste, paste
 from robust_det.detection.mapping.mapper import TrainingMapper, build_mapper
 

@@ -9,8 +9,8 @@ from detectron2.data import detection_utils
 from PIL import Image
 
 import robust_det.conversion
+from robust_det.core.errors import UserError
 from robust_det.detection.mapping.decoding import read_image
-from robust_det.errors import UserError
 
 PHOTOS = sorted((Path(robust_det.conversion.__file__).parent / "images").glob("*.jpg"))
 STOCK = detection_utils.read_image

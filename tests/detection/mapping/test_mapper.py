@@ -9,11 +9,11 @@ from detectron2.data import DatasetMapper, MetadataCatalog
 from detectron2.structures import PolygonMasks
 from PIL import Image
 
+from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config
-from robust_det.detection.engine.loading import build_loader, training_images
-from robust_det.detection.engine.seeding import seeded
+from robust_det.detection.finetuning.seeding import seeded
+from robust_det.detection.finetuning.training_data import build_loader, training_images
 from robust_det.detection.mapping.mapper import TrainingMapper, build_mapper
-from robust_det.errors import UserError
 
 
 def same(ours, theirs):

@@ -9,7 +9,7 @@ import torch
 
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.detection.config import load_config
-from robust_det.detection.jobs import finetune
+from robust_det.detection.finetuning.jobs import finetune
 
 
 def test_training_and_resuming(write_config, tmp_path):

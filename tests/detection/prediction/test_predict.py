@@ -18,14 +18,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config
 from robust_det.detection.detector import load_detector
 from robust_det.detection.evaluation import DETECTIONS_NAME
-from robust_det.detection.jobs import FINAL, evaluate
+from robust_det.detection.finetuning.jobs import FINAL, evaluate
 from robust_det.detection.prediction.inputs import find_inputs
-from robust_det.detection.prediction.job import JOURNAL_NAME, PREDICTIONS_NAME, predict
 from robust_det.detection.prediction.journal import Journal
-from robust_det.errors import UserError
+from robust_det.detection.prediction.predict import JOURNAL_NAME, PREDICTIONS_NAME, predict
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
-from robust_det.detection.datasets.panoptic import PanopticSource
-from robust_det.detection.datasets.segments import write_ids
-from robust_det.detection.datasets.stuff import make_semantic_maps
+from robust_det.data.detection.readers.panoptic_json import PanopticSource
+from robust_det.data.detection.segments import write_ids
+from robust_det.data.detection.semantic_maps import make_semantic_maps
 
 SKY, GROUND = 20, 30
 VOID_ROWS = 4

@@ -13,19 +13,19 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from PIL import Image
 
-from robust_det.data.synthetic import write_coco
-from robust_det.detection.config import load_config
-from robust_det.detection.datasets import register_custom
-from robust_det.detection.datasets.panoptic import PanopticSource
-from robust_det.detection.datasets.registration import prepare_dataset, source_of
-from robust_det.detection.datasets.segments import (
+from robust_det.core.errors import UserError
+from robust_det.data.detection.readers.panoptic_json import PanopticSource
+from robust_det.data.detection.segments import (
     panoptic_metadata,
     read_ids,
     semantic_places,
     write_ids,
 )
-from robust_det.detection.datasets.stuff import make_semantic_maps, semantic_map
-from robust_det.errors import UserError
+from robust_det.data.detection.semantic_maps import make_semantic_maps, semantic_map
+from robust_det.data.synthetic import write_coco
+from robust_det.detection.config import load_config
+from robust_det.detection.datasets import register_custom
+from robust_det.detection.datasets.registration import prepare_dataset, source_of
 
 ROOT = Path(__file__).parents[3]
 NAMES = iter(f"data_{number}" for number in range(1000))

@@ -13,18 +13,19 @@ from pycocotools import mask
 
 from robust_det.analysis.compare import compare
 from robust_det.analysis.significance.study import Options
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.data.detection.segments import read_ids
 from robust_det.detection.categories import categories_of
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
-from robust_det.detection.datasets.segments import read_ids
 from robust_det.detection.detector import load_detector
-from robust_det.detection.engine.loading import training_images
-from robust_det.detection.engine.seeding import random_state_of, seeded
 from robust_det.detection.evaluation.quality import merged, panoptic_quality, tally_image
-from robust_det.detection.jobs import finetune
+from robust_det.detection.finetuning.jobs import finetune
+from robust_det.detection.finetuning.seeding import random_state_of, seeded
+from robust_det.detection.finetuning.training_data import training_images
 from robust_det.detection.mapping.mapper import build_mapper
-from robust_det.errors import UserError
-from robust_det.records import read_record, sha256_file
+from robust_det.records import read_record
 
 SKY, GROUND = 20, 30
 PLACES = {0: 0, SKY: 1, GROUND: 2}

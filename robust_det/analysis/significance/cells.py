@@ -1,0 +1,143 @@
+"""Intervals, differences and errors as cells, and as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from robust_det.analysis.significance.accumulate import METRICS
+from robust_det.analysis.significance.bootstrap import Interval
+from robust_det.analysis.significance.study import TaskStudy
+from robust_det.analysis.significance.tide import KINDS
+
+__all__ = [
+    "HOW_TO_READ",
+    "HOW_TO_READ_ERRORS",
+    "Table",
+    "csv_text",
+    "difference_table",
+    "errors_csv_text",
+    "errors_table",
+    "figure_table",
+]
+
+Table = tuple[list[str], list[list[str]]]
+HOW_TO_READ = (
+    "Intervals are 95% bootstrap intervals over the test images: how far a figure could lie off,"
+    " had other images been drawn. Differences are paired: both detectors are scored on the same"
+    " resampled images. What another seed of the training changes is not in them. [—] is no"
+    " interval: more than 1% of the resamples have no object, or none of that size, of some class,"
+    " and the mean over the classes left is another figure."
+)
+HOW_TO_READ_ERRORS = (
+    "Kinds of errors as in TIDE (Bolya et al. 2020), foreground from an IoU of 0.5 and background"
+    " to 0.1. A cell is the AP50 that fixing the errors of one kind alone would add, and how many"
+    " there are; the gains do not add up."
+)
+_NONE = "—"
+
+
+def _number(value: float, signed: bool = False) -> str:
+    if math.isnan(value):
+        return _NONE
+    text = f"{value:+.1f}" if signed else f"{value:.1f}"
+    zero = float(text) == 0
+    return "0.0" if zero else text.replace("-", "−")
+
+
+def _cell(interval: Interval, signed: bool = False) -> str:
+    if math.isnan(interval.value):
+        return _NONE
+    defined = [end for end in (interval.low, interval.high) if not math.isnan(end)]
+    ends = ", ".join(_number(end, signed) for end in defined) or _NONE
+    return f"{_number(interval.value, signed)} [{ends}]"
+
+
+def _share(value: float) -> str:
+    return _NONE if math.isnan(value) else f"{100 * value:.1f}%"
+
+
+def figure_table(one: TaskStudy) -> Table:
+    """Return headers and cells of the runs' figures, one row a run."""
+    rows = [
+        [f.row.label, str(f.run.seed), *(_cell(f.intervals[m]) for m in METRICS)]
+        for f in one.figures
+    ]
+    return ["backbone", "seed", *METRICS], rows
+
+
+def difference_table(one: TaskStudy) -> Table:
+    """Return headers and cells of the differences to the standard backbone."""
+    rows = []
+    for d in one.differences:
+        ap = d.intervals["AP"]
+        first, *rest = (_cell(d.intervals[m], signed=True) for m in METRICS)
+        rows.append([d.label, first, _share(ap.above), _share(ap.below), *rest])
+    first, *rest = (f"Δ{m}" for m in METRICS)
+    return ["minus standard", first, f"{first} > 0", f"{first} < 0", *rest], rows
+
+
+def errors_table(one: TaskStudy) -> Table:
+    """Return headers and cells of the kinds of errors, one row a run."""
+    rows = [
+        [
+            e.row.label,
+            str(e.run.seed),
+            _number(e.breakdown.ap50),
+            *(f"{_number(e.breakdown.gains[k], True)} ({e.breakdown.counts[k]})" for k in KINDS),
+        ]
+        for e in one.errors
+    ]
+    return ["backbone", "seed", "AP50", *KINDS.values()], rows
+
+
+def csv_text(studies: Sequence[TaskStudy]) -> str:
+    """Return all intervals in full precision: one line per figure or difference, and metric.
+
+    ``seed`` is empty for a mean over runs; ``above`` and ``below`` are the shares of the resamples
+    on either side of 0 and empty for figures. Undefined numbers are empty.
+    """
+    head = ["setting", "task", "what", "backbone", "run", "seed", "metric"]
+    return _csv([*head, "value", "low", "high", "above", "below"], _interval_lines(studies))
+
+
+def _interval_lines(studies: Sequence[TaskStudy]) -> Iterator[list[Any]]:
+    for one in studies:
+        where = [one.setting.letter, one.task]
+        named: list[tuple[list[Any], Any]] = [
+            ([*where, "figure", f.row.label, f.run.name, f.run.seed], f.intervals)
+            for f in one.figures
+        ]
+        named += [
+            ([*where, "difference", d.row.label, "", "" if d.seed is None else d.seed], d.intervals)
+            for d in one.differences
+        ]
+        for start, intervals in named:
+            for metric, i in intervals.items():
+                yield [*start, metric, i.value, i.low, i.high, i.above, i.below]
+
+
+def errors_csv_text(studies: Sequence[TaskStudy]) -> str:
+    """Return all errors in full precision: one line per run, task and kind of error."""
+    return _csv(
+        ["setting", "task", "backbone", "run", "seed", "error", "count", "dap50", "ap50"],
+        (
+            [one.setting.letter, one.task, e.row.label, e.run.name, e.run.seed, KINDS[kind]]
+            + [e.breakdown.counts[kind], e.breakdown.gains[kind], e.breakdown.ap50]
+            for one in studies
+            for e in one.errors
+            for kind in KINDS
+        ),
+    )
+
+
+def _csv(head: list[str], lines: Any) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    for line in lines:
+        writer.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in line])
+    return out.getvalue()

@@ -1,0 +1,147 @@
+"""A run's detections and their ground truth, found through its record and checked by their hash."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from robust_det.analysis.runs import Run
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.records.saved import Saved
+
+__all__ = [
+    "find_detections",
+    "find_truth",
+    "has_objects",
+    "read_detections",
+    "read_truth",
+    "scored_by_coco",
+    "scored_tasks",
+]
+
+_TASKS = ("bbox", "segm")
+
+
+def scored_by_coco(run: Run) -> bool:
+    """Whether COCO's rules gave the run's AP: those of Pascal VOC are others."""
+    used = run.setting["evaluator"].split(" + ")
+    return "COCOEvaluator" in used and "PascalVOCDetectionEvaluator" not in used
+
+
+def has_objects(task: str) -> bool:
+    """Whether a task of a record is one of boxes or masks."""
+    return task.rpartition("/")[2] in _TASKS
+
+
+def scored_tasks(run: Run) -> dict[str, tuple[str, Saved]]:
+    """Return the run's tasks that can be resampled: name in the record -> (bbox or segm, files).
+
+    Raises:
+        UserError: the run's detections are not kept.
+    """
+    found = {}
+    for task in run.metrics:
+        name, _, kind = task.rpartition("/")
+        saved = [s for s in run.saved if not name or s.dataset == name]
+        if has_objects(task):
+            if len(saved) != 1 or not saved[0].detections:
+                raise UserError(
+                    f"run {run.path} names no detections for {task}; evaluate it again with"
+                    " tools/train_net.py --eval-only"
+                )
+            found[task] = (kind, saved[0])
+    return found
+
+
+def find_detections(run: Run, saved: Saved) -> Path:
+    """Return the file of the detections of one test set, in COCO's results format.
+
+    Raises:
+        UserError: it is missing, outside of the run's folder, or not that of the record.
+    """
+    again = "evaluate the run again with tools/train_net.py --eval-only"
+    path = (run.folder / saved.detections).resolve()
+    if not path.is_relative_to(run.folder.resolve()):
+        raise UserError(f"run record {run.path} names detections outside of its folder; {again}")
+    if not path.is_file():
+        raise UserError(
+            f"the detections {path} of run {run.path} are missing; copy them there, or {again}"
+        )
+    if sha256_file(path) != saved.detections_sha256:
+        raise UserError(f"the detections {path} are not those of the run's record; {again}")
+    return path
+
+
+def find_truth(run: Run, saved: Saved, given: Sequence[str | Path] = ()) -> Path:
+    """Return the file of the ground truth of one test set, in COCO's format.
+
+    Without the file that the record names, one with the end of its path below
+    ``$DETECTRON2_DATASETS`` will do, by default ``datasets/``.
+
+    Args:
+        run: whose record says the file's path and hash.
+        saved: which test set.
+        given: files to use in place of those of the records, where the hash is theirs.
+
+    Raises:
+        UserError: there is no such file, or it has another hash than the record says.
+    """
+    own = Path(saved.annotations) if saved.annotations else None
+    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
+    parts = own.relative_to(own.anchor).parts if own else ()
+    below = [root.joinpath(*parts[n:]) for n in range(len(parts))]
+    for path in [*map(Path, given), *([own] if own else []), *below]:
+        if path.is_file() and _hash(path.resolve()) == saved.annotations_sha256:
+            return path.resolve()
+    advice = "give the file it was scored on with --annotations FILE"
+    if own is None or not own.is_file():
+        where = (
+            f"{own} is not there, nor the same file below {root} (DETECTRON2_DATASETS)"
+            if own
+            else "its record does not say where they are"
+        )
+        raise UserError(
+            f"run {run.path} needs the annotations of data set '{saved.dataset}', and {where};"
+            f" {advice}"
+        )
+    raise UserError(
+        f"the annotations {own} have changed since run {run.path} was scored on them; {advice}"
+    )
+
+
+@functools.cache
+def _hash(path: Path) -> str:
+    return sha256_file(path)
+
+
+@functools.lru_cache(maxsize=2)
+def read_truth(path: Path) -> dict[str, Any]:
+    """Read ground truth; the last two files are remembered, as runs share theirs. Do not change it.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    document: dict[str, Any] = _read(path)
+    return document
+
+
+def read_detections(path: Path) -> list[dict[str, Any]]:
+    """Read detections.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    detections: list[dict[str, Any]] = _read(path)
+    return detections
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,49 @@
+"""What the finished runs of a sweep found, by their records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from robust_det.analysis.summary import summarise
+from robust_det.analysis.tables import format_mean, render_table
+from robust_det.launch.notation import Entry
+from robust_det.records import RECORD_NAME, read_record
+from robust_det.records.metrics import task_of
+
+__all__ = ["results_table"]
+
+
+def results_table(entries: Sequence[Entry], folder: Path, style: str = "simple") -> str:
+    """Return a table with mean and spread over seeds; a row is what differs in SEED alone.
+
+    Args:
+        entries: of the sweep; those without a record are left out.
+        folder: of the sweep.
+        style: ``simple`` for a terminal, ``pipe`` for Markdown.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        if (folder / entry.name / RECORD_NAME).is_file():
+            groups.setdefault(entry.group, []).append(read_record(folder / entry.name))
+    records = [record for group in groups.values() for record in group]
+    tasks = dict.fromkeys(task for record in records for task in record["metrics"])
+    # of each task the figure that counts, and the one after it
+    columns = [(task, metric) for task in tasks for metric in task_of(task).columns[:2]]
+    headers = [
+        task_of(task).name if metric == task_of(task).headline else metric
+        for task, metric in columns
+    ]
+    rows = []
+    for name, group in groups.items():
+        shown = [format_mean(summarise(_values(group, *column))) for column in columns]
+        minutes = summarise(record["wall_time_s"] / 60 for record in group)
+        rows.append([name, *shown, f"{minutes.mean:.1f}", str(len(group))])
+    return render_table(["run", *headers, "minutes", "n"], rows, 1, style)
+
+
+def _values(records: Sequence[dict[str, Any]], task: str, metric: str) -> list[float]:
+    values = [record["metrics"].get(task, {}).get(metric) for record in records]
+    return [math.nan if value is None else value for value in values]

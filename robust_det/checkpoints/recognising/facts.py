@@ -1,0 +1,164 @@
+"""What a file says beside its tensors: threat model, normalisation, classes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from robust_det.attacks import NORMS
+from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
+from robust_det.checkpoints.model import Model
+from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining
+from robust_det.checkpoints.recognising.caffe import refuse_caffe
+from robust_det.checkpoints.recognising.normalisation import find_normalisation
+from robust_det.checkpoints.recognising.recognise import Found
+from robust_det.core.errors import UserError
+
+__all__ = ["card_in", "objects_left_out", "said_arch", "with_facts"]
+
+
+def card_in(metadata: Mapping[str, str], source: str) -> dict[str, Any] | None:
+    """Return the card that a conversion leaves in the metadata of a safetensors file."""
+    if "source_sha256" not in metadata:
+        return None
+    texts = ("arch", "norm", "input_format", "source_sha256", "source_format")
+    try:
+        card = {k: v if k in texts else json.loads(v) for k, v in metadata.items() if k != "format"}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{source} has a damaged description; convert again") from error
+    return {CARD_KEY: card}
+
+
+def said_arch(value: Any) -> str | None:
+    """Return the architecture of a file that carries a card."""
+    if not isinstance(value, dict):
+        return None
+    card = value.get("meta" if value.get("format") == FORMAT else CARD_KEY)
+    return card.get("arch") if isinstance(card, dict) else None
+
+
+def objects_left_out(foreign: Sequence[str]) -> list[str]:
+    """Say so if a file holds objects, by the names of their classes or of what makes them."""
+    if not foreign:
+        return []
+    more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+    return [f"objects were left out, and nothing of them was run: {', '.join(foreign[:3])}{more}"]
+
+
+def with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
+    """Add what the file says beside its tensors.
+
+    Raises:
+        UserError: it says something that cannot be.
+    """
+    try:
+        model = _with_facts(model, found, value, source)
+        _check(model)
+    except UserError as error:
+        if source in str(error):
+            raise
+        raise UserError(f"{source}: {error}") from error
+    except Exception as error:  # a file can say anything of itself
+        raise UserError(f"{source} has a damaged description") from error
+    return model
+
+
+def _check(model: Model) -> None:
+    right = (
+        len(model.mean) == len(model.std) == 3
+        and all(0 <= value <= 1 for value in model.mean)
+        and all(0 < value <= 1 for value in model.std)
+        and model.norm in ("", *NORMS)
+        and (model.eps is None or 0 <= model.eps < math.inf)
+        and isinstance(model.image_size, int)
+        and model.image_size > 0
+        and all(isinstance(name, str) for name in model.classes)
+    )
+    if not right:
+        raise ValueError
+
+
+def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
+    if isinstance(value, dict) and value.get("format") == FORMAT:
+        return _of_pretraining(model, value, source)
+    if isinstance(value, dict) and (card := card_of(value)) is not None:
+        return _of_conversion(model, card, value, source)
+    if found.library == "detectron2":
+        refuse_caffe(model, source)
+    normalisation = find_normalisation(found, value, source)
+    notes = [*model.notes, *normalisation.notes]
+    if normalisation.name.endswith("new_mean"):
+        kind = "robustness checkpoint"
+    elif found.is_moco:
+        kind = "MoCo checkpoint"
+    elif found.library == "detectron2":
+        kind = "Detectron2 weights"
+        # Detectron2's own conversion of torchvision's files names torchvision as their author
+        if not (isinstance(value, dict) and value.get("__author__") == "torchvision"):
+            notes.append(
+                "the file does not say where the network strides, nor the order of its channels;"
+                " torchvision's way is assumed (the 3x3 convolutions, RGB)"
+            )
+    elif found.container and found.library == "torchvision":
+        kind = f"checkpoint ({found.container}) in torchvision's names"
+    else:
+        kind = f"state dict in {found.library}'s names"
+    return replace(
+        model,
+        format=kind,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        notes=tuple(notes),
+        normalisation_known=bool(normalisation.name),
+    )
+
+
+def _of_conversion(
+    model: Model, card: BackboneCard, value: Mapping[str, Any], source: str
+) -> Model:
+    _agree(model.arch, card.arch, source)
+    notes = model.notes
+    if "model" not in value:
+        kind = "converted state dict"
+    elif value.get("matching_heuristics"):
+        kind = "converted backbone"
+    else:
+        kind = "detector"
+        if card.eps is not None:
+            notes = (*notes, "a detector was fine-tuned: norm and eps are of its pretraining")
+    return replace(
+        model,
+        format=kind,
+        notes=notes,
+        norm=card.norm,
+        eps=card.eps,
+        mean=tuple(v / 255 for v in card.pixel_mean),
+        std=tuple(v / 255 for v in card.pixel_std),
+        image_size=card.image_size,
+        classes=card.classes if len(card.classes) == model.num_classes else (),
+    )
+
+
+def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Model:
+    card = card_of_pretraining(value, source)
+    _agree(model.arch, card.arch, source)
+    return replace(
+        model,
+        format=PRETRAINING,
+        norm=card.norm,
+        eps=card.eps,
+        mean=card.mean,
+        std=card.std,
+        image_size=card.image_size,
+        classes=card.classes,
+    )
+
+
+def _agree(found: str, said: str, source: str) -> None:
+    if not isinstance(said, str):  # the text of nested lists can be endless
+        raise ValueError
+    if found != said:
+        raise UserError(f"{source} says that it is {said}, but its tensors are those of {found}")

@@ -1,0 +1,146 @@
+"""Why a file's tensors are no network that is known, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from robust_det.checkpoints.reading import LazyTensor, Placeholder
+from robust_det.models import ARCHITECTURES
+from robust_det.models.spelling import COUNTER
+from robust_det.models.stages import tensor_stages
+
+__all__ = ["Miss", "explain_miss"]
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A network that the tensors at a place are not, though some of them fit.
+
+    Attributes:
+        arch: which network.
+        fits: tensors that fit, of ``whole``.
+        missing: names of those that are not there.
+        misshapen: name, shape in the file and shape it should have.
+        foreign: names of those that the network does not have.
+        whole: number of tensors that a file must have.
+    """
+
+    arch: str
+    fits: int
+    missing: tuple[str, ...]
+    misshapen: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    foreign: tuple[str, ...]
+    whole: int
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """How near the network is; the nearest has the highest."""
+        size = self.whole + len(self.foreign)
+        return (self.fits / size, -len(self.missing) / size)
+
+
+def explain_miss(
+    nearest: Miss | None,
+    groups: list[Mapping[str, LazyTensor]],
+    unread: Mapping[str, Placeholder],
+    arch: str | None,
+    prefix: str | None,
+) -> str:
+    """Say what a file holds and what the nearest architecture would need.
+
+    Args:
+        nearest: the network that its tensors come nearest to.
+        groups: the tensors of each of its dictionaries.
+        unread: what else it has by name and was not rebuilt.
+        arch, prefix: what was looked for, if the user said.
+    """
+    tensors = max(groups, key=len)
+    some = ", ".join(f"{n} {_shape(t.shape)}" for n, t in list(tensors.items())[:3])
+    if prefix is not None and nearest is None:
+        return f"has no network at --prefix '{prefix}'; its tensors are {some}, ..."
+    if any(re.fullmatch(r"(.*\.)?(conv1_w|res2_0_branch2a_w)", n) for n in tensors):
+        return (
+            "holds Caffe2 names (conv1_w); those networks stride in another convolution and take"
+            " BGR images, so they are none of torchvision's; use weights of torchvision"
+        )
+    pruned = [n for n in tensors if n.endswith("_orig") and f"{n[:-4]}mask" in tensors]
+    if pruned:
+        return (
+            f"is pruned ({pruned[0]} and its mask); make that permanent with"
+            " torch.nn.utils.prune.remove and save again"
+        )
+    odd = [n for n, value in unread.items() if value.name.startswith("torch._utils._rebuild")]
+    if odd:
+        return (
+            f"holds {_listed(odd)} as {unread[odd[0]].name}, which is not rebuilt; save plain"
+            " tensors, neither quantised nor sparse"
+        )
+    wanted = f"a {arch}" if arch else "a registered architecture"
+    if nearest is None or nearest.rank[0] < 0.2:
+        return (
+            f"holds tensors that are not those of {wanted}: {some}, ...; give one of"
+            f" {', '.join(ARCHITECTURES)}, or register this one (CONTRIBUTING.md)"
+        )
+    return _difference(nearest, wanted)
+
+
+def _difference(miss: Miss, wanted: str) -> str:
+    channels = [(got, want) for _, got, want in miss.misshapen if len(got) == 4]
+    if channels and not miss.missing and not miss.foreign and len(miss.misshapen) == 1:
+        got, want = channels[0]
+        if got[1] != want[1] and got[:1] + got[2:] == want[:1] + want[2:] and want[1] == 3:
+            return (
+                f"is a {miss.arch} for images of {got[1]} channel{'s' * (got[1] != 1)}, and a"
+                " detector's have 3 (RGB); take a network of RGB images"
+            )
+    stages = tensor_stages(miss.arch)
+    if not miss.misshapen and not miss.foreign and set(miss.missing) == _statistics(miss.arch):
+        return (
+            f"is a {miss.arch} without running_mean and running_var: its norms are group or layer"
+            " norms, not batch norms, or its parameters alone were saved; give the state_dict() of"
+            " a network with batch norms"
+        )
+    gone = [
+        stage
+        for stage in dict.fromkeys(stages.values())
+        if (own := [n for n in _names_of(miss.arch, stage)]) and set(own) <= set(miss.missing)
+    ]
+    if not miss.misshapen and not miss.foreign:
+        what = _listed([n for n in miss.missing if stages[n] in gone] or miss.missing)
+        what = f"{', '.join(gone)} (no {what})" if gone else what
+        return f"is a {miss.arch} without {what}; give the file of the whole network"
+    parts = []
+    if miss.missing:
+        parts.append(f"{len(miss.missing)} missing (first: {miss.missing[0]})")
+    if miss.misshapen:
+        name, is_shape, its_shape = miss.misshapen[0]
+        parts.append(
+            f"{len(miss.misshapen)} of another shape (first: {name} is {_shape(is_shape)}, not"
+            f" {_shape(its_shape)})"
+        )
+    if miss.foreign:
+        parts.append(f"{len(miss.foreign)} unexpected (first: {miss.foreign[0]})")
+    return (
+        f"is not {wanted}: the nearest is {miss.arch}, with tensors {', '.join(parts)};"
+        " register this one to convert it (CONTRIBUTING.md)"
+    )
+
+
+def _statistics(arch: str) -> set[str]:
+    """Return the running means and variances of an architecture."""
+    return {n for n in tensor_stages(arch) if n.endswith((".running_mean", ".running_var"))}
+
+
+def _names_of(arch: str, stage: str) -> list[str]:
+    """Return the tensors that a file must have of a stage."""
+    return [n for n, s in tensor_stages(arch).items() if s == stage and COUNTER not in n]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] + f" and {len(names) - 1} more" * (len(names) > 1)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "one number"

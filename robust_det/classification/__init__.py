@@ -1,0 +1,1 @@
+"""Adversarial pretraining of classifiers, and their evaluation."""

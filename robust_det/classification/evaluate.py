@@ -1,0 +1,108 @@
+"""Validation: clean top-1 and top-5, and accuracy under PGD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from torch import nn
+
+from robust_det.attacks import PGD
+from robust_det.data.classification.image_folder import Batch
+from robust_det.training.world import World
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    attack: PGD,
+    *,
+    world: World,
+    device: torch.device,
+    length: int,
+    adversarial_images: int = 0,
+    channels_last: bool = False,
+    seed: int = 0,
+    on_batch: Callable[[int], None] = lambda n: None,
+) -> dict[str, float]:
+    """Evaluate a classifier on every image once.
+
+    Random starts are a function of the seed and the image, so that the result does not depend on
+    the number of processes.
+
+    Args:
+        model: takes images in [0, 1], returns logits; left in eval mode.
+        batches: this process's share of the images, in order.
+        attack: eps 0 leaves the adversarial accuracy out.
+        world: the processes that share the work.
+        device: where to run.
+        length: number of images over all processes.
+        adversarial_images: attack this many, evenly spread over the split; 0 is all of them.
+        channels_last: memory format of the images.
+        seed: of the random starts.
+        on_batch: is told the number of images done.
+
+    Returns:
+        ``clean_top1``, ``clean_top5`` (absent below five classes) and ``adversarial_top1``
+        in percent; ``corrupt``, the number of images that could not be read.
+    """
+    model.eval()
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    attacked = attack.threat.eps > 0
+    wanted = min(adversarial_images or length, length)
+    # images, top-1, top-5, attacked images, adversarial top-1, corrupt
+    counts = torch.zeros(6, dtype=torch.float64, device=device)
+    top5_known = True
+    for batch in batches:
+        counts[5] += len(batch.corrupt)
+        if len(batch.targets) == 0:
+            continue
+        x = batch.images.to(device, non_blocking=True).float().div_(255)
+        x = x.contiguous(memory_format=layout)
+        y = batch.targets.to(device, non_blocking=True)
+        logits = _logits(model, x, attack)
+        top5_known = logits.shape[1] >= 5
+        ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
+        counts[0] += len(y)
+        counts[1] += ranked[:, 0].sum()
+        counts[2] += ranked.any(1).sum()
+        if attacked:
+            chosen = (batch.indices * wanted % length < wanted).nonzero().flatten()
+            if len(chosen):
+                where = chosen.to(device, non_blocking=True)
+                x, y = x[where], y[where]
+                start = _starts(attack, x, batch.indices[chosen].tolist(), seed)
+                adversarial = attack(model, x, y, start=start)
+                right = _logits(model, adversarial, attack).argmax(1) == y
+                counts[3] += len(right)
+                counts[4] += right.sum()
+        on_batch(len(batch.targets))
+    images, top1, top5, hit, robust, corrupt = world.sum(counts).tolist()
+    metrics = {"clean_top1": 100 * top1 / max(images, 1), "corrupt": corrupt}
+    if top5_known:
+        metrics["clean_top5"] = 100 * top5 / max(images, 1)
+    if attacked:
+        metrics["adversarial_top1"] = 100 * robust / max(hit, 1)
+    return metrics
+
+
+def _starts(attack: PGD, x: torch.Tensor, indices: list[int], seed: int) -> torch.Tensor | None:
+    if not attack.random_start:
+        return None
+    starts = []
+    for i, index in enumerate(indices):
+        state = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+        noise = torch.Generator(device=x.device).manual_seed(state)
+        starts.append(attack.threat.random_start(x[i : i + 1], noise))
+    return torch.cat(starts)
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, x: torch.Tensor, attack: PGD) -> torch.Tensor:
+    dtype = attack.amp_dtype
+    with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
+        logits: torch.Tensor = model(x)
+    return logits.float()

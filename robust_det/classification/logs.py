@@ -1,0 +1,69 @@
+"""What a run leaves to look at: TensorBoard, and one JSON line an epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from robust_det.core.files import write_atomically
+
+__all__ = ["RunLog"]
+
+
+class RunLog:
+    """Writes the metrics of a run; does nothing in processes other than the main one.
+
+    Args:
+        folder: run folder; gets ``metrics.jsonl`` and ``tensorboard/``.
+        enabled: whether this is the main process.
+        start_epoch: epochs finished so far; lines of later ones, left by a run that was killed,
+            are dropped.
+        start_step: steps done so far, likewise for TensorBoard.
+    """
+
+    def __init__(self, folder: Path, enabled: bool, start_epoch: int, start_step: int = 0) -> None:
+        self._lines = folder / "metrics.jsonl"
+        self._board: SummaryWriter | None = None
+        if not enabled:
+            return
+        if self._lines.exists():
+            kept = "".join(
+                f"{line}\n"
+                for line in self._lines.read_text().splitlines()
+                if _epoch_of(line) <= start_epoch
+            )
+            write_atomically(self._lines, lambda file: file.write(kept.encode()))
+        purge = start_step + 1 if start_step else None
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+
+    def step(self, step: int, values: dict[str, float]) -> None:
+        """Add scalars of a training step to TensorBoard."""
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"train/{name}", value, step)
+
+    def epoch(self, step: int, values: dict[str, Any]) -> None:
+        """Write the JSON line of an epoch and its scalars."""
+        if self._board is None:
+            return
+        with open(self._lines, "a") as file:
+            file.write(json.dumps(values) + "\n")
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._board.add_scalar(f"epoch/{name}", value, step)
+        self._board.flush()
+
+    def close(self) -> None:
+        """Flush and close TensorBoard."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _epoch_of(line: str) -> float:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return int(json.loads(line)["epoch"])
+    return float("inf")  # cut off by a kill

@@ -1,0 +1,73 @@
+"""The run record of a pretrained classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from robust_det.classification.settings import eval_attack
+from robust_det.core.config import CfgNode, to_dict
+from robust_det.core.files import sha256_file
+from robust_det.models import ModelCard
+from robust_det.records import environment, write_record
+
+__all__ = ["write_pretrain_record"]
+
+_METRICS = ("clean_top1", "clean_top5", "adversarial_top1", "train_loss", "train_top1")
+
+
+def write_pretrain_record(
+    weights: Path,
+    *,
+    name: str,
+    cfg: CfgNode,
+    card: ModelCard,
+    values: dict[str, Any],
+    train_images: int,
+    val_images: int,
+    device: str,
+    processes: int,
+    seconds: float,
+) -> Path:
+    """Write ``record.json`` beside the final weights.
+
+    Args:
+        weights: the file of the final weights.
+        name: of the run.
+        cfg, card: the run's config, and what is known about the classifier.
+        values: of the last epoch; accuracies in percent.
+        train_images, val_images: sizes of the splits.
+        device: the torch device the run was on.
+        processes: how many trained together.
+        seconds: of training, over all sessions.
+    """
+    attack = eval_attack(cfg)
+    return write_record(
+        weights.parent,
+        {
+            "kind": "pretrain",
+            "name": name,
+            "arch": card.arch,
+            "norm": card.norm,
+            "eps": card.eps,
+            "weights": {"path": str(weights), "sha256": sha256_file(weights)},
+            "data": {
+                "train": {"images": train_images, "classes": len(card.classes)},
+                "val": {"images": val_images},
+            },
+            "evaluator": {
+                "name": "PGD",
+                "norm": attack.threat.norm,
+                "eps": attack.threat.eps,
+                "steps": attack.steps,
+                "step_size": attack.step_size,
+                "images": min(cfg.EVAL.ADVERSARIAL_IMAGES or val_images, val_images),
+            },
+            "seed": cfg.SEED,
+            "metrics": {metric: values[metric] for metric in _METRICS if metric in values},
+            "config": to_dict(cfg),
+            "environment": environment(device),
+            "processes": processes,
+            "wall_time_s": round(seconds, 1),
+        },
+    )

@@ -1,0 +1,90 @@
+"""Validation as a config describes it: of a model in training, and of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from robust_det.checkpoints.model_file import read_model
+from robust_det.classification.evaluate import evaluate
+from robust_det.classification.image_sets import batches_of, validation_set
+from robust_det.classification.settings import eval_attack, memory_layout
+from robust_det.core.config import CfgNode
+from robust_det.core.device import resolve_device
+from robust_det.core.errors import UserError
+from robust_det.core.progress import progress_bar
+from robust_det.data.classification.image_folder import Batch, ImageFolder
+from robust_det.data.classification.sampling import EvalBatches
+from robust_det.training.world import World, joined_world, world_from_environment
+
+__all__ = ["evaluate_checkpoint", "validate"]
+
+
+def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
+    """Validate a checkpoint on the config's data: what ``--eval-only`` does.
+
+    Raises:
+        UserError: no checkpoint, or one of other classes or another architecture.
+    """
+    device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
+    with joined_world(device) as world:
+        read = read_model(weights)
+        if read.arch != cfg.MODEL.ARCH:
+            raise UserError(f"{weights} holds a {read.arch}, the config asks for {cfg.MODEL.ARCH}")
+        if not read.classes:
+            raise UserError(f"{weights} does not name its classes; tools/pretrain.py writes them")
+        model = read.classifier()
+        data = validation_set(cfg, list(read.classes))
+        model.to(device).to(memory_format=memory_layout(cfg))
+        return validate(cfg, model, data, device, world)
+
+
+def validate(
+    cfg: CfgNode,
+    model: nn.Module,
+    data: ImageFolder,
+    device: torch.device,
+    world: World,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, float]:
+    """Evaluate a model on the validation set with a progress bar.
+
+    Args:
+        cfg: a pretraining config.
+        model: takes images in [0, 1], returns logits.
+        data: the validation set.
+        device, world: where it runs, and beside whom.
+        stop: is asked before each batch; the figures of a cut-off validation mean nothing.
+
+    Returns:
+        See :func:`robust_det.classification.evaluate.evaluate`.
+    """
+    batches = EvalBatches(len(data), cfg.EVAL.BATCH_SIZE, world.rank, world.size)
+    share = len(batches.mine)
+    with progress_bar(share, "validate", "img", world.is_main) as bar:
+        return evaluate(
+            model,
+            _until(stop, batches_of(cfg, data, batches, device)),
+            eval_attack(cfg),
+            world=world,
+            device=device,
+            length=len(data),
+            adversarial_images=cfg.EVAL.ADVERSARIAL_IMAGES,
+            channels_last=cfg.TRAIN.CHANNELS_LAST,
+            seed=cfg.SEED,
+            on_batch=lambda images: _void(bar.update(images)),
+        )
+
+
+def _until(stop: Callable[[], bool], batches: Iterable[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        if stop():
+            return
+        yield batch
+
+
+def _void(_: object) -> None:
+    """Drop a result."""

@@ -1,0 +1,1 @@
+"""What every job shares: config language, command line, errors, files, device, progress."""

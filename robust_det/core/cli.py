@@ -1,0 +1,169 @@
+"""What every script under ``tools/`` shares: ``--debug``, exit codes, one-line errors, logging."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from robust_det.core.errors import UserError
+
+__all__ = ["Parser", "run_tool", "setup_logging"]
+
+_LONGEST_ERROR = 1000
+
+
+class Parser(argparse.ArgumentParser):
+    """The command line of a tool, with ``--debug``; a mistake is a :class:`UserError`.
+
+    Args:
+        text: describes the tool, in its first line; that of its module.
+    """
+
+    def __init__(self, text: str | None = None, **more: Any) -> None:
+        if text:
+            more["description"] = text.splitlines()[0]
+        super().__init__(**more)
+        # no default, which a command's parser would set after its tool's
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="print the traceback of an error",
+        )
+
+    def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Parse arguments that may come in any order, overrides before and after options."""
+        if self._subparsers is not None:  # whose arguments follow the command
+            return self.parse_args(argv)
+        return self.parse_intermixed_args(argv)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise it, instead of printing the usage as well."""
+        raise UserError(f"{message} (--help lists the arguments)")
+
+
+class _BesideBars(logging.Handler):
+    """Writes to whatever standard output is now, above a progress bar that is being shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def setup_logging() -> None:
+    """Send the package's log lines to standard output, once, however often it is called."""
+    logger = logging.getLogger("robust_det")
+    if not logger.handlers:
+        handler = _BesideBars()
+        handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+        logger.addHandler(handler)
+    # of several processes under torchrun, the first one speaks
+    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    logger.propagate = False
+
+
+def run_tool(
+    main: Callable[[argparse.Namespace], int | None],
+    parser: Parser,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse the command line, run ``main`` and turn errors into one line and an exit code.
+
+    Args:
+        main: receives the parsed arguments; returns an exit code, or None for success.
+        parser: the tool's.
+        argv: arguments without the program name; ``sys.argv[1:]`` by default.
+
+    Returns:
+        0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 143 for
+        SIGTERM, 141 if nobody reads the output any more, 1 for anything unexpected.
+    """
+    debug = False
+    caught: BaseException
+    restore = _clean_up_on_sigterm()
+    try:
+        args = parser.parse(argv)
+        debug = "debug" in args
+        setup_logging()
+        code = main(args) or 0
+        if sys.stdout:
+            sys.stdout.flush()
+        return code
+    except UserError as error:
+        caught, message, code = error, _one_line(error), 2
+    except KeyboardInterrupt as error:
+        caught, message, code = error, "interrupted", 130
+    except _Terminated as error:
+        caught, message, code = error, "terminated", 128 + signal.SIGTERM
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 128 + signal.SIGPIPE
+        caught = error
+        where = f": {error.filename}" if error.filename else ""
+        message, code = f"{error.strerror or _one_line(error)}{where}", 1
+    except Exception as error:
+        caught, kind = error, type(error).__name__
+        message = f"unexpected {kind}: {_one_line(error)} (--debug shows the traceback)"
+        code = 1
+    finally:
+        restore()
+    if debug:
+        traceback.print_exception(caught)
+    # it refers to this frame: a cycle would keep all that the tool made alive until the very end
+    del caught
+    if "RANK" in os.environ:
+        message = f"[process {os.environ['RANK']}] {message}"
+    # one write, so that the lines of several processes do not mix
+    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.flush()
+    return code
+
+
+class _Terminated(BaseException):
+    """SIGTERM: whoever is in the middle of something cleans up on the way out."""
+
+
+def _clean_up_on_sigterm() -> Callable[[], object]:
+    """Let SIGTERM raise :class:`_Terminated`; return what restores the handler before."""
+    if threading.current_thread() is not threading.main_thread():  # which alone has handlers
+        return lambda: None
+    owner = os.getpid()
+
+    def terminate(*_: object) -> NoReturn:
+        if os.getpid() != owner:  # a worker, which inherited this
+            os._exit(128 + signal.SIGTERM)
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    return lambda: signal.signal(signal.SIGTERM, before)
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader, such as head, has enough."""
+    output = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(output, 0)  # errors are reported always
+    if not poll.poll(0):
+        return False
+    # the interpreter shall not write the rest at its end
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error)
+    if "Traceback (most recent call last)" in text:
+        # raised in a worker of a data loader, which adds its traceback to the message
+        text = text.strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_ERROR else text[:_LONGEST_ERROR] + " ..."

@@ -1,0 +1,48 @@
+"""One style for all plots, and plots as files and as parts of a page."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import matplotlib
+from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "INK", "PLACEHOLDER", "STYLE", "image_bytes", "inline_svg"]
+
+COLOURS = ("#2f7fe0", "#e0791b", "#1f9d6b", "#c94a8c", "#8b6cdb", "#8a8f98")
+INK = "#1f2328"
+# A colour no plot uses, so that the page can put the text colour of its theme in its place
+PLACEHOLDER = "#010203"
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "text.parse_math": False,  # a name with a $ in it is a name
+    "svg.hashsalt": "robust_det",  # the same numbers give the same file
+    "svg.fonttype": "path",
+}
+
+
+def image_bytes(figure: Figure, kind: str, transparent: bool = False) -> bytes:
+    """Return the figure as ``"png"`` or ``"svg"``, without a date in it."""
+    out = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else None
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(out, format=kind, dpi=160, metadata=metadata, transparent=transparent)
+    return out.getvalue()
+
+
+def inline_svg(figure: Figure, description: str) -> str:
+    """Return a plot as an ``<svg>`` element that takes the text colour of the page around it.
+
+    Args:
+        figure: drawn with :data:`PLACEHOLDER` as its ink.
+        description: read aloud in place of the picture; escaped here.
+    """
+    text = image_bytes(figure, "svg", True).decode()
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = text[text.index("<svg") :].replace(PLACEHOLDER, "currentColor")
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    quoted = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{quoted}"', 1)

@@ -1,0 +1,101 @@
+"""Files: written so that a crash or a full disk never destroys what was there, and hashed."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from robust_det.core.errors import UserError
+
+__all__ = ["remove_leftovers", "sha256_file", "write_atomically"]
+
+
+def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file through a temporary one beside it: write, fsync, rename, fsync the folder.
+
+    Args:
+        path: the file to create or replace; its folder is created.
+        write: is called with the open binary file.
+
+    Raises:
+        UserError: the file system refuses (full disk, no permission). ``path`` is as before.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
+        ) as file:
+            temporary = file.name
+            guarded = _Guarded(file)
+            try:
+                write(guarded)  # type: ignore[arg-type]
+            except Exception as error:
+                # torch.save reports a failed write as a RuntimeError of its own
+                raise guarded.failure or error from error
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        kept = "; the previous file is kept" if path.exists() else ""
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"cannot write {path}: {reason}{kept}; free space or choose another folder"
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove temporary files of ``path`` that a killed :func:`write_atomically` left behind.
+
+    Only for a file that no other process is writing.
+    """
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _Guarded:
+    """A binary file that remembers the first OSError of a write."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

@@ -1,0 +1,1 @@
+"""Image folders: reading, augmentation, and the order of the images."""

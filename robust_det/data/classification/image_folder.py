@@ -1,0 +1,203 @@
+"""ImageFolder trees for classification: ``ROOT/train/<class>/*`` and ``ROOT/val/<class>/*``.
+
+Every random choice is a function of (seed, epoch, image), so the data of a run do not depend on
+the number of workers, and a resumed run sees what the uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from robust_det.core.errors import UserError
+
+__all__ = ["Batch", "Corrupt", "ImageFolder", "collate", "eval_transform", "train_transform"]
+
+Transform = Callable[[Image.Image], torch.Tensor]
+# how many neighbours stand in for a corrupt training image before the data count as broken
+_MAX_SUBSTITUTES = 32
+
+
+@dataclass
+class Batch:
+    """A collated batch.
+
+    Attributes:
+        images: (N, 3, H, W) uint8.
+        targets: (N,) int64 class indices.
+        indices: (N,) int64 positions of the images in their split.
+        corrupt: paths of files that could not be decoded, with the reason.
+        hopeless: whether an image and all that could have stood in for it are corrupt.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    indices: torch.Tensor
+    corrupt: list[str]
+    hopeless: bool = False
+
+    def pin_memory(self) -> Batch:
+        """Called by the data loader for faster copies to a GPU."""
+        images, targets = self.images.pin_memory(), self.targets.pin_memory()
+        return Batch(images, targets, self.indices, self.corrupt, self.hopeless)
+
+
+@dataclass
+class Corrupt:
+    """Stands for an image that could not be decoded, nor any that could have replaced it."""
+
+    path: str
+    hopeless: bool = False
+
+
+# image, target, index in the split, and the path of the corrupt image that it replaces, or ""
+Sample = tuple[torch.Tensor, int, int, str]
+
+
+class ImageFolder(Dataset[Sample | Corrupt]):
+    """Images of one split, indexed by ``(epoch, index)``.
+
+    Args:
+        root: folder that holds the split folders.
+        split: ``"train"`` or ``"val"``.
+        transform: PIL RGB image to (3, H, W) uint8 tensor.
+        seed: seeds the augmentation together with the epoch and the image.
+        substitute: return the next image in place of a corrupt one, so that batches keep their
+            size; otherwise a :class:`Corrupt` comes back.
+        classes: the class folders expected; by default those found.
+
+    Raises:
+        UserError: a folder is missing or empty, or a class folder has no images.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        transform: Transform,
+        seed: int = 0,
+        substitute: bool = False,
+        classes: list[str] | None = None,
+    ) -> None:
+        self.folder = Path(root).expanduser() / split
+        self.transform = transform
+        self.seed = seed
+        self.substitute = substitute
+        self.classes = _class_folders(self.folder)
+        if classes is not None and classes != self.classes:
+            odd = sorted(set(classes) ^ set(self.classes))
+            raise UserError(f"{self.folder} and the training split differ in classes: {odd[:5]}")
+        found = [_images(self.folder / name) for name in self.classes]
+        # arrays, not lists: forked workers share them, where they would copy a million objects
+        self.targets = np.repeat(np.arange(len(found)), [len(paths) for paths in found])
+        self._paths = np.array([path for paths in found for path in paths], dtype=np.bytes_)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def path(self, index: int) -> str:
+        """Return the file of an image."""
+        return os.path.join(self.folder, os.fsdecode(self._paths[index]))
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample | Corrupt:
+        epoch, index = key
+        corrupt = ""
+        for offset in range(_MAX_SUBSTITUTES if self.substitute else 1):
+            i = (index + offset) % len(self)
+            try:
+                with Image.open(self.path(i)) as file:
+                    image = file.convert("RGB")
+            except Exception as error:  # Pillow raises whatever the decoder raises
+                corrupt = corrupt or f"{self.path(i)} ({type(error).__name__}: {error})"
+                continue
+            seed = np.random.SeedSequence([self.seed, epoch, i]).generate_state(1)[0]
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(seed))
+                return self.transform(image), int(self.targets[i]), i, corrupt
+        return Corrupt(corrupt, hopeless=self.substitute)
+
+
+def collate(samples: list[Sample | Corrupt]) -> Batch:
+    """Stack samples into a :class:`Batch`; corrupt ones are left out and listed."""
+    bad = [sample for sample in samples if isinstance(sample, Corrupt)]
+    good = [sample for sample in samples if not isinstance(sample, Corrupt)]
+    images = torch.stack([s[0] for s in good]) if good else torch.empty(0, 3, 1, 1).byte()
+    return Batch(
+        images,
+        torch.tensor([s[1] for s in good], dtype=torch.long),
+        torch.tensor([s[2] for s in good], dtype=torch.long),
+        [sample.path for sample in bad] + [s[3] for s in good if s[3]],
+        any(sample.hopeless for sample in bad),
+    )
+
+
+def train_transform(size: int, scale: tuple[float, float], flip: bool, jitter: float) -> Transform:
+    """Standard ImageNet augmentation: random resized crop, flip, optional colour jitter.
+
+    Args:
+        size: side of the square crop in pixels.
+        scale: range of the crop's area relative to the image's.
+        flip: flip half of the images horizontally.
+        jitter: strength of brightness, contrast and saturation jitter; 0 is none.
+    """
+    steps: list[torch.nn.Module] = [v2.RandomResizedCrop(size, scale=scale, antialias=True)]
+    if flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if jitter > 0:
+        steps.append(v2.ColorJitter(jitter, jitter, jitter))
+    return v2.Compose([*steps, v2.PILToTensor()])
+
+
+@dataclass
+class _ResizeAndCrop:
+    """A class, not a closure: workers that are spawned get it pickled."""
+
+    resize: int
+    size: int
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        if min(image.size) != self.resize:
+            image = F.resize(image, [self.resize], antialias=True)
+        return F.pil_to_tensor(F.center_crop(image, [self.size, self.size]))
+
+
+def eval_transform(resize: int, size: int) -> Transform:
+    """Resize the short side to ``resize`` and cut the central square of ``size`` pixels."""
+    return _ResizeAndCrop(resize, size)
+
+
+def _class_folders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise UserError(
+            f"no folder {folder}; DATA.ROOT needs train/<class>/<images> and val/<class>/<images>"
+        )
+    names = sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
+    if not names:
+        raise UserError(f"{folder} holds no class folders; images belong into {folder}/<class>/")
+    return names
+
+
+def _images(folder: Path) -> list[bytes]:
+    """List the images below a class folder, relative to the split, without a stat of each."""
+    paths = sorted(
+        os.fsencode(os.path.join(below, name))
+        for parent, _, names in os.walk(folder)
+        for below in [os.path.relpath(parent, folder.parent)]
+        for name in names
+        if name.lower().endswith(IMG_EXTENSIONS)
+    )
+    if not paths:
+        raise UserError(f"class folder {folder} holds no images; add some or remove the folder")
+    return paths

@@ -1,0 +1,164 @@
+"""Checks of a document in COCO format, each with what to do for who wants to go on regardless.
+
+They find what would stop a run hours later, when Detectron2 or pycocotools meets it, and what would
+cost AP in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from robust_det.data.detection.checking.images import Depth, Listing, look
+from robust_det.data.detection.checking.objects import check_objects
+from robust_det.data.detection.checking.report import Report, shortened
+
+__all__ = ["check_document"]
+
+
+def check_document(
+    document: Mapping[str, Any],
+    image_root: str,
+    report: Report,
+    depth: Depth,
+) -> dict[str, Any]:
+    """Check images and objects.
+
+    Args:
+        document: in COCO format; images and annotations may be anything, the lists are there.
+        image_root: the folder that image names are relative to.
+        report: what is found is added to it.
+        depth: how closely to look at the image files.
+
+    Returns:
+        The document with what is unsound left out or mended, sharing all that is sound.
+    """
+    classes = _classes(document["categories"], report)
+    if not document["images"]:
+        report.add("no_images")
+    elif not document["annotations"]:
+        report.add("no_objects")
+    images = _Images(report)
+    for entry in document["images"]:
+        images.take(entry)
+    images.look_at_files(image_root, depth)
+    annotations = check_objects(
+        document["annotations"], images.kept, images.same_as, images.gone, set(classes), report
+    )
+    used = {a["category_id"] for a in annotations}
+    for number, name in classes.items():
+        if number not in used:
+            report.add("unused_class", name)
+    shown = {a["image_id"] for a in annotations}
+    for number, image in images.kept.items():
+        if number not in shown:
+            report.add("empty_image", image["file_name"])
+    return {**document, "images": list(images.kept.values()), "annotations": annotations}
+
+
+def _classes(categories: list[Any], report: Report) -> dict[Any, str]:
+    classes: dict[Any, str] = {}
+    if not categories:
+        report.add("no_classes")
+    for entry in categories:
+        try:
+            number, name = entry["id"], str(entry["name"])
+            broken = isinstance(number, bool) or not isinstance(number, int)
+        except (KeyError, TypeError):
+            number, name, broken = None, "", True
+        if broken or number in classes or name in classes.values():
+            report.add("broken_class", shortened(entry))
+        else:
+            classes[number] = name
+    return classes
+
+
+class _Images:
+    """The images of a document: those kept, those merged into another, and those gone.
+
+    Args:
+        report: what is found is added to it.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.kept: dict[Any, dict[str, Any]] = {}
+        self.same_as: dict[Any, Any] = {}
+        self.gone: set[Any] = set()
+        self._by_file: dict[str, Any] = {}
+        self._type: type | None = None
+        self._report = report
+
+    def take(self, entry: Any) -> None:
+        """Check one entry."""
+        number = entry.get("id") if isinstance(entry, dict) else None
+        if type(number) not in (int, str):
+            self._report.add("broken_image", f"no id in {shortened(entry)}")
+            return
+        # Detectron2 sorts images by their ids
+        self._type = self._type or type(number)
+        if type(number) is not self._type:
+            self._report.add("broken_image", f"id {number!r} among ids of another type")
+            self.gone.add(number)
+            return
+        fault = _fault(entry)
+        if fault:
+            self._report.add("broken_image", f"image {number} {fault}")
+            self._drop(number)
+            return
+        file = entry["file_name"]
+        known = self.same_as.get(number, number)
+        if known in self.kept or known in self.gone:
+            first = self.kept.get(known, {}).get("file_name", file)
+            kind = "duplicate_image" if first == file else "conflicting_image"
+            self._report.add(kind, f"id {number} of {first} and {file}")
+            if first != file:
+                # whose objects are whose cannot be told
+                self._drop(number)
+        elif file in self._by_file:
+            self.same_as[number] = self._by_file[file]
+            self._report.add("duplicate_file", f"{file} as {self._by_file[file]} and {number}")
+        else:
+            self.kept[number] = entry
+            self._by_file[file] = number
+
+    def look_at_files(self, root: str, depth: Depth) -> None:
+        """Drop images that are missing, unreadable, or of another size than annotated."""
+        paths = {number: os.path.join(root, e["file_name"]) for number, e in self.kept.items()}
+        missing = Listing().missing(paths.values())
+        for number, path in paths.items():
+            if path in missing:
+                self._report.add("missing_image", path)
+                self._drop(number)
+        there = [number for number in paths if number in self.kept]
+        if depth == Depth.NAMES:
+            return
+        sizes = look([paths[number] for number in there], self._report.name, depth)
+        for number, size in zip(there, sizes, strict=True):
+            entry = self.kept[number]
+            annotated = (entry["width"], entry["height"])
+            if isinstance(size, str):
+                self._report.add("unreadable_image", f"{paths[number]}: {size}")
+                self._drop(number)
+            elif size != annotated:
+                text = "{} x {}, annotated as {} x {}".format(*size, *annotated)
+                self._report.add("wrong_size", f"{paths[number]} is {text}")
+                self._drop(number)
+
+    def _drop(self, number: Any) -> None:
+        for one in (number, *(n for n, first in self.same_as.items() if first == number)):
+            self.kept.pop(one, None)
+            self.same_as.pop(one, None)
+            self.gone.add(one)
+
+
+def _fault(entry: Mapping[str, Any]) -> str:
+    for key in ("file_name", "width", "height"):
+        if key not in entry:
+            return f"lacks '{key}'"
+    name, width, height = entry["file_name"], entry["width"], entry["height"]
+    if not isinstance(name, str) or not name:
+        return f"has the file_name {name!r}"
+    if not all(isinstance(v, (int, float)) and v > 0 for v in (width, height)):
+        return f"has a size of {width} x {height}"
+    return ""

@@ -1,0 +1,174 @@
+"""Checks of the objects of a document in COCO format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from robust_det.data.detection.checking.masks import TOLERANCE, check_mask
+from robust_det.data.detection.checking.report import Report, shortened
+
+__all__ = ["check_objects"]
+
+_KEYS = ("image_id", "category_id", "bbox")
+
+
+def check_objects(
+    annotations: Sequence[Any],
+    images: Mapping[Any, Mapping[str, Any]],
+    same_as: Mapping[Any, Any],
+    gone: set[Any],
+    classes: set[Any],
+    report: Report,
+) -> list[dict[str, Any]]:
+    """Check the annotations of a document; COCO has 860,000, so a sound one costs little.
+
+    Args:
+        annotations: the entries, whatever they are.
+        images: the sound ones by id.
+        same_as: the image that takes the objects of another.
+        gone: images that were left out, whose objects go with them.
+        classes: ids of the categories.
+        report: what is found is added to it.
+
+    Returns:
+        The annotations with what is unsound left out, or replaced by a mended copy.
+    """
+    check = _Objects(images, same_as, classes, report, annotations)
+    kept = []
+    for entry in annotations:
+        try:
+            if entry["image_id"] in gone:
+                continue
+            sound = check.one(entry)
+        except KeyError as error:
+            report.add("broken_object", f"{_which(entry)} lacks {error}")
+            continue
+        except (TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
+            report.add("broken_object", f"{_which(entry)}: {error}")
+            continue
+        if sound is not None:
+            kept.append(sound)
+    return kept
+
+
+class _Objects:
+    def __init__(
+        self,
+        images: Mapping[Any, Mapping[str, Any]],
+        same_as: Mapping[Any, Any],
+        classes: set[Any],
+        report: Report,
+        annotations: Sequence[Any],
+    ) -> None:
+        self._images, self._same_as, self._classes = images, same_as, classes
+        self._report = report
+        self._ids: set[Any] = set()
+        taken = (a.get("id") for a in annotations if isinstance(a, dict))
+        self._fresh = max((n for n in taken if type(n) is int), default=0)
+        # what merged images show, to tell an object that both list
+        self._merged = set(same_as.values())
+        self._shown: set[tuple[Any, ...]] = set()
+
+    def one(self, entry: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the entry, a mended copy, or None if there is no use for it."""
+        image_id, category, box = (entry[key] for key in _KEYS)
+        changed: dict[str, Any] = {}
+        if image_id in self._same_as:
+            image_id = changed["image_id"] = self._same_as[image_id]
+        image = self._images.get(image_id)
+        if image is None:
+            self._report.add("unknown_image", f"{_which(entry)} of image {image_id}")
+            return None
+        if category not in self._classes:
+            where = f"{_which(entry)} on {image['file_name']}"
+            self._report.add("unknown_class", f"{where} of class {category}")
+            return None
+        if image_id in self._merged:
+            key = (image_id, category, tuple(box))
+            if key in self._shown:
+                return None
+            self._shown.add(key)
+        changed.update(self._identity(entry))
+        if entry.get("ignore"):
+            self._report.add("ignored_object", _which(entry))
+            changed.update(ignore=0, iscrowd=1)
+        clipped = self._box(entry, box, image)
+        if clipped is None:
+            return None
+        if clipped is not box:
+            changed["bbox"] = clipped
+        mask = entry.get("segmentation")
+        if mask:
+            kind, mended = check_mask(mask, image["width"], image["height"])
+            if kind and self._report.add(kind, f"{_which(entry)} on {image['file_name']}"):
+                if mended is None:
+                    return None
+                changed["segmentation"] = mended
+        elif clipped is not box:
+            changed["area"] = clipped[2] * clipped[3]
+        return {**entry, **changed} if changed else entry
+
+    def _identity(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return what is to be put in place of id, area and iscrowd: pycocotools reads them."""
+        changed: dict[str, Any] = {}
+        number, area, crowd = entry.get("id"), entry.get("area"), entry.get("iscrowd")
+        if number == 0:
+            self._report.add("zero_id", _which(entry))
+        if number in self._ids:
+            self._report.add("duplicate_object", f"id {number}")
+            number = None
+        elif number is not None:
+            self._ids.add(number)
+        faults = []
+        if number is None:
+            self._fresh += 1
+            changed["id"] = self._fresh
+            self._ids.add(self._fresh)
+            if entry.get("id") is None:
+                faults.append("lacks 'id'")
+        if not isinstance(area, (int, float)) or not math.isfinite(area):
+            faults.append(f"has the area {area}" if "area" in entry else "lacks 'area'")
+            changed["area"] = entry["bbox"][2] * entry["bbox"][3]
+        if crowd not in (0, 1):
+            faults.append(f"has iscrowd {crowd}" if "iscrowd" in entry else "lacks 'iscrowd'")
+            changed["iscrowd"] = 0
+        if faults:
+            self._report.add("incomplete_object", f"{_which(entry)} {' and '.join(faults)}")
+        return changed
+
+    def _box(
+        self, entry: dict[str, Any], box: Sequence[float], image: Mapping[str, Any]
+    ) -> Sequence[float] | None:
+        x, y, width, height = box
+        right, bottom = x + width, y + height
+        columns, rows = image["width"], image["height"]
+        if not math.isfinite(right + bottom) or width < 0 or height < 0:
+            kind = "broken_box"
+        elif width == 0 or height == 0:
+            kind = "empty_box"
+        elif x >= columns or y >= rows or right <= 0 or bottom <= 0:
+            kind = "outside"
+        elif (
+            x < -TOLERANCE
+            or y < -TOLERANCE
+            or right > columns + TOLERANCE
+            or bottom > rows + TOLERANCE
+        ):
+            kind = "partly_outside"
+        else:
+            return box
+        where = f"{_which(entry)} on {image['file_name']} has the box {list(box)}"
+        if not self._report.add(kind, f"{where} in {columns} x {rows}"):
+            return box
+        if kind != "partly_outside":
+            return None
+        left, top = max(x, 0), max(y, 0)
+        return [left, top, min(right, columns) - left, min(bottom, rows) - top]
+
+
+def _which(entry: Any) -> str:
+    if isinstance(entry, dict) and isinstance(entry.get("id"), (int, str)):
+        return f"object {entry['id']}"
+    return f"object {shortened(entry)}"

@@ -1,0 +1,78 @@
+"""Data sets that are COCO JSON already."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.data.detection.checking.checks import check_document
+from robust_det.data.detection.checking.images import Depth
+from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.source import Reading
+
+__all__ = ["CocoSource", "without_garbage_collection"]
+
+_LISTS = ("images", "annotations", "categories")
+
+
+@dataclass(frozen=True)
+class CocoSource:
+    """A COCO annotation file and the folder of its images.
+
+    Attributes:
+        json_file, image_root: where.
+        published: whether Detectron2 registers it, see :class:`.Kind`.
+    """
+
+    json_file: str
+    image_root: str
+    published: bool = False
+
+    def read(self, name: str, depth: Depth | None = None) -> Reading:
+        """See :class:`.Source`. Headers of published images are not read unless asked."""
+        with without_garbage_collection():
+            return self._read(name, depth)
+
+    def _read(self, name: str, depth: Depth | None) -> Reading:
+        path = Path(self.json_file)
+        if not path.is_file():
+            raise UserError(
+                f"data set '{name}' has no annotations at {path};"
+                " set DETECTRON2_DATASETS to the folder that holds your data sets"
+            )
+        try:
+            document = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(
+                f"annotations {path} are not in COCO format ({type(error).__name__}: {error})"
+            ) from error
+        for key in _LISTS:
+            if not isinstance(document, dict) or not isinstance(document.get(key), list):
+                raise UserError(
+                    f"annotations {path} are not in COCO format: they need a list '{key}'"
+                )
+        if not Path(self.image_root).is_dir():
+            raise UserError(f"data set '{name}' has no image folder {self.image_root}")
+        report = Report(name, self.published)
+        if depth is None:
+            depth = Depth.NAMES if self.published else Depth.HEADERS
+        document = check_document(document, self.image_root, report, depth)
+        return Reading(document, self.image_root, report, self.json_file, sha256_file(path))
+
+
+@contextlib.contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Halves the time that COCO takes: of a million small lists none is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

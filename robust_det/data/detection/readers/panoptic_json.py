@@ -1,0 +1,145 @@
+"""Data sets in COCO's panoptic format, with or without the annotations of their objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.data.detection.checking.checks import check_document
+from robust_det.data.detection.checking.images import Depth, Listing, look
+from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.readers.coco_json import CocoSource, without_garbage_collection
+from robust_det.data.detection.segments import panoptic_metadata, read_panoptic
+from robust_det.data.detection.source import Reading
+
+__all__ = ["PanopticSource"]
+
+
+@dataclass(frozen=True)
+class PanopticSource:
+    """Segments of things and stuff, and the semantic maps that ``tools/prepare_panoptic.py`` makes.
+
+    Attributes:
+        panoptic_json, panoptic_root: the annotations, and the folder of their PNG files.
+        stuff_root: folder of the semantic maps, which have the names of those PNG files.
+        image_root: folder of the images.
+        json_file: annotations of the objects, which detectors are trained on and scored by; empty
+            for stuff alone.
+        published: whether Detectron2 registers it, see :class:`.Kind`.
+    """
+
+    panoptic_json: str
+    panoptic_root: str
+    stuff_root: str
+    image_root: str
+    json_file: str = ""
+    published: bool = False
+
+    def read(self, name: str, depth: Depth | None = None) -> Reading:
+        """See :class:`.Source`. Without ``json_file``, segments count as objects."""
+        if depth is None:
+            depth = Depth.NAMES if self.published else Depth.HEADERS
+        with without_garbage_collection():
+            panoptic = read_panoptic(self.panoptic_json, name)
+            reading = self._objects(panoptic, name, depth)
+            maps = self._maps(panoptic, reading, name, depth)
+        document = _of_images(reading.document, maps)
+        return replace(
+            reading,
+            document=document,
+            maps=maps,
+            metadata={
+                **panoptic_metadata(panoptic["categories"]),
+                "panoptic_json": self.panoptic_json,
+                "panoptic_root": self.panoptic_root,
+                "sem_seg_root": self.stuff_root,
+            },
+            panoptic_sha256=sha256_file(self.panoptic_json),
+        )
+
+    def _objects(self, panoptic: Mapping[str, Any], name: str, depth: Depth) -> Reading:
+        if not self.json_file:
+            if not Path(self.image_root).is_dir():
+                raise UserError(f"data set '{name}' has no image folder {self.image_root}")
+            report = Report(name, self.published)
+            document = {**panoptic, "annotations": list(_segments(panoptic))}
+            document = check_document(document, self.image_root, report, depth)
+            return Reading(document, self.image_root, report)
+        reading = CocoSource(self.json_file, self.image_root, self.published).read(name, depth)
+        if reading.report.count("broken_class"):
+            return reading
+        things = {(c["id"], str(c["name"])) for c in panoptic["categories"] if c["isthing"]}
+        if things != {(c["id"], str(c["name"])) for c in reading.document["categories"]}:
+            raise UserError(
+                f"data set '{name}': the things of {self.panoptic_json} are not the categories of"
+                f" {self.json_file}; both need the same ids and names"
+            )
+        return reading
+
+    def _maps(
+        self, panoptic: Mapping[str, Any], reading: Reading, name: str, depth: Depth
+    ) -> dict[Any, str]:
+        """Return the semantic map of each image that has all it needs."""
+        known = {c["id"] for c in panoptic["categories"]}
+        files = {a["image_id"]: a for a in panoptic["annotations"]}
+        listing, maps, unmade = Listing(), {}, 0
+        for image in reading.document["images"]:
+            annotation = files.get(image["id"])
+            if annotation is None:
+                reading.report.add("missing_segments", f"none for {image['file_name']}")
+                continue
+            path = os.path.join(self.panoptic_root, annotation["file_name"])
+            strange = {s["category_id"] for s in annotation["segments_info"]} - known
+            if strange:
+                reading.report.add("unknown_segment", f"{sorted(strange)[0]} in {path}")
+            elif not listing.has(path):
+                reading.report.add("missing_segments", path)
+            else:
+                made = os.path.join(self.stuff_root, annotation["file_name"])
+                unmade += not listing.has(made)
+                maps[image["id"]] = made
+        if unmade:
+            raise UserError(
+                f"data set '{name}' lacks the semantic maps of {unmade} images in"
+                f" {self.stuff_root}; tools/prepare_panoptic.py --config CONFIG makes them"
+            )
+        if depth > Depth.NAMES:
+            self._check_sizes(reading, maps, depth)
+        return maps
+
+    def _check_sizes(self, reading: Reading, maps: dict[Any, str], depth: Depth) -> None:
+        sizes = {i["id"]: (i["width"], i["height"]) for i in reading.document["images"]}
+        looked = look(list(maps.values()), f"{reading.report.name}: semantic maps", depth)
+        for (number, path), size in zip(list(maps.items()), looked, strict=True):
+            if isinstance(size, str):
+                reading.report.add("unreadable_image", f"{path}: {size}")
+                del maps[number]
+            elif size != sizes[number]:
+                text = "{} x {}, its image {} x {}".format(*size, *sizes[number])
+                reading.report.add("segments_size", f"{path} is {text}")
+                del maps[number]
+
+
+def _segments(panoptic: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the segments as objects in COCO's format, with ids of their own."""
+    number = 0
+    for annotation in panoptic["annotations"]:
+        for segment in annotation["segments_info"]:
+            number += 1
+            yield {**segment, "id": number, "image_id": annotation["image_id"]}
+
+
+def _of_images(document: dict[str, Any], kept: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a document without the images that are not kept, and without their objects."""
+    if len(kept) == len(document["images"]):
+        return document
+    return {
+        **document,
+        "images": [image for image in document["images"] if image["id"] in kept],
+        "annotations": [a for a in document["annotations"] if a["image_id"] in kept],
+    }

@@ -1,0 +1,140 @@
+"""Data sets in the layout of YOLO, as Ultralytics reads it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robust_det.data.detection.checking.checks import check_document
+from robust_det.data.detection.checking.images import Depth, Listing, look
+from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.readers.yolo_yaml import read_layout
+from robust_det.data.detection.source import Reading, object_entry
+
+__all__ = ["YoloSource"]
+
+
+@dataclass(frozen=True)
+class YoloSource:
+    """Images with a ``.txt`` file each: in the folder ``labels`` if the image is in ``images``, and
+    beside it otherwise. An image without one shows nothing.
+
+    A line is ``class cx cy width height`` or, for a mask, ``class x1 y1 x2 y2 x3 y3 ...``, in parts
+    of the image's width and height.
+
+    Attributes:
+        path, split, classes: see :func:`~.yolo_yaml.read_layout`.
+    """
+
+    path: str
+    split: str
+    classes: tuple[str, ...] = ()
+
+    def read(self, name: str, depth: Depth | None = None) -> Reading:
+        """See :class:`.Source`."""
+        layout = read_layout(Path(self.path), self.split, name, self.classes)
+        report = Report(name)
+        paths = list(dict.fromkeys(layout.images))
+        for path, times in Counter(layout.images).items():
+            if times > 1:
+                report.add("duplicate_file", path)
+        root = _common_folder(paths) or str(Path(self.path).absolute())
+        missing = Listing().missing(paths)
+        there = [path for path in paths if path not in missing]
+        looked = look(there, name, max(depth or Depth.HEADERS, Depth.HEADERS))
+        sizes = dict(zip(there, looked, strict=True))
+        reader = _Labels(layout.classes, report)
+        labels = Listing()
+        for path in paths:
+            size = sizes.get(path, (1, 1))
+            if isinstance(size, str):
+                report.add("unreadable_image", f"{path}: {size}")
+                continue
+            reader.add(path, os.path.relpath(path, root), size, labels)
+        document = {
+            "images": reader.images,
+            "annotations": reader.annotations,
+            "categories": [{"id": n, "name": c} for n, c in enumerate(layout.classes, 1)],
+        }
+        document = check_document(document, root, report, Depth.NAMES)
+        return Reading(document, root, report)
+
+
+def _common_folder(paths: list[str]) -> str:
+    return os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
+
+
+def _label_file(image: str) -> str:
+    """Return where the labels of an image are: the last folder ``images`` becomes ``labels``."""
+    stem = os.path.splitext(image)[0]
+    before, found, after = stem.rpartition(f"{os.sep}images{os.sep}")
+    return f"{before}{os.sep}labels{os.sep}{after}.txt" if found else f"{stem}.txt"
+
+
+class _Labels:
+    """Turns label files into the images and annotations of a COCO document."""
+
+    def __init__(self, classes: tuple[str, ...], report: Report) -> None:
+        self.images: list[dict[str, Any]] = []
+        self.annotations: list[dict[str, Any]] = []
+        self._classes = len(classes)
+        self._report = report
+
+    def add(self, path: str, name: str, size: tuple[int, int], labels: Listing) -> None:
+        """Add an image and its objects."""
+        number, file = len(self.images) + 1, _label_file(path)
+        lines: list[str] = []
+        if labels.has(file):
+            try:
+                lines = Path(file).read_text(encoding="utf-8").splitlines()
+            except (OSError, ValueError) as error:
+                self._report.add("broken_file", f"{file}: {' '.join(str(error).split())}")
+                return
+        self.images.append({"id": number, "file_name": name, "width": size[0], "height": size[1]})
+        for row, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                self._object(line.split(), number, size, f"line {row} of {file}")
+            except ValueError as error:
+                self._report.add("broken_object", f"line {row} of {file}: {error}")
+
+    def _object(self, words: list[str], image: int, size: tuple[int, int], where: str) -> None:
+        if len(words) < 5 or len(words) % 2 == 0:
+            raise ValueError(f"{len(words)} numbers, not class and box or class and polygon")
+        label, *values = (float(word) for word in words)
+        if not all(math.isfinite(value) for value in (label, *values)):
+            raise ValueError("a number is not finite")
+        if label != int(label) or not 0 <= label < self._classes:
+            self._report.add("unknown_class", f"class {words[0]} in {where}")
+            return
+        width, height = size
+        number, category = len(self.annotations) + 1, int(label) + 1
+        if len(values) == 4:
+            x, y, w, h = values
+            box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
+            self.annotations.append(object_entry(number, image, category, _rounded(box)))
+            return
+        xs = [x * width for x in values[0::2]]
+        ys = [y * height for y in values[1::2]]
+        left, top = min(xs), min(ys)
+        entry = object_entry(
+            number, image, category, _rounded((left, top, max(xs) - left, max(ys) - top))
+        )
+        entry["segmentation"] = [_rounded([v for point in zip(xs, ys, strict=True) for v in point])]
+        entry["area"] = round(_polygon_area(xs, ys), 4)
+        self.annotations.append(entry)
+
+
+def _rounded(values: Any) -> list[float]:
+    # labels have six digits; so the same labels give the same file on any machine
+    return [round(value, 4) for value in values]
+
+
+def _polygon_area(xs: list[float], ys: list[float]) -> float:
+    following = zip(xs, ys, [*xs[1:], xs[0]], [*ys[1:], ys[0]], strict=True)
+    return abs(sum(x * v - u * y for x, y, u, v in following)) / 2

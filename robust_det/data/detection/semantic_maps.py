@@ -1,0 +1,106 @@
+"""Semantic maps of panoptic data sets: what Detectron2's Panoptic FPN learns stuff from."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from robust_det.core.errors import UserError
+from robust_det.core.files import write_atomically
+from robust_det.core.progress import progress_bar
+from robust_det.data.detection.checking.images import Listing
+from robust_det.data.detection.readers.panoptic_json import PanopticSource
+from robust_det.data.detection.segments import (
+    IGNORED,
+    read_ids,
+    read_panoptic,
+    semantic_places,
+)
+
+__all__ = ["make_semantic_maps", "semantic_map"]
+
+# images that a process gets at once: a few seconds of work
+_SHARE = 50
+
+
+def make_semantic_maps(
+    name: str, source: PanopticSource, workers: int, overwrite: bool = False
+) -> int:
+    """Write the semantic maps of a data set that are not there yet.
+
+    Args:
+        name: of the data set, for messages.
+        source: where it is; maps go to its ``stuff_root``.
+        workers: processes.
+        overwrite: make all maps again.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        UserError: annotations or segments are missing or broken, or a map cannot be written.
+    """
+    panoptic = read_panoptic(source.panoptic_json, name)
+    places, listing = semantic_places(panoptic["categories"]), Listing()
+    due = []
+    for annotation in panoptic["annotations"]:
+        segments = os.path.join(source.panoptic_root, annotation["file_name"])
+        made = os.path.join(source.stuff_root, annotation["file_name"])
+        if overwrite or not listing.has(made):
+            classes = _classes(annotation, places, source.panoptic_json)
+            due.append((segments, made, classes))
+    if missing := listing.missing(segments for segments, _, _ in due):
+        raise UserError(
+            f"data set '{name}' lacks the segments of {len(missing)} images, such as"
+            f" {min(missing)}; unpack COCO's panoptic annotations there"
+        )
+    with (
+        progress_bar(len(panoptic["annotations"]), f"semantic maps of {name}", "images") as bar,
+        # Ctrl-C ends this process, which ends them
+        ProcessPoolExecutor(
+            workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+        ) as pool,
+    ):
+        bar.update(len(panoptic["annotations"]) - len(due))
+        shares = [due[start : start + _SHARE] for start in range(0, len(due), _SHARE)]
+        for count in pool.map(_make, shares):
+            bar.update(count)
+    return len(due)
+
+
+def _classes(annotation: Mapping[str, Any], places: Mapping[int, int], path: str) -> dict[int, int]:
+    """Return the semantic class of each segment's id."""
+    try:
+        return {s["id"]: places[s["category_id"]] for s in annotation["segments_info"]}
+    except KeyError as error:
+        raise UserError(
+            f"annotations {path} have a segment of category {error} in {annotation['file_name']},"
+            " and do not list it; mend them"
+        ) from error
+
+
+def _make(share: Sequence[tuple[str, str, Mapping[int, int]]]) -> int:
+    for segments, made, classes in share:
+        image = Image.fromarray(semantic_map(read_ids(segments), classes))
+        write_atomically(made, functools.partial(image.save, format="PNG"))
+    return len(share)
+
+
+def semantic_map(ids: NDArray[np.int32], classes: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Return the semantic class of each pixel, (H, W); :data:`IGNORED` where there is none.
+
+    Args:
+        ids: of the segments, (H, W).
+        classes: of each id.
+    """
+    present, places = np.unique(ids, return_inverse=True)
+    table = np.array([classes.get(int(number), IGNORED) for number in present], dtype=np.uint8)
+    return table[places].reshape(ids.shape)

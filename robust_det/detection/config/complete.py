@@ -1,0 +1,220 @@
+"""Reading a config file and completing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from robust_det.checkpoints.backbone_file import BackboneCard, card_of
+from robust_det.checkpoints.io import peek_checkpoint
+from robust_det.core.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
+from robust_det.core.errors import UserError
+from robust_det.data.detection.source import Source
+from robust_det.detection.categories import categories_in, categories_of
+from robust_det.detection.checkpointer import FINAL, is_backbone
+from robust_det.detection.config.data import (
+    adopt_classes,
+    adopt_data,
+    adopt_stuff_classes,
+    stuff_classes_in,
+)
+from robust_det.detection.config.defaults import detection_defaults
+from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
+from robust_det.detection.config.weights import (
+    adopt_architecture,
+    adopt_card,
+    adopt_weights,
+    keys_of_backbone,
+    weights_file,
+)
+from robust_det.detection.datasets import register_custom
+from robust_det.detection.datasets.registration import source_of
+from robust_det.detection.mapping.augmentation import check_augmentation
+from robust_det.detection.tasks import finds_objects, finds_stuff
+from robust_det.records import RECORD_NAME
+
+__all__ = [
+    "CONFIG_NAME",
+    "load_config",
+    "load_detector_config",
+    "load_evaluation_config",
+    "run_folder",
+    "sources_of_config",
+]
+
+# of the complete config in a run folder
+CONFIG_NAME = "config.yaml"
+
+
+def load_config(
+    name: str, overrides: Sequence[str] = (), backbone: str | None = None
+) -> tuple[CfgNode, BackboneCard | None]:
+    """Read a config file and overrides, complete them from weights and data, and freeze the result.
+
+    Args:
+        name: path, or a bare file name below ``configs/``.
+        overrides: ``KEY VALUE`` pairs.
+        backbone: name of the zoo, or a file, in place of the config's weights; its name is added
+            to ``OUTPUT_DIR`` unless that is among the overrides.
+
+    Returns:
+        The config, and the card of the backbone in ``MODEL.WEIGHTS`` if the file has one.
+
+    Raises:
+        UserError: a key, a value, the weights or the data are wrong.
+    """
+    cfg, given = _of_a_run(name, overrides, backbone)
+    card = adopt_weights(cfg, given)
+    _complete(cfg, given)
+    return cfg, card
+
+
+def load_evaluation_config(
+    name: str,
+    overrides: Sequence[str] = (),
+    backbone: str | None = None,
+    detector: str | Path | None = None,
+) -> tuple[CfgNode, BackboneCard | None, Path]:
+    """Do what :func:`load_config` does for a trained detector that is to be evaluated.
+
+    Its file says what its backbone's would, where that is not there.
+
+    Args:
+        name, overrides, backbone: see :func:`load_config`.
+        detector: its file, by default ``OUTPUT_DIR/model_final.pth``.
+
+    Returns:
+        The config, the card of the backbone, and the detector's file.
+
+    Raises:
+        UserError: as :func:`load_config`, or the file is not there or not a detector.
+    """
+    cfg, given = _of_a_run(name, overrides, backbone)
+    path, content = _detector_file(cfg, detector)
+    card = card_of(content)
+    if cfg.MODEL.WEIGHTS and card is not None and weights_file(cfg.MODEL.WEIGHTS) is None:
+        adopt_card(cfg, given, card, str(path))
+    else:
+        card = adopt_weights(cfg, given)
+    _complete(cfg, given)
+    return cfg, card, path
+
+
+def load_detector_config(
+    name: str, overrides: Sequence[str] = (), detector: str | Path | None = None
+) -> tuple[CfgNode, Path, list[dict[str, Any]]]:
+    """Do what :func:`load_config` does for a trained detector, which knows what its config leaves
+    out: neither its backbone's file nor its data need be there.
+
+    Args:
+        name, overrides: see :func:`load_config`.
+        detector: its file, by default ``OUTPUT_DIR/model_final.pth``.
+
+    Returns:
+        The config, the detector's file, and its classes, see :mod:`~.categories`.
+
+    Raises:
+        UserError: a key or a value is wrong, or the file is not there or not a detector.
+    """
+    cfg, given = _merged([_load_raw(name), overrides_to_dict(overrides)])
+    if not finds_objects(cfg):
+        raise UserError(
+            f"config {name} is of a {cfg.MODEL.META_ARCHITECTURE}, which finds no objects; give one"
+            " of a detector"
+        )
+    path, content = _detector_file(cfg, detector)
+    adopt_device(cfg)
+    adopt_card(cfg, given, card_of(content), str(path))
+    adopt_architecture(cfg, given)
+    categories = categories_in(content, str(path))
+    if categories:
+        adopt_classes(cfg, given, len(categories), str(path))
+        if finds_stuff(cfg):
+            adopt_stuff_classes(cfg, given, stuff_classes_in(content, str(path)), str(path))
+    else:
+        # of a version that did not keep them
+        adopt_data(cfg, given)
+        categories = categories_of(cfg.DATASETS.TRAIN[0])
+    cfg.freeze()
+    return cfg, path, categories
+
+
+def sources_of_config(name: str, overrides: Sequence[str] = ()) -> dict[str, Source]:
+    """Return where the data sets of a config come from; its weights need not be there.
+
+    Args:
+        name, overrides: see :func:`load_config`.
+
+    Raises:
+        UserError: a key or a value is wrong, or there are no data sets.
+    """
+    cfg, _ = _merged([_load_raw(name), overrides_to_dict(overrides)])
+    register_custom(cfg.DATASETS.CUSTOM)
+    own = [entry["NAME"] for entry in cfg.DATASETS.CUSTOM]
+    names = list(dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *own]))
+    if not names:
+        raise UserError(f"config {name} names no data sets")
+    return {one: source_of(one) for one in names}
+
+
+def run_folder(name: str) -> Path | None:
+    """Return the run folder that a config lies in, or None if it is no run's ``config.yaml``."""
+    path = find_config(name)
+    products = (RECORD_NAME, "last_checkpoint", FINAL)
+    kept = path.name == CONFIG_NAME and any((path.parent / file).exists() for file in products)
+    return path.parent if kept else None
+
+
+def _load_raw(name: str) -> dict[str, Any]:
+    """Read a config file; that of a run means its folder, wherever that is now."""
+    raw, folder = load_raw(find_config(name)), run_folder(name)
+    return raw if folder is None else {**raw, "OUTPUT_DIR": str(folder)}
+
+
+def _of_a_run(
+    name: str, overrides: Sequence[str], backbone: str | None
+) -> tuple[CfgNode, set[str]]:
+    """Return the config of a run, and its keys, without what follows from weights and data."""
+    raws = [_load_raw(name), overrides_to_dict(overrides)]
+    if backbone is not None:
+        raws.append(keys_of_backbone(backbone, raws))
+    cfg, given = _merged(raws)
+    adopt_device(cfg)
+    check_solver(cfg)
+    scale_learning_rate(cfg, set(flatten(raws[1])))
+    return cfg, given
+
+
+def _complete(cfg: CfgNode, given: set[str]) -> None:
+    """Do the rest for a config that knows its weights, and freeze it."""
+    adopt_architecture(cfg, given)
+    adopt_data(cfg, given)
+    check_augmentation(cfg)
+    if Path(cfg.OUTPUT_DIR).is_file():
+        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
+    cfg.freeze()
+
+
+def _detector_file(cfg: CfgNode, detector: str | Path | None) -> tuple[Path, dict[str, Any]]:
+    """Return a trained detector's file and its content without the tensors."""
+    path = Path(detector or Path(cfg.OUTPUT_DIR) / FINAL)
+    if not path.is_file():
+        raise UserError(f"no detector at {path}; train it first, or give --weights FILE")
+    content = peek_checkpoint(path)
+    if is_backbone(content):
+        raise UserError(f"{path} is a backbone; give the detector that was trained from it")
+    return path, content
+
+
+def _merged(raws: Sequence[dict[str, Any]]) -> tuple[CfgNode, set[str]]:
+    """Lay configs over the defaults; return the result, and the keys that they set."""
+    cfg = detection_defaults()
+    given: set[str] = set()
+    for raw in raws:
+        raw.pop("VERSION", None)
+        merge_config(cfg, raw)
+        given |= set(flatten(raw))
+    return cfg, given

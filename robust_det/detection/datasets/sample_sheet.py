@@ -1,0 +1,147 @@
+"""A data set to look at: a sheet of sample images with their objects, and histograms."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from detectron2.data import detection_utils as utils
+from detectron2.data.catalog import Metadata
+from detectron2.structures import BoxMode
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
+from pycocotools import mask as mask_util
+
+from robust_det.core.progress import progress_bar
+from robust_det.data.detection.statistics import box_sides, objects_per_image
+from robust_det.detection.colours import ClassVisualizer
+from robust_det.detection.pictures import drawable
+
+__all__ = ["histograms", "sample_sheet"]
+
+_TILE, _GAP = 400, 6  # pixels
+_INK, _FILL = "#1f2328", "#2f7fe0"
+_MOST_CLASSES = 30
+
+
+def sample_sheet(
+    document: Mapping[str, Any], image_root: str, samples: int, seed: int = 0
+) -> Image.Image:
+    """Draw images with their boxes, masks and class names in a grid.
+
+    Args:
+        document: sound, in COCO format.
+        image_root: the folder that image names are relative to.
+        samples: how many images at most; those with objects come first.
+        seed: of the choice, which depends on nothing else.
+    """
+    things = defaultdict(list)
+    for annotation in document["annotations"]:
+        things[annotation["image_id"]].append(annotation)
+    order = sorted(document["images"], key=lambda image: str(image["file_name"]))
+    random.Random(seed).shuffle(order)
+    order.sort(key=lambda image: not things[image["id"]])
+    chosen = order[:samples]
+    categories = sorted(document["categories"], key=lambda c: c["id"])
+    index = {c["id"]: number for number, c in enumerate(categories)}
+    metadata = Metadata(thing_classes=[str(c["name"]) for c in categories])
+    columns = math.ceil(math.sqrt(len(chosen))) or 1
+    rows = math.ceil(len(chosen) / columns) or 1
+    step = _TILE + _GAP
+    sheet = Image.new("RGB", (columns * step + _GAP, rows * step + _GAP), "white")
+    with progress_bar(len(chosen), "draw", "images") as bar:
+        for number, image in enumerate(chosen):
+            tile = _tile(image, things[image["id"]], image_root, metadata, index)
+            row, column = divmod(number, columns)
+            left = _GAP + column * step + (_TILE - tile.width) // 2
+            sheet.paste(tile, (left, _GAP + row * step + (_TILE - tile.height) // 2))
+            bar.update()
+    return sheet
+
+
+def _tile(
+    image: Mapping[str, Any],
+    annotations: list[dict[str, Any]],
+    image_root: str,
+    metadata: Metadata,
+    index: Mapping[int, int],
+) -> Image.Image:
+    try:
+        pixels = utils.read_image(os.path.join(image_root, image["file_name"]), "RGB")
+    except Exception:  # Pillow raises anything on a truncated file
+        return Image.new("RGB", (_TILE, _TILE), "lightgrey")
+    size = (image["height"], image["width"])
+    drawn = {
+        "annotations": [
+            {
+                "bbox": a["bbox"],
+                "bbox_mode": BoxMode.XYWH_ABS,
+                "category_id": index[a["category_id"]],
+                "iscrowd": a["iscrowd"],
+                "segmentation": _compressed(a.get("segmentation"), size),
+            }
+            for a in annotations
+        ]
+    }
+    scale = _TILE / max(pixels.shape[:2])
+    canvas = ClassVisualizer(pixels, metadata, scale).draw_dataset_dict(drawable(drawn))
+    tile = Image.fromarray(canvas.get_image())
+    tile.thumbnail((_TILE, _TILE))
+    return tile
+
+
+def _compressed(outline: Any, size: tuple[int, int]) -> Any:
+    if isinstance(outline, dict) and isinstance(outline["counts"], list):
+        return mask_util.frPyObjects(outline, *size)
+    return outline
+
+
+def histograms(document: Mapping[str, Any], title: str) -> Figure:
+    """Plot objects per image, sides and shapes of boxes, and objects per class."""
+    sides = box_sides(document)
+    sides = sides[(sides > 0).all(axis=1)]
+    counts = objects_per_image(document)
+    with matplotlib.rc_context({"font.size": 9.5, "text.parse_math": False, "text.color": _INK}):
+        figure = Figure(figsize=(10, 7), layout="constrained")
+        figure.suptitle(title)
+        grid = figure.subplots(2, 2)
+        most = int(counts.max(initial=0))
+        edges = np.linspace(-0.5, most + 0.5, min(most + 1, 60) + 1)
+        grid[0, 0].hist(counts, edges, color=_FILL)
+        grid[0, 0].set_xlabel("objects per image")
+        for axes, values, label in (
+            (grid[0, 1], np.sqrt(sides.prod(axis=1)), "box side: root of area, pixels"),
+            (grid[1, 0], sides[:, 0] / sides[:, 1], "box width / height"),
+        ):
+            if len(values):
+                low, high = values.min() * 0.95, values.max() * 1.05
+                axes.hist(values, np.geomspace(low, high, 41), color=_FILL)
+                axes.set_xscale("log")
+                # the usual formatter writes powers in TeX, which names of classes must not be
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.xaxis.set_major_formatter("{x:g}")
+                axes.xaxis.set_minor_locator(NullLocator())
+            axes.set_xlabel(label)
+        _class_bars(grid[1, 1], document)
+        for axes in grid.flat:
+            axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _class_bars(axes: Any, document: Mapping[str, Any]) -> None:
+    count: dict[int, int] = {c["id"]: 0 for c in document["categories"]}
+    for annotation in document["annotations"]:
+        count[annotation["category_id"]] += 1
+    names = {c["id"]: str(c["name"]) for c in document["categories"]}
+    most = sorted(count.items(), key=lambda item: (-item[1], item[0]))[:_MOST_CLASSES]
+    axes.bar(range(len(most)), [n for _, n in most], color=_FILL)
+    axes.set_xticks(range(len(most)), [names[number][:20] for number, _ in most], rotation=90)
+    shown = "objects per class"
+    axes.set_xlabel(shown if len(count) <= len(most) else f"{shown}, the first {len(most)}")

@@ -1,0 +1,127 @@
+"""The job of ``tools/export_detector.py``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.data.detection_utils import read_image
+
+from robust_det.core.errors import UserError, one_line, reason_of
+from robust_det.core.files import sha256_file, write_atomically
+from robust_det.detection.detector import Detector
+from robust_det.detection.export.agreement import Comparison, compare
+from robust_det.detection.export.formats import FORMATS, Exported
+from robust_det.detection.export.traceable import Traceable
+
+__all__ = ["export_detector"]
+
+logger = logging.getLogger(__name__)
+
+
+@torch.no_grad()
+def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -> Path:
+    """Export a detector, check the file on images of three sizes, and write it if all boxes agree.
+
+    Args:
+        detector: to export, on the CPU.
+        kind: of file, one of :data:`~.formats.FORMATS`.
+        sample: an image with objects that the detector finds.
+        output: the file; a description of its inputs and outputs goes beside it, as ``.json``.
+
+    Returns:
+        The description's path.
+
+    Raises:
+        UserError: an unknown format, a sample without objects, or other boxes; nothing is written.
+    """
+    if kind == "torch_export":
+        raise UserError(
+            "torch.export cannot take Detectron2's detectors, which branch on what the network"
+            " computes, such as whether any box is left (aten.item, aten.nonzero); use onnx or"
+            " torchscript"
+        )
+    if kind not in FORMATS:
+        raise UserError(f"unknown format '{kind}'; use {' or '.join(FORMATS)}")
+    model = Traceable(detector).eval()
+    images = _images(detector, sample)
+    ours = [list(model(image)) for image in images]
+    if not len(ours[0][0]):
+        raise UserError(
+            f"the detector finds nothing on {sample}, which would prove nothing; give another"
+            " --sample"
+        )
+    content, run = FORMATS[kind](model, images[0])
+    comparisons = [
+        _compare(model, image, expected, run) for image, expected in zip(images, ours, strict=True)
+    ]
+    for comparison in comparisons:
+        logger.info(str(comparison))
+    if wrong := [c for c in comparisons if not c.same]:
+        raise UserError(f"the exported detector finds other objects ({wrong[0]}); nothing written")
+    write_atomically(output, lambda file: file.write(content))
+    description = output.with_name(f"{output.name}.json")
+    text = json.dumps(_describe(detector, kind, output, model.outputs), indent=1) + "\n"
+    write_atomically(description, lambda file: file.write(text.encode()))
+    return description
+
+
+def _images(detector: Detector, sample: Path) -> list[torch.Tensor]:
+    """Return the sample as the model takes it, in another shape, and a black image."""
+    try:
+        pixels = read_image(str(sample), detector.cfg.INPUT.FORMAT)
+    except Exception as error:  # Pillow's readers raise anything on a broken file
+        raise UserError(f"--sample {sample} cannot be read: {one_line(str(error))}") from error
+    resized = detector.resize.get_transform(pixels).apply_image(pixels)
+    image = torch.as_tensor(resized.transpose(2, 0, 1).astype("float32"))
+    height, width = image.shape[1:]
+    other = torch.nn.functional.interpolate(image[None], (width, max(3 * height // 4, 1)))[0]
+    return [image, other, torch.zeros_like(other[:, : width // 2 + 1])]
+
+
+def _compare(
+    model: Traceable, image: torch.Tensor, expected: list[torch.Tensor], run: Exported
+) -> Comparison:
+    height, width = image.shape[1:]
+    try:
+        found = run(image)
+    except Exception as error:  # of either runtime
+        raise UserError(
+            f"the exported detector fails on an image of {height} x {width}"
+            f" ({one_line(reason_of(error)[-300:])}); nothing written"
+        ) from error
+    return compare(model.outputs, (height, width), expected, found)
+
+
+def _describe(detector: Detector, kind: str, output: Path, outputs: list[str]) -> dict[str, Any]:
+    """Return what a program needs to know to use the file."""
+    cfg = detector.cfg
+    meanings = {
+        "boxes": "(N, 4) float32: x0, y0, x1, y1 in pixels of the input",
+        "scores": "(N) float32 in [0, 1], in decreasing order",
+        "classes": "(N) int64: place in categories, from 0",
+        "masks": "(N, M, M) float32 in [0, 1]: probabilities on a grid that fills the box",
+    }
+    return {
+        "format": kind,
+        "sha256": sha256_file(output),
+        "input": {
+            "name": "image",
+            "shape": ["3", "height", "width"],
+            "type": "float32",
+            "range": [0, 255],
+            "channels": cfg.INPUT.FORMAT,
+            "normalised": "by the model",
+            "resized": {
+                "short_side": cfg.INPUT.MIN_SIZE_TEST,
+                "long_side_at_most": cfg.INPUT.MAX_SIZE_TEST,
+                "how": "bilinear, as Pillow does",
+            },
+        },
+        "outputs": {name: meanings[name] for name in outputs},
+        "categories": detector.categories,
+        "detector_sha256": sha256_file(detector.path),
+    }

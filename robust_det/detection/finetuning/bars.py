@@ -1,0 +1,77 @@
+"""What a fine-tuning run shows of its progress, and how long it has taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from detectron2.engine import HookBase
+
+from robust_det.core.progress import progress_bar
+from robust_det.detection.finetuning.stopping import exit_if_asked
+
+__all__ = ["ProgressHook", "Stopwatch", "WithProgress"]
+
+
+class Stopwatch:
+    """Seconds since its making, over all sessions of a run; a checkpointable."""
+
+    def __init__(self) -> None:
+        self._before = 0.0
+        self._start = time.perf_counter()
+
+    @property
+    def total(self) -> float:
+        """Seconds so far."""
+        return self._before + time.perf_counter() - self._start
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what resuming needs."""
+        return {"seconds": self.total}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Continue from an earlier session's time."""
+        self._before, self._start = state["seconds"], time.perf_counter()
+
+
+class WithProgress:
+    """A data loader that shows a progress bar while it is iterated."""
+
+    def __init__(self, loader: Any, label: str, enabled: bool) -> None:
+        self.loader, self.label, self.enabled = loader, label, enabled
+        self.dataset = loader.dataset
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        with progress_bar(len(self.loader), self.label, "img", self.enabled) as bar:
+            for item in self.loader:
+                exit_if_asked()
+                yield item
+                bar.update(1)
+
+
+class ProgressHook(HookBase):
+    """A progress bar with iterations a second, time left and the loss."""
+
+    def before_train(self) -> None:
+        trainer = self.trainer
+        self.bar = progress_bar(
+            trainer.max_iter,
+            f"train {Path(trainer.cfg.OUTPUT_DIR).name}",
+            "it",
+            enabled=trainer.start_iter < trainer.max_iter,
+            initial=trainer.start_iter,
+        )
+
+    def after_step(self) -> None:
+        history = self.trainer.storage.histories().get("total_loss")
+        if history is not None:
+            self.bar.set_postfix(loss=f"{history.median(20):.3f}", refresh=False)
+        self.bar.update(1)
+
+    def after_train(self) -> None:
+        self.bar.close()

@@ -1,0 +1,229 @@
+"""The two jobs of ``tools/train_net.py``: fine-tuning a detector, and evaluating one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.logger import setup_logger
+
+from robust_det.checkpoints.backbone_file import BackboneCard, card_of
+from robust_det.checkpoints.io import load_checkpoint
+from robust_det.core.config import config_differences, load_raw
+from robust_det.core.errors import UserError
+from robust_det.core.files import write_atomically
+from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
+from robust_det.detection.config import CONFIG_NAME
+from robust_det.detection.finetuning.bars import Stopwatch
+from robust_det.detection.finetuning.trainer import RobustTrainer, bare
+from robust_det.detection.pictures import draw_pictures
+from robust_det.detection.record import write_detection_record
+from robust_det.records import RECORD_NAME, read_record
+from robust_det.records.metrics import task_of
+
+__all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished"]
+
+logger = logging.getLogger(__name__)
+
+# keys that change where or how fast a run goes, but not what it computes
+_FREE_KEYS = (
+    "OUTPUT_DIR",
+    "MODEL.DEVICE",
+    "INPUT.FAST_JPEG",
+    "DATALOADER.NUM_WORKERS",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "TEST.EVAL_PERIOD",
+    "TEST.PICTURES",
+    "VIS_PERIOD",
+)
+
+
+def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = False) -> None:
+    """Fine-tune a detector to its end, evaluate it and write the run's record.
+
+    Args:
+        cfg: a complete config.
+        card: of the backbone.
+        name: of the run.
+        resume: continue from the last checkpoint of ``OUTPUT_DIR`` if there is one.
+
+    Raises:
+        UserError: ``OUTPUT_DIR`` holds another run, or weights do not fit.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    if is_finished(cfg, resume):
+        logger.info(f"{folder} is finished already; nothing to do")
+        return
+    comm.synchronize()  # no process may write before all have looked
+    setup_run(cfg)
+    trainer = RobustTrainer(cfg, card)
+    trainer.resume_or_load(resume=resume)
+    if comm.is_main_process():
+        at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
+        logger.info(f"{name}: {at} on {cfg.MODEL.DEVICE}, log in {folder / 'log.txt'}")
+        scaled = f", scaled by {cfg.SOLVER.LR_SCALED_BY:g}" * (cfg.SOLVER.LR_SCALED_BY != 1)
+        images = cfg.SOLVER.IMS_PER_BATCH * cfg.SOLVER.ACCUMULATE
+        logger.info(f"learning rate {cfg.SOLVER.BASE_LR:g} for {images} images an update{scaled}")
+        if card is None or card.eps is None:
+            what = "these weights do not say their eps" if card else "this run has no backbone"
+            logger.warning(f"{what}, so tools/compare_ap.py cannot place the result")
+    try:
+        trainer.train()
+    except FloatingPointError as error:
+        raise UserError(
+            f"training diverged at iteration {trainer.iter} ({error}); lower SOLVER.BASE_LR or"
+            " raise SOLVER.WARMUP_ITERS"
+        ) from error
+    if comm.is_main_process():
+        cfg = trainer.cfg  # as scaled to the number of processes
+        results, seconds = trainer._last_eval_results, trainer.seconds
+        with trainer.averaged():
+            _conclude(cfg, card, name, trainer.model, results, folder / FINAL, seconds)
+
+
+def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
+    """Evaluate a detector checkpoint and write a record into ``OUTPUT_DIR/eval``.
+
+    Args:
+        cfg: a complete config.
+        card: of the backbone.
+        name: of the run.
+        detector: checkpoint file.
+
+    Raises:
+        UserError: the checkpoint is not one of this detector, or was made from other weights.
+    """
+    seconds = Stopwatch()
+    _check_detector(detector, cfg, card)
+    folder = Path(cfg.OUTPUT_DIR) / "eval"
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.OUTPUT_DIR = str(folder)
+    cfg.freeze()
+    setup_run(cfg)
+    if comm.is_main_process():
+        logger.info(f"{name}: evaluating {detector} on {cfg.MODEL.DEVICE}, record in {folder}")
+    model = RobustTrainer.build_model(cfg)
+    RobustCheckpointer(model).load(str(detector))
+    raw = RobustTrainer.test(cfg, model)
+    if comm.is_main_process():
+        _conclude(cfg, card, name, model, raw, detector, seconds)
+
+
+def _conclude(
+    cfg: CfgNode,
+    card: BackboneCard | None,
+    name: str,
+    model: Any,
+    raw: Mapping[str, Any],
+    detector: Path,
+    seconds: Stopwatch,
+) -> None:
+    """Draw the pictures, write the record into ``OUTPUT_DIR``, and say the AP."""
+    folder, results = Path(cfg.OUTPUT_DIR), by_task(raw)
+    # drawn before the time is taken, which is that of the whole run
+    pictures = draw_pictures(cfg, bare(model), folder)
+    write_detection_record(
+        folder,
+        name=name,
+        cfg=cfg,
+        card=card,
+        results=results,
+        pictures=pictures,
+        seconds=seconds.total,
+        detector=detector,
+    )
+    say_results(name, results)
+
+
+def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> None:
+    """Refuse what would give figures of another model than the record says."""
+    content = load_checkpoint(detector)
+    if is_backbone(content):
+        raise UserError(
+            f"{detector} is a backbone, and its detector has yet to be trained; leave --eval-only"
+            " out"
+        )
+    own = card_of(content)
+    if (own and own.source_sha256) != (card and card.source_sha256):
+        of = f"the backbone of sha256 {own.source_sha256[:16]}" if own else "no backbone"
+        raise UserError(
+            f"{detector} was trained from {of}, not from MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}';"
+            " give the config it was trained with"
+        )
+
+
+def by_task(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return results by task; with several test sets, tasks are named ``dataset/task``."""
+    out: dict[str, dict[str, float]] = {}
+    for key, values in results.items():
+        if all(isinstance(v, Mapping) for v in values.values()):
+            out.update({f"{key}/{task}": dict(v) for task, v in values.items()})
+        else:
+            out[key] = dict(values)
+    return out
+
+
+def say_results(name: str, results: Mapping[str, Mapping[str, float]]) -> None:
+    """Log the first figures of each task."""
+    for task, values in results.items():
+        names = [name for name in task_of(task).columns[:3] if name in values]
+        text = ", ".join(f"{k} {values[k]:.2f}" for k in names)
+        logger.info(f"{name}: {task} {text}")
+
+
+def setup_run(cfg: CfgNode) -> None:
+    """Make the run folder, send Detectron2's log to its ``log.txt``, seed, and keep the config."""
+    folder, rank = Path(cfg.OUTPUT_DIR), comm.get_rank()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make OUTPUT_DIR {folder}: {error.strerror}") from error
+    logging.captureWarnings(True)
+    for name in ("fvcore", "detectron2", "py.warnings"):
+        setup_logger(str(folder), distributed_rank=rank, name=name)
+        for handler in logging.getLogger(name).handlers:
+            # the terminal shows progress bars, results and one-line errors; all the rest, with
+            # the traceback that the trainer logs of any error, is in the file
+            if getattr(handler, "stream", None) in (sys.stdout, sys.stderr):
+                handler.setLevel(logging.CRITICAL)
+    # says at each start that Detectron2 asks in an old way whether it is traced
+    logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
+    seed_all_rng(cfg.SEED + rank)
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    if comm.is_main_process():
+        text = cfg.dump()
+        write_atomically(folder / CONFIG_NAME, lambda file: file.write(text.encode()))
+
+
+def is_finished(cfg: CfgNode, resume: bool) -> bool:
+    """Return whether ``OUTPUT_DIR`` holds this run, finished.
+
+    Args:
+        cfg: a complete config.
+        resume: whether a run that is there may be gone on with.
+
+    Raises:
+        UserError: the folder holds a run and may not, or holds one with another config.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    if not (folder / "last_checkpoint").exists() and not (folder / RECORD_NAME).exists():
+        return False
+    if not resume:
+        raise UserError(
+            f"{folder} holds another run; pass --resume to continue it or choose another OUTPUT_DIR"
+        )
+    differing = config_differences(load_raw(folder / CONFIG_NAME), cfg, ignore=_FREE_KEYS)
+    if differing:
+        raise UserError(
+            f"{folder} holds a run with another config ({'; '.join(differing)});"
+            " use that config or another OUTPUT_DIR"
+        )
+    return (folder / RECORD_NAME).exists() and bool(read_record(folder))

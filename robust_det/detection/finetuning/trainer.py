@@ -1,0 +1,158 @@
+"""Detectron2's trainer with this project's checkpoints, evaluation and progress."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase
+from detectron2.engine.hooks import EvalHook
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from detectron2.utils.events import CommonMetricPrinter, JSONWriter, TensorboardXWriter
+
+from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.detection.categories import categories_of
+from robust_det.detection.checkpointer import RobustCheckpointer
+from robust_det.detection.evaluation import build_evaluator
+from robust_det.detection.finetuning.averaging import AveragedWeights
+from robust_det.detection.finetuning.bars import ProgressHook, Stopwatch, WithProgress
+from robust_det.detection.finetuning.best import KeepBest
+from robust_det.detection.finetuning.processes import in_processes
+from robust_det.detection.finetuning.seeding import SeedEachStep
+from robust_det.detection.finetuning.step import TrainingStep
+from robust_det.detection.finetuning.stopping import StopHook
+from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
+from robust_det.detection.finetuning.training_data import build_loader, training_images
+from robust_det.detection.mapping.mapper import build_mapper
+
+__all__ = ["RobustTrainer", "bare"]
+
+
+def bare(model: Any) -> Any:
+    """Return the model without DDP around it."""
+    return getattr(model, "module", model)
+
+
+class RobustTrainer(DefaultTrainer):
+    """:class:`DefaultTrainer` with our data order, step, checkpoints, evaluation and progress bar.
+
+    Args:
+        cfg: a complete config.
+        card: of the backbone, kept in every checkpoint.
+    """
+
+    def __init__(self, cfg: CfgNode, card: BackboneCard | None = None) -> None:
+        # in place of DefaultTrainer's, which knows neither processes on CPUs nor another step
+        TrainerBase.__init__(self)
+        self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        self.seconds = Stopwatch()
+        # as there, in an order that keeps what each draws from the generators
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        loader = self.build_train_loader(cfg)
+        average = AveragedWeights(model, cfg.SOLVER.EMA.DECAY) if cfg.SOLVER.EMA.ENABLED else None
+        self.average = average
+        model = in_processes(model)
+        self._trainer = TrainingStep(
+            model,
+            loader,
+            optimizer,
+            dtype=precision(cfg),
+            accumulate=cfg.SOLVER.ACCUMULATE,
+            clip_norm=cfg.SOLVER.CLIP_NORM,
+            average=average,
+        )
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = RobustCheckpointer(
+            model,
+            cfg.OUTPUT_DIR,
+            card=card,
+            categories=categories_of(cfg.DATASETS.TRAIN[0]),
+            trainer=weakref.proxy(self),
+            seconds=self.seconds,
+            **({} if average is None else {"average": average}),
+        )
+        self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
+        self.register_hooks(self.build_hooks())
+
+    def build_hooks(self) -> list[HookBase]:
+        cfg = self.cfg
+        hooks = super().build_hooks()
+        for hook in hooks:
+            if isinstance(hook, EvalHook):
+                hook._func = self._averaged(hook._func)
+        main = comm.is_main_process()
+        # first: the bar counts a step before the other hooks evaluate, and goes before they do
+        bar = [ProgressHook()] if main else []
+        best = (
+            [KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer)] if cfg.TEST.KEEP_BEST and main else []
+        )
+        return [*bar, SeedEachStep(cfg.SEED), *hooks, *best, StopHook()]
+
+    def _averaged(self, evaluate: Callable[[], Any]) -> Callable[[], Any]:
+        def with_average() -> Any:
+            with self.averaged():
+                return evaluate()
+
+        return with_average
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Let the model have its averaged weights for a while, if there are any."""
+        return contextlib.nullcontext() if self.average is None else self.average.applied()
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        super().resume_or_load(resume)
+        self.data_loader.plan.start = self.start_iter * self.cfg.SOLVER.ACCUMULATE
+        if self.average is not None and self.start_iter == 0:
+            self.average.restart()  # it was begun before the weights were loaded
+
+    def state_dict(self) -> dict[str, Any]:
+        # Detectron2 0.5 leaves the step out, and with it the optimiser's momentum
+        return {**TrainerBase.state_dict(self), "_trainer": self._trainer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        TrainerBase.load_state_dict(self, state_dict)
+        if "_trainer" in state_dict:
+            self._trainer.load_state_dict(state_dict["_trainer"])
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> Any:
+        return accelerate_model(cfg, super().build_model(cfg))
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: Any) -> Any:
+        return faster_optimizer(cfg, super().build_optimizer(cfg, model))
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Any:
+        images = training_images(cfg)
+        return build_loader(cfg, images, build_mapper(cfg, images))
+
+    def build_writers(self) -> list[Any]:
+        folder = Path(self.cfg.OUTPUT_DIR)
+        return [
+            CommonMetricPrinter(self.max_iter),
+            JSONWriter(str(folder / "metrics.json")),
+            TensorboardXWriter(str(folder / "tensorboard")),
+        ]
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        return build_evaluator(cfg, dataset_name)
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: Any, evaluators: Any = None) -> Any:
+        # evaluators print their tables; they belong into the log, the terminal shows the AP
+        with open(Path(cfg.OUTPUT_DIR) / "log.txt", "a") as log, contextlib.redirect_stdout(log):
+            return super().test(cfg, model, evaluators)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        loader = super().build_test_loader(cfg, dataset_name)
+        return WithProgress(loader, f"evaluate {dataset_name}", comm.is_main_process())

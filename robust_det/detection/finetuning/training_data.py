@@ -1,0 +1,124 @@
+"""The training data loader: Detectron2's mapper and sampler behind a planned order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import get_detection_dataset_dicts
+from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset
+
+from robust_det.core.errors import UserError
+from robust_det.detection.finetuning.plan import BatchPlan, Position
+from robust_det.detection.finetuning.seeding import random_state_of, seeded
+
+__all__ = ["TrainingLoader", "build_loader", "training_images"]
+
+
+class _Mapped(Dataset):
+    """Images as the mapper makes them, with random numbers that belong to the draw."""
+
+    def __init__(
+        self, images: Sequence[dict[str, Any]], mapper: Callable[[dict[str, Any]], Any], seed: int
+    ) -> None:
+        self.images, self.mapper, self.seed = images, mapper, seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, position: Position) -> Any:
+        number, index = position
+        with seeded(random_state_of(self.seed, number)):
+            mapped = self.mapper(dict(self.images[index]))
+        if mapped is None:
+            raise ValueError(f"the mapper made nothing of {self.images[index]['file_name']}")
+        return mapped
+
+
+class TrainingLoader:
+    """Endless batches of a run, each a list of mapped images.
+
+    Args:
+        images: dataset dictionaries of Detectron2.
+        mapper: turns one into what the model takes.
+        plan: the batches.
+        workers: processes that load; 0 loads in this one.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[dict[str, Any]],
+        mapper: Callable[[dict[str, Any]], Any],
+        plan: BatchPlan,
+        workers: int,
+        seed: int,
+    ) -> None:
+        self.plan = plan
+        self.dataset = _Mapped(images, mapper, seed)
+        self._loader = DataLoader(
+            self.dataset,
+            batch_sampler=plan,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            # its own, so that starting the workers draws nothing from the model's
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        # a generator: the workers start at the first batch, when it is known which one that is
+        yield from self._loader
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def training_images(cfg: CfgNode) -> list[dict[str, Any]]:
+    """Return the dataset dictionaries of a config's training data."""
+    keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
+    return get_detection_dataset_dicts(
+        cfg.DATASETS.TRAIN,
+        filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
+        min_keypoints=keypoints,
+    )
+
+
+def build_loader(
+    cfg: CfgNode, images: list[dict[str, Any]], mapper: Callable[[dict[str, Any]], Any]
+) -> TrainingLoader:
+    """Build the loader of training images.
+
+    Raises:
+        UserError: a batch that the processes cannot share, or an unknown sampler.
+    """
+    seed = comm.shared_random_seed()
+    name = cfg.DATALOADER.SAMPLER_TRAIN
+    if name == "TrainingSampler":
+        draws: Any = TrainingSampler(len(images), seed=seed)
+    elif name == "RepeatFactorTrainingSampler":
+        factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
+            images, cfg.DATALOADER.REPEAT_THRESHOLD
+        )
+        draws = RepeatFactorTrainingSampler(factors, seed=seed)
+    else:
+        raise UserError(
+            f"unknown DATALOADER.SAMPLER_TRAIN '{name}'; use TrainingSampler or"
+            " RepeatFactorTrainingSampler"
+        )
+    # the plan shares a batch out by itself, so each process draws all of it
+    draws._rank, draws._world_size = 0, 1
+    world_size = comm.get_world_size()
+    if cfg.SOLVER.IMS_PER_BATCH % world_size:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} cannot be shared by {world_size}"
+            " processes; choose a multiple"
+        )
+    grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
+    wide = [image["width"] > image["height"] for image in images] if grouped else None
+    plan = BatchPlan(draws, wide, cfg.SOLVER.IMS_PER_BATCH, comm.get_rank(), world_size)
+    return TrainingLoader(images, mapper, plan, cfg.DATALOADER.NUM_WORKERS, cfg.SEED)

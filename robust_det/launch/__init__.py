@@ -1,0 +1,1 @@
+"""Lists of runs: their notation, their plan, and the local processes that do them."""

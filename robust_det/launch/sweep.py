@@ -1,0 +1,137 @@
+"""A sweep from end to end: check every run, do those that are missing, show what came out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from robust_det.analysis.sweep_table import results_table
+from robust_det.core.config import REPOSITORY
+from robust_det.core.errors import UserError
+from robust_det.core.files import write_atomically
+from robust_det.core.progress import progress_bar
+from robust_det.launch.notation import Entry
+from robust_det.launch.processes import Job, Pool
+from robust_det.launch.run_progress import iterations_done
+
+__all__ = ["RESULTS_NAME", "Planned", "plan", "sweep"]
+
+logger = logging.getLogger(__name__)
+
+RESULTS_NAME = "results.md"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of a sweep whose config was read and found sound.
+
+    Attributes:
+        entry: what to run.
+        folder: its ``OUTPUT_DIR``.
+        command: that runs it, or goes on with it.
+        iterations: of its training.
+        finished: whether its record is there.
+    """
+
+    entry: Entry
+    folder: Path
+    command: tuple[str, ...]
+    iterations: int
+    finished: bool
+
+
+def plan(entries: Sequence[Entry], folder: Path, common: Sequence[str] = ()) -> list[Planned]:
+    """Read the config of every run, so that a mistake in the last one is said before the first.
+
+    Args:
+        entries: of the sweep.
+        folder: each run gets a folder in it.
+        common: ``KEY VALUE`` pairs of every run, before its own.
+
+    Raises:
+        UserError: a config, weights or data are wrong, or a folder holds another run.
+    """
+    from robust_det.detection.config import load_config
+    from robust_det.detection.finetuning.jobs import is_finished
+
+    runs = []
+    for entry in entries:
+        target = folder / entry.name
+        own = [word for pair in entry.overrides for word in pair]
+        overrides = [*common, *own, "OUTPUT_DIR", str(target)]
+        try:
+            cfg, _ = load_config(entry.config, overrides, entry.backbone)
+            finished = is_finished(cfg, resume=True)
+        except UserError as error:
+            raise UserError(f"run {entry.name}: {error}") from error
+        backbone = ["--backbone", entry.backbone] if entry.backbone else []
+        tool = [sys.executable, os.path.relpath(REPOSITORY / "tools" / "train_net.py")]
+        command = [*tool, "--config", entry.config, *backbone, "--resume", *overrides]
+        runs.append(Planned(entry, target, tuple(command), cfg.SOLVER.MAX_ITER, finished))
+    return runs
+
+
+def sweep(runs: Sequence[Planned], folder: Path, jobs: int) -> list[str]:
+    """Do the runs that are not finished, a few at a time; print and write the table of all.
+
+    Args:
+        runs: see :func:`plan`.
+        folder: of the sweep.
+        jobs: how many run at once.
+
+    Returns:
+        One line for each run that failed.
+
+    Raises:
+        UserError: another process is at work in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            failures = _do([run for run in runs if not run.finished], len(runs), jobs)
+    except Timeout:
+        raise UserError(f"another sweep is at work in {folder}; wait for it") from None
+    entries = [run.entry for run in runs]
+    print(f"\n{results_table(entries, folder)}\n")
+    table = results_table(entries, folder, "pipe") + "\n"
+    write_atomically(folder / RESULTS_NAME, lambda file: file.write(table.encode()))
+    return failures
+
+
+def _do(missing: Sequence[Planned], total: int, slots: int) -> list[str]:
+    logger.info(f"{total} runs, {total - len(missing)} finished already, {slots} at once")
+    by_output = {run.folder / "output.txt": run for run in missing}
+    left = {run.folder: run.iterations for run in missing}
+    failures: list[str] = []
+    pool = Pool(slots)
+    bar = progress_bar(
+        sum(left.values()), "sweep", "it", enabled=bool(missing), initial=iterations_done(left)
+    )
+
+    def look() -> None:
+        bar.set_postfix(running=len(pool.running), failed=len(failures), refresh=False)
+        bar.update(iterations_done(left) - bar.n)
+
+    def ended(job: Job, code: int) -> None:
+        name = by_output[job.output].entry.name
+        if code == 0:
+            logger.info(f"{name}: done")
+        else:
+            failures.append(f"{name}: {job.last_error()} (exit code {code}, {job.output})")
+            logger.info(f"{name}: failed, {job.last_error()}")
+
+    with bar:
+        pool.run([Job(run.command, path) for path, run in by_output.items()], look, ended)
+    return failures
+
+
+def shown(run: Planned) -> str:
+    """The command of a run, as it would be typed."""
+    return shlex.join(("python", *run.command[1:]))

@@ -1,1 +1,0 @@
-"""Adversarial training of classifiers."""

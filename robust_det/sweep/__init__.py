@@ -1,1 +1,0 @@
-"""Lists of fine-tuning runs: their notation, local processes that do them, and their figures."""

@@ -1,0 +1,1 @@
+"""The one training engine: processes, schedule, step, state, averaging, stopping, run folder."""

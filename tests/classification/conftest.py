@@ -1,0 +1,157 @@
+"""A tiny run, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from robust_det.core.cli import run_tool
+
+REPOSITORY = Path(__file__).parent.parent.parent
+TOOL = REPOSITORY / "tools" / "pretrain.py"
+
+CONFIG = """
+OUTPUT_DIR: {output}
+DEVICE: cpu
+MODEL: {{ARCH: resnet10_narrow}}
+DATA: {{ROOT: {root}, IMAGE_SIZE: 32, RESIZE: 32, WORKERS: 0}}
+ATTACK: {{EPS: 0.25, STEPS: 1, RANDOM_START: true}}
+TRAIN: {{EPOCHS: 2, BATCH_SIZE: 6}}
+OPTIM: {{LR: 0.02, SCHEDULE: cosine, EMA_DECAY: 0.9}}
+EVAL: {{STEPS: 1, BATCH_SIZE: 8}}
+"""
+
+
+@dataclass
+class Outcome:
+    """How a run of the tool ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one error line; fails if there is another number of them, or a traceback."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        assert self.code != 0
+        return lines[0]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Tiny tensors gain nothing from more threads, and sums come in one order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    """A loader's worker that outlives its run would keep the process from ending."""
+    yield
+    assert multiprocessing.active_children() == []
+
+
+@pytest.fixture
+def tiny(image_tree: Path, tmp_path: Path) -> Path:
+    """A config: 36 images, 2 epochs of 6 steps; output into ``run`` beside it."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(CONFIG.format(output=tmp_path / "run", root=image_tree))
+    return path
+
+
+@pytest.fixture
+def pretrain(tiny: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run ``tools/pretrain.py --config tiny.yaml ARGUMENTS`` in this process."""
+    spec = importlib.util.spec_from_file_location("pretrain_tool", TOOL)
+    assert spec and spec.loader
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*arguments: object, config: Path = tiny) -> Outcome:
+        capsys.readouterr()
+        argv = ["--config", str(config), *map(str, arguments)]
+        code = run_tool(tool.main, tool.make_parser(), argv)
+        text = capsys.readouterr()
+        return Outcome(code, text.out, text.err)
+
+    return run
+
+
+@pytest.fixture
+def start(tiny: Path) -> Any:
+    """Start the tool in a process of its own; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: object, launcher: tuple[str, ...] = (), **options: Any) -> Any:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
+        command = [sys.executable, *launcher, str(TOOL), "--config", str(tiny)]
+        process = subprocess.Popen(
+            [*command, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, 9)
+        process.communicate()
+
+
+@pytest.fixture
+def finish() -> Callable[..., Outcome]:
+    """Wait for a process of ``start``."""
+
+    def wait(process: subprocess.Popen[str], timeout: float = 120) -> Outcome:
+        out, err = process.communicate(timeout=timeout)
+        return Outcome(process.returncode, out, err)
+
+    return wait
+
+
+@pytest.fixture
+def assert_same_tensors() -> Callable[[Path, Path], None]:
+    """Compare all of two checkpoints bit by bit, but for clocks, paths and free keys."""
+
+    def compare(a: Any, b: Any, where: str = "") -> None:
+        if isinstance(a, torch.Tensor):
+            assert a.dtype == b.dtype and torch.equal(a, b), where
+        elif isinstance(a, dict):
+            assert list(a) == list(b), where
+            for key in a:
+                if key not in ("config", "seconds"):
+                    compare(a[key], b[key], f"{where}/{key}")
+        elif isinstance(a, (list, tuple)):
+            assert len(a) == len(b), where
+            for i, (x, y) in enumerate(zip(a, b, strict=True)):
+                compare(x, y, f"{where}/{i}")
+        else:
+            assert a == b, where
+
+    def files(a: Path, b: Path) -> None:
+        left, right = (torch.load(path, weights_only=True) for path in (a, b))
+        assert left["optimizer"]["state"] and left["ema"]
+        compare(left, right)
+
+    return files

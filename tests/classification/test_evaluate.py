@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from robust_det.attacks import PGD, make_threat
+from robust_det.classification.evaluate import evaluate
+from robust_det.data.classification.image_folder import Batch
+from robust_det.models import build_classifier
+from robust_det.training.world import World
+
+CPU = torch.device("cpu")
+
+
+class ByRedness(nn.Module):
+    """The mean of red decides: the further from class k's value k / 10, the smaller logit k."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        red = x[:, 0].mean((1, 2), keepdim=False)
+        return -((red[:, None] - torch.arange(6) / 10) ** 2)
+
+
+def batches(values: list[float], targets: list[int], size: int) -> list[Batch]:
+    pixels = torch.tensor(values).mul(255).round().to(torch.uint8).view(-1, 1, 1, 1)
+    pixels = pixels.expand(-1, 3, 4, 4)
+    y = torch.tensor(targets)
+    where = torch.arange(len(values)).split(size)
+    return [Batch(pixels[i], y[i], i, []) for i in where]
+
+
+def test_top1_and_top5_by_hand() -> None:
+    # redness 0: the classes rank 0, 1, 2, 3, 4, 5
+    result = evaluate(
+        ByRedness(),
+        batches([0.0] * 4, [0, 1, 4, 5], 3),
+        PGD(make_threat("l2", 0.0), 1, 0.0),
+        world=World(),
+        device=CPU,
+        length=4,
+    )
+    assert result == {"clean_top1": 25.0, "clean_top5": 75.0, "corrupt": 0.0}
+
+
+def test_adversarial_accuracy_by_hand() -> None:
+    # the loss rises towards the middle of the classes, 0.25: 0.1 and 0.4 cross a border at 0.05
+    attack = PGD(make_threat("linf", 0.07), 3, 0.07)
+    result = evaluate(
+        ByRedness(),
+        batches([0.1, 0.8, 0.4], [1, 5, 4], 2),
+        attack,
+        world=World(),
+        device=CPU,
+        length=3,
+    )
+    assert result["clean_top1"] == pytest.approx(100)
+    assert result["adversarial_top1"] == pytest.approx(100 / 3)
+
+
+@pytest.mark.parametrize("wanted, hit", [(0, 10), (3, 3), (5, 5), (7, 7), (50, 10)])
+def test_the_attacked_images_are_as_many_as_asked(wanted: int, hit: int) -> None:
+    seen: list[int] = []
+
+    class Counting(ByRedness):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.requires_grad:
+                seen.append(len(x))
+            return super().forward(x)
+
+    evaluate(
+        Counting(),
+        batches([0.1] * 10, [1] * 10, 4),
+        PGD(make_threat("l2", 0.1), 1, 0.1),
+        world=World(),
+        device=CPU,
+        length=10,
+        adversarial_images=wanted,
+    )
+    assert sum(seen) == hit
+
+
+def test_the_result_does_not_depend_on_how_images_are_batched() -> None:
+    torch.manual_seed(0)
+    model = build_classifier("resnet10_narrow", 3)
+    pixels = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
+    targets = torch.arange(12) % 3
+    attack = PGD(make_threat("l2", 1.0), 2, 0.5, random_start=True)
+
+    def result(size: int) -> dict[str, float]:
+        where = torch.randperm(12).split(size)
+        shuffled = [Batch(pixels[i], targets[i], i, []) for i in where]
+        return evaluate(
+            model,
+            shuffled,
+            attack,
+            world=World(),
+            device=CPU,
+            length=12,
+            adversarial_images=8,
+            seed=4,
+        )
+
+    assert result(12) == result(5) == result(1)
+
+
+def test_corrupt_images_are_counted_and_left_out() -> None:
+    empty = Batch(
+        torch.empty(0, 3, 1, 1).byte(), torch.empty(0).long(), torch.empty(0).long(), ["x"]
+    )
+    some = batches([0.1, 0.1], [1, 0], 2)
+    some[0].corrupt.append("y")
+    result = evaluate(
+        ByRedness(),
+        [empty, *some],
+        PGD(make_threat("l2", 0.0), 1, 0.0),
+        world=World(),
+        device=CPU,
+        length=4,
+    )
+    assert result["corrupt"] == 2 and result["clean_top1"] == 50

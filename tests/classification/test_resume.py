@@ -1,0 +1,221 @@
+"""Killed, stopped and finished runs continue exactly."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from robust_det.classification.pretraining import Pretrainer
+from robust_det.classification.pretraining import pretrain as run_config
+from robust_det.classification.settings import load_config
+
+LONG = ("TRAIN.EPOCHS", 3, "TRAIN.CHECKPOINT_STEPS", 1)
+
+
+def wait_for_mid_epoch(process: Any, last: Path, epoch_steps: int = 6) -> int:
+    """Stop the process as soon as a checkpoint of the middle of an epoch is there."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[1]
+        if last.exists():
+            # frozen, it cannot go on while we look
+            os.kill(process.pid, signal.SIGSTOP)
+            step = int(torch.load(last, weights_only=True)["step"])
+            if step % epoch_steps in (1, 2, 3, 4):
+                return step
+            os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.005)
+    raise AssertionError("no checkpoint in the middle of an epoch")
+
+
+def epochs_of(folder: Path) -> list[int]:
+    return [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").open()]
+
+
+def metrics_of(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    clocks = ("seconds", "images_per_second")
+    return [{k: v for k, v in line.items() if k not in clocks} for line in lines]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sigkill_in_mid_epoch_then_resume_equals_an_uninterrupted_run(
+    workers: int,
+    tmp_path: Path,
+    start: Any,
+    pretrain: Any,
+    assert_same_tensors: Callable[[Path, Path], None],
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    options = ("ATTACK.ITERATE", "best", "OPTIM.LABEL_SMOOTHING", 0.1, "DATA.COLOR_JITTER", 0.2)
+    assert pretrain(*LONG, *options, "OUTPUT_DIR", whole).code == 0
+
+    arguments = (*LONG, *options, "OUTPUT_DIR", broken, "DATA.WORKERS", workers)
+    process = start(*arguments)
+    step = wait_for_mid_epoch(process, broken / "last.pth")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert step % 6 != 0 and not (broken / "final.pth").exists()
+
+    resumed = pretrain("--resume", *arguments)
+    assert resumed.code == 0, resumed.err
+    assert f"resuming {broken} at epoch" in resumed.out
+    assert_same_tensors(whole / "last.pth", broken / "last.pth")
+    final = [torch.load(f / "final.pth", weights_only=True)["ema"] for f in (whole, broken)]
+    assert all(torch.equal(final[0][key], final[1][key]) for key in final[0])
+    assert epochs_of(broken) == [1, 2, 3]
+    assert metrics_of(broken) == metrics_of(whole)
+
+
+def test_sigterm_saves_and_exits_cleanly(
+    tmp_path: Path,
+    start: Any,
+    finish: Any,
+    pretrain: Any,
+    assert_same_tensors: Callable[[Path, Path], None],
+) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert pretrain(*LONG, "OUTPUT_DIR", whole).code == 0
+    # a scheduler signals the whole group: the workers of the loader must not die of it
+    process = start(*LONG, "OUTPUT_DIR", stopped, "DATA.WORKERS", 2)
+    step = wait_for_mid_epoch(process, stopped / "last.pth")
+    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGCONT)
+    outcome = finish(process)
+    assert outcome.code == 0, outcome.err
+    assert "stopped by SIGTERM at epoch" in outcome.out and "--resume continues" in outcome.out
+    assert "error" not in outcome.err
+    saved = int(torch.load(stopped / "last.pth", weights_only=True)["step"])
+    assert step <= saved <= step + 2
+
+    assert pretrain("--resume", *LONG, "OUTPUT_DIR", stopped).code == 0
+    assert_same_tensors(whole / "last.pth", stopped / "last.pth")
+    assert metrics_of(stopped) == metrics_of(whole)
+
+
+def test_sigterm_during_validation_repeats_the_validation(
+    tmp_path: Path,
+    pretrain: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_tensors: Callable[[Path, Path], None],
+) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert pretrain("OUTPUT_DIR", whole).code == 0
+    validate = Pretrainer._validate
+
+    def interrupted(self: Pretrainer) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return validate(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pretrainer, "_validate", interrupted)
+        for _ in range(2):  # the second time it has nothing to train, only to validate
+            outcome = pretrain("--resume", "OUTPUT_DIR", stopped)
+            assert outcome.code == 0 and "stopped by SIGTERM" in outcome.out
+            assert not (stopped / "metrics.jsonl").exists()
+    assert pretrain("--resume", "OUTPUT_DIR", stopped).code == 0
+    assert_same_tensors(whole / "last.pth", stopped / "last.pth")
+    assert metrics_of(stopped) == metrics_of(whole)
+
+
+def test_sigterm_in_the_last_step_still_ends_the_run_properly(
+    tmp_path: Path, pretrain: Any
+) -> None:
+    folder = tmp_path / "run"
+
+    def soon() -> None:
+        while not (folder / "last.pth").exists():
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    # one epoch of one step: whenever the signal comes, the run must be complete after resuming
+    one = ("TRAIN.EPOCHS", 1, "TRAIN.BATCH_SIZE", 36)
+    thread = threading.Thread(target=soon)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # in case it comes after the run
+    thread.start()
+    try:
+        assert pretrain(*one).code == 0
+        thread.join()
+        assert pretrain("--resume", *one).code == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (folder / "final.pth").exists() and epochs_of(folder) == [1]
+
+
+def test_finished_run_has_nothing_to_do(tmp_path: Path, pretrain: Any) -> None:
+    assert pretrain().code == 0
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()}
+    again = pretrain("--resume")
+    assert again.code == 0 and "is finished already; nothing to do" in again.out
+    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()} == before
+    assert "holds another run; pass --resume" in pretrain().error
+
+
+def test_resume_refuses_another_config_with_the_keys(tmp_path: Path, pretrain: Any) -> None:
+    assert pretrain("TRAIN.EPOCHS", 1).code == 0
+    last = (tmp_path / "run" / "last.pth").read_bytes()
+    error = pretrain("--resume", "TRAIN.EPOCHS", 1, "OPTIM.LR", 0.5, "ATTACK.EPS", "4/255").error
+    assert "OPTIM.LR: 0.02 -> 0.5" in error and "ATTACK.EPS: 0.25 -> 0.01568" in error
+    assert "TRAIN.EPOCHS" not in error
+    assert (tmp_path / "run" / "last.pth").read_bytes() == last
+    # where the data lie and how many workers read them change nothing
+    assert pretrain("--resume", "TRAIN.EPOCHS", 1, "DATA.WORKERS", 1).code == 0
+
+
+def test_resume_refuses_other_data(
+    tmp_path: Path, image_tree: Path, pretrain: Any, tiny: Path
+) -> None:
+    other = Path(shutil.copytree(image_tree, tmp_path / "other"))
+    assert pretrain("TRAIN.EPOCHS", 1).code == 0
+    (other / "train" / "red" / "00.png").unlink()
+    error = pretrain("--resume", "TRAIN.EPOCHS", 1, "DATA.ROOT", other).error
+    assert "made with 36 training images, DATA.ROOT has 35" in error
+    for split in ("train", "val"):
+        (other / split / "red").rename(other / split / "crimson")
+    assert "other classes" in pretrain("--resume", "TRAIN.EPOCHS", 1, "DATA.ROOT", other).error
+
+
+def test_folder_of_another_kind_of_run_is_refused(tmp_path: Path, pretrain: Any) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").write_text("{}")
+    for resume in ([], ["--resume"]):
+        assert "holds another run (record.json)" in pretrain(*resume).error
+    assert os.listdir(tmp_path / "run") == ["record.json"]
+
+
+def test_a_line_cut_off_by_a_kill_does_no_harm(tmp_path: Path, pretrain: Any, tiny: Path) -> None:
+    assert pretrain(*LONG).code == 0
+    folder = tmp_path / "run"
+    whole = (folder / "metrics.jsonl").read_text()
+    state = torch.load(folder / "last.pth", weights_only=True)
+    state["step"] = 6
+    for progress in state["progress"]:
+        progress["step"] = 6  # as if it had been killed while writing the line of epoch 2
+    torch.save(state, folder / "last.pth")
+    (folder / "metrics.jsonl").write_text(whole.splitlines()[0] + '\n{"epoch": 2, "st')
+    (folder / ".last.pth.abc.tmp").write_bytes(b"half")
+    assert pretrain("--resume", *LONG).code == 0
+    assert epochs_of(folder) == [1, 2, 3]
+    assert not list(folder.glob(".*.tmp"))
+
+
+def test_the_record_says_what_the_last_epoch_measured(tmp_path: Path, tiny: Path) -> None:
+    cfg = load_config(str(tiny), ["TRAIN.ACCUMULATE", "3", "TRAIN.EPOCHS", "1"])
+    assert run_config(cfg, "tiny")
+    (line,) = metrics_of(tmp_path / "run")
+    assert line["step"] == 6 and line["epoch"] == 1
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert record["metrics"]["clean_top1"] == line["clean_top1"]
+    assert record["arch"] == "resnet10_narrow" and record["eps"] == 0.25
+    assert record["data"] == {"train": {"images": 36, "classes": 3}, "val": {"images": 15}}

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from robust_det.core.errors import UserError
+from robust_det.core.files import remove_leftovers, write_atomically
+
+
+def test_writes_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.bin"
+    for content in (b"first", b"second"):
+        write_atomically(path, lambda file, content=content: file.write(content))
+        assert path.read_bytes() == content
+    assert os.listdir(path.parent) == ["file.bin"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+def test_a_failing_writer_leaves_everything_as_it_was(tmp_path: Path, error: Exception) -> None:
+    path = tmp_path / "file"
+    path.write_text("before")
+
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_atomically(path, fail)
+    assert path.read_text() == "before" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_full_disk_is_a_user_error(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("before")
+    code = f"""
+import resource, torch
+from robust_det.checkpoints.io import save_checkpoint
+from robust_det.core.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+try:
+    save_checkpoint({str(path)!r}, {{"w": torch.rand(100000)}})
+except UserError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"cannot write {path}: File too large; the previous file is kept")
+    assert done.stderr == ""
+    assert path.read_text() == "before" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_path_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        write_atomically(tmp_path / "file" / "below", lambda file: file.write(b""))
+
+
+def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".a[1].pth.xy.tmp", ".b.pth.xy.tmp", "a[1].pth", ".a1.pth.xy.tmp"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path / "a[1].pth")
+    assert sorted(os.listdir(tmp_path)) == [".a1.pth.xy.tmp", ".b.pth.xy.tmp", "a[1].pth"]

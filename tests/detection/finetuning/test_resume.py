@@ -1,0 +1,78 @@
+"""A run that was stopped goes on as if it had not been."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from robust_det.checkpoints.io import load_checkpoint
+from robust_det.detection.config import load_config
+from robust_det.detection.finetuning.trainer import RobustTrainer
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def tool(config, *arguments, **more):
+    command = [sys.executable, "tools/train_net.py", "--config", str(config), *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_after_sigkill_the_data_and_the_losses_are_the_same(workers, tmp_path, write_config):
+    """Random flips and scales, momentum, averaged weights, accumulation: all of it comes back."""
+    config = write_config(
+        DATALOADER={"NUM_WORKERS": workers},
+        INPUT={"MIN_SIZE_TRAIN": [80, 96, 112], "MAX_SIZE_TRAIN": 112},
+        SOLVER={
+            "MAX_ITER": 16,
+            "STEPS": [12],
+            "IMS_PER_BATCH": 2,
+            "CHECKPOINT_PERIOD": 3,
+            "ACCUMULATE": 2,
+            "EMA": {"ENABLED": True, "DECAY": 0.99},
+        },
+        TEST={"PICTURES": 0},
+    )
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    first = tool(config, "OUTPUT_DIR", str(whole))
+    _, errors = first.communicate()
+    assert first.returncode == 0, errors
+
+    second = tool(config, "OUTPUT_DIR", str(killed), start_new_session=True)
+    while not (killed / "model_0000005.pth").exists() and second.poll() is None:
+        time.sleep(0.05)
+    os.killpg(second.pid, signal.SIGKILL)
+    second.communicate()
+    assert not (killed / "model_final.pth").exists()
+    third = tool(config, "--resume", "OUTPUT_DIR", str(killed))
+    _, errors = third.communicate()
+    assert third.returncode == 0, errors
+
+    # equal to the last bit, as they only are if every batch and every draw was the same
+    one, other = (load_checkpoint(f / "model_final.pth") for f in (whole, killed))
+    for part in ("model", "average"):
+        a, b = (c[part].get("values", c[part]) for c in (one, other))
+        assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_batch_is_a_function_of_the_seed(write_config):
+    cfg, _ = load_config(str(write_config()))
+    Path(cfg.OUTPUT_DIR).mkdir()
+    one, other = RobustTrainer(cfg).data_loader, RobustTrainer(cfg).data_loader
+    other.plan.draws._seed = one.plan.draws._seed
+    first = [batch for batch, _ in zip(one, range(5), strict=False)]
+    other.plan.start = 3
+    later = [batch for batch, _ in zip(other, range(2), strict=False)]
+    for a, b in zip(first[3:], later, strict=True):
+        assert [x["file_name"] for x in a] == [x["file_name"] for x in b]
+        assert all(torch.equal(x["image"], y["image"]) for x, y in zip(a, b, strict=True))
+    names = {x["file_name"] for batch in first for x in batch}
+    assert len(names) > 4
