@@ -31,18 +31,18 @@ def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
 def work(args: argparse.Namespace) -> None:
     """Do the job in one process."""
     from robust_det.detection.config import run_folder
+    from robust_det.detection.finetuning.hooks import stop_request
     from robust_det.detection.finetuning.jobs import evaluate, finetune
-    from robust_det.detection.finetuning.stopping import stop_between_steps_on_sigterm
 
     setup_logging()
-    stop_between_steps_on_sigterm()
-    cfg, card, detector = load(args)
-    by_folder = args.backbone or run_folder(args.config)
-    name = Path(cfg.OUTPUT_DIR).absolute().name if by_folder else Path(args.config).stem
-    if detector is None:
-        finetune(cfg, card, name, resume=args.resume)
-    else:
-        evaluate(cfg, card, name, detector)
+    with stop_request:
+        cfg, card, detector = load(args)
+        by_folder = args.backbone or run_folder(args.config)
+        name = Path(cfg.OUTPUT_DIR).absolute().name if by_folder else Path(args.config).stem
+        if detector is None:
+            finetune(cfg, card, name, resume=args.resume)
+        else:
+            evaluate(cfg, card, name, detector)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -50,7 +50,8 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from robust_det.core.errors import UserError
-    from robust_det.detection.finetuning.processes import joined_processes, under_torchrun
+    from robust_det.detection.finetuning.processes import joined_processes
+    from robust_det.training.world import under_torchrun
 
     if args.detector and not args.eval_only:
         raise UserError("--detector belongs to --eval-only; --backbone says where to start from")

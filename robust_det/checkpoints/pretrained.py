@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robust_det.checkpoints.io import load_checkpoint
 from robust_det.core.errors import UserError
 from robust_det.models import ModelCard
 
@@ -18,7 +17,7 @@ __all__ = [
     "FORMAT",
     "PRETRAINING",
     "card_of_pretraining",
-    "read_pretrained",
+    "require_format",
 ]
 
 FORMAT = "robust_det.pretrained/1"
@@ -26,19 +25,14 @@ FORMAT = "robust_det.pretrained/1"
 PRETRAINING = "checkpoint of tools/pretrain.py"
 
 
-def read_pretrained(path: str | Path) -> tuple[ModelCard, dict[str, Any]]:
-    """Read a checkpoint of ``tools/pretrain.py``.
-
-    Returns:
-        Its card and the whole content.
+def require_format(content: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse what is no checkpoint of ``tools/pretrain.py``.
 
     Raises:
-        UserError: not such a checkpoint.
+        UserError: it is not one.
     """
-    content = load_checkpoint(path)
     if content.get("format") != FORMAT or not isinstance(content.get("model"), dict):
         raise UserError(f"{path} is not a checkpoint of tools/pretrain.py")
-    return card_of_pretraining(content, path), content
 
 
 def card_of_pretraining(content: Mapping[str, Any], source: str | Path) -> ModelCard:

@@ -1,22 +1,21 @@
-"""From a pretraining config to what is trained: the classifier, its step and its state."""
+"""From a pretraining config to what is trained: the classifier, its step, its average, its plan."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from robust_det.classification.settings import memory_layout, train_attack
-from robust_det.classification.state import Progress, TrainingState
 from robust_det.classification.step import TrainingStep
 from robust_det.core.config import CfgNode
 from robust_det.models import Classifier, ModelCard, build_classifier
+from robust_det.training.averaging import WeightAverage
+from robust_det.training.engine import Plan
+from robust_det.training.schedule import LearningRate, steps_per_epoch
 from robust_det.training.world import World
 
-__all__ = ["build_model", "build_state", "build_step"]
+__all__ = ["build_average", "build_model", "build_plan", "build_step"]
 
 
 def build_model(
@@ -39,7 +38,15 @@ def build_model(
     return model, card
 
 
-def build_step(cfg: CfgNode, model: Classifier, device: torch.device, world: World) -> TrainingStep:
+def build_average(cfg: CfgNode, model: Classifier) -> WeightAverage | None:
+    """Begin the moving average where the config asks for it."""
+    decay = cfg.OPTIM.EMA_DECAY
+    return WeightAverage(model.body, decay) if decay > 0 else None
+
+
+def build_step(
+    cfg: CfgNode, model: Classifier, average: WeightAverage | None, world: World
+) -> TrainingStep:
     """Build the adversarial step with its optimiser, SGD as in the paper."""
     optimizer = torch.optim.SGD(
         model.parameters(),
@@ -48,31 +55,42 @@ def build_step(cfg: CfgNode, model: Classifier, device: torch.device, world: Wor
         nesterov=cfg.OPTIM.NESTEROV,
         weight_decay=cfg.OPTIM.WEIGHT_DECAY,
     )
-    network: nn.Module = model
-    if world.size > 1:
-        ids = [device.index] if device.type == "cuda" else None
-        # buffers: see World.average_buffers
-        network = DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
     return TrainingStep(
         model,
-        network,
+        world.wrap(model),
         optimizer,
         train_attack(cfg),
         label_smoothing=cfg.OPTIM.LABEL_SMOOTHING,
         clip_norm=cfg.OPTIM.CLIP_NORM,
         accumulate=cfg.TRAIN.ACCUMULATE,
         channels_last=cfg.TRAIN.CHANNELS_LAST,
+        average=average,
+        world=world,
     )
 
 
-def build_state(
-    cfg: CfgNode, model: Classifier, card: ModelCard, step: TrainingStep, train_images: int
-) -> TrainingState:
-    """Gather what changes while training, with the moving average where the config asks for it."""
-    ema = None
-    if cfg.OPTIM.EMA_DECAY > 0:
-        average = get_ema_multi_avg_fn(cfg.OPTIM.EMA_DECAY)
-        ema = AveragedModel(model.body, multi_avg_fn=average, use_buffers=True)
-    return TrainingState(
-        card, cfg, model.body, ema, step.optimizer, step.scaler, Progress(), train_images
+def build_plan(cfg: CfgNode, images: int, processes: int) -> Plan:
+    """Return how long a run on so many images is.
+
+    Raises:
+        UserError: the batch cannot be shared by the processes, or is larger than the data.
+    """
+    train, optim = cfg.TRAIN, cfg.OPTIM
+    steps = steps_per_epoch(images, train.BATCH_SIZE, train.ACCUMULATE, processes)
+    rate = LearningRate(
+        optim.SCHEDULE,
+        optim.LR,
+        train.EPOCHS,
+        steps,
+        optim.WARMUP_EPOCHS,
+        optim.STEP_EPOCHS,
+        optim.GAMMA,
+    )
+    return Plan(
+        epochs=train.EPOCHS,
+        steps_per_epoch=steps,
+        batch_size=train.BATCH_SIZE,
+        checkpoint_steps=train.CHECKPOINT_STEPS,
+        eval_epochs=cfg.EVAL.EPOCHS,
+        learning_rate=rate,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Generator
 
 import torch
@@ -10,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from robust_det.core.config import CfgNode
 from robust_det.core.errors import UserError
+from robust_det.core.signals import leave_to_parent
 from robust_det.data.classification.image_folder import (
     Batch,
     ImageFolder,
@@ -63,7 +63,7 @@ def batches_of(
         num_workers=cfg.DATA.WORKERS,
         collate_fn=collate,
         pin_memory=device.type == "cuda",
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=leave_to_parent,
         # its own: a loader draws a number from the global one whenever it starts, and a resumed
         # run starts another number of loaders
         generator=torch.Generator().manual_seed(cfg.SEED),
@@ -77,9 +77,3 @@ def batches_of(
         if batch.hopeless:
             raise UserError(f"cannot decode {batch.corrupt[0]}, nor any of the images after it")
         yield batch
-
-
-def _leave_signals_to_the_parent(_: int) -> None:
-    # Ctrl-C and many schedulers signal the whole process group; the parent has yet to save
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -13,17 +13,15 @@ from robust_det.core.config import CfgNode, find_config, load_raw, merge_config,
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
+from robust_det.training.schedule import SCHEDULES
 
 __all__ = [
-    "SCHEDULES",
     "eval_attack",
     "load_config",
     "memory_layout",
     "pretrain_defaults",
     "train_attack",
 ]
-
-SCHEDULES = ("step", "cosine", "onecycle")
 
 
 def pretrain_defaults() -> CfgNode:

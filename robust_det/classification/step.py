@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
 from robust_det.attacks import PGD
+from robust_det.training.averaging import WeightAverage
+from robust_det.training.step import OptimizerStep
+from robust_det.training.world import World
 
 __all__ = ["TrainingStep"]
 
@@ -26,6 +26,7 @@ class TrainingStep:
         clip_norm: largest gradient norm; 0 is no clipping.
         accumulate: number of passes the batch is split into.
         channels_last: memory format of the images.
+        average, world: see :class:`~robust_det.training.step.OptimizerStep`.
     """
 
     def __init__(
@@ -39,18 +40,23 @@ class TrainingStep:
         clip_norm: float = 0.0,
         accumulate: int = 1,
         channels_last: bool = False,
+        average: WeightAverage | None = None,
+        world: World | None = None,
     ) -> None:
         self.model = model
         self.network = network
-        self.optimizer = optimizer
         self.attack = attack
         self.label_smoothing = label_smoothing
-        self.clip_norm = clip_norm
         self.accumulate = accumulate
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        device = next(model.parameters()).device
-        # fp16 gradients underflow without loss scaling; bf16 has float32's range
-        self.scaler = torch.amp.GradScaler(device.type, enabled=attack.amp_dtype == torch.float16)
+        self.update = OptimizerStep(
+            network,
+            optimizer,
+            dtype=attack.amp_dtype,
+            clip_norm=clip_norm,
+            average=average,
+            world=world,
+        )
 
     def __call__(
         self, images: torch.Tensor, targets: torch.Tensor, noise: torch.Generator | None = None
@@ -67,37 +73,28 @@ class TrainingStep:
             the device, so that reading them is the caller's choice.
         """
         self.network.train()
-        self.optimizer.zero_grad(set_to_none=True)
         parts = min(self.accumulate, len(targets))
-        total_loss = torch.zeros((), device=images.device)
+        xs, ys = images.tensor_split(parts), targets.tensor_split(parts)
         correct = torch.zeros((), device=images.device, dtype=torch.long)
-        for i, (x, y) in enumerate(
-            zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)
-        ):
-            if x.dtype == torch.uint8:
-                x = x.float().div_(255)
-            x = self.attack(self.model, x.contiguous(memory_format=self.format), y, noise)
-            with self._sync_only_if(i == parts - 1):
-                logits = self._forward(x)
-                loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
-                loss = loss * (len(y) / len(targets))
-                self.scaler.scale(loss).backward()
-            total_loss += loss.detach()
-            correct += (logits.detach().argmax(1) == y).sum()
-        if self.clip_norm > 0:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return total_loss, correct
+
+        def losses(number: int) -> dict[str, torch.Tensor]:
+            x, y = self._examples(xs[number], ys[number], noise), ys[number]
+            logits = self._forward(x)
+            loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+            correct.add_((logits.detach().argmax(1) == y).sum())
+            return {"loss": loss * (len(y) / len(targets))}
+
+        return self.update(parts, losses)["loss"], correct
+
+    def _examples(
+        self, x: torch.Tensor, y: torch.Tensor, noise: torch.Generator | None
+    ) -> torch.Tensor:
+        if x.dtype == torch.uint8:
+            x = x.float().div_(255)
+        return self.attack(self.model, x.contiguous(memory_format=self.format), y, noise)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         dtype = self.attack.amp_dtype
         with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
             logits: torch.Tensor = self.network(x)
         return logits.float()
-
-    def _sync_only_if(self, last: bool) -> contextlib.AbstractContextManager[None]:
-        if isinstance(self.network, DistributedDataParallel) and not last:
-            return self.network.no_sync()
-        return contextlib.nullcontext()

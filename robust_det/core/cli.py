@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from robust_det.core.errors import UserError
+from robust_det.core.signals import TERMINATED, Terminated, raise_on_sigterm
 
 __all__ = ["Parser", "run_tool", "setup_logging"]
 
@@ -90,7 +90,7 @@ def run_tool(
     """
     debug = False
     caught: BaseException
-    restore = _clean_up_on_sigterm()
+    restore = raise_on_sigterm()
     try:
         args = parser.parse(argv)
         debug = "debug" in args
@@ -103,8 +103,8 @@ def run_tool(
         caught, message, code = error, _one_line(error), 2
     except KeyboardInterrupt as error:
         caught, message, code = error, "interrupted", 130
-    except _Terminated as error:
-        caught, message, code = error, "terminated", 128 + signal.SIGTERM
+    except Terminated as error:
+        caught, message, code = error, "terminated", TERMINATED
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return 128 + signal.SIGPIPE
@@ -127,25 +127,6 @@ def run_tool(
     sys.stderr.write(f"error: {message}\n")
     sys.stderr.flush()
     return code
-
-
-class _Terminated(BaseException):
-    """SIGTERM: whoever is in the middle of something cleans up on the way out."""
-
-
-def _clean_up_on_sigterm() -> Callable[[], object]:
-    """Let SIGTERM raise :class:`_Terminated`; return what restores the handler before."""
-    if threading.current_thread() is not threading.main_thread():  # which alone has handlers
-        return lambda: None
-    owner = os.getpid()
-
-    def terminate(*_: object) -> NoReturn:
-        if os.getpid() != owner:  # a worker, which inherited this
-            os._exit(128 + signal.SIGTERM)
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    return lambda: signal.signal(signal.SIGTERM, before)
 
 
 def _nobody_reads() -> bool:

@@ -1,4 +1,4 @@
-"""The little that distributed training needs beyond DDP: start-up, sums, shared decisions."""
+"""The processes that train together: joining them, DDP, sums, shared decisions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["World", "joined_world"]
+__all__ = [
+    "World",
+    "bare",
+    "joined_world",
+    "this_world",
+    "under_torchrun",
+    "world_from_environment",
+]
 
 
 @dataclass(frozen=True)
@@ -41,15 +50,32 @@ class World:
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return bool(value)
 
-    @torch.no_grad()
-    def average_buffers(self, module: nn.Module) -> None:
-        """Average the floating-point buffers (batch-norm statistics) over all processes.
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return the module, with DDP around it if there are several processes."""
+        if self.size == 1:
+            return module
+        device = next(module.parameters()).device
+        ids = [device.index] if device.type == "cuda" else None
+        # statistics of batch norms: see average_statistics
+        return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
 
-        DDP averages gradients only; without this each process would attack and validate a
-        network of its own.
+    @torch.no_grad()
+    def average_statistics(self, module: nn.Module) -> None:
+        """Average the statistics that batch norms track over all processes.
+
+        DDP averages gradients only; without this each process would attack and validate a network
+        of its own.
         """
-        buffers = [b for b in module.buffers() if b.is_floating_point()]
-        if self.size == 1 or not buffers:
+        if self.size == 1:
+            return
+        norms = [
+            norm
+            for norm in module.modules()
+            # which synchronises by itself
+            if isinstance(norm, _BatchNorm) and not isinstance(norm, nn.SyncBatchNorm)
+        ]
+        buffers = [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
+        if not buffers:
             return
         flat = torch.cat([b.flatten() for b in buffers])
         dist.all_reduce(flat)
@@ -71,6 +97,16 @@ class World:
             dist.barrier()
 
 
+def bare(module: nn.Module) -> nn.Module:
+    """Return a module without the DDP around it."""
+    return module.module if isinstance(module, DistributedDataParallel) else module
+
+
+def under_torchrun() -> bool:
+    """Whether ``torchrun`` started this process."""
+    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"))
+
+
 def world_from_environment() -> World:
     """Read rank and size from the variables that ``torchrun`` sets."""
     return World(
@@ -80,12 +116,21 @@ def world_from_environment() -> World:
     )
 
 
+def this_world() -> World:
+    """Return the processes that were joined, whoever started them."""
+    if not dist.is_initialized():
+        return World()
+    return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", 0)))
+
+
 @contextlib.contextmanager
-def joined_world(device: torch.device) -> Iterator[World]:
+def joined_world(device: torch.device, backend: str = "") -> Iterator[World]:
     """Join the process group that ``torchrun`` announced, if any, and leave it at the end.
 
     Args:
-        device: of this process; tensors on a GPU travel by nccl, those on the CPU by gloo.
+        device: of this process.
+        backend: of the group; by default tensors on a GPU travel by nccl and those on the CPU by
+            gloo.
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -93,7 +138,8 @@ def joined_world(device: torch.device) -> Iterator[World]:
     if world.size == 1:
         yield world
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    both = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend or both)
     try:
         yield world
     finally:

@@ -8,7 +8,7 @@ import torch
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.checkpoints.model_file import read_model
-from robust_det.checkpoints.pretrained import FORMAT, read_pretrained
+from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining, require_format
 from robust_det.checkpoints.state_dicts import load_state
 from robust_det.core.errors import UserError
 from robust_det.models import ModelCard, build_classifier
@@ -32,8 +32,9 @@ def content(**more: Any) -> dict[str, Any]:
 
 def test_a_card_survives_the_file(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "x.pth", content(step=7))
-    card, loaded = read_pretrained(tmp_path / "x.pth")
-    assert card == CARD and loaded["step"] == 7
+    loaded = load_checkpoint(tmp_path / "x.pth")
+    require_format(loaded, "x.pth")
+    assert card_of_pretraining(loaded, "x.pth") == CARD and loaded["step"] == 7
 
 
 def test_a_classifier_is_rebuilt_with_its_normalisation(tmp_path: Path) -> None:
@@ -56,15 +57,15 @@ def test_the_averaged_weights_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["format", "model", "meta", "arch", "classes"])
-def test_what_is_no_such_checkpoint(damage: str, tmp_path: Path) -> None:
+def test_what_is_no_such_checkpoint(damage: str) -> None:
     raw = content()
     if damage in raw:
         raw[damage] = 5
     else:
         del raw["meta"][damage]
-    save_checkpoint(tmp_path / "x.pth", raw)
     with pytest.raises(UserError, match=r"not a checkpoint of|incomplete description"):
-        read_pretrained(tmp_path / "x.pth")
+        require_format(raw, "x.pth")
+        card_of_pretraining(raw, "x.pth")
 
 
 def test_weights_of_another_architecture_say_what_differs() -> None:

@@ -26,14 +26,14 @@ import torch
 from robust_det.core.device import resolve_device
 from robust_det.classification.settings import load_config
 from robust_det.training.world import joined_world
-from robust_det.classification.pretraining import Pretrainer
+from robust_det.classification.pretraining import pretraining_engine
 cfg = load_config(sys.argv[1])
 device = resolve_device(cfg.DEVICE)
 with joined_world(device) as world:
-    run = Pretrainer(cfg, "tiny", device, world, False)
+    run = pretraining_engine(cfg, "tiny", device, world, False)
     run.run()
     torch.save(
-        {"model": run.state.body.state_dict(), "ema": run.state.ema.module.state_dict()},
+        {"model": run.state.network.state_dict(), "ema": run.state.average.network.state_dict()},
         Path(sys.argv[2]) / f"rank{world.rank}.pth",
     )
 """

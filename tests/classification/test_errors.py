@@ -112,12 +112,12 @@ def test_corrupt_images_are_skipped_and_counted(pretrain: Any, tree: Path, tmp_p
 def test_unexpected_errors_are_one_line_too_and_debug_shows_more(
     pretrain: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from robust_det.classification.pretraining import Pretrainer
+    from robust_det.training.engine import Engine
 
-    def fail(self: Pretrainer) -> None:
+    def fail(self: Engine) -> None:
         raise ValueError("two\nlines")
 
-    monkeypatch.setattr(Pretrainer, "_finish_epoch", fail)
+    monkeypatch.setattr(Engine, "_finish_epoch", fail)
     outcome = pretrain()
     assert outcome.error == "error: unexpected ValueError: two lines (--debug shows the traceback)"
     assert outcome.code == 1

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from robust_det.classification.pretraining import Pretrainer
+from robust_det.classification.pretraining import Pretraining
 from robust_det.classification.pretraining import pretrain as run_config
 from robust_det.classification.settings import load_config
 
@@ -112,14 +112,14 @@ def test_sigterm_during_validation_repeats_the_validation(
 ) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert pretrain("OUTPUT_DIR", whole).code == 0
-    validate = Pretrainer._validate
+    validate = Pretraining.validate
 
-    def interrupted(self: Pretrainer) -> Any:
+    def interrupted(self: Pretraining, stop: Callable[[], bool]) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
-        return validate(self)
+        return validate(self, stop)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pretrainer, "_validate", interrupted)
+        patch.setattr(Pretraining, "validate", interrupted)
         for _ in range(2):  # the second time it has nothing to train, only to validate
             outcome = pretrain("--resume", "OUTPUT_DIR", stopped)
             assert outcome.code == 0 and "stopped by SIGTERM" in outcome.out

@@ -146,7 +146,7 @@ def test_fp16_scales_the_loss() -> None:
     attack = PGD(make_threat("l2", 0.5), 1, 0.3, amp_dtype=torch.float16)
     step = TrainingStep(model, model, sgd(model), attack)
     before = copy.deepcopy(model)
-    assert step.scaler.is_enabled() and step.scaler.get_scale() == 65536
+    assert step.update.scaler.is_enabled() and step.update.scaler.get_scale() == 65536
     loss, _ = step(*batch())
     assert loss.isfinite() and not same(model, before)
 

@@ -16,17 +16,19 @@ from detectron2.utils.logger import setup_logger
 
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.core.config import config_differences, load_raw
+from robust_det.core.config import load_raw
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
 from robust_det.detection.config import CONFIG_NAME
-from robust_det.detection.finetuning.bars import Stopwatch
-from robust_det.detection.finetuning.trainer import RobustTrainer, bare
+from robust_det.detection.finetuning.trainer import RobustTrainer
+from robust_det.detection.finetuning.watching import Stopwatch
 from robust_det.detection.pictures import draw_pictures
 from robust_det.detection.record import write_detection_record
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.metrics import task_of
+from robust_det.training.run_folder import refuse_other_config, refuse_other_run
+from robust_det.training.world import bare
 
 __all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished"]
 
@@ -84,8 +86,7 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
     if comm.is_main_process():
         cfg = trainer.cfg  # as scaled to the number of processes
         results, seconds = trainer._last_eval_results, trainer.seconds
-        with trainer.averaged():
-            _conclude(cfg, card, name, trainer.model, results, folder / FINAL, seconds)
+        _conclude(cfg, card, name, trainer.evaluated, results, folder / FINAL, seconds)
 
 
 def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
@@ -214,16 +215,9 @@ def is_finished(cfg: CfgNode, resume: bool) -> bool:
         UserError: the folder holds a run and may not, or holds one with another config.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    if not (folder / "last_checkpoint").exists() and not (folder / RECORD_NAME).exists():
+    products = ("last_checkpoint", RECORD_NAME)
+    refuse_other_run(folder, products, resume, resumed_from=products)
+    if not any((folder / name).exists() for name in products):
         return False
-    if not resume:
-        raise UserError(
-            f"{folder} holds another run; pass --resume to continue it or choose another OUTPUT_DIR"
-        )
-    differing = config_differences(load_raw(folder / CONFIG_NAME), cfg, ignore=_FREE_KEYS)
-    if differing:
-        raise UserError(
-            f"{folder} holds a run with another config ({'; '.join(differing)});"
-            " use that config or another OUTPUT_DIR"
-        )
+    refuse_other_config(load_raw(folder / CONFIG_NAME), cfg, _FREE_KEYS, folder)
     return (folder / RECORD_NAME).exists() and bool(read_record(folder))

@@ -1,24 +1,18 @@
-"""Several processes, on GPUs or CPUs, started by torchrun or by Detectron2's launcher."""
+"""Several processes, on GPUs or CPUs, as Detectron2 wants to find them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from detectron2.utils import comm
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["in_processes", "joined_processes", "under_torchrun"]
+from robust_det.training.world import joined_world, world_from_environment
 
-
-def under_torchrun() -> bool:
-    """Whether torchrun started this process."""
-    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"))
+__all__ = ["joined_processes"]
 
 
 @contextlib.contextmanager
@@ -28,15 +22,13 @@ def joined_processes(device: str) -> Iterator[None]:
     Args:
         device: ``cuda`` or ``cpu``.
     """
-    local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    if device == "cuda":
-        torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    _group_of_this_machine(local_size)
-    try:
+    on_gpu = device == "cuda"
+    mine = torch.device("cuda", world_from_environment().local_rank) if on_gpu else device
+    # one backend alone: Detectron2 asks for its name
+    with joined_world(torch.device(mine), "nccl" if on_gpu else "gloo") as world:
+        if world.size > 1:
+            _group_of_this_machine(int(os.environ["LOCAL_WORLD_SIZE"]))
         yield
-    finally:
-        dist.destroy_process_group()
 
 
 def _group_of_this_machine(size: int) -> None:
@@ -50,12 +42,3 @@ def _group_of_this_machine(size: int) -> None:
         group = dist.new_group(ranks)
         if comm.get_rank() in ranks:
             comm._LOCAL_PROCESS_GROUP = group
-
-
-def in_processes(model: nn.Module) -> Any:
-    """Wrap a model so that its gradients are averaged over all processes, if there are several."""
-    if comm.get_world_size() == 1:
-        return model
-    on_gpu = next(model.parameters()).is_cuda
-    devices = [comm.get_local_rank()] if on_gpu else None
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)

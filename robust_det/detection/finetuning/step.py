@@ -1,8 +1,7 @@
-"""One training step: forward and backward passes in the chosen precision, and an update."""
+"""One training step of a detector: the engine's update of Detectron2's losses."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -10,9 +9,10 @@ from typing import Any
 
 import torch
 from detectron2.engine import SimpleTrainer
-from torch.nn.parallel import DistributedDataParallel
 
-from robust_det.detection.finetuning.averaging import AveragedWeights
+from robust_det.training.averaging import WeightAverage
+from robust_det.training.step import OptimizerStep
+from robust_det.training.world import this_world
 
 __all__ = ["TrainingStep"]
 
@@ -39,17 +39,17 @@ class TrainingStep(SimpleTrainer):
         dtype: torch.dtype | None = None,
         accumulate: int = 1,
         clip_norm: float = 0.0,
-        average: AveragedWeights | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
         super().__init__(model, data_loader, optimizer)
         self.dtype = dtype
         self.accumulate = accumulate
-        self.clip_norm = clip_norm
-        self.average = average
         self.device = next(model.parameters()).device
-        # float16 alone is so narrow that gradients vanish
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
+        self.update = OptimizerStep(
+            model, optimizer, dtype=dtype, clip_norm=clip_norm, average=average, world=this_world()
+        )
         self._batches = iter(data_loader)
+        self._waited = 0.0
 
     def run_step(self) -> None:
         """Take the batches of one update and do it.
@@ -58,29 +58,15 @@ class TrainingStep(SimpleTrainer):
             FloatingPointError: the loss is not finite; names the images.
         """
         assert self.model.training, "the model was changed to eval mode"
-        waited = 0.0
-        total: dict[str, torch.Tensor] = {}
-        self.optimizer.zero_grad()
-        for number in range(self.accumulate):
-            start = time.perf_counter()
-            batch = next(self._batches)
-            waited += time.perf_counter() - start
-            with self._without_exchange(number < self.accumulate - 1):
-                losses = self._losses(batch)
-                loss: Any = sum(losses.values())
-                self.scaler.scale(loss / self.accumulate).backward()
-            for name, value in losses.items():
-                total[name] = total.get(name, 0) + value.detach() / self.accumulate
-        self._write_metrics(total, waited)
-        # before all clipping, Detectron2's too, which is in the optimiser's step: a fused optimiser
-        # would unscale what is clipped already
-        self.scaler.unscale_(self.optimizer)
-        if self.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.average is not None:
-            self.average.update()
+        self._waited = 0.0
+        total = self.update(self.accumulate, self._pass)
+        self._write_metrics(total, self._waited)
+
+    def _pass(self, _: int) -> dict[str, torch.Tensor]:
+        start = time.perf_counter()
+        batch = next(self._batches)
+        self._waited += time.perf_counter() - start
+        return {name: value / self.accumulate for name, value in self._losses(batch).items()}
 
     def _losses(self, batch: Any) -> Mapping[str, torch.Tensor]:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
@@ -100,19 +86,12 @@ class TrainingStep(SimpleTrainer):
         except FloatingPointError as error:  # proposals that are not finite
             raise FloatingPointError(f"{error} Images: {_names(batch)}") from error
 
-    def _without_exchange(self, early: bool) -> Any:
-        # between processes, gradients are summed once an update
-        if early and isinstance(self.model, DistributedDataParallel):
-            return self.model.no_sync()
-        return contextlib.nullcontext()
-
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "scaler": self.scaler.state_dict()}
+        return {**super().state_dict(), **self.update.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        if "scaler" in state_dict:  # absent from the files of earlier versions
-            self.scaler.load_state_dict(state_dict["scaler"])
+        self.update.load_state_dict(state_dict)
 
 
 def _names(batch: Sequence[Mapping[str, Any]], limit: int = 8) -> str:

@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase, TrainerBase
-from detectron2.engine.hooks import EvalHook
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, JSONWriter, TensorboardXWriter
+from fvcore.nn.precise_bn import get_bn_modules
 
 from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.detection.categories import categories_of
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.evaluation import build_evaluator
-from robust_det.detection.finetuning.averaging import AveragedWeights
-from robust_det.detection.finetuning.bars import ProgressHook, Stopwatch, WithProgress
-from robust_det.detection.finetuning.best import KeepBest
-from robust_det.detection.finetuning.processes import in_processes
-from robust_det.detection.finetuning.seeding import SeedEachStep
+from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep, StopHook
 from robust_det.detection.finetuning.step import TrainingStep
-from robust_det.detection.finetuning.stopping import StopHook
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
 from robust_det.detection.finetuning.training_data import build_loader, training_images
+from robust_det.detection.finetuning.watching import Stopwatch, WithProgress
 from robust_det.detection.mapping.mapper import build_mapper
+from robust_det.training.averaging import WeightAverage
+from robust_det.training.world import this_world
 
-__all__ = ["RobustTrainer", "bare"]
-
-
-def bare(model: Any) -> Any:
-    """Return the model without DDP around it."""
-    return getattr(model, "module", model)
+__all__ = ["RobustTrainer"]
 
 
 class RobustTrainer(DefaultTrainer):
@@ -56,9 +47,8 @@ class RobustTrainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
-        average = AveragedWeights(model, cfg.SOLVER.EMA.DECAY) if cfg.SOLVER.EMA.ENABLED else None
-        self.average = average
-        model = in_processes(model)
+        average = self.average = self._begin_average(model)
+        model = this_world().wrap(model)
         self._trainer = TrainingStep(
             model,
             loader,
@@ -81,30 +71,51 @@ class RobustTrainer(DefaultTrainer):
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
         self.register_hooks(self.build_hooks())
 
+    def _begin_average(self, model: Any) -> WeightAverage | None:
+        average = self.cfg.SOLVER.EMA
+        return WeightAverage(model, average.DECAY, warm_up=True) if average.ENABLED else None
+
     def build_hooks(self) -> list[HookBase]:
+        cfg, main = self.cfg, comm.is_main_process()
+        # Detectron2's, in its order, with ours around them
+        around: list[HookBase | None] = [
+            # first: the bar counts a step before the other hooks evaluate, and goes before they do
+            ProgressHook() if main else None,
+            SeedEachStep(cfg.SEED),
+            hooks.IterationTimer(),
+            hooks.LRScheduler(),
+            self._precise_statistics(),
+            hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD)
+            if main
+            else None,
+            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
+            hooks.PeriodicWriter(self.build_writers(), period=20) if main else None,
+            KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer)
+            if cfg.TEST.KEEP_BEST and main
+            else None,
+            StopHook(),
+        ]
+        return [hook for hook in around if hook is not None]
+
+    def _precise_statistics(self) -> HookBase | None:
+        """Return the hook of ``TEST.PRECISE_BN``, before checkpoints, which are to have them."""
         cfg = self.cfg
-        hooks = super().build_hooks()
-        for hook in hooks:
-            if isinstance(hook, EvalHook):
-                hook._func = self._averaged(hook._func)
-        main = comm.is_main_process()
-        # first: the bar counts a step before the other hooks evaluate, and goes before they do
-        bar = [ProgressHook()] if main else []
-        best = (
-            [KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer)] if cfg.TEST.KEEP_BEST and main else []
-        )
-        return [*bar, SeedEachStep(cfg.SEED), *hooks, *best, StopHook()]
+        if not cfg.TEST.PRECISE_BN.ENABLED or not get_bn_modules(self.model):
+            return None
+        alone = cfg.clone()
+        alone.defrost()
+        alone.DATALOADER.NUM_WORKERS = 0  # a loader of its own, so that training's is left alone
+        loader, batches = self.build_train_loader(alone), cfg.TEST.PRECISE_BN.NUM_ITER
+        return hooks.PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, loader, batches)
 
-    def _averaged(self, evaluate: Callable[[], Any]) -> Callable[[], Any]:
-        def with_average() -> Any:
-            with self.averaged():
-                return evaluate()
+    @property
+    def evaluated(self) -> Any:
+        """The model that counts: with its averaged weights, if there are any."""
+        return self.model if self.average is None else self.average.network
 
-        return with_average
-
-    def averaged(self) -> AbstractContextManager[None]:
-        """Let the model have its averaged weights for a while, if there are any."""
-        return contextlib.nullcontext() if self.average is None else self.average.applied()
+    def _evaluate(self) -> Any:
+        self._last_eval_results = self.test(self.cfg, self.evaluated)
+        return self._last_eval_results
 
     def resume_or_load(self, resume: bool = True) -> None:
         super().resume_or_load(resume)

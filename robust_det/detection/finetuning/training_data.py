@@ -13,8 +13,8 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 from robust_det.core.errors import UserError
+from robust_det.core.seeding import mixed_seed, seeded
 from robust_det.detection.finetuning.plan import BatchPlan, Position
-from robust_det.detection.finetuning.seeding import random_state_of, seeded
 
 __all__ = ["TrainingLoader", "build_loader", "training_images"]
 
@@ -32,7 +32,7 @@ class _Mapped(Dataset):
 
     def __getitem__(self, position: Position) -> Any:
         number, index = position
-        with seeded(random_state_of(self.seed, number)):
+        with seeded(mixed_seed(self.seed, number)):
             mapped = self.mapper(dict(self.images[index]))
         if mapped is None:
             raise ValueError(f"the mapper made nothing of {self.images[index]['file_name']}")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
+from robust_det.core.seeding import seed_generators
 from robust_det.detection.config import load_config
-from robust_det.detection.finetuning.seeding import seed_generators
-from robust_det.detection.finetuning.trainer import RobustTrainer, bare
+from robust_det.detection.finetuning.trainer import RobustTrainer
+from robust_det.training.world import bare
 
 
 def trained(write_config, monkeypatch, period, average):

@@ -50,7 +50,8 @@ def update(precision="fp32", fused=False, accumulate=1, clip_norm=0.0, **clippin
     )
     step.iter = 0
     if precision == "fp16":  # the first scale would be too large for gradients of this size
-        step.scaler.load_state_dict({**step.scaler.state_dict(), "scale": 64.0})
+        scaler = step.update.scaler
+        scaler.load_state_dict({**scaler.state_dict(), "scale": 64.0})
     with EventStorage():
         step.run_step()
     return [b - p.detach() for b, p in zip(before, model.parameters(), strict=True)]

@@ -9,8 +9,9 @@ from detectron2.data import DatasetMapper, build_detection_train_loader
 from detectron2.data.samplers import TrainingSampler
 from detectron2.engine import DefaultTrainer, HookBase
 
+from robust_det.core.seeding import seed_generators
 from robust_det.detection.config import load_config
-from robust_det.detection.finetuning.seeding import SeedEachStep, seed_generators
+from robust_det.detection.finetuning.hooks import SeedEachStep
 from robust_det.detection.finetuning.trainer import RobustTrainer
 
 STEPS = 20

@@ -15,6 +15,7 @@ from robust_det.analysis.compare import compare
 from robust_det.analysis.significance.study import Options
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
+from robust_det.core.seeding import mixed_seed, seeded
 from robust_det.data.detection.segments import read_ids
 from robust_det.detection.categories import categories_of
 from robust_det.detection.checkpointer import RobustCheckpointer
@@ -22,7 +23,6 @@ from robust_det.detection.config import load_config
 from robust_det.detection.detector import load_detector
 from robust_det.detection.evaluation.quality import merged, panoptic_quality, tally_image
 from robust_det.detection.finetuning.jobs import finetune
-from robust_det.detection.finetuning.seeding import random_state_of, seeded
 from robust_det.detection.finetuning.training_data import training_images
 from robust_det.detection.mapping.mapper import build_mapper
 from robust_det.records import read_record
@@ -173,7 +173,7 @@ def test_maps_are_augmented_as_by_detectron2(panoptic_config, seed):
     for number, image in enumerate(images):
         outputs = []
         for mapper in (build_mapper(cfg, images), DatasetMapper(cfg, is_train=True)):
-            with seeded(random_state_of(seed, number)):
+            with seeded(mixed_seed(seed, number)):
                 outputs.append(mapper(image))
         ours, theirs = outputs
         assert torch.equal(ours["image"], theirs["image"])

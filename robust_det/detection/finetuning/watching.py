@@ -1,18 +1,15 @@
-"""What a fine-tuning run shows of its progress, and how long it has taken."""
+"""How long a run has taken, over all sessions, and how far its evaluation is."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from detectron2.engine import HookBase
-
 from robust_det.core.progress import progress_bar
-from robust_det.detection.finetuning.stopping import exit_if_asked
+from robust_det.detection.finetuning.hooks import exit_if_asked
 
-__all__ = ["ProgressHook", "Stopwatch", "WithProgress"]
+__all__ = ["Stopwatch", "WithProgress"]
 
 
 class Stopwatch:
@@ -52,26 +49,3 @@ class WithProgress:
                 exit_if_asked()
                 yield item
                 bar.update(1)
-
-
-class ProgressHook(HookBase):
-    """A progress bar with iterations a second, time left and the loss."""
-
-    def before_train(self) -> None:
-        trainer = self.trainer
-        self.bar = progress_bar(
-            trainer.max_iter,
-            f"train {Path(trainer.cfg.OUTPUT_DIR).name}",
-            "it",
-            enabled=trainer.start_iter < trainer.max_iter,
-            initial=trainer.start_iter,
-        )
-
-    def after_step(self) -> None:
-        history = self.trainer.storage.histories().get("total_loss")
-        if history is not None:
-            self.bar.set_postfix(loss=f"{history.median(20):.3f}", refresh=False)
-        self.bar.update(1)
-
-    def after_train(self) -> None:
-        self.bar.close()

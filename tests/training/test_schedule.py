@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from robust_det.classification.build import build_plan
 from robust_det.classification.settings import pretrain_defaults
 from robust_det.training.schedule import LearningRate
 
@@ -13,7 +14,8 @@ def rate(steps_per_epoch: int, epochs: int, **optim: Any) -> LearningRate:
     cfg = pretrain_defaults()
     cfg.TRAIN.EPOCHS = epochs
     cfg.OPTIM.update({"LR": 1.0, **optim})
-    return LearningRate(cfg, steps_per_epoch)
+    cfg.TRAIN.BATCH_SIZE = 2
+    return build_plan(cfg, 2 * steps_per_epoch, processes=1).learning_rate
 
 
 def test_step_drops_every_thirty_epochs() -> None:

@@ -1,0 +1,116 @@
+"""All that changes while training, saved and restored so that a run continues bit-exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from robust_det.checkpoints.io import save_checkpoint
+from robust_det.checkpoints.state_dicts import load_state
+from robust_det.core.errors import UserError
+from robust_det.core.seeding import generator_states, restore_generators
+from robust_det.training.averaging import WeightAverage
+from robust_det.training.step import OptimizerStep
+from robust_det.training.world import World
+
+__all__ = ["Progress", "TrainingState", "require_resumable"]
+
+
+@dataclass
+class Progress:
+    """How far a run is, and the sums of the current epoch.
+
+    Attributes:
+        step: optimiser steps done.
+        loss, correct, images, corrupt: sums over the steps of the current epoch, this process.
+        best: best selection metric so far, in percent.
+        seconds: training time so far, over all sessions.
+    """
+
+    step: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    images: int = 0
+    corrupt: int = 0
+    best: float = -1.0
+    seconds: float = 0.0
+
+    def begin_epoch(self) -> None:
+        """Empty the sums."""
+        self.loss, self.correct, self.images, self.corrupt = 0.0, 0, 0, 0
+
+
+@dataclass
+class TrainingState:
+    """All that changes while training.
+
+    Args:
+        network: what is trained, as its checkpoint names its tensors: without DDP.
+        step: its optimiser and scaler.
+        average: its moving average, or None.
+        progress: how far the run is.
+    """
+
+    network: nn.Module
+    step: OptimizerStep
+    average: WeightAverage | None
+    progress: Progress
+
+    def weights(self) -> dict[str, Any]:
+        """Return the weights and how they came about: what evaluation and conversion read."""
+        content: dict[str, Any] = {
+            "step": self.progress.step,
+            "model": self.network.state_dict(),
+        }
+        if self.average is not None:
+            content["ema"] = self.average.network.state_dict()
+            content["ema_updates"] = self.average.updates
+        return content
+
+    def save(self, path: Path, description: Mapping[str, Any], world: World) -> None:
+        """Write everything; a collective call, the main process writes.
+
+        Args:
+            path: of the checkpoint.
+            description: what the checkpoint says of itself beside.
+            world: the processes that train together.
+        """
+        rng = world.gather(generator_states())
+        progress = world.gather(asdict(self.progress))
+        if world.is_main:
+            content = {**description, **self.weights(), **self.step.state_dict()}
+            save_checkpoint(path, {**content, "rng": rng, "progress": progress})
+        world.barrier()
+
+    def restore(self, content: Mapping[str, Any], path: Path, world: World) -> None:
+        """Load everything back from a checkpoint that is known to be of this run.
+
+        Raises:
+            UserError: it cannot be resumed from by as many processes.
+        """
+        if len(content["rng"]) != world.size:
+            raise UserError(
+                f"{path} was written by {len(content['rng'])} processes, this run has {world.size};"
+                " start as many to resume"
+            )
+        load_state(self.network, content["model"], str(path))
+        if self.average is not None:
+            load_state(self.average.network, content["ema"], str(path))
+            self.average.updates = content["ema_updates"]
+        self.step.load_state_dict(content)
+        self.progress = Progress(**content["progress"][world.rank])
+        restore_generators(content["rng"][world.rank])
+
+
+def require_resumable(content: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint of weights alone.
+
+    Raises:
+        UserError: it lacks what :meth:`TrainingState.restore` reads.
+    """
+    if {"optimizer", "scaler", "rng", "progress"} - set(content):
+        raise UserError(f"{path} holds weights only; a run resumes from its last.pth")
