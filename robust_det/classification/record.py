@@ -22,6 +22,7 @@ from robust_det.records.pretrain import (
 
 __all__ = ["write_pretrain_record"]
 
+
 def write_pretrain_record(
     weights: Path,
     *,
@@ -60,7 +61,7 @@ def write_pretrain_record(
         name=name,
         arch=card.arch,
         norm=card.norm,
-        eps=card.eps,  # type: ignore[arg-type]  # known, as it is that of the config
+        eps=cfg.ATTACK.EPS,  # that of the card, which of other classifiers may be unknown
         weights=Weights(str(weights), sha256_file(weights)),
         seed=cfg.SEED,
         raw_config=as_json(to_dict(cfg)),

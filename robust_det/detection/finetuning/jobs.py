@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from robust_det.core.config import config_differences, load_raw
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
-from robust_det.detection.config import CONFIG_NAME
+from robust_det.detection.config import CONFIG_NAME, load_config
 from robust_det.detection.finetuning.bars import Stopwatch
 from robust_det.detection.finetuning.trainer import RobustTrainer, bare
 from robust_det.detection.pictures import draw_pictures
@@ -28,7 +28,7 @@ from robust_det.detection.record import write_detection_record
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.metrics import task_of
 
-__all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished"]
+__all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished", "planned_length"]
 
 logger = logging.getLogger(__name__)
 
@@ -227,3 +227,20 @@ def is_finished(cfg: CfgNode, resume: bool) -> bool:
             " use that config or another OUTPUT_DIR"
         )
     return (folder / RECORD_NAME).exists() and bool(read_record(folder))
+
+
+def planned_length(
+    config: str, overrides: Sequence[str], backbone: str | None = None
+) -> tuple[int, bool]:
+    """Return how many iterations a run trains, and whether its folder holds it finished.
+
+    Args:
+        config: file, or its name.
+        overrides: ``KEY VALUE`` pairs.
+        backbone: in place of the config's weights.
+
+    Raises:
+        UserError: config, weights or data are wrong, or the folder holds another run.
+    """
+    cfg, _ = load_config(config, overrides, backbone)
+    return cfg.SOLVER.MAX_ITER, is_finished(cfg, resume=True)
