@@ -50,7 +50,7 @@ def test_a_sweep_does_what_is_missing(tmp_path, write_config):
     runs.write_text(f"--config {config} SEED {{0,1}}\n--config {config} SOLVER.BASE_LR 1e9\n")
     code, out, err = finish(start("--runs", runs, *arguments))
     assert (first / "record.json").stat().st_mtime_ns == written
-    assert read_record(folder / "tiny_seed1")["seed"] == 1
+    assert read_record(folder / "tiny_seed1").seed == 1
     assert "3 runs, 1 finished already, 2 at once" in out
     # mean and spread over the two seeds
     assert re.search(r"^tiny( +\S+ ± \S+){4} +\S+ +2$", out, re.MULTILINE), out
