@@ -95,8 +95,7 @@ def decode_record(data: bytes, path: Path) -> Record:
         )
     try:
         if header.schema < SCHEMA:
-            today = upgraded(msgspec.json.decode(data), header.schema)
-            data = msgspec.json.encode(today)
+            data = upgraded(data, header.schema, header.kind)
         record: Record = _decoder(kind).decode(data)
     except (ValueError, RecursionError) as error:
         raise UserError(one_line(f"run record {path}: {error}")) from error
