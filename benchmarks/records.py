@@ -124,7 +124,7 @@ def measure(number: int, rounds: int) -> dict[str, Any]:
         "settings": {"records": number, "rounds": rounds},
         "file_bytes": size,
         "seconds": {side: statistics.median(values) for side, values in seconds.items()},
-        "environment": msgspec.to_builtins(environment("cpu")),
+        "environment": environment("cpu"),
     }
 
 

@@ -134,7 +134,7 @@ def _described(names: Sequence[str]) -> list[DataSet]:
                 sha256=facts.sha256,
                 annotations_file=annotations_file(name),
                 stuff=len(facts.stuff),
-                panoptic_sha256=facts.panoptic_sha256,
+                panoptic_sha256=facts.panoptic_sha256 if facts.stuff else "",
             )
         )
     return out

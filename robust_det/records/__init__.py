@@ -2,8 +2,7 @@
 
 from robust_det.records.base import SCHEMA, Record
 from robust_det.records.environment import Environment, environment
-from robust_det.records.reading import RECORD_NAME, read_record
-from robust_det.records.writing import write_record
+from robust_det.records.record_file import RECORD_NAME, read_record, write_record
 
 __all__ = [
     "RECORD_NAME",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust_det.records.base import Record
-from robust_det.records.reading import RECORD_NAME, read_record
+from robust_det.records.record_file import RECORD_NAME, read_record
 
 __all__ = ["Found", "find_records", "load_records"]
 

@@ -38,6 +38,8 @@ def upgraded(data: bytes, schema: int, kind: str) -> bytes:
     # what stays as it is need not be understood
     fields: dict[str, Any] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     if schema == 1:
+        if kind not in _FROM_1:
+            raise ValueError(f"field 'schema' is 1, which no record of kind {kind} ever was")
         fields = _FROM_1[kind](data, fields)
     return msgspec.json.encode({**fields, "schema": SCHEMA})
 

@@ -23,6 +23,7 @@ from robust_det.records.detection import (
     Evaluator,
     Picture,
 )
+from robust_det.records.json_schema import FOLDER, schema_text
 from robust_det.records.kinds import KINDS
 from robust_det.records.pretrain import (
     AttackEvaluator,
@@ -31,7 +32,6 @@ from robust_det.records.pretrain import (
     TrainImages,
     ValImages,
 )
-from robust_det.records.schemas import FOLDER, schema_text
 
 CONFIG = {"SOLVER": {"MAX_ITER": 5}, "A": [1, 2.5, None, "ε"]}
 COMMON: dict[str, Any] = {
@@ -123,10 +123,10 @@ def test_an_invalid_record_is_not_written(change: Any, message: str, tmp_path: P
         ),
         (
             b'{"schema": 2, "kind": "detect\\nion"}',
-            'kind\' is "detect\\\\nion"; this version knows detection, pretrain; did you mean',
+            "kind' is \"detect\\\\nion\"; this version knows .*; did you mean 'detection'",
         ),
         (b'{"schema": 2, "kind": "pretrain"}', "Object missing required field `name`"),
-        (b'{"schema": 1, "kind": "pretrain"}', "Expected `object`, got `null`|missing required"),
+        (b'{"schema": 1, "kind": "pretrain"}', r"got `null` - at `\$\.evaluators\[0\]`"),
         (b'{"schema": 1, "kind": "detection"}', "missing required field `evaluator`"),
     ],
 )
@@ -147,7 +147,7 @@ def test_another_kind_than_asked_for_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_schemas_are_those_of_the_classes(kind: str) -> None:
-    """After a change of a class: python -m robust_det.records.schemas."""
+    """After a change of a class: python -m robust_det.records.json_schema."""
     assert (FOLDER / f"{kind}.json").read_bytes() == schema_text(kind)
     assert {path.stem for path in FOLDER.iterdir()} == set(KINDS)
 

@@ -1,6 +1,6 @@
 """The JSON Schema of each kind of record, for editors and readers in other languages.
 
-    python -m robust_det.records.schemas
+    python -m robust_det.records.json_schema
 
 writes ``schemas/KIND.json`` beside this file, from the classes.
 """

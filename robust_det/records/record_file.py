@@ -1,4 +1,4 @@
-"""Reading a record, of this version or an older one."""
+"""``record.json``: written and read, of this version or an older one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from robust_det.core.errors import UserError, did_you_mean, one_line
+from robust_det.core.files import write_atomically
 from robust_det.records.base import SCHEMA, Record
 from robust_det.records.kinds import KINDS
 from robust_det.records.upgrade import upgraded
 
-__all__ = ["RECORD_NAME", "decode_record", "read_record"]
+__all__ = ["RECORD_NAME", "read_record", "write_record"]
 
 RECORD_NAME = "record.json"
 R = TypeVar("R", bound=Record)
@@ -33,6 +34,25 @@ _HEADER = msgspec.json.Decoder(_Header)
 @functools.cache
 def _decoder(kind: type[Record]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
+
+
+def write_record(folder: str | Path, record: Record) -> Path:
+    """Write ``record.json`` into ``folder`` atomically and return its path.
+
+    NaN and infinity, which JSON does not have, become null.
+
+    Raises:
+        ValueError: a field is not of the type that its class declares.
+    """
+    data = msgspec.json.encode(record, order="sorted")
+    try:
+        _decoder(type(record)).decode(data)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{record.kind()} record of run '{record.name}': {error}") from error
+    text = msgspec.json.format(data, indent=1) + b"\n"
+    path = Path(folder) / RECORD_NAME
+    write_atomically(path, lambda file: file.write(text))
+    return path
 
 
 def read_record(path: str | Path, kind: type[R] = Record) -> R:  # type: ignore[assignment]
@@ -54,7 +74,7 @@ def read_record(path: str | Path, kind: type[R] = Record) -> R:  # type: ignore[
         raise UserError(f"no run record at {path}; a run writes it when it ends") from None
     except OSError as error:
         raise UserError(f"run record {path} cannot be read: {error.strerror}") from error
-    record = decode_record(data, path)
+    record = _decoded(data, path)
     if not isinstance(record, kind):
         raise UserError(
             f"run record {path} is of kind {record.kind()}; one of {kind.kind()} is needed here"
@@ -62,16 +82,8 @@ def read_record(path: str | Path, kind: type[R] = Record) -> R:  # type: ignore[
     return record
 
 
-def decode_record(data: bytes, path: Path) -> Record:
-    """Return the record that the bytes of a file hold.
-
-    Args:
-        data: the bytes.
-        path: names the file in errors.
-
-    Raises:
-        UserError: this version cannot read it.
-    """
+def _decoded(data: bytes, path: Path) -> Record:
+    """Return the record that the bytes of a file hold."""
     try:
         header = _HEADER.decode(data)
     except msgspec.ValidationError as error:
