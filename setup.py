@@ -42,6 +42,7 @@ setup(
         "simplejpeg>=1.8",
         "pycocotools>=2.0.6",
         "faster-coco-eval>=1.8",
+        "msgspec>=0.19",
         "jinja2>=3.0",
         "markupsafe",
         "matplotlib>=3.6",

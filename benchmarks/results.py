@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 __all__ = ["append_result", "markdown_table", "read_results"]
 
 
 def append_result(path: Path, result: dict[str, Any]) -> None:
-    """Add a result to a file; its folder is made."""
+    """Add a result, of plain values and an environment, to a file; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        file.write(json.dumps(result, sort_keys=True) + "\n")
+        file.write(json.dumps(result, sort_keys=True, default=msgspec.to_builtins) + "\n")
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:

@@ -31,7 +31,10 @@ def main(args: argparse.Namespace) -> None:
 def parser() -> Parser:
     out = Parser("Compare the AP of detection runs by their records: table, plots, HTML page.")
     out.add_argument(
-        "runs", nargs="+", metavar="RUN", help="a run's folder or its record.json; pretraining too"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run's folder, a folder of such, or a record.json; pretraining too",
     )
     out.add_argument("--output", required=True, metavar="DIR", help="folder for the report")
     out.add_argument("--title", default=DEFAULT_TITLE, help="heading of the page")

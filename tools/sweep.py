@@ -16,9 +16,14 @@ from pathlib import Path
 
 from robust_det.core.cli import Parser, run_tool
 
+RESULTS_NAME = "results.md"
+
 
 def main(args: argparse.Namespace) -> int:
+    from robust_det.analysis.sweep_table import results_table
     from robust_det.core.errors import UserError
+    from robust_det.core.files import write_atomically
+    from robust_det.detection.finetuning.jobs import planned_length
     from robust_det.launch.notation import parse_sweep
     from robust_det.launch.processes import default_jobs
     from robust_det.launch.sweep import plan, shown, sweep
@@ -35,12 +40,15 @@ def main(args: argparse.Namespace) -> int:
     if jobs < 1:
         raise UserError("--jobs starts from 1")
     folder = Path(args.output)
-    runs = plan(entries, folder, args.overrides)
+    runs = plan(entries, folder, planned_length, args.overrides)
     if args.dry_run:
         for run in runs:
             print(f"{'finished' if run.finished else 'to do':8}  {shown(run)}")
         return 0
     failures = sweep(runs, folder, jobs)
+    print(f"\n{results_table(entries, folder)}\n")
+    table = results_table(entries, folder, "pipe") + "\n"
+    write_atomically(folder / RESULTS_NAME, lambda file: file.write(table.encode()))
     for line in failures:
         print(f"failed: {line}", file=sys.stderr)
     if failures:

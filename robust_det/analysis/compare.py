@@ -6,19 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from robust_det.analysis.findings import key_findings
-from robust_det.analysis.gallery import build_gallery
-from robust_det.analysis.grouping import group_runs
 from robust_det.analysis.page import render_report
-from robust_det.analysis.plots import ap_figure
-from robust_det.analysis.runs import load_runs
-from robust_det.analysis.significance.study import Options, study
-from robust_det.analysis.significance.text import study_files
-from robust_det.analysis.significance.text import terminal_text as significance_text
-from robust_det.analysis.tables import csv_text, markdown_text, terminal_text
+from robust_det.analysis.runs import warn_left_out
+from robust_det.analysis.sections import SECTIONS
+from robust_det.analysis.significance.study import Options
+from robust_det.analysis.tables import escape_markdown
 from robust_det.core.errors import UserError
-from robust_det.core.figures import image_bytes
 from robust_det.core.files import write_atomically
+from robust_det.records import RECORD_NAME, Record
+from robust_det.records.store import find_records, load_records
 
 __all__ = ["DEFAULT_TITLE", "MARKER_NAME", "compare"]
 
@@ -36,8 +32,9 @@ def compare(
     """Compare runs and write ``ap.md``, ``ap.csv``, ``plots/``, ``pictures/``, ``index.html``.
 
     Args:
-        paths: run folders or ``record.json`` files; at least one of a detection run with an eps.
-            Those of others, and folders without a record, are left out with a warning.
+        paths: run folders, folders of run folders, or ``record.json`` files; at least one of a
+            detection run with an eps. Those without, and folders without a record, are left out
+            with a warning.
         output: a new or empty folder, or one that an earlier comparison wrote, whose files are
             then replaced.
         title: heading of the page and of the Markdown.
@@ -54,32 +51,34 @@ def compare(
     """
     output = Path(output)
     before = _files_of_an_earlier_run(output)
-    runs, backbones = load_runs(paths)
-    settings = group_runs(runs)
-    findings = key_findings(settings)
-    galleries = [build_gallery(setting) for setting in settings]
-    studies = study(settings, options) if options and options.wanted else []
+    by_kind = _read(paths)
+    sections = [build(by_kind[kind], options or Options()) for kind, build in SECTIONS.items()]
 
-    files: dict[str, bytes | Path] = {**study_files(studies)} if studies else {}
-    for setting in settings:
-        for task in setting.tasks:
-            # a record may call its task anything, a file may not be called anything
-            safe = "".join(c if c.isalnum() else "_" for c in task)
-            figure = ap_figure(setting, task)
-            for kind in ("png", "svg"):
-                name = f"plots/ap_vs_eps_{safe}_{setting.letter}.{kind}"
-                files[name] = image_bytes(figure, kind)
-    for gallery in galleries:
-        files.update(gallery.sources)
-    files["ap.csv"] = csv_text(settings).encode()
-    files["ap.md"] = markdown_text(settings, backbones, findings, title).encode()
-    page = render_report(settings, backbones, findings, galleries, title, studies)
-    files["index.html"] = page.encode()
+    files = {name: content for section in sections for name, content in section.files.items()}
+    tables = "\n\n".join(block for section in sections for block in section.text("pipe"))
+    files["ap.md"] = f"# {escape_markdown(title)}\n\n{tables}\n".encode()
+    files["index.html"] = render_report(sections, title).encode()
     _write(output, files, before)
-    text = terminal_text(settings, backbones, findings)
-    problems = [problem for gallery in galleries for problem in gallery.problems]
-    more = [f"\n{significance_text(studies)}"] if studies else []
-    return output / "index.html", "\n".join([text, *problems, *more])
+    text = "\n\n".join(block for section in sections for block in section.text("simple"))
+    remarks = [remark for section in sections for remark in section.remarks]
+    return output / "index.html", "\n".join([text, *remarks])
+
+
+def _read(paths: Sequence[str | Path]) -> dict[str, list[tuple[Path, Record]]]:
+    """Read the records at and below paths, by their kind."""
+    found = find_records(paths)
+    # if there is nothing else, reading says what is missing
+    missing = () if found.records else tuple(path / RECORD_NAME for path in found.without)
+    by_kind: dict[str, list[tuple[Path, Record]]] = {kind: [] for kind in SECTIONS}
+    for path, record in load_records(found.records or missing):
+        kind = record.kind()
+        if kind not in by_kind:
+            raise UserError(
+                f"run record {path} is of kind {kind}, which has no comparison; leave it out"
+            )
+        by_kind[kind].append((path, record))
+    warn_left_out("no run record (a run writes it when it ends)", found.without)
+    return by_kind
 
 
 def _files_of_an_earlier_run(output: Path) -> set[str]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from robust_det.analysis.runs import Run
+import msgspec
+
+from robust_det.analysis.labels import condition_labels, eps_label
+from robust_det.analysis.runs import Conditions, Run
 from robust_det.analysis.summary import Summary, difference, summarise
 from robust_det.core.errors import UserError
 from robust_det.records.metrics import task_of, task_order
@@ -45,10 +49,7 @@ class Row:
     @property
     def eps_label(self) -> str:
         """``standard``, ``L2 ε 1`` or ``L∞ ε 4/255``."""
-        run = self.first
-        if run.eps == 0:
-            return "standard"
-        return f"{run.norm} ε {format_eps(run.norm, run.eps)}"
+        return eps_label(self.first.norm, self.first.eps)
 
     def summary(self, task: str, metric: str = "") -> Summary:
         """Mean and spread of a metric, by default the task's headline, over the seeds."""
@@ -68,13 +69,13 @@ class Setting:
 
     Attributes:
         letter: ``A``, ``B``, ...
-        keys: what they have in common, as flat keys.
+        conditions: what they have in common.
         rows: ordered by architecture, norm and eps, the standard backbone first.
         notes: what a reader has to know about the numbers.
     """
 
     letter: str
-    keys: dict[str, Any]
+    conditions: Conditions
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -98,22 +99,14 @@ class Setting:
         return max(rows, key=lambda row: row.summary(task).mean, default=None)
 
 
-def format_eps(norm: str | None, eps: float) -> str:
-    """Write eps as people do: L∞ in 255ths where that is a multiple of a half, else a decimal."""
-    scaled = eps * 255
-    if norm == "L∞" and 0 < eps <= 1 and abs(scaled * 2 - round(scaled * 2)) < 1e-3:
-        return f"{round(scaled * 2) / 2:g}/255"
-    return f"{eps:g}"
-
-
 def _letter(number: int) -> str:
     """A, B, ..., Z, AA, AB, ..."""
     head, tail = divmod(number, 26)
     return (_letter(head - 1) if head else "") + chr(ord("A") + tail)
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _canonical(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
 
 
 def group_runs(runs: Sequence[Run]) -> list[Setting]:
@@ -128,7 +121,7 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     Raises:
         UserError: two runs have the same setting, weights and seed.
     """
-    settings: dict[str, Setting] = {}
+    settings: dict[bytes, Setting] = {}
     rows: dict[tuple[Any, ...], Row] = {}
     for run in runs:
         key = _canonical(run.setting)
@@ -160,9 +153,9 @@ def _row_order(row: Row) -> tuple[Any, ...]:
 
 
 def _find_baselines(setting: Setting) -> None:
+    alike = Counter(_row_order(row)[:4] for row in setting.rows)
     for row in setting.rows:
-        same = [r for r in setting.rows if _row_order(r)[:4] == _row_order(row)[:4]]
-        row.ambiguous = len(same) > 1
+        row.ambiguous = alike[_row_order(row)[:4]] > 1
     for arch in dict.fromkeys(row.first.arch for row in setting.rows):
         of_arch = [row for row in setting.rows if row.first.arch == arch]
         standard = [row for row in of_arch if row.first.eps == 0]
@@ -198,12 +191,13 @@ def setting_differences(first: Setting, other: Setting) -> list[tuple[str, str, 
 
     Data and evaluator come first, the config's keys follow by name.
     """
-    keys = list(dict.fromkeys([*first.keys, *other.keys]))
+    one, two = condition_labels(first.conditions), condition_labels(other.conditions)
+    keys = list(dict.fromkeys([*one, *two]))
     keys.sort(key=lambda k: (k.split(".")[0].isupper(), k))
     absent = object()
     out: list[tuple[str, str, str]] = []
     for key in keys:
-        a, b = first.keys.get(key, absent), other.keys.get(key, absent)
+        a, b = one.get(key, absent), two.get(key, absent)
         shown = ["absent" if v is absent else _brief(key, v) for v in (a, b)]
         if absent in (a, b) or _canonical(a) != _canonical(b):
             out.append((key, shown[0], shown[1]))

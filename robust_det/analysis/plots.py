@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from robust_det.analysis.grouping import Row, Setting, format_eps
+from robust_det.analysis.grouping import Row, Setting
+from robust_det.analysis.labels import format_eps, norm_label
 from robust_det.core.figures import COLOURS, INK, STYLE
 from robust_det.records.metrics import task_of
 
@@ -54,7 +55,8 @@ def _lines(rows: list[Row]) -> dict[str, list[Row]]:
         standard = [row for row in of_arch if row.first.eps == 0]
         norms = dict.fromkeys(row.first.norm for row in of_arch if row.first.eps > 0)
         for norm in norms:
-            lines[f"{arch}, {norm}"] = standard + [r for r in of_arch if r.first.norm == norm]
+            label = norm_label(norm) if norm else "unknown norm"
+            lines[f"{arch}, {label}"] = standard + [r for r in of_arch if r.first.norm == norm]
         if not norms:
             lines[f"{arch}, standard"] = standard
     return lines

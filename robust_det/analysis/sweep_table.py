@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from robust_det.analysis.summary import summarise
 from robust_det.analysis.tables import format_mean, render_table
 from robust_det.launch.notation import Entry
 from robust_det.records import RECORD_NAME, read_record
+from robust_det.records.detection import DetectionRecord
 from robust_det.records.metrics import task_of
 
 __all__ = ["results_table"]
@@ -24,12 +24,13 @@ def results_table(entries: Sequence[Entry], folder: Path, style: str = "simple")
         folder: of the sweep.
         style: ``simple`` for a terminal, ``pipe`` for Markdown.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[DetectionRecord]] = {}
     for entry in entries:
         if (folder / entry.name / RECORD_NAME).is_file():
-            groups.setdefault(entry.group, []).append(read_record(folder / entry.name))
+            record = read_record(folder / entry.name, DetectionRecord)
+            groups.setdefault(entry.group, []).append(record)
     records = [record for group in groups.values() for record in group]
-    tasks = dict.fromkeys(task for record in records for task in record["metrics"])
+    tasks = dict.fromkeys(task for record in records for task in record.metrics)
     # of each task the figure that counts, and the one after it
     columns = [(task, metric) for task in tasks for metric in task_of(task).columns[:2]]
     headers = [
@@ -39,11 +40,11 @@ def results_table(entries: Sequence[Entry], folder: Path, style: str = "simple")
     rows = []
     for name, group in groups.items():
         shown = [format_mean(summarise(_values(group, *column))) for column in columns]
-        minutes = summarise(record["wall_time_s"] / 60 for record in group)
+        minutes = summarise(record.wall_time_s / 60 for record in group)
         rows.append([name, *shown, f"{minutes.mean:.1f}", str(len(group))])
     return render_table(["run", *headers, "minutes", "n"], rows, 1, style)
 
 
-def _values(records: Sequence[dict[str, Any]], task: str, metric: str) -> list[float]:
-    values = [record["metrics"].get(task, {}).get(metric) for record in records]
+def _values(records: Sequence[DetectionRecord], task: str, metric: str) -> list[float]:
+    values = [record.metrics.get(task, {}).get(metric) for record in records]
     return [math.nan if value is None else value for value in values]

@@ -1,4 +1,4 @@
-"""The AP table in its three forms: terminal, Markdown and CSV."""
+"""Tables as text for terminals and in Markdown, and the AP table, which is a CSV file too."""
 
 from __future__ import annotations
 
@@ -10,30 +10,22 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from robust_det.analysis.grouping import Row, Setting, setting_differences
-from robust_det.analysis.runs import Backbone
+from robust_det.analysis.labels import counted, norm_label
 from robust_det.analysis.summary import Summary
 from robust_det.records.metrics import task_of
 
 __all__ = [
     "ap_table",
-    "backbone_table",
-    "counted",
     "csv_text",
-    "differences_in_brief",
     "escape_markdown",
     "format_delta",
     "format_mean",
     "heading",
-    "markdown_text",
     "render_table",
-    "terminal_text",
+    "setting_blocks",
+    "title",
 ]
 
-_BACKBONE_COLUMNS = {
-    "clean_top1": "clean top-1 %",
-    "clean_top5": "clean top-5 %",
-    "adversarial_top1": "adversarial top-1 %",
-}
 _CSV_COLUMNS = (
     "setting",
     "test_data",
@@ -51,11 +43,6 @@ _CSV_COLUMNS = (
     "seeds",
 )
 _NONE = "—"
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 image``, ``1,000 images``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _signed(value: float) -> str:
@@ -96,18 +83,7 @@ def _cells(row: Row, task: str) -> list[str]:
     ]
 
 
-def backbone_table(backbones: Sequence[Backbone]) -> tuple[list[str], list[list[str]]]:
-    """Return headers and cells of the pretraining runs' accuracies, in percent."""
-    headers = ["backbone", "arch", "norm", "ε", *_BACKBONE_COLUMNS.values()]
-    rows = []
-    for b in backbones:
-        numbers = [b.metrics.get(key, math.nan) for key in _BACKBONE_COLUMNS]
-        shown = [_NONE if math.isnan(v) else f"{v:.1f}" for v in numbers]
-        rows.append([b.name, b.arch, b.norm or _NONE, f"{b.eps:g}", *shown])
-    return headers, rows
-
-
-def differences_in_brief(first: Setting, other: Setting, most: int = 6) -> str:
+def _differences_in_brief(first: Setting, other: Setting, most: int = 6) -> str:
     """``SOLVER.MAX_ITER 500 vs 1000, ...``: how a setting differs from the first."""
     found = setting_differences(first, other)
     shown = ", ".join(f"{key} {a} vs {b}" for key, a, b in found[:most])
@@ -120,29 +96,16 @@ def heading(setting: Setting, task: str) -> str:
     return f"Setting {setting.letter} — {task_of(task).name} on {setting.test_data}"
 
 
-def terminal_text(
-    settings: Sequence[Setting], backbones: Sequence[Backbone], findings: Sequence[str]
-) -> str:
-    """Return all tables for a terminal."""
-    return _text(settings, backbones, findings, style="simple", level="")
-
-
-def markdown_text(
-    settings: Sequence[Setting],
-    backbones: Sequence[Backbone],
-    findings: Sequence[str],
-    title: str,
-) -> str:
-    """Return all tables as Markdown, ready to paste into an issue."""
-    body = _text(settings, backbones, findings, style="pipe", level="## ")
-    return f"# {escape_markdown(title)}\n\n{body}\n"
-
-
 def escape_markdown(text: str) -> str:
     """Keep a record's text from acting as Markdown or HTML."""
     for mark in "\\`*_[]|#":
         text = text.replace(mark, f"\\{mark}")
     return text.replace("<", "&lt;").replace("\n", " ")
+
+
+def title(text: str, style: str) -> str:
+    """Return the heading of a table; see :func:`render_table`."""
+    return f"## {escape_markdown(text)}" if style == "pipe" else text
 
 
 def render_table(headers: list[str], cells: list[list[str]], names: int, style: str) -> str:
@@ -164,31 +127,31 @@ def render_table(headers: list[str], cells: list[list[str]], names: int, style: 
     )
 
 
-def _text(
-    settings: Sequence[Setting],
-    backbones: Sequence[Backbone],
-    findings: Sequence[str],
-    style: str,
-    level: str,
-) -> str:
-    safe = escape_markdown if level else str
-    bullet = "- " if level else ""
+def setting_blocks(settings: Sequence[Setting], findings: Sequence[str], style: str) -> list[str]:
+    """Return findings, tables and notes as text, a paragraph or a table each.
+
+    Args:
+        settings: at least one.
+        findings: in sentences.
+        style: see :func:`render_table`.
+    """
+    markdown = style == "pipe"
+    safe = escape_markdown if markdown else str
+    bullet = "- " if markdown else ""
 
     blocks = ["\n".join(f"{bullet}{safe(line)}" for line in findings)]
     for setting in settings:
         for task in setting.tasks:
             blocks += [
-                level + safe(heading(setting, task)),
+                title(heading(setting, task), style),
                 render_table(*ap_table(setting, task), 2, style),
             ]
         lines = list(setting.notes)
         if setting is not settings[0]:
-            lines.append(differences_in_brief(settings[0], setting))
+            lines.append(_differences_in_brief(settings[0], setting))
         if lines:
             blocks.append("\n".join(f"{bullet}{safe(line)}" for line in lines))
-    if backbones:
-        blocks += [level + "Backbones", render_table(*backbone_table(backbones), 3, style)]
-    return "\n\n".join(blocks)
+    return blocks
 
 
 def csv_text(settings: Sequence[Setting]) -> str:
@@ -209,8 +172,8 @@ def csv_text(settings: Sequence[Setting]) -> str:
                     numbers = [summary.mean, summary.std, summary.n]
                     numbers += [delta.mean, delta.std] if delta else [math.nan, math.nan]
                     writer.writerow(
-                        [setting.letter, setting.test_data, run.arch, run.norm or "", run.eps]
-                        + [run.weights_hash, task, metric]
+                        [setting.letter, setting.test_data, run.arch, norm_label(run.norm or "")]
+                        + [run.eps, run.weights_hash, task, metric]
                         + ["" if math.isnan(v) else v for v in numbers]
                         + [" ".join(str(r.seed) for r in row.runs)]
                     )

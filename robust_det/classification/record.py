@@ -10,10 +10,17 @@ from robust_det.core.config import CfgNode, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.models import ModelCard
 from robust_det.records import environment, write_record
+from robust_det.records.base import Weights, as_json
+from robust_det.records.metrics import PRETRAIN_METRICS
+from robust_det.records.pretrain import (
+    AttackEvaluator,
+    ImageSets,
+    PretrainRecord,
+    TrainImages,
+    ValImages,
+)
 
 __all__ = ["write_pretrain_record"]
-
-_METRICS = ("clean_top1", "clean_top5", "adversarial_top1", "train_loss", "train_top1")
 
 
 def write_pretrain_record(
@@ -42,32 +49,27 @@ def write_pretrain_record(
         seconds: of training, over all sessions.
     """
     attack = eval_attack(cfg)
-    return write_record(
-        weights.parent,
-        {
-            "kind": "pretrain",
-            "name": name,
-            "arch": card.arch,
-            "norm": card.norm,
-            "eps": card.eps,
-            "weights": {"path": str(weights), "sha256": sha256_file(weights)},
-            "data": {
-                "train": {"images": train_images, "classes": len(card.classes)},
-                "val": {"images": val_images},
-            },
-            "evaluator": {
-                "name": "PGD",
-                "norm": attack.threat.norm,
-                "eps": attack.threat.eps,
-                "steps": attack.steps,
-                "step_size": attack.step_size,
-                "images": min(cfg.EVAL.ADVERSARIAL_IMAGES or val_images, val_images),
-            },
-            "seed": cfg.SEED,
-            "metrics": {metric: values[metric] for metric in _METRICS if metric in values},
-            "config": to_dict(cfg),
-            "environment": environment(device),
-            "processes": processes,
-            "wall_time_s": round(seconds, 1),
-        },
+    evaluator = AttackEvaluator(
+        name="PGD",
+        norm=attack.threat.norm,
+        eps=attack.threat.eps,
+        steps=attack.steps,
+        step_size=attack.step_size,
+        images=min(cfg.EVAL.ADVERSARIAL_IMAGES or val_images, val_images),
     )
+    record = PretrainRecord(
+        name=name,
+        arch=card.arch,
+        norm=card.norm,
+        eps=cfg.ATTACK.EPS,  # that of the card, which of other classifiers may be unknown
+        weights=Weights(str(weights), sha256_file(weights)),
+        seed=cfg.SEED,
+        raw_config=as_json(to_dict(cfg)),
+        environment=environment(device),
+        wall_time_s=round(seconds, 1),
+        data=ImageSets(TrainImages(train_images, len(card.classes)), ValImages(val_images)),
+        evaluators=[evaluator],
+        metrics={metric: values[metric] for metric in PRETRAIN_METRICS if metric in values},
+        processes=processes,
+    )
+    return write_record(weights.parent, record)

@@ -20,6 +20,7 @@ from robust_det.core.files import write_atomically
 from robust_det.data.detection.segments import read_ids, read_panoptic
 from robust_det.detection.colours import ClassVisualizer
 from robust_det.detection.tasks import finds_objects, finds_stuff
+from robust_det.records.detection import Picture
 
 __all__ = ["draw_pictures", "drawable", "picture_scale", "save_picture"]
 
@@ -29,7 +30,7 @@ _SHORT_SIDE, _LONG_SIDE = 320, 4000
 
 
 @torch.no_grad()
-def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str, str]]:
+def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[Picture]:
     """Draw the first images of the first test set, the same ones for every run on that data.
 
     Args:
@@ -58,12 +59,12 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict[str
         output = model([mapper(record)])[0]
         # numbered, as images of several folders may share a name
         stem = f"{number:02d}_{Path(record['file_name']).stem}"
-        entry = {"image": Path(record["file_name"]).name}
+        paths = {}
         for kind, shown in (("ground_truth", None), ("prediction", output)):
-            entry[kind] = f"pictures/{stem}_{kind}.jpg"
+            paths[kind] = f"pictures/{stem}_{kind}.jpg"
             drawn = draw(ClassVisualizer(image, metadata, scale), record, shown)
-            save_picture(folder / entry[kind], drawn.get_image())
-        entries.append(entry)
+            save_picture(folder / paths[kind], drawn.get_image())
+        entries.append(Picture(Path(record["file_name"]).name, **paths))
     model.train(training)
     return entries
 

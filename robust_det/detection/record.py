@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from robust_det.detection.evaluation import (
     saved_segmentations,
 )
 from robust_det.records import environment, write_record
+from robust_det.records.base import File, Weights, as_json
+from robust_det.records.detection import DataSet, DataSets, DetectionRecord, Picture
 
 __all__ = ["write_detection_record"]
 
@@ -66,7 +67,7 @@ def write_detection_record(
     cfg: CfgNode,
     card: BackboneCard | None,
     results: Mapping[str, Mapping[str, float]],
-    pictures: list[dict[str, str]],
+    pictures: list[Picture],
     seconds: float,
     detector: Path | None = None,
 ) -> Path:
@@ -91,44 +92,52 @@ def write_detection_record(
         for key, value in flat.items()
         if not key.startswith(_NOT_PROTOCOL) and not (key in off and value == off[key])
     }
-    weights = {"path": cfg.MODEL.WEIGHTS, "sha256": ""}
-    if cfg.MODEL.WEIGHTS and (file := weights_file(cfg.MODEL.WEIGHTS)):
-        weights["sha256"] = sha256_file(file)
-    if card is not None:
-        weights["source_sha256"] = card.source_sha256
-    record = {
-        "kind": "detection",
-        "name": name,
-        "arch": cfg.MODEL.BACKBONE.ARCH,
-        "norm": card.norm if card else "",
-        "eps": card.eps if card else None,
-        "weights": weights,
-        "data": {
-            split: [
-                {**describe_dataset(d).plain(), "annotations_file": annotations_file(d)}
-                for d in names
-            ]
-            for split, names in (("train", cfg.DATASETS.TRAIN), ("test", cfg.DATASETS.TEST))
-        },
-        "schedule": {k: v for k, v in rest.items() if k.startswith("SOLVER.")},
-        "protocol": {k: v for k, v in rest.items() if not k.startswith("SOLVER.")},
-        "evaluator": describe_evaluators(cfg),
-        "detections": saved_detections(cfg),
-        "segmentations": saved_segmentations(cfg),
-        "seed": cfg.SEED,
-        # JSON has no NaN: an AP without objects is null
-        "metrics": {
-            task: {k: v if math.isfinite(v) else None for k, v in values.items()}
-            for task, values in results.items()
-        },
-        "pictures": pictures,
-        "config": to_dict(cfg),
-        "environment": environment(cfg.MODEL.DEVICE),
-        "wall_time_s": round(seconds, 1),
-    }
-    if detector is not None:
-        record["detector"] = {"path": str(detector), "sha256": sha256_file(detector)}
+    weights = weights_file(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None
+    record = DetectionRecord(
+        name=name,
+        arch=cfg.MODEL.BACKBONE.ARCH,
+        norm=card.norm if card else "",
+        eps=card.eps if card else None,
+        weights=Weights(
+            cfg.MODEL.WEIGHTS,
+            sha256_file(weights) if weights else "",
+            card.source_sha256 if card else "",
+        ),
+        seed=cfg.SEED,
+        raw_config=as_json(to_dict(cfg)),
+        environment=environment(cfg.MODEL.DEVICE),
+        wall_time_s=round(seconds, 1),
+        data=DataSets(_described(cfg.DATASETS.TRAIN), _described(cfg.DATASETS.TEST)),
+        schedule={k: v for k, v in rest.items() if k.startswith("SOLVER.")},
+        protocol={k: v for k, v in rest.items() if not k.startswith("SOLVER.")},
+        evaluators=describe_evaluators(cfg),
+        detections=saved_detections(cfg),
+        segmentations=saved_segmentations(cfg),
+        # numpy's numbers among them
+        metrics={t: {k: float(v) for k, v in values.items()} for t, values in results.items()},
+        pictures=pictures,
+        detector=File(str(detector), sha256_file(detector)) if detector else None,
+    )
     return write_record(folder, record)
+
+
+def _described(names: Sequence[str]) -> list[DataSet]:
+    out = []
+    for name in names:
+        facts = describe_dataset(name)
+        out.append(
+            DataSet(
+                name=facts.name,
+                images=facts.images,
+                annotations=facts.annotations,
+                classes=len(facts.classes),
+                sha256=facts.sha256,
+                annotations_file=annotations_file(name),
+                stuff=len(facts.stuff),
+                panoptic_sha256=facts.panoptic_sha256 if facts.stuff else "",
+            )
+        )
+    return out
 
 
 def _features_off() -> dict[str, Any]:

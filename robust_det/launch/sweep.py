@@ -1,4 +1,4 @@
-"""A sweep from end to end: check every run, do those that are missing, show what came out."""
+"""A sweep: check every run, and do those that are missing."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from robust_det.analysis.sweep_table import results_table
 from robust_det.core.config import REPOSITORY
 from robust_det.core.errors import UserError
-from robust_det.core.files import write_atomically
 from robust_det.core.progress import progress_bar
 from robust_det.launch.notation import Entry
 from robust_det.launch.processes import Job, Pool
 from robust_det.launch.run_progress import iterations_done
 
-__all__ = ["RESULTS_NAME", "Planned", "plan", "sweep"]
+__all__ = ["Check", "Planned", "plan", "shown", "sweep"]
 
 logger = logging.getLogger(__name__)
 
-RESULTS_NAME = "results.md"
+# reads the config of a run, given its file, KEY VALUE pairs and backbone: returns the iterations of
+# its training, and whether it is finished; raises UserError where something is wrong
+Check = Callable[[str, Sequence[str], str | None], tuple[int, bool]]
 
 
 @dataclass(frozen=True)
@@ -47,39 +47,38 @@ class Planned:
     finished: bool
 
 
-def plan(entries: Sequence[Entry], folder: Path, common: Sequence[str] = ()) -> list[Planned]:
+def plan(
+    entries: Sequence[Entry], folder: Path, check: Check, common: Sequence[str] = ()
+) -> list[Planned]:
     """Read the config of every run, so that a mistake in the last one is said before the first.
 
     Args:
         entries: of the sweep.
         folder: each run gets a folder in it.
+        check: reads the config of a run.
         common: ``KEY VALUE`` pairs of every run, before its own.
 
     Raises:
         UserError: a config, weights or data are wrong, or a folder holds another run.
     """
-    from robust_det.detection.config import load_config
-    from robust_det.detection.finetuning.jobs import is_finished
-
     runs = []
     for entry in entries:
         target = folder / entry.name
         own = [word for pair in entry.overrides for word in pair]
         overrides = [*common, *own, "OUTPUT_DIR", str(target)]
         try:
-            cfg, _ = load_config(entry.config, overrides, entry.backbone)
-            finished = is_finished(cfg, resume=True)
+            iterations, finished = check(entry.config, overrides, entry.backbone)
         except UserError as error:
             raise UserError(f"run {entry.name}: {error}") from error
         backbone = ["--backbone", entry.backbone] if entry.backbone else []
         tool = [sys.executable, os.path.relpath(REPOSITORY / "tools" / "train_net.py")]
         command = [*tool, "--config", entry.config, *backbone, "--resume", *overrides]
-        runs.append(Planned(entry, target, tuple(command), cfg.SOLVER.MAX_ITER, finished))
+        runs.append(Planned(entry, target, tuple(command), iterations, finished))
     return runs
 
 
 def sweep(runs: Sequence[Planned], folder: Path, jobs: int) -> list[str]:
-    """Do the runs that are not finished, a few at a time; print and write the table of all.
+    """Do the runs that are not finished, a few at a time.
 
     Args:
         runs: see :func:`plan`.
@@ -95,14 +94,9 @@ def sweep(runs: Sequence[Planned], folder: Path, jobs: int) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            failures = _do([run for run in runs if not run.finished], len(runs), jobs)
+            return _do([run for run in runs if not run.finished], len(runs), jobs)
     except Timeout:
         raise UserError(f"another sweep is at work in {folder}; wait for it") from None
-    entries = [run.entry for run in runs]
-    print(f"\n{results_table(entries, folder)}\n")
-    table = results_table(entries, folder, "pipe") + "\n"
-    write_atomically(folder / RESULTS_NAME, lambda file: file.write(table.encode()))
-    return failures
 
 
 def _do(missing: Sequence[Planned], total: int, slots: int) -> list[str]:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from importlib import metadata
-from typing import Any
+
+import msgspec
 
 from robust_det.core.config import REPOSITORY
 
-__all__ = ["environment"]
+__all__ = ["Environment", "environment"]
 
 _LIBRARIES = (
     "torch",
@@ -25,6 +26,30 @@ _LIBRARIES = (
 )
 
 
+class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run was made on.
+
+    Attributes:
+        python: its version.
+        versions: of the libraries that figures depend on, where they are installed.
+        commit: of the checkout; None without one.
+        modified: whether tracked files differed from it.
+        device: its name.
+        threads: of torch on the CPU.
+        command: the arguments of the process.
+        created: when the record was made, UTC in ISO 8601.
+    """
+
+    python: str
+    versions: dict[str, str]
+    commit: str | None
+    modified: bool
+    device: str
+    threads: int
+    command: list[str]
+    created: str
+
+
 def _git(*args: str) -> str | None:
     command = ["git", "-C", str(REPOSITORY), *args]
     try:
@@ -34,7 +59,7 @@ def _git(*args: str) -> str | None:
     return done.stdout.strip()
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: str) -> Environment:
     """Describe the machine and the software: versions, commit, device.
 
     Args:
@@ -49,13 +74,13 @@ def environment(device: str) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     cuda = device.startswith("cuda")
-    return {
-        "python": platform.python_version(),
-        "versions": versions,
-        "commit": _git("rev-parse", "HEAD"),
-        "modified": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "device": torch.cuda.get_device_name() if cuda else f"cpu ({platform.machine()})",
-        "threads": torch.get_num_threads(),
-        "command": sys.argv,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    return Environment(
+        python=platform.python_version(),
+        versions=versions,
+        commit=_git("rev-parse", "HEAD"),
+        modified=bool(_git("status", "--porcelain", "--untracked-files=no")),
+        device=torch.cuda.get_device_name() if cuda else f"cpu ({platform.machine()})",
+        threads=torch.get_num_threads(),
+        command=sys.argv,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )

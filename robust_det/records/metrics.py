@@ -1,10 +1,17 @@
-"""The tasks of detection runs: what they are called, and which of their figures count."""
+"""The figures of runs by their names in records, and what the tasks of detection are called."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Task", "task_of", "task_order"]
+__all__ = ["COCO_EVALUATOR", "PRETRAIN_METRICS", "VOC_EVALUATOR", "Task", "task_of", "task_order"]
+
+# of a pretraining run; accuracies in percent
+PRETRAIN_METRICS = ("clean_top1", "clean_top5", "adversarial_top1", "train_loss", "train_top1")
+
+# the rules of two evaluators, which both have an AP
+COCO_EVALUATOR = "COCOEvaluator"
+VOC_EVALUATOR = "PascalVOCDetectionEvaluator"
 
 
 @dataclass(frozen=True)

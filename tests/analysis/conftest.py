@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 WriteRun = Callable[..., Path]
+COCO = {"name": "COCOEvaluator", "library": "pycocotools", "version": "2.0.11"}
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         if segm is not None:
             metrics["segm"] = {"AP": segm}
         record = {
-            "schema": 1,
+            "schema": 2,
             "kind": "detection",
             "name": run,
             "arch": arch,
@@ -46,12 +47,31 @@ def write_run(tmp_path: Path) -> WriteRun:
             "eps": eps,
             "weights": {"path": f"{arch}.pth", "sha256": sha256 or f"{arch}-{norm}-{eps}"},
             "data": {
-                "train": [{"name": "shapes_train", "images": 160, "sha256": "aa" * 32}],
-                "test": [{"name": test, "images": 40, "sha256": "bb" * 32}],
+                "train": [
+                    {
+                        "name": "shapes_train",
+                        "images": 160,
+                        "annotations": 9,
+                        "classes": 3,
+                        "sha256": "aa" * 32,
+                    }
+                ],
+                "test": [
+                    {
+                        "name": test,
+                        "images": 40,
+                        "annotations": 5,
+                        "classes": 3,
+                        "sha256": "bb" * 32,
+                    }
+                ],
             },
             "schedule": {"SOLVER.MAX_ITER": iterations, "SOLVER.BASE_LR": 0.02},
             "protocol": {"MODEL.META_ARCHITECTURE": "GeneralizedRCNN"},
-            "evaluator": {"name": "COCOEvaluator", "library": "pycocotools 2.0.11"},
+            "evaluators": [COCO],
+            "detections": {},
+            "segmentations": {},
+            "pictures": [],
             "seed": seed,
             "metrics": metrics,
             "config": {},

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,18 @@ from PIL import Image
 
 from robust_det.analysis.compare import MARKER_NAME, compare
 from robust_det.analysis.findings import key_findings
-from robust_det.analysis.grouping import group_runs
+from robust_det.analysis.grouping import Setting, group_runs
 from robust_det.analysis.plots import ap_figure
-from robust_det.analysis.runs import load_runs
+from robust_det.analysis.runs import runs_of
 from robust_det.core.config import REPOSITORY
 from robust_det.core.errors import UserError
+from robust_det.records.store import find_records, load_records
 
 WriteRun = Callable[..., Path]
+
+
+def settings_of(folders: Sequence[Path]) -> list[Setting]:
+    return group_runs(runs_of(load_records(find_records(folders).records)))
 
 
 @pytest.fixture
@@ -83,8 +88,9 @@ def test_settings_are_told_apart_in_every_output(write_run: WriteRun, tmp_path: 
 
 def test_one_is_singular(write_run: WriteRun, tmp_path: Path) -> None:
     keys = {f"SOLVER.{letter}": 1 for letter in "ABCDEFG"}
-    one_image = {"name": "shapes_val", "images": 1, "sha256": "bb" * 32}
-    train = [{"name": "shapes_train", "images": 1600, "sha256": "aa" * 32}]
+    more = {"annotations": 5, "classes": 3, "sha256": "bb" * 32}
+    one_image = {"name": "shapes_val", "images": 1, **more}
+    train = [{"name": "shapes_train", "images": 1600, **more}]
     data = {"train": train, "test": [one_image]}
     runs = [
         write_run("a", 0.0, 38.0, data=data, schedule={}),
@@ -106,7 +112,7 @@ def test_the_plot_shows_the_numbers(write_run: WriteRun, four_runs: list[Path]) 
         write_run("big", 5.0, 36.0),
         write_run("wide", 0.0, 42.0, arch="wide$_{net}"),  # no mathematics, a name
     ]
-    (setting,) = group_runs(load_runs([*four_runs[:2], *more, *four_runs[2:]])[0])[:1]
+    (setting,) = settings_of([*four_runs[:2], *more, *four_runs[2:]])[:1]
     figure = ap_figure(setting, "bbox")
     (axes,) = figure.axes
     drawn = {str(line.get_label()): line for line in axes.lines}
@@ -128,7 +134,7 @@ def test_the_plot_shows_the_numbers(write_run: WriteRun, four_runs: list[Path]) 
 
 
 def test_findings_follow_the_numbers(write_run: WriteRun, four_runs: list[Path]) -> None:
-    (setting,) = group_runs(load_runs(four_runs)[0])
+    (setting,) = settings_of(four_runs)
     box, mask = key_findings([setting])
     assert box == (
         "Box AP on shapes_val, resnet18: L2 ε 1 reaches 40.5 ± 0.7, 2.0 above the standard "
@@ -139,18 +145,20 @@ def test_findings_follow_the_numbers(write_run: WriteRun, four_runs: list[Path])
         "backbone (34.2 ± 0.4); the spread between seeds is ± 0.5."
     )
     single = [write_run("x", 0.0, 30.0, seed=7), write_run("y", 3.0, 30.02, seed=7)]
-    (level,) = key_findings(group_runs(load_runs(single)[0]))
+    (level,) = key_findings(settings_of(single))
     assert "are level at 30.0 and 30.0; without two seeds of both" in level
     alone = [write_run("z", 0.5, 31.0)]
-    assert "no standard baseline" in key_findings(group_runs(load_runs(alone)[0]))[0]
-    assert "not defined" in key_findings(group_runs(load_runs([write_run("n", 0.0, None)])[0]))[0]
+    assert "no standard baseline" in key_findings(settings_of(alone))[0]
+    assert "not defined" in key_findings(settings_of([write_run("n", 0.0, None)]))[0]
 
 
 def test_the_page_is_self_contained_and_escapes(write_run: WriteRun, tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    environment = {"command": [evil, "a b"], "device": evil, "versions": {evil: evil}}
+    plain = write_run("plain", 0.0, 38.0)
+    environment = json.loads((plain / "record.json").read_text())["environment"]
+    environment |= {"command": [evil, "a b"], "device": evil, "versions": {evil: evil}}
     runs = [
-        write_run("plain", 0.0, 38.0),
+        plain,
         write_run(
             "evil", 1.0, 39.0, name=evil, arch=evil, environment=environment, test=evil, segm=3.0
         ),

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from robust_det.analysis.compare import compare
 from robust_det.analysis.grouping import (
     Setting,
     _letter,
-    format_eps,
     group_runs,
     setting_differences,
 )
-from robust_det.analysis.runs import load_runs
+from robust_det.analysis.labels import format_eps
+from robust_det.analysis.runs import runs_of
 from robust_det.core.errors import UserError
+from robust_det.records.store import find_records, load_records
 
 WriteRun = Callable[..., Path]
+COCO = {"name": "COCOEvaluator", "library": "pycocotools", "version": "2.0.11"}
+# as the fixture has them
+TRAIN = {"name": "shapes_train", "images": 160, "annotations": 9, "classes": 3, "sha256": ""}
+TEST = {
+    "name": "shapes_val",
+    "images": 40,
+    "annotations": 5,
+    "classes": 3,
+    "sha256": "bb" * 32,
+}
 
 
 def settings_of(*folders: Path) -> list[Setting]:
-    return group_runs(load_runs(folders)[0])
+    return group_runs(runs_of(load_records(find_records(folders).records)))
 
 
 def test_seeds_are_averaged_and_compared_with_the_baseline(write_run: WriteRun) -> None:
@@ -53,16 +66,17 @@ def test_seeds_are_averaged_and_compared_with_the_baseline(write_run: WriteRun) 
         ({"iterations": 200}, "SOLVER.MAX_ITER"),
         ({"test": "other_val"}, "test data: name"),
         ({"protocol": {"MODEL.META_ARCHITECTURE": "RetinaNet"}}, "MODEL.META_ARCHITECTURE"),
-        ({"evaluator": {"name": "VOC", "library": "pycocotools 2.0.11"}}, "evaluator"),
+        ({"evaluators": [{**COCO, "name": "VOC"}]}, "evaluator"),
         (
-            {"evaluator": {"name": "COCOEvaluator", "library": "faster-coco-eval 1.8.0"}},
+            {"evaluators": [{**COCO, "library": "faster-coco-eval", "version": "1.8.0"}]},
             "evaluator library",
         ),
+        ({"evaluators": [{**COCO, "version": "2.0.8"}]}, "evaluator library"),
         (
             {
                 "data": {
-                    "train": [{"name": "shapes_train", "images": 160, "sha256": "cc" * 32}],
-                    "test": [{"name": "shapes_val", "images": 40, "sha256": "bb" * 32}],
+                    "train": [{**TRAIN, "sha256": "cc" * 32}],
+                    "test": [TEST],
                 }
             },
             "train data: sha256",
@@ -153,56 +167,87 @@ def test_one_seed_is_said(write_run: WriteRun) -> None:
 
 
 def test_undefined_ap_is_neither_zero_nor_best(write_run: WriteRun) -> None:
-    (setting,) = settings_of(write_run("a", 0.0, None), write_run("b", 1.0, math.nan))
+    (setting,) = settings_of(write_run("a", 0.0, None), write_run("b", 1.0, None))
     assert setting.rows[0].summary("bbox").n == 0
     assert setting.best("bbox") is None
 
 
 def test_order_and_letters() -> None:
     assert [_letter(n) for n in (0, 25, 26, 52)] == ["A", "Z", "AA", "BA"]
-    assert format_eps("L∞", 4 / 255) == "4/255"
-    assert format_eps("L∞", 0.5 / 255) == "0.5/255"
-    assert format_eps("L∞", 0.01) == "0.01"
-    assert format_eps("L2", 4 / 255) == "0.0156863"
+    assert format_eps("linf", 4 / 255) == "4/255"
+    assert format_eps("linf", 0.5 / 255) == "0.5/255"
+    assert format_eps("linf", 0.01) == "0.01"
+    assert format_eps("l2", 4 / 255) == "0.0156863"
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"eps": -1}, "field 'eps' is -1.0, not a number from 0 up"),
-        ({"eps": "1"}, "field 'eps' is a str, not a int or float"),
-        ({"eps": 1, "norm": None}, "field 'norm' is missing, with eps 1"),
-        ({"seed": True}, "field 'seed' is a bool"),
-        ({"weights": {"path": "x"}}, "field 'weights.sha256' is missing"),
+        ({"eps": -1}, "Expected `float` >= 0.0 - at `$.eps`"),
+        ({"eps": "1"}, "Expected `float | null`, got `str` - at `$.eps`"),
+        ({"eps": 1, "norm": None}, "Expected `str`, got `null` - at `$.norm`"),
+        ({"seed": True}, "Expected `int`, got `bool` - at `$.seed`"),
+        ({"weights": {"path": "x"}}, "missing required field `sha256` - at `$.weights`"),
         ({"metrics": {}}, "field 'metrics' is empty"),
         ({"metrics": {"bbox": {"AP50": 1.0}}}, "field 'metrics.bbox.AP' is missing"),
-        ({"metrics": {"bbox": {"AP": "38"}}}, "field 'metrics.bbox.AP' is '38', not a number"),
-        ({"metrics": {"bbox": 38.0}}, "field 'metrics.bbox' is a float, not a dict"),
+        ({"metrics": {"bbox": {"AP": "38"}}}, "got `str` - at `$.metrics[...][...]`"),
+        ({"metrics": {"bbox": 38.0}}, "Expected `object`, got `float` - at `$.metrics[...]`"),
         ({"data": {"train": [], "test": []}}, "field 'data.test' is empty"),
-        ({"data": {"train": [3], "test": []}}, "field 'data.train' needs entries with a name"),
-        ({"evaluator": None}, "field 'evaluator.name' is missing"),
-        ({"pictures": [{"image": "a"}]}, "field 'pictures' needs entries with image, ground"),
+        ({"data": {"train": [3], "test": []}}, "got `int` - at `$.data.train[0]`"),
+        ({"evaluators": None}, "Expected `array`, got `null` - at `$.evaluators`"),
+        ({"pictures": [{"image": "a"}]}, "field `ground_truth` - at `$.pictures[0]`"),
         ({"kind": "transfer"}, "field 'kind' is \"transfer\""),
+        ({"config": 3}, "field 'config' is not an object"),
+        ({"more": 1}, "Object contains unknown field `more`"),
     ],
 )
 def test_malformed_records_name_path_and_field(
-    write_run: WriteRun, fields: dict, message: str
+    write_run: WriteRun, tmp_path: Path, fields: dict, message: str
 ) -> None:
     folder = write_run("bad", 0.0, 38.0)
     path = folder / "record.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
     with pytest.raises(UserError) as caught:
-        load_runs([folder])
+        compare([folder], tmp_path / "report")
     text = str(caught.value)
     assert text.startswith(f"run record {path}: ")
     assert message in text
     assert "\n" not in text
+    assert not (tmp_path / "report").exists()
 
 
-def test_backbones_alone_are_not_enough(write_run: WriteRun) -> None:
-    folder = write_run("pre", 1.0, None, kind="pretrain", metrics={"clean_top1": 40.0, "x": None})
+PRETRAINED = {
+    "kind": "pretrain",
+    "data": {"train": {"images": 9, "classes": 3}, "val": {"images": 4}},
+    "evaluators": [
+        {"name": "PGD", "norm": "l2", "eps": 1, "steps": 3, "step_size": 0.5, "images": 4}
+    ],
+    "metrics": {"clean_top1": 40.0, "clean_top5": None},
+    "processes": 1,
+}
+
+
+def test_backbones_alone_are_not_enough(write_run: WriteRun, tmp_path: Path) -> None:
+    folder = write_run("pre", 1.0, None)
+    path = folder / "record.json"
+    record = json.loads(path.read_text())
+    for field in ("schedule", "protocol", "detections", "segmentations", "pictures"):
+        del record[field]
+    path.write_text(json.dumps(record | PRETRAINED))
     with pytest.raises(UserError, match="no detection run"):
-        load_runs([folder])
-    runs, backbones = load_runs([folder, write_run("det", 1.0, 38.0)])
-    assert len(runs) == 1
-    assert backbones[0].metrics == {"clean_top1": 40.0}
+        compare([folder], tmp_path / "report")
+    _, text = compare([folder, write_run("det", 1.0, 38.0)], tmp_path / "report")
+    assert re.search(r"^pre +resnet18 +L2 +1 +40\.0 +— +—$", text, re.MULTILINE)
+
+
+def test_runs_are_found_below_a_folder(
+    write_run: WriteRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b = write_run("a", 0.0, 38.0), write_run("b", 1.0, 40.0)
+    # what lies in a run's folder is not the run
+    (a / "eval").mkdir()
+    (a / "eval/record.json").write_text((a / "record.json").read_text())
+    (tmp_path / "runs/failed").mkdir()
+    _, text = compare([tmp_path / "runs"], tmp_path / "below")
+    assert text == compare([a, b], tmp_path / "named")[1]
+    assert not caplog.records

@@ -102,8 +102,16 @@ def scored_run(write_run: WriteRun, tmp_path: Path) -> WriteRun:
     def write(name: str, eps: float, quality: float, seed: int = 0, **fields: Any) -> Path:
         found = make_detections(TRUTH, 15, quality=quality, seed=seed + int(10 * eps))
         one = bootstrap(match(TRUTH, found, "bbox"), 1, seed=0)
-        sets = [{"name": "shapes_val", "images": 60, "annotations_file": str(annotations)}]
-        sets[0]["sha256"] = sha256_file(annotations)
+        sets = [
+            {
+                "name": "shapes_val",
+                "images": 60,
+                "annotations": len(TRUTH["annotations"]),
+                "classes": 3,
+                "annotations_file": str(annotations),
+                "sha256": sha256_file(annotations),
+            }
+        ]
         path = "inference/shapes_val/coco_instances_results.json"
         file = tmp_path / "runs" / name / path
         file.parent.mkdir(parents=True)
@@ -259,8 +267,8 @@ def test_detections_have_to_be_those_of_the_record(scored_run: WriteRun, tmp_pat
     with pytest.raises(UserError, match="names detections outside of its folder"):
         compare([scored_run("b", 0.0, 0.7, detections=stolen)], report, options=SIGNIFICANCE)
     with pytest.raises(UserError, match="names no detections for bbox; evaluate it again"):
-        compare([scored_run("c", 0.0, 0.7, detections=None)], report, options=SIGNIFICANCE)
-    with pytest.raises(UserError, match="field 'detections' needs a path"):
+        compare([scored_run("c", 0.0, 0.7, detections={})], report, options=SIGNIFICANCE)
+    with pytest.raises(UserError, match=r"Expected `object`, got `array` - at `\$\.detections`"):
         compare([scored_run("e", 0.0, 0.7, detections=[1])], report, options=SIGNIFICANCE)
     assert not report.exists()
 
@@ -268,8 +276,8 @@ def test_detections_have_to_be_those_of_the_record(scored_run: WriteRun, tmp_pat
 def test_runs_that_voc_scored_are_left_out_and_it_is_said(
     scored_run: WriteRun, tmp_path: Path
 ) -> None:
-    voc = {"name": "PascalVOCDetectionEvaluator", "library": "detectron2 0.5"}
-    other = scored_run("v", 0.0, 0.7, evaluator=voc, detections=None)
+    voc = {"name": "PascalVOCDetectionEvaluator", "library": "detectron2", "version": "0.5"}
+    other = scored_run("v", 0.0, 0.7, evaluators=[voc], detections={})
     _, text = compare([other, scored_run("s", 0.0, 0.7)], tmp_path / "report", options=SIGNIFICANCE)
     lines = lines_of(tmp_path / "report" / "significance.csv")
     assert {x["run"] for x in lines} == {"s"}

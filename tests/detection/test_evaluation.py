@@ -33,6 +33,7 @@ from robust_det.detection.evaluation import (
 )
 from robust_det.detection.finetuning.jobs import finetune
 from robust_det.records import read_record
+from robust_det.records.base import File
 
 IMAGES = 40
 
@@ -144,7 +145,7 @@ def test_the_config_chooses_the_tasks_and_the_folder(case, tmp_path):
     assert list(evaluated(evaluator, inputs, outputs)) == ["bbox", "segm"]
     file = tmp_path / "inference" / name / DETECTIONS_NAME
     relative = f"inference/{name}/{DETECTIONS_NAME}"
-    assert saved_detections(cfg) == {name: {"path": relative, "sha256": sha256_file(file)}}
+    assert saved_detections(cfg) == {name: File(relative, sha256_file(file))}
     assert annotations_file(name) == str(path)
     cfg.MODEL.MASK_ON = False
     assert list(evaluated(build_evaluator(cfg, name), inputs, outputs)) == ["bbox"]
@@ -153,10 +154,10 @@ def test_the_config_chooses_the_tasks_and_the_folder(case, tmp_path):
 def test_the_record_names_what_scored(case):
     cfg = detection_defaults()
     cfg.DATASETS.TEST = (case[0],)
-    coco = describe_evaluators(cfg)
-    assert coco["name"] == "COCOEvaluator"
-    assert coco["library"].split()[0] == "faster-coco-eval"
-    assert coco["library"].split()[1].count(".") == 2
+    (coco,) = describe_evaluators(cfg)
+    assert coco.name == "COCOEvaluator"
+    assert coco.library == "faster-coco-eval"
+    assert coco.version.count(".") == 2
 
 
 @pytest.fixture
@@ -217,13 +218,13 @@ def test_voc_is_scored_by_voc_and_kept(voc, tmp_path):
     assert ours["bbox"]["AP50"] == pytest.approx(100 * (4 / 9 + 1) / 2)
     assert list(ours["bbox"]) == ["AP", "AP50", "AP75"]
     kept = saved_detections(cfg)[voc]
-    saved = json.loads((tmp_path / "run" / kept["path"]).read_text())
+    saved = json.loads((tmp_path / "run" / kept.path).read_text())
     assert [(d["image_id"], d["category_id"]) for d in saved] == [
         *(("one", 0), ("one", 1), ("two", 0), ("two", 0)),
     ]
     assert saved[1]["bbox"] == pytest.approx([70, 10, 50, 60])
-    assert describe_evaluators(cfg)["name"] == "PascalVOCDetectionEvaluator"
-    assert describe_evaluators(cfg)["library"].startswith("detectron2 ")
+    (used,) = describe_evaluators(cfg)
+    assert (used.name, used.library) == ("PascalVOCDetectionEvaluator", "detectron2")
     assert annotations_file(voc) == ""
 
 
@@ -233,12 +234,12 @@ def test_a_run_keeps_what_later_analysis_needs(write_config, tmp_path):
     cfg, card = load_config(str(write_config()), overrides)
     finetune(cfg, card, "kept")
     record = read_record(cfg.OUTPUT_DIR)
-    assert record["evaluator"] == describe_evaluators(cfg)
-    (test,) = record["data"]["test"]
-    assert sha256_file(test["annotations_file"]) == test["sha256"]
-    kept = record["detections"]["scenes_val"]
-    assert kept["path"] == f"inference/scenes_val/{DETECTIONS_NAME}"
-    assert sha256_file(f"{cfg.OUTPUT_DIR}/{kept['path']}") == kept["sha256"]
+    assert record.evaluators == describe_evaluators(cfg)
+    (test,) = record.data.test
+    assert sha256_file(test.annotations_file) == test.sha256
+    kept = record.detections["scenes_val"]
+    assert kept.path == f"inference/scenes_val/{DETECTIONS_NAME}"
+    assert sha256_file(f"{cfg.OUTPUT_DIR}/{kept.path}") == kept.sha256
     options = Options(significance=True, errors=True, resamples=20)
     _, text = compare([cfg.OUTPUT_DIR], tmp_path / "report", options=options)
     assert "Box AP on scenes_val — 95% intervals" in text

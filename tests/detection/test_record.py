@@ -17,7 +17,7 @@ def test_only_features_that_are_on_are_part_of_the_protocol(write_config, tmp_pa
             pictures=[],
             seconds=1.0,
         )
-        return read_record(path)["schedule"]
+        return read_record(path).schedule
 
     off = schedule()
     on = schedule("SOLVER.EMA.ENABLED", "True", "SOLVER.PRECISION", "bf16")

@@ -28,7 +28,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from robust_det.analysis.compare import compare
-from robust_det.analysis.runs import load_runs
+from robust_det.analysis.runs import runs_of
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.conversion.convert import convert
 from robust_det.core.config import flatten, to_dict
@@ -39,6 +39,8 @@ from robust_det.detection.finetuning.jobs import FINAL, by_task, evaluate, finet
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.models import build_classifier
 from robust_det.records import read_record
+from robust_det.records.base import Weights
+from robust_det.records.store import load_records
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -138,24 +140,24 @@ def test_the_terminal_shows_bars_and_results_alone(finished):
 def test_the_record_is_complete(finished, backbone_file, scenes):
     _, folder, _ = finished
     record = read_record(folder)
-    assert (record["kind"], record["name"]) == ("detection", "finished")
-    assert (record["arch"], record["norm"], record["eps"]) == ("resnet10_narrow", "l2", 0.5)
-    assert record["weights"]["path"] == str(backbone_file)
-    assert record["weights"]["sha256"] == sha256_file(backbone_file)
-    assert record["detector"]["sha256"] == sha256_file(folder / FINAL)
-    (train,), (test,) = record["data"]["train"], record["data"]["test"]
-    assert (train["images"], test["images"], test["classes"]) == (12, 6, 8)
-    assert test["sha256"] == sha256_file(scenes / "annotations/instances_val.json")
-    assert record["schedule"]["SOLVER.MAX_ITER"] == 60
-    assert record["seed"] == 0 and record["wall_time_s"] > 0
-    assert record["config"]["MODEL"]["PIXEL_MEAN"] == pytest.approx([104.55, 132.6, 160.65])
-    assert set(record["metrics"]) == {"bbox", "segm"}
+    assert (record.kind(), record.name) == ("detection", "finished")
+    assert (record.arch, record.norm, record.eps) == ("resnet10_narrow", "l2", 0.5)
+    assert record.weights.path == str(backbone_file)
+    assert record.weights.sha256 == sha256_file(backbone_file)
+    assert record.detector.sha256 == sha256_file(folder / FINAL)
+    (train,), (test,) = record.data.train, record.data.test
+    assert (train.images, test.images, test.classes) == (12, 6, 8)
+    assert test.sha256 == sha256_file(scenes / "annotations/instances_val.json")
+    assert record.schedule["SOLVER.MAX_ITER"] == 60
+    assert record.seed == 0 and record.wall_time_s > 0
+    assert record.config["MODEL"]["PIXEL_MEAN"] == pytest.approx([104.55, 132.6, 160.65])
+    assert set(record.metrics) == {"bbox", "segm"}
     for key in ("MODEL.WEIGHTS", "OUTPUT_DIR", "MODEL.RESNETS.DEPTH", "SEED"):
-        assert key not in record["protocol"] and key not in record["schedule"]
+        assert key not in record.protocol and key not in record.schedule
     for key in ("MODEL.RESNETS.NORM", "MODEL.BACKBONE.FREEZE_AT", "INPUT.MIN_SIZE_TRAIN"):
-        assert key in record["protocol"]
+        assert key in record.protocol
     # features of our own that are off are no part of it
-    ours = {**record["protocol"], **record["schedule"]}.keys() - flatten(to_dict(get_cfg())).keys()
+    ours = {**record.protocol, **record.schedule}.keys() - flatten(to_dict(get_cfg())).keys()
     assert not ours
 
 
@@ -172,7 +174,7 @@ def pycocotools_stats(annotations, results, task):
 def test_metrics_are_those_of_pycocotools(finished, scenes):
     _, folder, _ = finished
     saved = folder / "inference/finished_val/coco_instances_results.json"
-    metrics = read_record(folder)["metrics"]
+    metrics = read_record(folder).metrics
     for task in ("bbox", "segm"):
         results = json.loads(saved.read_text())
         if task == "segm":
@@ -188,11 +190,11 @@ def test_metrics_are_those_of_pycocotools(finished, scenes):
 
 def test_pictures_are_readable(finished):
     _, folder, _ = finished
-    pictures = read_record(folder)["pictures"]
+    pictures = read_record(folder).pictures
     assert len(pictures) == 3
     for entry in pictures:
         for kind in ("ground_truth", "prediction"):
-            with Image.open(folder / entry[kind]) as image:
+            with Image.open(folder / getattr(entry, kind)) as image:
                 assert image.format == "JPEG"
                 image.load()
                 assert min(image.size) >= 96
@@ -201,8 +203,8 @@ def test_pictures_are_readable(finished):
 
 def test_comparison_reads_the_record(finished, tmp_path):
     _, folder, _ = finished
-    (run,), backbones = load_runs([folder])
-    assert (run.norm, run.eps, run.seed, backbones) == ("L2", 0.5, 0, [])
+    (run,) = runs_of(load_records([folder / "record.json"]))
+    assert (run.norm, run.eps, run.seed) == ("l2", 0.5, 0)
     assert len(run.pictures) == 3 and set(run.metrics) == {"bbox", "segm"}
     compare([folder], tmp_path / "report")
     page = (tmp_path / "report/index.html").read_text()
@@ -237,10 +239,11 @@ def test_eval_only_gives_the_same_and_leaves_the_run_alone(finished):
     assert done.returncode == 0, done.stderr
     assert (folder / "record.json").read_bytes() == before
     trained, again = read_record(folder), read_record(folder / "eval")
-    for task, values in trained["metrics"].items():
-        assert again["metrics"][task] == pytest.approx(values, abs=1e-9, nan_ok=True)
-    assert again["detector"]["sha256"] == trained["detector"]["sha256"]
-    assert load_runs([folder / "eval"])[0][0].setting == load_runs([folder])[0][0].setting
+    for task, values in trained.metrics.items():
+        assert again.metrics[task] == pytest.approx(values, abs=1e-9, nan_ok=True)
+    assert again.detector.sha256 == trained.detector.sha256
+    one, two = runs_of(load_records([folder / "eval/record.json", folder / "record.json"]))
+    assert one.setting == two.setting
     assert f"evaluating {folder / FINAL} on " in done.stdout
     assert f"record in {folder / 'eval'}" in done.stdout
 
@@ -252,7 +255,7 @@ def test_a_run_folder_can_be_moved(finished, tmp_path):
     done = tool(moved / "config.yaml", "--eval-only", "TEST.PICTURES", "0")
     assert done.returncode == 0, done.stderr
     record = read_record(moved / "eval")
-    assert (record["name"], record["detector"]["path"]) == ("moved", str(moved / FINAL))
+    assert (record.name, record.detector.path) == ("moved", str(moved / FINAL))
     (moved / FINAL).unlink()
     with pytest.raises(UserError, match=f"no detector at {moved / FINAL}; train it first"):
         load_evaluation_config(str(moved / "config.yaml"))
@@ -268,13 +271,10 @@ def test_evaluation_does_not_need_the_backbone(finished, backbone_file, tmp_path
     cfg, card, detector = load_evaluation_config(str(config), where, None, folder / FINAL)
     evaluate(cfg, card, "without", detector)
     record, trained = read_record(tmp_path / "eval"), read_record(folder)
-    assert record["weights"] == {
-        "path": "robust://no_such_backbone",
-        "sha256": "",
-        "source_sha256": trained["weights"]["source_sha256"],
-    }
-    assert (record["norm"], record["eps"]) == ("l2", 0.5)
-    assert record["metrics"]["bbox"] == pytest.approx(trained["metrics"]["bbox"], nan_ok=True)
+    assert (record.weights.path, record.weights.sha256) == ("robust://no_such_backbone", "")
+    assert record.weights.source_sha256 == trained.weights.source_sha256 != ""
+    assert (record.norm, record.eps) == ("l2", 0.5)
+    assert record.metrics["bbox"] == pytest.approx(trained.metrics["bbox"], nan_ok=True)
     with pytest.raises(UserError, match="is a backbone; give the detector that was trained"):
         load_evaluation_config(str(config), [], None, backbone_file)
     error = one_line_error(tool(config, "--weights", str(folder / FINAL)))
@@ -362,7 +362,7 @@ def test_stopped_and_resumed(finished, tmp_path, sent, code):
     assert done.returncode == 0, done.stderr
     assert f"iteration {start} of {start + 4}" in done.stdout
     assert load_checkpoint(folder / FINAL)["iteration"] == start + 3
-    assert read_record(folder)["schedule"]["SOLVER.MAX_ITER"] == start + 4
+    assert read_record(folder).schedule["SOLVER.MAX_ITER"] == start + 4
 
 
 def test_killed_before_the_record_only_evaluates(finished, tmp_path):
@@ -372,8 +372,8 @@ def test_killed_before_the_record_only_evaluates(finished, tmp_path):
     cfg, card = load_config(str(config), ["OUTPUT_DIR", str(tmp_path / "run")])
     finetune(cfg, card, "finished", resume=True)
     again, before = read_record(tmp_path / "run"), read_record(folder)
-    assert again["metrics"]["bbox"] == pytest.approx(before["metrics"]["bbox"], nan_ok=True)
-    assert again["wall_time_s"] >= 0.5 * before["wall_time_s"]  # that of the training counts
+    assert again.metrics["bbox"] == pytest.approx(before.metrics["bbox"], nan_ok=True)
+    assert again.wall_time_s >= 0.5 * before.wall_time_s  # that of the training counts
 
 
 def test_malicious_resume_checkpoint(write_config, malicious, tmp_path):
@@ -427,9 +427,9 @@ def test_several_test_sets_and_evaluation_on_the_way(write_config, scenes, tmp_p
     )
     cfg, card = load_config(str(config))
     finetune(cfg, card, "several")
-    metrics = read_record(cfg.OUTPUT_DIR)["metrics"]
+    metrics = read_record(cfg.OUTPUT_DIR).metrics
     assert set(metrics) == {f"scenes_{s}/{t}" for s in ("val", "rle") for t in ("bbox", "segm")}
-    (run,), _ = load_runs([cfg.OUTPUT_DIR])
+    (run,) = runs_of(load_records([cfg.OUTPUT_DIR]))
     assert set(run.metrics) == set(metrics)
     lines = (Path(cfg.OUTPUT_DIR) / "metrics.json").read_text().splitlines()
     evaluated = [line for line in map(json.loads, lines) if "scenes_val/bbox/AP" in line]
@@ -457,10 +457,10 @@ def short(cfg_path, *overrides):
 def test_without_a_backbone_the_record_says_so(write_config):
     folder = short(write_config(), "MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH", "resnet10_narrow")
     record = read_record(folder)
-    assert record["eps"] is None and record["weights"] == {"path": "", "sha256": ""}
+    assert record.eps is None and record.weights == Weights("", "")
     # never taken for a standard backbone
     with pytest.raises(UserError, match="no detection run with an eps"):
-        load_runs([folder])
+        runs_of(load_records([folder]))
 
 
 @pytest.mark.parametrize("eps", [None, 0.0])
@@ -471,15 +471,15 @@ def test_weights_of_torchvision(eps, write_config, tmp_path):
     folder = short(write_config(), "MODEL.WEIGHTS", str(tmp_path / "out.pth"))
     if eps is None:
         with pytest.raises(UserError, match="no detection run with an eps"):
-            load_runs([folder])
+            runs_of(load_records([folder]))
     else:
-        (run,), _ = load_runs([folder])
+        (run,) = runs_of(load_records([folder]))
         assert (run.eps, run.norm) == (0.0, None)
 
 
 def test_a_detector_that_finds_nothing_has_an_ap_of_zero_in_both_tasks(write_config):
     folder = short(write_config(), "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "1.0")
-    metrics = read_record(folder)["metrics"]
+    metrics = read_record(folder).metrics
     assert metrics["bbox"]["AP"] == metrics["segm"]["AP"] == 0.0
 
 

@@ -16,6 +16,7 @@ from robust_det.analysis.significance.study import Options
 from robust_det.analysis.sweep_table import results_table
 from robust_det.launch.notation import parse_sweep
 from robust_det.records import read_record
+from robust_det.records.detection import DetectionRecord
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 STUDIES = sorted(path.parent for path in RESULTS.glob("**/runs"))
@@ -37,20 +38,20 @@ def test_tables_follow_from_the_records(study, tmp_path):
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.relative_to(RESULTS).as_posix())
 def test_records_are_of_clean_checkouts(study):
     for run in (study / "runs").iterdir():
-        environment = read_record(run)["environment"]
-        assert len(environment["commit"]) == 40
-        assert environment["modified"] is False
+        environment = read_record(run).environment
+        assert environment.commit and len(environment.commit) == 40
+        assert environment.modified is False
 
 
 def test_first_run_mean_by_hand():
     """The mean of the CSV is the mean of the figures in the records."""
     study = RESULTS / "first-run"
     values = [
-        record["metrics"]["bbox"]["AP"]
+        record.metrics["bbox"]["AP"]
         for run in (study / "runs").iterdir()
-        if (record := read_record(run))["kind"] == "detection"
-        and record["eps"] == 0
-        and record["data"]["test"][0]["name"] == "bccd_test"
+        if isinstance(record := read_record(run), DetectionRecord)
+        and record.eps == 0
+        and record.data.test[0].name == "bccd_test"
     ]
     rows = csv.DictReader(io.StringIO((study / "ap.csv").read_text()))
     (row,) = [
@@ -103,16 +104,19 @@ def test_both_forms_of_annotations_give_the_same_figures(xml):
     (by_json,) = [
         record
         for record in ours
-        if all(record[key] == by_xml[key] for key in ("arch", "seed", "weights", "schedule"))
+        if all(
+            getattr(record, key) == getattr(by_xml, key)
+            for key in ("arch", "seed", "weights", "schedule")
+        )
         and _architecture(record) == _architecture(by_xml)
-        and record["data"]["test"][0]["name"] == "bccd_test"
+        and record.data.test[0].name == "bccd_test"
     ]
-    assert by_json["metrics"] == by_xml["metrics"]
-    assert by_json["data"]["test"][0]["sha256"] != by_xml["data"]["test"][0]["sha256"]
+    assert by_json.metrics == by_xml.metrics
+    assert by_json.data.test[0].sha256 != by_xml.data.test[0].sha256
 
 
 def _architecture(record):
-    model = record["config"]["MODEL"]
+    model = record.config["MODEL"]
     return model["META_ARCHITECTURE"], model["BACKBONE"]["NAME"]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from robust_det.core.errors import UserError
+from robust_det.detection.finetuning.jobs import planned_length
 from robust_det.launch.notation import parse_sweep
 from robust_det.launch.sweep import plan
 from robust_det.records import read_record
@@ -49,7 +50,7 @@ def test_a_sweep_does_what_is_missing(tmp_path, write_config):
     runs.write_text(f"--config {config} SEED {{0,1}}\n--config {config} SOLVER.BASE_LR 1e9\n")
     code, out, err = finish(start("--runs", runs, *arguments))
     assert (first / "record.json").stat().st_mtime_ns == written
-    assert read_record(folder / "tiny_seed1")["seed"] == 1
+    assert read_record(folder / "tiny_seed1").seed == 1
     assert "3 runs, 1 finished already, 2 at once" in out
     # mean and spread over the two seeds
     assert re.search(r"^tiny( +\S+ ± \S+){4} +\S+ +2$", out, re.MULTILINE), out
@@ -83,7 +84,7 @@ def test_mistakes_are_said_before_anything_runs(tmp_path, write_config):
     config = write_config("tiny.yaml")
     entries = parse_sweep([f"--config {config} SEED 0", f"--config {config} SEEED 1"], "runs.txt")
     with pytest.raises(UserError, match=r"run tiny_seeed1: .*SEEED"):
-        plan(entries, tmp_path / "sweep")
+        plan(entries, tmp_path / "sweep", planned_length)
     assert not (tmp_path / "sweep").exists()
 
 

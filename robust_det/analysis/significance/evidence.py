@@ -12,7 +12,8 @@ from typing import Any
 from robust_det.analysis.runs import Run
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
-from robust_det.records.saved import Saved
+from robust_det.records.detection import DataSet
+from robust_det.records.metrics import COCO_EVALUATOR, VOC_EVALUATOR
 
 __all__ = [
     "find_detections",
@@ -29,8 +30,8 @@ _TASKS = ("bbox", "segm")
 
 def scored_by_coco(run: Run) -> bool:
     """Whether COCO's rules gave the run's AP: those of Pascal VOC are others."""
-    used = run.setting["evaluator"].split(" + ")
-    return "COCOEvaluator" in used and "PascalVOCDetectionEvaluator" not in used
+    used = {evaluator.name for evaluator in run.setting.evaluators}
+    return COCO_EVALUATOR in used and VOC_EVALUATOR not in used
 
 
 def has_objects(task: str) -> bool:
@@ -38,8 +39,8 @@ def has_objects(task: str) -> bool:
     return task.rpartition("/")[2] in _TASKS
 
 
-def scored_tasks(run: Run) -> dict[str, tuple[str, Saved]]:
-    """Return the run's tasks that can be resampled: name in the record -> (bbox or segm, files).
+def scored_tasks(run: Run) -> dict[str, tuple[str, DataSet]]:
+    """Return the run's tasks that can be resampled: name in the record -> (bbox or segm, test set).
 
     Raises:
         UserError: the run's detections are not kept.
@@ -47,37 +48,38 @@ def scored_tasks(run: Run) -> dict[str, tuple[str, Saved]]:
     found = {}
     for task in run.metrics:
         name, _, kind = task.rpartition("/")
-        saved = [s for s in run.saved if not name or s.dataset == name]
+        sets = [one for one in run.test if name in ("", one.name)]
         if has_objects(task):
-            if len(saved) != 1 or not saved[0].detections:
+            if len(sets) != 1 or sets[0].name not in run.detections:
                 raise UserError(
                     f"run {run.path} names no detections for {task}; evaluate it again with"
                     " tools/train_net.py --eval-only"
                 )
-            found[task] = (kind, saved[0])
+            found[task] = (kind, sets[0])
     return found
 
 
-def find_detections(run: Run, saved: Saved) -> Path:
+def find_detections(run: Run, data: DataSet) -> Path:
     """Return the file of the detections of one test set, in COCO's results format.
 
     Raises:
         UserError: it is missing, outside of the run's folder, or not that of the record.
     """
     again = "evaluate the run again with tools/train_net.py --eval-only"
-    path = (run.folder / saved.detections).resolve()
+    saved = run.detections[data.name]
+    path = (run.folder / saved.path).resolve()
     if not path.is_relative_to(run.folder.resolve()):
         raise UserError(f"run record {run.path} names detections outside of its folder; {again}")
     if not path.is_file():
         raise UserError(
             f"the detections {path} of run {run.path} are missing; copy them there, or {again}"
         )
-    if sha256_file(path) != saved.detections_sha256:
+    if sha256_file(path) != saved.sha256:
         raise UserError(f"the detections {path} are not those of the run's record; {again}")
     return path
 
 
-def find_truth(run: Run, saved: Saved, given: Sequence[str | Path] = ()) -> Path:
+def find_truth(run: Run, data: DataSet, given: Sequence[str | Path] = ()) -> Path:
     """Return the file of the ground truth of one test set, in COCO's format.
 
     Without the file that the record names, one with the end of its path below
@@ -85,18 +87,18 @@ def find_truth(run: Run, saved: Saved, given: Sequence[str | Path] = ()) -> Path
 
     Args:
         run: whose record says the file's path and hash.
-        saved: which test set.
+        data: which test set.
         given: files to use in place of those of the records, where the hash is theirs.
 
     Raises:
         UserError: there is no such file, or it has another hash than the record says.
     """
-    own = Path(saved.annotations) if saved.annotations else None
+    own = Path(data.annotations_file) if data.annotations_file else None
     root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
     parts = own.relative_to(own.anchor).parts if own else ()
     below = [root.joinpath(*parts[n:]) for n in range(len(parts))]
     for path in [*map(Path, given), *([own] if own else []), *below]:
-        if path.is_file() and _hash(path.resolve()) == saved.annotations_sha256:
+        if path.is_file() and _hash(path.resolve()) == data.sha256:
             return path.resolve()
     advice = "give the file it was scored on with --annotations FILE"
     if own is None or not own.is_file():
@@ -106,8 +108,7 @@ def find_truth(run: Run, saved: Saved, given: Sequence[str | Path] = ()) -> Path
             else "its record does not say where they are"
         )
         raise UserError(
-            f"run {run.path} needs the annotations of data set '{saved.dataset}', and {where};"
-            f" {advice}"
+            f"run {run.path} needs the annotations of data set '{data.name}', and {where}; {advice}"
         )
     raise UserError(
         f"the annotations {own} have changed since run {run.path} was scored on them; {advice}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robust_det.analysis.grouping import Row, Setting
+from robust_det.analysis.labels import evaluator_names
 from robust_det.analysis.runs import Run
 from robust_det.analysis.significance.bootstrap import (
     Bootstrap,
@@ -139,7 +140,8 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
         )
     for setting in (s for s in settings if s not in usable):
         setting.notes.append(
-            f"Scored by {setting.keys['evaluator']}: intervals and kinds of errors are for COCO's"
+            f"Scored by {evaluator_names(setting.conditions.evaluators)}: intervals and kinds of"
+            " errors are for COCO's"
             " AP, so there are none."
         )
     for setting in usable:
@@ -152,9 +154,9 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
     inputs: _Inputs = {}
     for setting in usable:
         for run in (run for row in setting.rows for run in row.runs):
-            for task, (kind, saved) in scored_tasks(run).items():
-                truth = find_truth(run, saved, options.annotations)
-                inputs[run.path, task] = (kind, truth, find_detections(run, saved))
+            for task, (kind, data) in scored_tasks(run).items():
+                truth = find_truth(run, data, options.annotations)
+                inputs[run.path, task] = (kind, truth, find_detections(run, data))
     return [
         _task(setting, task, inputs, options)
         for setting in usable

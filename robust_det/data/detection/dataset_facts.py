@@ -35,19 +35,6 @@ class DatasetFacts:
     stuff: tuple[str, ...] = ()
     panoptic_sha256: str = ""
 
-    def plain(self) -> dict[str, Any]:
-        """Return the facts for a record; classes as their number."""
-        facts = {
-            "name": self.name,
-            "images": self.images,
-            "annotations": self.annotations,
-            "classes": len(self.classes),
-            "sha256": self.sha256,
-        }
-        if self.stuff:
-            facts.update(stuff=len(self.stuff), panoptic_sha256=self.panoptic_sha256)
-        return facts
-
 
 def facts_of(
     name: str,

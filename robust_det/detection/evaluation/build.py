@@ -15,13 +15,13 @@ from robust_det.detection.evaluation.panoptic import PanopticEvaluator
 from robust_det.detection.evaluation.saved_files import evaluation_folder
 from robust_det.detection.evaluation.voc import VOCEvaluator
 from robust_det.detection.tasks import finds_objects, finds_stuff
+from robust_det.records.detection import Evaluator
+from robust_det.records.metrics import COCO_EVALUATOR, VOC_EVALUATOR
 
 __all__ = ["annotations_file", "build_evaluator", "describe_evaluators"]
 
 # as records call them
 _SEMANTIC = "SemSegEvaluator"
-_VOC = "PascalVOCDetectionEvaluator"
-_COCO = "COCOEvaluator"
 _PANOPTIC = "PanopticEvaluator"
 
 
@@ -41,8 +41,8 @@ def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
 
     builders: dict[str, Callable[[], DatasetEvaluator]] = {
         _SEMANTIC: lambda: SemSegEvaluator(name, output_dir=str(folder)),
-        _VOC: lambda: VOCEvaluator(name, folder),
-        _COCO: coco,
+        VOC_EVALUATOR: lambda: VOCEvaluator(name, folder),
+        COCO_EVALUATOR: coco,
         _PANOPTIC: lambda: PanopticEvaluator(name, folder),
     }
     evaluators = [builders[kind]() for kind in _kinds(cfg, name)]
@@ -55,27 +55,24 @@ def annotations_file(name: str) -> str:
     return str(known.get("json_file") or known.get("panoptic_json") or "")
 
 
-def describe_evaluators(cfg: CfgNode) -> dict[str, str]:
-    """Return the ``evaluator`` of a record: name and library of what scores the test sets."""
-    detectron2 = f"detectron2 {metadata.version('detectron2')}"
+def describe_evaluators(cfg: CfgNode) -> list[Evaluator]:
+    """Return the ``evaluators`` of a record: what scores the test sets."""
+    detectron2 = ("detectron2", metadata.version("detectron2"))
     libraries = {
         _SEMANTIC: detectron2,
-        _VOC: detectron2,
-        _COCO: f"faster-coco-eval {metadata.version('faster-coco-eval')}",
-        _PANOPTIC: f"robust_det {__version__}",
+        VOC_EVALUATOR: detectron2,
+        COCO_EVALUATOR: ("faster-coco-eval", metadata.version("faster-coco-eval")),
+        _PANOPTIC: ("robust_det", __version__),
     }
     used = dict.fromkeys(kind for name in cfg.DATASETS.TEST for kind in _kinds(cfg, name))
-    return {
-        "name": " + ".join(used),
-        "library": " + ".join(libraries[kind] for kind in used),
-    }
+    return [Evaluator(kind, *libraries[kind]) for kind in used]
 
 
 def _kinds(cfg: CfgNode, name: str) -> list[str]:
     """Return the evaluators of a data set, by the names that records have for them."""
     kinds = [_SEMANTIC] if finds_stuff(cfg) else []
     if finds_objects(cfg):
-        kinds.append(_VOC if _is_voc(name) else _COCO)
+        kinds.append(VOC_EVALUATOR if _is_voc(name) else COCO_EVALUATOR)
     if finds_objects(cfg) and finds_stuff(cfg):
         kinds.append(_PANOPTIC)
     return kinds

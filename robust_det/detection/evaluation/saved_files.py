@@ -7,6 +7,7 @@ from pathlib import Path
 from detectron2.config import CfgNode
 
 from robust_det.core.files import sha256_file
+from robust_det.records.base import File
 
 __all__ = [
     "DETECTIONS_NAME",
@@ -27,8 +28,8 @@ def evaluation_folder(cfg: CfgNode, name: str) -> Path:
     return Path(cfg.OUTPUT_DIR) / "inference" / name
 
 
-def saved_detections(cfg: CfgNode) -> dict[str, dict[str, str]]:
-    """Return ``{data set: {"path", "sha256"}}`` of the detections that an evaluation wrote.
+def saved_detections(cfg: CfgNode) -> dict[str, File]:
+    """Return by data set the detections that an evaluation wrote.
 
     Paths are relative to ``OUTPUT_DIR``. A test set without a file, as nothing was evaluated, is
     left out.
@@ -37,8 +38,8 @@ def saved_detections(cfg: CfgNode) -> dict[str, dict[str, str]]:
     return {name: file for name, file in found.items() if file}
 
 
-def saved_segmentations(cfg: CfgNode) -> dict[str, dict[str, dict[str, str]]]:
-    """Return ``{data set: {task: {"path", "sha256"}}}`` of the segmentations, as there."""
+def saved_segmentations(cfg: CfgNode) -> dict[str, dict[str, File]]:
+    """Return by data set and task the segmentations, as there."""
     found = {}
     for name in cfg.DATASETS.TEST:
         files = {
@@ -50,8 +51,8 @@ def saved_segmentations(cfg: CfgNode) -> dict[str, dict[str, dict[str, str]]]:
     return found
 
 
-def _described(cfg: CfgNode, name: str, file: str) -> dict[str, str]:
+def _described(cfg: CfgNode, name: str, file: str) -> File | None:
     path = evaluation_folder(cfg, name) / file
     if not path.is_file():
-        return {}
-    return {"path": path.relative_to(cfg.OUTPUT_DIR).as_posix(), "sha256": sha256_file(path)}
+        return None
+    return File(path.relative_to(cfg.OUTPUT_DIR).as_posix(), sha256_file(path))

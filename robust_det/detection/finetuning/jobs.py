@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from robust_det.core.config import load_raw
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
-from robust_det.detection.config import CONFIG_NAME
+from robust_det.detection.config import CONFIG_NAME, load_config
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.finetuning.watching import Stopwatch
 from robust_det.detection.pictures import draw_pictures
@@ -30,7 +30,7 @@ from robust_det.records.metrics import task_of
 from robust_det.training.run_folder import refuse_other_config, refuse_other_run
 from robust_det.training.world import bare
 
-__all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished"]
+__all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished", "planned_length"]
 
 logger = logging.getLogger(__name__)
 
@@ -221,3 +221,20 @@ def is_finished(cfg: CfgNode, resume: bool) -> bool:
         return False
     refuse_other_config(load_raw(folder / CONFIG_NAME), cfg, _FREE_KEYS, folder)
     return (folder / RECORD_NAME).exists() and bool(read_record(folder))
+
+
+def planned_length(
+    config: str, overrides: Sequence[str], backbone: str | None = None
+) -> tuple[int, bool]:
+    """Return how many iterations a run trains, and whether its folder holds it finished.
+
+    Args:
+        config: file, or its name.
+        overrides: ``KEY VALUE`` pairs.
+        backbone: in place of the config's weights.
+
+    Raises:
+        UserError: config, weights or data are wrong, or the folder holds another run.
+    """
+    cfg, _ = load_config(config, overrides, backbone)
+    return cfg.SOLVER.MAX_ITER, is_finished(cfg, resume=True)

@@ -49,13 +49,13 @@ def test_train_on_voc_and_test_on_yolo(write_config, voc, yolo, cache, tmp_path,
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("was cleaned: 1 missing image") == 1
     record = read_record(tmp_path / "run")
-    assert record["config"]["DATASETS"]["LENIENT"] is True
-    (train,), (test,) = record["data"]["train"], record["data"]["test"]
+    assert record.config["DATASETS"]["LENIENT"] is True
+    (train,), (test,) = record.data.train, record.data.test
     made = {path.name.split("-")[0]: path for path in cache.iterdir()}
     for data, name, images in ((train, "voc_scenes", 5), (test, "yolo_scenes", 6)):
-        assert (data["name"], data["images"], data["classes"]) == (name, images, 8)
-        assert data["sha256"] == sha256_file(made[name])
-    assert "AP" in record["metrics"]["bbox"]
-    assert len(record["pictures"]) == 2
+        assert (data.name, data.images, data.classes) == (name, images, 8)
+        assert data.sha256 == sha256_file(made[name])
+    assert "AP" in record.metrics["bbox"]
+    assert len(record.pictures) == 2
     shown = json.loads(made["yolo_scenes"].read_text())["images"]
-    assert [p["image"] for p in record["pictures"]] == [i["file_name"] for i in shown[:2]]
+    assert [p.image for p in record.pictures] == [i["file_name"] for i in shown[:2]]

@@ -69,7 +69,7 @@ def test_two_processes_on_the_cpu_equal_one(tmp_path, write_config):
         if begun is not None and begun.shape == value.shape:
             moved = max(moved, float((value - begun).abs().max()))
     assert moved > 1e-3  # it trained
-    assert read_record(two)["metrics"].keys() == read_record(one)["metrics"].keys()
+    assert read_record(two).metrics.keys() == read_record(one).metrics.keys()
 
 
 def read_weights(write_config):

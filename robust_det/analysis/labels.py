@@ -1,0 +1,77 @@
+"""How the facts of records are written for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from robust_det.analysis.runs import Conditions
+from robust_det.records.detection import DataSet, Evaluator
+
+__all__ = [
+    "condition_labels",
+    "counted",
+    "eps_label",
+    "evaluator_names",
+    "format_eps",
+    "libraries",
+    "norm_label",
+]
+
+_NORMS = {"l2": "L2", "linf": "L∞"}
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 image``, ``1,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def norm_label(norm: str) -> str:
+    """``L2`` or ``L∞``; other names as they are."""
+    return _NORMS.get(norm, norm)
+
+
+def format_eps(norm: str | None, eps: float) -> str:
+    """Write eps as people do: L∞ in 255ths where that is a multiple of a half, else a decimal."""
+    scaled = eps * 255
+    if norm == "linf" and 0 < eps <= 1 and abs(scaled * 2 - round(scaled * 2)) < 1e-3:
+        return f"{round(scaled * 2) / 2:g}/255"
+    return f"{eps:g}"
+
+
+def eps_label(norm: str | None, eps: float) -> str:
+    """``standard``, ``L2 ε 1`` or ``L∞ ε 4/255``."""
+    if eps == 0:
+        return "standard"
+    return f"{norm_label(norm) if norm else 'unknown norm'} ε {format_eps(norm, eps)}"
+
+
+def evaluator_names(evaluators: Sequence[Evaluator]) -> str:
+    """The rules by which the test sets were scored."""
+    return " + ".join(e.name for e in evaluators)
+
+
+def libraries(evaluators: Sequence[Evaluator]) -> str:
+    """The libraries that applied them, with their versions."""
+    return " + ".join(f"{e.library} {e.version}" for e in evaluators)
+
+
+def condition_labels(conditions: Conditions) -> dict[str, Any]:
+    """Return each condition by its name in a list of differences.
+
+    Those of data are called ``test data: images``, with numbers if there are several sets.
+    """
+    labels: dict[str, Any] = {}
+    for part, sets in (("train data", conditions.train), ("test data", conditions.test)):
+        for number, one in enumerate(sets, start=1):
+            labels |= _of_data(part if len(sets) == 1 else f"{part} {number}", one)
+    labels["evaluator"] = evaluator_names(conditions.evaluators)
+    labels["evaluator library"] = libraries(conditions.evaluators)
+    return labels | dict(conditions.config)
+
+
+def _of_data(label: str, one: DataSet) -> dict[str, Any]:
+    facts: dict[str, Any] = msgspec.to_builtins(one)
+    return {f"{label}: {name}": value for name, value in facts.items()}

@@ -1,0 +1,176 @@
+"""What the page shows of detection runs, for its template."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from robust_det.analysis.gallery import Gallery
+from robust_det.analysis.grouping import Row, Setting, setting_differences
+from robust_det.analysis.labels import (
+    counted,
+    evaluator_names,
+    format_eps,
+    libraries,
+    norm_label,
+)
+from robust_det.analysis.plots import ap_figure
+from robust_det.analysis.runs import Run
+from robust_det.analysis.significance.study import TaskStudy
+from robust_det.analysis.significance.text import page_parts
+from robust_det.analysis.tables import format_delta, format_mean
+from robust_det.core.figures import PLACEHOLDER, inline_svg
+from robust_det.records.metrics import task_of
+
+__all__ = ["page_values", "provenance"]
+
+
+def page_values(
+    settings: Sequence[Setting], galleries: Sequence[Gallery], studies: Sequence[TaskStudy]
+) -> dict[str, Any]:
+    """Return the values of ``detectors.html``.
+
+    Args:
+        settings: at least one.
+        galleries: the pictures, one entry per setting.
+        studies: intervals and errors, if they were asked for.
+    """
+    return {
+        "settings": [
+            _setting(setting, gallery, studies)
+            for setting, gallery in zip(settings, galleries, strict=True)
+        ],
+        "differences": [(s.letter, setting_differences(settings[0], s)) for s in settings[1:]],
+    }
+
+
+def provenance(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Return where the figures of each run come from."""
+    return [
+        _provenance(run, row, setting.letter)
+        for setting in settings
+        for row in setting.rows
+        for run in row.runs
+    ]
+
+
+def _setting(setting: Setting, gallery: Gallery, studies: Sequence[TaskStudy]) -> dict[str, Any]:
+    return {
+        "letter": setting.letter,
+        "test_data": setting.test_data,
+        "facts": _facts(setting),
+        "archs": len({row.first.arch for row in setting.rows}),
+        "tasks": [_task(setting, task) for task in setting.tasks],
+        "notes": setting.notes,
+        "gallery": gallery,
+        "studies": page_parts(studies, setting.letter),
+    }
+
+
+def _facts(setting: Setting) -> list[tuple[str, str]]:
+    """What a reader wants to know of a setting at a glance."""
+    conditions = setting.conditions
+    config = conditions.config
+    facts = [("architecture", ", ".join(dict.fromkeys(row.first.arch for row in setting.rows)))]
+    for part, sets in (("train data", conditions.train), ("test data", conditions.test)):
+        shown = [f"{one.name} ({counted(one.images, 'image')})" for one in sets]
+        facts.append((part, ", ".join(shown) or "none"))
+    for label, key in (
+        ("iterations", "SOLVER.MAX_ITER"),
+        ("batch", "SOLVER.IMS_PER_BATCH"),
+        ("learning rate", "SOLVER.BASE_LR"),
+    ):
+        if key in config:
+            facts.append((label, f"{config[key]}"))
+    used = conditions.evaluators
+    facts.append(("evaluator", f"{evaluator_names(used)}, {libraries(used)}"))
+    return facts
+
+
+def _task(setting: Setting, task: str) -> dict[str, Any]:
+    known = task_of(task)
+    rows = setting.rows_of(task)
+    best = setting.best(task)
+    described = ", ".join(f"{row.label} {format_mean(row.summary(task))}" for row in rows)
+    recorded = [metric for row in rows for run in row.runs for metric in run.metrics.get(task, {})]
+    classes = dict.fromkeys(m for m in recorded if m.startswith(known.by_class))
+    return {
+        "name": known.name,
+        "headline": known.headline,
+        "by_class": known.by_class.removesuffix("-"),
+        "columns": known.columns,
+        "rows": [
+            {
+                "arch": row.first.arch,
+                "label": row.label.removeprefix(f"{row.first.arch} "),
+                "values": [format_mean(row.summary(task, metric)) for metric in known.columns],
+                "best": row is best and len(rows) > 1,
+                "delta": format_delta(row.delta(task)),
+                "tone": _tone(row, task),
+                "n": row.summary(task).n,
+            }
+            for row in rows
+        ],
+        # Markup: our own SVG, in which matplotlib has escaped the names
+        "plot": Markup(
+            inline_svg(
+                ap_figure(setting, task, PLACEHOLDER), f"{known.name} against epsilon: {described}"
+            )
+        ),
+        "classes": [
+            (
+                metric.removeprefix(known.by_class),
+                [format_mean(row.summary(task, metric)) for row in rows],
+            )
+            for metric in classes
+        ],
+        "class_columns": [row.label for row in rows],
+    }
+
+
+def _tone(row: Row, task: str) -> str:
+    """``up``, ``down``, or empty for a difference that is nil or within the known spread."""
+    delta = row.delta(task)
+    if delta is None or math.isnan(delta.mean) or abs(delta.mean) < 0.05:
+        return ""
+    if not math.isnan(delta.std) and abs(delta.mean) < delta.std:
+        return ""
+    return "up" if delta.mean > 0 else "down"
+
+
+def _provenance(run: Run, row: Row, letter: str) -> dict[str, Any]:
+    env = run.environment
+    norm = norm_label(run.norm) if run.norm else "any norm"
+    changed = " + uncommitted changes" if env.modified else ""
+    return {
+        "name": run.name,
+        "letter": letter,
+        "label": row.label,
+        "seed": run.seed,
+        "created": env.created,
+        "wall_time": _duration(run.wall_time),
+        "command": shlex.join(["python", *env.command]),
+        "facts": [
+            ("backbone", f"{run.arch}, {norm}, ε {format_eps(None, run.eps)}"),
+            ("weights", run.weights),
+            ("weights SHA-256", run.weights_hash),
+            ("commit", f"{env.commit or 'unknown'}{changed}"),
+            ("device", f"{env.device}, {counted(env.threads, 'thread')}"),
+            ("Python", env.python),
+            ("libraries", ", ".join(f"{k} {v}" for k, v in env.versions.items())),
+            ("finished", env.created),
+            ("record", run.path),
+        ],
+    }
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

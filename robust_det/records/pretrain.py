@@ -1,0 +1,66 @@
+"""The record of a pretrained classifier."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from robust_det.records.base import Part, Record
+
+__all__ = ["AttackEvaluator", "ImageSets", "PretrainRecord", "TrainImages", "ValImages"]
+
+
+class TrainImages(Part, frozen=True):
+    """The training split: how many images and classes."""
+
+    images: int
+    classes: int
+
+
+class ValImages(Part, frozen=True):
+    """The validation split: how many images."""
+
+    images: int
+
+
+class ImageSets(Part, frozen=True):
+    """The splits of a classification data set."""
+
+    train: TrainImages
+    val: ValImages
+
+
+class AttackEvaluator(Part, frozen=True):
+    """The attack behind ``adversarial_top1``.
+
+    Attributes:
+        name: of the attack.
+        norm, eps: its threat model; eps in [0, 1] pixel units.
+        steps, step_size: of the attack; the size as eps.
+        images: how many were attacked.
+    """
+
+    name: str
+    norm: str
+    eps: float
+    steps: int
+    step_size: float
+    images: int
+
+
+class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="pretrain"):
+    """The record of a pretrained classifier; more in :class:`.Record`.
+
+    Attributes:
+        data: sizes of the splits.
+        evaluators: the attacks that it was validated by.
+        metrics: figures of the last epoch; accuracies in percent, None where undefined.
+        processes: how many trained together.
+    """
+
+    eps: Annotated[float, msgspec.Meta(ge=0)]
+    data: ImageSets
+    evaluators: list[AttackEvaluator]
+    metrics: dict[str, float | None]
+    processes: int

@@ -1,0 +1,80 @@
+"""Many records: where they are, and what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robust_det.records.base import Record
+from robust_det.records.record_file import RECORD_NAME, read_record
+
+__all__ = ["Found", "find_records", "load_records"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where records are.
+
+    Attributes:
+        records: the files, each once, in the order given and by name below a folder.
+        without: folders that were given and hold none, as of runs that go on or have failed.
+    """
+
+    records: tuple[Path, ...]
+    without: tuple[Path, ...]
+
+
+def find_records(paths: Iterable[str | Path]) -> Found:
+    """Find the records at and below paths.
+
+    The record of a run is that in its folder: what lies deeper, such as its ``eval``, is another
+    one, and is found where it is named. A folder without a record is one of several runs.
+
+    Args:
+        paths: run folders, folders of them, or ``record.json`` files, which need not be there:
+            reading says so.
+    """
+    records: dict[str, Path] = {}
+    without: list[Path] = []
+    for given in map(Path, paths):
+        found = list(_below(str(given))) if given.is_dir() else [str(given)]
+        for name in found:
+            records.setdefault(os.path.realpath(name), Path(name))
+        if not found:
+            without.append(given)
+    return Found(tuple(records.values()), tuple(dict.fromkeys(without)))
+
+
+def _below(folder: str) -> Iterator[str]:
+    """Return the nearest records; links to folders are followed where they are named only."""
+    for where, folders, files in os.walk(folder):
+        if RECORD_NAME in files:
+            folders.clear()
+            yield os.path.join(where, RECORD_NAME)
+        folders.sort()
+
+
+def load_records(paths: Sequence[Path]) -> list[tuple[Path, Record]]:
+    """Read records of any kind, in the order given.
+
+    Raises:
+        UserError: see :func:`.read_record`.
+    """
+    with _no_collection():
+        return [(path, read_record(path)) for path in paths]
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Do not look for garbage in cycles: records have none, and it takes half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
