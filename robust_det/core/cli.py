@@ -1,4 +1,4 @@
-"""What every script under ``tools/`` shares: ``--debug``, exit codes, one-line errors, logging."""
+"""What every command shares: ``--debug``, exit codes, one-line errors, logging."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
-
-from tqdm import tqdm
 
 from robust_det.core.errors import UserError
 
@@ -56,6 +54,8 @@ class _BesideBars(logging.Handler):
     """Writes to whatever standard output is now, above a progress bar that is being shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm  # here: --help starts without it
+
         tqdm.write(self.format(record), file=sys.stdout)
         sys.stdout.flush()
 

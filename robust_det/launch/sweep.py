@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from robust_det.analysis.sweep_table import results_table
-from robust_det.core.config import REPOSITORY
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.core.progress import progress_bar
@@ -72,8 +70,8 @@ def plan(entries: Sequence[Entry], folder: Path, common: Sequence[str] = ()) -> 
         except UserError as error:
             raise UserError(f"run {entry.name}: {error}") from error
         backbone = ["--backbone", entry.backbone] if entry.backbone else []
-        tool = [sys.executable, os.path.relpath(REPOSITORY / "tools" / "train_net.py")]
-        command = [*tool, "--config", entry.config, *backbone, "--resume", *overrides]
+        train = [sys.executable, "-m", "robust_det", "train"]
+        command = [*train, "--config", entry.config, *backbone, "--resume", *overrides]
         runs.append(Planned(entry, target, tuple(command), cfg.SOLVER.MAX_ITER, finished))
     return runs
 
