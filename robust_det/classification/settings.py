@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from robust_det.attacks import PGD, make_threat
+from robust_det.attacks.threat import NORMS
 from robust_det.core.config import (
     CfgNode,
     command_line,
@@ -19,7 +20,7 @@ from robust_det.core.config import (
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError
 from robust_det.core.setting import Setting, add_defaults, check_settings
-from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
+from robust_det.models import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, get_architecture
 
 __all__ = [
     "SCHEDULES",
@@ -40,7 +41,7 @@ SETTINGS = {
     "OUTPUT_DIR": Setting("output/pretrain", "folder of the run"),
     "SEED": Setting(0, "of weights, order, augmentation and attack", least=0, below=2**32),
     "DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
-    "MODEL.ARCH": Setting("resnet50", "architecture, by its name in the registry"),
+    "MODEL.ARCH": Setting("resnet50", "architecture", known=tuple(ARCHITECTURES)),
     "MODEL.MEAN": Setting(list(IMAGENET_MEAN), "of the normalisation, RGB in [0, 1]"),
     "MODEL.STD": Setting(list(IMAGENET_STD), "of the normalisation, RGB in [0, 1]"),
     "DATA.ROOT": Setting("datasets/imagenet", "folder with train/<class>/ and val/<class>/"),
@@ -51,7 +52,7 @@ SETTINGS = {
     "DATA.COLOR_JITTER": Setting(0.0, "strength of brightness, contrast, saturation", least=0),
     "DATA.WORKERS": Setting(8, "processes that decode images, for each training process", least=0),
     "DATA.ON_CORRUPT": Setting("stop", "at an image that cannot be read", ("stop", "skip")),
-    "ATTACK.NORM": Setting("l2", "of the threat model: l2 or linf"),
+    "ATTACK.NORM": Setting("l2", "of the threat model", known=tuple(NORMS)),
     "ATTACK.EPS": Setting(
         0.0, "radius in [0, 1] pixel units, such as 4/255; 0 is standard training", least=0
     ),
@@ -85,7 +86,7 @@ SETTINGS = {
     "OPTIM.CLIP_NORM": Setting(0.0, "largest gradient norm; 0 is no clipping", least=0),
     "EVAL.EPOCHS": Setting(1, "validate every N epochs, and at the end", least=1),
     "EVAL.BATCH_SIZE": Setting(256, "images a pass, in each process", least=1),
-    "EVAL.NORM": Setting("", "of the threat model; the training norm if empty"),
+    "EVAL.NORM": Setting("", "of the threat model; the training norm if empty", known=("", *NORMS)),
     "EVAL.EPS": Setting(-1.0, "radius in [0, 1] pixel units; the training eps if negative"),
     "EVAL.STEPS": Setting(10, "of PGD", least=1),
     "EVAL.STEP_SIZE": Setting(0.0, "0 means 2.5 * eps / steps (Madry et al. 2018)", least=0),

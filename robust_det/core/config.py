@@ -135,7 +135,8 @@ def _read(path: Path, readers: tuple[Path, ...]) -> list[Layer]:
         if not isinstance(base, str):
             raise UserError(f"config {path}: _BASE_ needs a file name, not {base!r}")
         layers += _read(_find_base(base, path), (*readers, path))
-    return [*layers, Layer(raw, str(path), str(version).removeprefix("robust_det "))]
+    written = _WRITTEN_BY.match(text)
+    return [*layers, Layer(raw, str(path), written[1] if written else "")]
 
 
 def written_by() -> str:
@@ -147,11 +148,6 @@ def written_by() -> str:
 def command_line(overrides: Sequence[str]) -> Layer:
     """Return what ``KEY VALUE`` pairs set, see :func:`overrides_to_dict`."""
     return Layer(overrides_to_dict(overrides), COMMAND_LINE)
-
-
-def written_by() -> str:
-    """Return the line that tells in a config which version wrote it."""
-    return f"_WRITTEN_BY_: robust_det {__version__}\n"
 
 
 def _find_base(base: str, reader: Path) -> Path:

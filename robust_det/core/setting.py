@@ -26,17 +26,21 @@ class Setting:
         default: what it is unless a config says otherwise; tells the type as well.
         words: what it means, in a line.
         choices: all that it may be, if these are few.
+        known: the same where somebody else checks it, such as a registry.
         least: the lowest number it may be.
         above: a number that it must be above.
         below: a number that it must be below.
+        items: JSON Schema of the items of a list, where the default tells nothing about them.
     """
 
     default: Any
     words: str
     choices: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     least: float | None = None
     above: float | None = None
     below: float | None = None
+    items: Mapping[str, Any] | None = None
 
     def check(self, key: str, value: Any) -> None:
         """Raise :class:`UserError` for a value that this setting may not have."""

@@ -6,6 +6,8 @@ from detectron2.config import CfgNode, get_cfg
 
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.setting import Setting, add_defaults
+from robust_det.data.detection.entries import entry_schema
+from robust_det.models import ARCHITECTURES
 
 __all__ = ["SETTINGS", "detection_defaults"]
 
@@ -15,7 +17,9 @@ SETTINGS = {
     "SEED": Setting(0, "of new weights, order and augmentation"),
     "MODEL.DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
     "MODEL.WEIGHTS": Setting("", "converted backbone: a file, or robust://NAME"),
-    "MODEL.BACKBONE.ARCH": Setting("", "architecture; from the weights if empty"),
+    "MODEL.BACKBONE.ARCH": Setting(
+        "", "architecture; from the weights if empty", known=("", *ARCHITECTURES)
+    ),
     "MODEL.BACKBONE.COMPILE": Setting(False, "torch.compile of backbone and pyramid"),
     "MODEL.CHANNELS_LAST": Setting(False, "memory format of weights and images"),
     "MODEL.ROI_HEADS.RES5_EXTRA_NORM": Setting(
@@ -47,7 +51,9 @@ SETTINGS = {
     "TEST.KEEP_BEST": Setting("", "metric, such as bbox/AP: keeps model_best.pth"),
     "TEST.PICTURES": Setting(6, "images drawn with ground truth and predictions at the end"),
     "DATASETS.CUSTOM": Setting(
-        [], "mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; or YOLO, SPLIT"
+        [],
+        "mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; or YOLO, SPLIT",
+        items=entry_schema(),
     ),
     "DATASETS.LENIENT": Setting(False, "leave unsound images and objects out, and say so"),
 }
