@@ -212,7 +212,7 @@ def _coerced(raw: Mapping[str, Any], cfg: CfgNode, prefix: str, version: str) ->
             if isinstance(value, Mapping) and value:
                 full = f"{prefix}{next(iter(flatten({key: value})), key)}"
             hint = did_you_mean(full, [f"{prefix}{name}" for name in flatten(cfg)])
-            raise UserError(f"unknown config key '{full}'{hint}{_of_version(version)}")
+            raise UserError(f"unknown config key '{full}'{_of_version(version) or hint}")
         default = cfg[key]
         if isinstance(default, CfgNode):
             if not isinstance(value, Mapping):
@@ -236,7 +236,7 @@ def _of_version(version: str) -> str:
     """Return what to say of a config whose key this version does not know."""
     if version in ("", __version__):
         return ""
-    advice = "upgrade, or leave the key out" if _is_newer(version) else "leave the key out"
+    advice = "upgrade, or leave it out" if _is_newer(version) else "leave it out"
     return f"; robust_det {version} wrote this config, and this is {__version__}: {advice}"
 
 
