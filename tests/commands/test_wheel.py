@@ -116,7 +116,8 @@ def test_the_whole_road(
     shown = installed(
         "python", "-m", "robust_det", "config", "show", "run/config.yaml", cwd=tmp_path
     )
-    assert "MAX_ITER: 2" in shown and "# default" not in shown
+    assert "  MAX_ITER: 2  " in shown
+    assert shown.count("# run/config.yaml\n") > 200 and shown.count("# default\n") == 1  # VERSION
 
 
 def test_a_sweep_starts_its_runs_from_the_wheel(
