@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     """The command line of a tool, with ``--debug``; a mistake is a :class:`UserError`.
 
     Args:
-        text: describes the tool, in its first line; that of its module.
+        text: describes the tool, in its first line.
     """
 
     def __init__(self, text: str | None = None, **more: Any) -> None:

@@ -16,7 +16,8 @@ from robust_det.detection.config import load_config
 
 def origins_in(text: str) -> dict[str, str]:
     """The origin of each key, by its dotted name."""
-    found, parents = {}, []
+    found: dict[str, str] = {}
+    parents: list[str] = []
     for line in text.splitlines():
         if line.startswith("#"):
             continue

@@ -1,7 +1,7 @@
 """Export a trained detector, and prove that it finds the same boxes.
 
 robust-det export --config CONFIG [--weights FILE] --sample IMAGE --output FILE
-                                [--format onnx|torchscript] [KEY VALUE ...]
+                  [--format onnx|torchscript] [KEY VALUE ...]
 """
 
 from __future__ import annotations

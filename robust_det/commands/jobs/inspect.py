@@ -4,7 +4,7 @@ robust-det inspect --config CONFIG [KEY VALUE ...]
 robust-det inspect --json FILE --images FOLDER
 robust-det inspect --voc FOLDER --split SPLIT [--origin 0]
 robust-det inspect --yolo DATA_YAML --split SPLIT
-                                [--decode] [--output FOLDER] [--samples N] [--seed N]
+                   [--decode] [--output FOLDER] [--samples N] [--seed N]
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Detect objects on images or a video with a trained detector.
 
 robust-det predict --config CONFIG [--weights FILE] --input IMAGE|FOLDER|GLOB|VIDEO
-                        --output FOLDER [--batch-size N] [--score-threshold S] [--no-pictures]
-                        [--overwrite] [KEY VALUE ...]
+                   --output FOLDER [--batch-size N] [--score-threshold S] [--no-pictures]
+                   [--overwrite] [KEY VALUE ...]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Do a list of fine-tuning runs: learning-rate and seed grids, backbones, data sets.
 
-    robust-det sweep --runs RUNS.txt --output DIR [--jobs N] [--dry-run] [KEY VALUE ...]
-    robust-det sweep --run '--config tiny_r18_eps{0,0.25}_bccd.yaml SEED {0..2}' --output DIR
+robust-det sweep --runs RUNS.txt --output DIR [--jobs N] [--dry-run] [KEY VALUE ...]
+robust-det sweep --run '--config tiny_r18_eps{0,0.25}_bccd.yaml SEED {0..2}' --output DIR
 
 A line of RUNS.txt is the arguments of robust-det train; {a,b} and {0..2} stand for one run each,
 and all their combinations. Each run gets a folder in DIR, named after its arguments; the same

@@ -81,7 +81,7 @@ def main(args: argparse.Namespace) -> None:
             _ZSH.format(name=name, words=shlex.join(known)) for name, known in words.items()
         ),
     }
-    print(shtab.complete(parser, args.shell, preamble=preamble))
+    print(shtab.complete(parser, args.shell, preamble=preamble[args.shell]))
 
 
 def whole_parser() -> Parser:
