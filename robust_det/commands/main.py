@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_command(argv[0], argv[1:], f"{PROGRAM} {argv[0]}")
     # what follows an unknown command means nothing
     front = argv if argv and argv[0].startswith("-") else argv[:1]
-    return run_tool(_front, front_parser(), front)
+    parser = front_parser()
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    return run_tool(_front, parser, front)
 
 
 def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -63,7 +65,6 @@ def front_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"robust_det {__version__}")
-    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     return parser
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from robust_det.commands.main import front_parser
 from robust_det.commands.registry import COMMANDS
 from robust_det.core.cli import Parser
-from robust_det.core.errors import UserError
 from robust_det.core.installation import CONFIGS
 
 _SHELLS = ("bash", "zsh")
@@ -56,39 +55,26 @@ _robust_det_{name}() {{
 
 def main(args: argparse.Namespace) -> None:
     """Print the script."""
-    try:
-        import shtab
-    except ImportError as error:
-        raise UserError(f"{error}; run: python -m pip install shtab") from error
+    import shtab
 
     parser = whole_parser()
     for action in _actions(parser):
         if action.dest in _LISTS:
             action.complete = {  # type: ignore[attr-defined]
-                shell: f"_robust_det_{_LISTS[action.dest]}" for shell in ("bash", "zsh")
+                shell: f"_robust_det_{_LISTS[action.dest]}" for shell in _SHELLS
             }
         elif action.dest in _FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.dest in _FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    words = _words()
-    preamble = {
-        "bash": "".join(
-            _BASH.format(name=name, words=shlex.quote(" ".join(known)))
-            for name, known in words.items()
-        ),
-        "zsh": "".join(
-            _ZSH.format(name=name, words=shlex.join(known)) for name, known in words.items()
-        ),
-    }
-    print(shtab.complete(parser, args.shell, preamble=preamble[args.shell]))
+    function, quoted = (_BASH, _as_one_word) if args.shell == "bash" else (_ZSH, shlex.join)
+    functions = [function.format(name=n, words=quoted(words)) for n, words in _words().items()]
+    print(shtab.complete(parser, args.shell, preamble="".join(functions)))
 
 
 def whole_parser() -> Parser:
     """Return one parser of all commands."""
     parser = front_parser()
-    # in place of the argument that stands for any of them
-    parser._remove_action(parser._actions[-1])
     commands = parser.add_subparsers(dest="command")
     for name, command in COMMANDS.items():
         command.load().add_arguments(commands.add_parser(name, help=command.summary))
@@ -101,6 +87,10 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
                 yield from _actions(command)
+
+
+def _as_one_word(words: list[str]) -> str:
+    return shlex.quote(" ".join(words))
 
 
 def _words() -> dict[str, list[str]]:
