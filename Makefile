@@ -31,7 +31,7 @@ lint: $(STAMP)
 .venv: $(STAMP)
 
 # The stamp is written last: an interrupted installation is done again.
-$(STAMP): requirements.txt setup.py tools/install_detectron2.py
+$(STAMP): requirements.txt setup.py robust_det/commands/setup/install_detectron2.py
 	@rm -f $@
 	@$(or $(PYTHON),false) -c '$(USABLE)' 2>/dev/null || { echo "error: no usable Python 3.11 or \
 	3.12 with the venv module; install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -1,9 +1,13 @@
 """Package metadata of robust_det; ``pip install -e .`` is how it is meant to be installed."""
 
+import json
 import re
+import runpy
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 # read, not imported: the package's requirements are not there while pip builds it
@@ -12,12 +16,33 @@ VERSION = re.search(
 )
 assert VERSION is not None
 
+
+class BuildPackage(build_py):
+    """Puts into a wheel what a checkout has beside the package: its configs and its commit."""
+
+    def run(self) -> None:
+        target = Path(self.build_lib, "robust_det")
+        if not self.editable_mode:
+            # what an earlier build left there may no longer exist
+            shutil.rmtree(target, ignore_errors=True)
+        super().run()
+        if self.editable_mode:
+            return
+        shutil.copytree(HERE / "configs", target / "configs")
+        installation = runpy.run_path(str(HERE / "robust_det/core/installation.py"))
+        commit, modified = installation["source_state"]()
+        known = {"commit": commit, "modified": modified}
+        (target / installation["BUILD_NAME"]).write_text(json.dumps(known) + "\n")
+
+
 setup(
     name="robust_det",
     version=VERSION[1],
     description="Adversarially robust ImageNet backbones for Detectron2 detectors",
     license="Apache-2.0",
     packages=find_packages(include=["robust_det", "robust_det.*"]),
+    cmdclass={"build_py": BuildPackage},
+    entry_points={"console_scripts": ["robust-det = robust_det.commands.main:main"]},
     package_data={
         "robust_det": [
             "py.typed",
@@ -29,7 +54,7 @@ setup(
     #
     # Detectron2 is not here: it is not on PyPI under its own name, so pip would fail, or install
     # whatever somebody uploads as "detectron2" one day. Users bring the official one, or run
-    # tools/install_detectron2.py.
+    # robust-det install-detectron2.
     # OpenCV is not here either: four distributions provide cv2 and break each other when two are
     # installed. Whoever has none takes the extra.
     install_requires=[
@@ -47,6 +72,8 @@ setup(
         "markupsafe",
         "matplotlib>=3.6",
         "tensorboard>=2.10",
+        "packaging>=20",
+        "shtab>=1.6",
         "tabulate",
         "tqdm>=4.60",
         "safetensors>=0.4.3",
@@ -64,6 +91,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "hypothesis",
+            "jsonschema",
             "timm",
             "types-PyYAML",
             "types-tabulate",

@@ -2,8 +2,8 @@
 
 Three parts, each against what people use otherwise, with peak memory:
 
-* the adversarial step (PGD with 3 steps) against the bare passes it cannot do without, and against the
-  `robustness` library's step where that is installed; one acceleration after the other;
+* the adversarial step (PGD with 3 steps) against the bare passes it cannot do without, and against
+  the `robustness` library's step where that is installed; one acceleration after the other;
 * fine-tuning of Mask R-CNN against Detectron2's own trainer (benchmarks/train_step.py);
 * evaluation: of a classifier, clean and under PGD, and of a detector against Detectron2's.
 

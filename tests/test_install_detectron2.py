@@ -1,7 +1,6 @@
 """The installer refuses what it should, without the network."""
 
 import hashlib
-import importlib.util
 import io
 import subprocess
 import sys
@@ -10,17 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from robust_det.commands.setup import install_detectron2
 from robust_det.core.errors import UserError
 
 TOOL = Path(__file__).parents[1] / "tools" / "install_detectron2.py"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location("install_detectron2", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return install_detectron2
 
 
 def archive_of(path: Path, *members: tarfile.TarInfo) -> Path:

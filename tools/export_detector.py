@@ -1,37 +1,11 @@
 """Export a trained detector, and prove that it finds the same boxes.
 
-python tools/export_detector.py --config CONFIG [--weights FILE] --sample IMAGE --output FILE
-                                [--format onnx|torchscript] [KEY VALUE ...]
+``python tools/export_detector.py`` is ``robust-det export``, from a checkout.
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
 
-from robust_det.core.cli import Parser, run_tool
-
-
-def main(args: argparse.Namespace) -> None:
-    """Load, export, check and write."""
-    import robust_det.detection  # noqa: F401
-    from robust_det.detection.detector import load_detector
-    from robust_det.detection.export.exporting import export_detector
-
-    # a trace keeps the device it was made on
-    overrides = [*args.overrides, "MODEL.DEVICE", "cpu"]
-    detector = load_detector(args.config, overrides, args.weights)
-    description = export_detector(detector, args.format, Path(args.sample), Path(args.output))
-    print(f"wrote {args.output} and {description}")
-
+from robust_det.commands.main import run_command
 
 if __name__ == "__main__":
-    parser = Parser(__doc__)
-    parser.add_argument("--config", required=True, help="config file, or its name below configs/")
-    parser.add_argument("--weights", help="of the detector; OUTPUT_DIR/model_final.pth if unset")
-    parser.add_argument("--sample", required=True, help="an image with objects, to check with")
-    parser.add_argument("--output", required=True, help="the file to write")
-    parser.add_argument("--format", default="onnx", help="onnx, the default, or torchscript")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
-    sys.exit(run_tool(main, parser))
+    sys.exit(run_command("export"))

@@ -1,49 +1,11 @@
 """Train a standard or robust classifier with PGD.
 
-python tools/pretrain.py --config resnet50_l2_eps1.yaml [--resume] [--eval-only] [KEY VALUE ...]
+``python tools/pretrain.py`` is ``robust-det pretrain``, from a checkout.
 """
 
-from __future__ import annotations
-
-import argparse
-import logging
 import sys
-from pathlib import Path
 
-from robust_det.core.cli import Parser, run_tool
-
-
-def main(args: argparse.Namespace) -> None:
-    """Train, or with ``--eval-only`` validate."""
-    from robust_det.classification.pretraining import FINAL, LAST, pretrain
-    from robust_det.classification.settings import load_config
-    from robust_det.classification.validate import evaluate_checkpoint
-
-    cfg = load_config(args.config, args.overrides)
-    if not args.eval_only:
-        pretrain(cfg, Path(args.config).stem, resume=args.resume)
-        return
-    folder = Path(cfg.OUTPUT_DIR)
-    weights = Path(args.weights) if args.weights else folder / FINAL
-    if not args.weights and not weights.exists():
-        weights = folder / LAST
-    metrics = evaluate_checkpoint(cfg, weights)
-    for name, value in metrics.items():
-        logging.getLogger("robust_det").info(f"{name}: {value:.2f}")
-
-
-def make_parser() -> Parser:
-    """Return the command line's parser."""
-    parser = Parser(__doc__)
-    parser.add_argument("--config", required=True, help="config file, or its name below configs/")
-    parser.add_argument("--resume", action="store_true", help="continue OUTPUT_DIR/last.pth")
-    parser.add_argument("--eval-only", action="store_true", help="validate a checkpoint")
-    parser.add_argument(
-        "--weights", help="checkpoint of --eval-only; OUTPUT_DIR/final.pth if unset"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
-    return parser
-
+from robust_det.commands.main import run_command
 
 if __name__ == "__main__":
-    sys.exit(run_tool(main, make_parser()))
+    sys.exit(run_command("pretrain"))

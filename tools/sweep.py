@@ -1,76 +1,11 @@
-"""Do a list of fine-tuning runs: learning-rate and seed grids, backbones, data sets.
+"""Do a list of fine-tuning runs: learning rates, seeds, backbones, data sets.
 
-    python tools/sweep.py --runs RUNS.txt --output DIR [--jobs N] [--dry-run] [KEY VALUE ...]
-    python tools/sweep.py --run '--config tiny_r18_eps{0,0.25}_bccd.yaml SEED {0..2}' --output DIR
-
-A line of RUNS.txt is the arguments of tools/train_net.py; {a,b} and {0..2} stand for one run each,
-and all their combinations. Each run gets a folder in DIR, named after its arguments; the same
-command again does what is missing. KEY VALUE pairs at the end are for all runs.
+``python tools/sweep.py`` is ``robust-det sweep``, from a checkout.
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
 
-from robust_det.core.cli import Parser, run_tool
-
-RESULTS_NAME = "results.md"
-
-
-def main(args: argparse.Namespace) -> int:
-    from robust_det.analysis.sweep_table import results_table
-    from robust_det.core.errors import UserError
-    from robust_det.core.files import write_atomically
-    from robust_det.detection.finetuning.jobs import planned_length
-    from robust_det.launch.notation import parse_sweep
-    from robust_det.launch.processes import default_jobs
-    from robust_det.launch.sweep import plan, shown, sweep
-
-    if args.runs:
-        try:
-            lines = Path(args.runs).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{args.runs} cannot be read: {error}") from error
-        entries = parse_sweep(lines, args.runs)
-    else:
-        entries = parse_sweep(args.run, "--run")
-    jobs = default_jobs() if args.jobs is None else args.jobs
-    if jobs < 1:
-        raise UserError("--jobs starts from 1")
-    folder = Path(args.output)
-    runs = plan(entries, folder, planned_length, args.overrides)
-    if args.dry_run:
-        for run in runs:
-            print(f"{'finished' if run.finished else 'to do':8}  {shown(run)}")
-        return 0
-    failures = sweep(runs, folder, jobs)
-    print(f"\n{results_table(entries, folder)}\n")
-    table = results_table(entries, folder, "pipe") + "\n"
-    write_atomically(folder / RESULTS_NAME, lambda file: file.write(table.encode()))
-    for line in failures:
-        print(f"failed: {line}", file=sys.stderr)
-    if failures:
-        raise UserError(
-            f"{len(failures)} of {len(runs)} runs failed; the same command does them again"
-        )
-    return 0
-
-
-def parser() -> Parser:
-    out = Parser(__doc__)
-    source = out.add_mutually_exclusive_group(required=True)
-    source.add_argument("--runs", metavar="FILE", help="one run, or grid of runs, a line")
-    source.add_argument("--run", action="append", metavar="LINE", help="such a line; repeatable")
-    out.add_argument("--output", required=True, metavar="DIR", help="folder of the runs' folders")
-    out.add_argument(
-        "--jobs", type=int, help="runs at once; one a GPU, or one on the CPU, if unset"
-    )
-    out.add_argument("--dry-run", action="store_true", help="print the commands and their state")
-    out.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys of all runs")
-    return out
-
+from robust_det.commands.main import run_command
 
 if __name__ == "__main__":
-    sys.exit(run_tool(main, parser()))
+    sys.exit(run_command("sweep"))

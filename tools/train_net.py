@@ -1,114 +1,11 @@
 """Fine-tune a detector from a standard or robust backbone.
 
-python tools/train_net.py --config robust_r50_eps1_coco.yaml [--num-gpus N] [--resume]
-                          [--eval-only] [KEY VALUE ...]
-torchrun --nproc-per-node N tools/train_net.py --config ...
+``python tools/train_net.py`` is ``robust-det train``, from a checkout.
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
-from typing import Any
 
-from robust_det.core.cli import Parser, run_tool, setup_logging
-
-if __name__ == "__mp_main__":
-    # a process of launch(): Detectron2 must be prepared before its functions are unpickled
-    import robust_det.detection  # noqa: F401
-
-
-def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
-    """Return the config, the card of the backbone, and the detector that is to be evaluated."""
-    from robust_det.detection.config import load_config, load_evaluation_config
-
-    if args.eval_only:
-        return load_evaluation_config(args.config, args.overrides, args.backbone, args.detector)
-    return *load_config(args.config, args.overrides, args.backbone), None
-
-
-def work(args: argparse.Namespace) -> None:
-    """Do the job in one process."""
-    from robust_det.detection.config import run_folder
-    from robust_det.detection.finetuning.hooks import stop_request
-    from robust_det.detection.finetuning.jobs import evaluate, finetune
-
-    setup_logging()
-    with stop_request:
-        cfg, card, detector = load(args)
-        by_folder = args.backbone or run_folder(args.config)
-        name = Path(cfg.OUTPUT_DIR).absolute().name if by_folder else Path(args.config).stem
-        if detector is None:
-            finetune(cfg, card, name, resume=args.resume)
-        else:
-            evaluate(cfg, card, name, detector)
-
-
-def main(args: argparse.Namespace) -> None:
-    """Check everything here, then start the processes."""
-    import torch
-
-    from robust_det.core.errors import UserError
-    from robust_det.detection.finetuning.processes import joined_processes
-    from robust_det.training.world import under_torchrun
-
-    if args.detector and not args.eval_only:
-        raise UserError("--detector belongs to --eval-only; --backbone says where to start from")
-    if under_torchrun():
-        if args.num_gpus or args.num_machines > 1:
-            raise UserError(
-                "torchrun starts the processes; leave --num-gpus and --num-machines out"
-            )
-        cfg, _, _ = load(args)
-        with joined_processes(cfg.MODEL.DEVICE):
-            work(args)
-        return
-    if args.num_gpus < 0 or args.num_machines < 1:
-        raise UserError("--num-gpus starts from 0 and --num-machines from 1")
-    gpus = torch.cuda.device_count()
-    if args.num_gpus > gpus:
-        raise UserError(f"--num-gpus {args.num_gpus} was asked for, but there are {gpus} GPUs")
-    processes = max(args.num_gpus, 1) * args.num_machines
-    if args.num_machines > 1 and (args.num_gpus < 1 or args.dist_url == "auto"):
-        raise UserError("several machines need --num-gpus and --dist-url, such as tcp://HOST:PORT")
-    # so that a mistake is said once, by this process, before any other is started
-    cfg, _, _ = load(args)
-    if processes > 1 and cfg.MODEL.DEVICE != "cuda":
-        raise UserError(
-            f"--num-gpus needs MODEL.DEVICE cuda, not {cfg.MODEL.DEVICE}; torchrun starts processes"
-            " on CPUs"
-        )
-    if args.num_gpus and cfg.MODEL.DEVICE == "cpu":
-        raise UserError("--num-gpus contradicts MODEL.DEVICE cpu; leave one of them out")
-
-    from detectron2.engine import launch
-
-    launch(
-        work,
-        max(args.num_gpus, 1),
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
-
+from robust_det.commands.main import run_command
 
 if __name__ == "__main__":
-    parser = Parser(__doc__)
-    parser.add_argument("--config", required=True, help="config file, or its name below configs/")
-    parser.add_argument("--backbone", help="zoo name or file, in place of the config's weights")
-    parser.add_argument("--num-gpus", type=int, default=0, help="GPUs on this machine")
-    parser.add_argument("--num-machines", type=int, default=1)
-    parser.add_argument("--machine-rank", type=int, default=0)
-    parser.add_argument("--dist-url", default="auto", help="where the machines meet")
-    parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
-    parser.add_argument("--eval-only", action="store_true", help="evaluate a trained detector")
-    parser.add_argument(
-        "--detector",
-        "--weights",
-        metavar="FILE",
-        help="of --eval-only; OUTPUT_DIR/model_final.pth if unset",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
-    sys.exit(run_tool(main, parser))
+    sys.exit(run_command("train"))

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from robust_det.attacks import PGD, make_threat
-from robust_det.core.config import CfgNode, find_config, load_raw, merge_config, overrides_to_dict
+from robust_det.attacks.threat import NORMS
+from robust_det.core.config import (
+    CfgNode,
+    command_line,
+    find_config,
+    flatten,
+    merge_config,
+    read_layers,
+)
 from robust_det.core.device import AMP_DTYPES
-from robust_det.core.errors import UserError, did_you_mean
-from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
+from robust_det.core.errors import UserError
+from robust_det.core.setting import Setting, add_defaults, check_settings
+from robust_det.models import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.training.schedule import SCHEDULES
 
 __all__ = [
+    "SETTINGS",
     "eval_attack",
+    "explain",
     "load_config",
     "memory_layout",
     "pretrain_defaults",
@@ -24,68 +34,69 @@ __all__ = [
 ]
 
 
+# the defaults are the paper's ImageNet recipe at eps 0 (Salman et al. 2020)
+SETTINGS = {
+    "OUTPUT_DIR": Setting("output/pretrain", "folder of the run"),
+    "SEED": Setting(0, "of weights, order, augmentation and attack", least=0, below=2**32),
+    "DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
+    "MODEL.ARCH": Setting("resnet50", "architecture", known=tuple(ARCHITECTURES)),
+    "MODEL.MEAN": Setting(list(IMAGENET_MEAN), "of the normalisation, RGB in [0, 1]"),
+    "MODEL.STD": Setting(list(IMAGENET_STD), "of the normalisation, RGB in [0, 1]"),
+    "DATA.ROOT": Setting("datasets/imagenet", "folder with train/<class>/ and val/<class>/"),
+    "DATA.IMAGE_SIZE": Setting(224, "side of what the network sees, in pixels", least=8),
+    "DATA.RESIZE": Setting(256, "short side before the central crop of validation, in pixels"),
+    "DATA.CROP_SCALE": Setting([0.08, 1.0], "area of a training crop, as a share of the image's"),
+    "DATA.FLIP": Setting(True, "flip half of the training images"),
+    "DATA.COLOR_JITTER": Setting(0.0, "strength of brightness, contrast, saturation", least=0),
+    "DATA.WORKERS": Setting(8, "processes that decode images, for each training process", least=0),
+    "DATA.ON_CORRUPT": Setting("stop", "at an image that cannot be read", ("stop", "skip")),
+    "ATTACK.NORM": Setting("l2", "of the threat model", known=tuple(NORMS)),
+    "ATTACK.EPS": Setting(
+        0.0, "radius in [0, 1] pixel units, such as 4/255; 0 is standard training", least=0
+    ),
+    "ATTACK.STEPS": Setting(3, "of PGD", least=0),
+    "ATTACK.STEP_SIZE": Setting(0.0, "0 means 2/3 of eps, the paper's rule", least=0),
+    "ATTACK.RANDOM_START": Setting(False, "start anywhere in the ball, not at the image"),
+    "ATTACK.ITERATE": Setting("last", "which iterate is trained on", ("last", "best")),
+    "TRAIN.EPOCHS": Setting(90, "passes over the training images", least=1),
+    "TRAIN.BATCH_SIZE": Setting(512, "images an optimiser step, over all processes", least=2),
+    "TRAIN.ACCUMULATE": Setting(
+        1, "passes an optimiser step; each takes a part of the batch", least=1
+    ),
+    "TRAIN.PRECISION": Setting("fp32", "autocast in bf16 or fp16", tuple(AMP_DTYPES)),
+    "TRAIN.CHANNELS_LAST": Setting(False, "memory format of weights and images"),
+    "TRAIN.COMPILE": Setting(False, "torch.compile of the network"),
+    "TRAIN.CHECKPOINT_STEPS": Setting(
+        0, "also save every N steps; 0 saves at the end of epochs only", least=0
+    ),
+    "OPTIM.LR": Setting(0.1, "learning rate, of the whole batch", above=0),
+    "OPTIM.MOMENTUM": Setting(0.9, "of SGD", least=0, below=1),
+    "OPTIM.NESTEROV": Setting(False, "Nesterov's momentum"),
+    "OPTIM.WEIGHT_DECAY": Setting(1e-4, "of all weights", least=0),
+    "OPTIM.SCHEDULE": Setting("step", "of the learning rate", SCHEDULES),
+    "OPTIM.STEP_EPOCHS": Setting(30, "step: epochs between drops", least=1),
+    "OPTIM.GAMMA": Setting(0.1, "step: factor of a drop"),
+    "OPTIM.WARMUP_EPOCHS": Setting(
+        0.0, "linear warm-up; onecycle: length of the rising part", least=0
+    ),
+    "OPTIM.LABEL_SMOOTHING": Setting(0.0, "share of the other classes", least=0, below=1),
+    "OPTIM.EMA_DECAY": Setting(0.0, "0 is no moving average of the weights", least=0, below=1),
+    "OPTIM.CLIP_NORM": Setting(0.0, "largest gradient norm; 0 is no clipping", least=0),
+    "EVAL.EPOCHS": Setting(1, "validate every N epochs, and at the end", least=1),
+    "EVAL.BATCH_SIZE": Setting(256, "images a pass, in each process", least=1),
+    "EVAL.NORM": Setting("", "of the threat model; the training norm if empty", known=("", *NORMS)),
+    "EVAL.EPS": Setting(-1.0, "radius in [0, 1] pixel units; the training eps if negative"),
+    "EVAL.STEPS": Setting(10, "of PGD", least=1),
+    "EVAL.STEP_SIZE": Setting(0.0, "0 means 2.5 * eps / steps (Madry et al. 2018)", least=0),
+    "EVAL.ADVERSARIAL_IMAGES": Setting(
+        0, "attack only the first N (evenly spread); 0 is all", least=0
+    ),
+}
+
+
 def pretrain_defaults() -> CfgNode:
     """Return the defaults: the paper's ImageNet recipe at eps 0 (Salman et al. 2020)."""
-    cfg = CfgNode()
-    cfg.OUTPUT_DIR = "output/pretrain"
-    cfg.SEED = 0
-    cfg.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
-
-    cfg.MODEL = CfgNode()
-    cfg.MODEL.ARCH = "resnet50"
-    cfg.MODEL.MEAN = list(IMAGENET_MEAN)
-    cfg.MODEL.STD = list(IMAGENET_STD)
-
-    cfg.DATA = CfgNode()
-    cfg.DATA.ROOT = "datasets/imagenet"
-    cfg.DATA.IMAGE_SIZE = 224
-    cfg.DATA.RESIZE = 256  # short side before the central crop of validation
-    cfg.DATA.CROP_SCALE = [0.08, 1.0]
-    cfg.DATA.FLIP = True
-    cfg.DATA.COLOR_JITTER = 0.0
-    cfg.DATA.WORKERS = 8
-    cfg.DATA.ON_CORRUPT = "stop"  # stop | skip
-
-    # eps and step size are in [0, 1] pixel units; fractions such as 4/255 are understood
-    cfg.ATTACK = CfgNode()
-    cfg.ATTACK.NORM = "l2"  # l2 | linf
-    cfg.ATTACK.EPS = 0.0  # 0 is standard training
-    cfg.ATTACK.STEPS = 3
-    cfg.ATTACK.STEP_SIZE = 0.0  # 0 means 2/3 of eps, the paper's rule
-    cfg.ATTACK.RANDOM_START = False
-    cfg.ATTACK.ITERATE = "last"  # last | best
-
-    cfg.TRAIN = CfgNode()
-    cfg.TRAIN.EPOCHS = 90
-    cfg.TRAIN.BATCH_SIZE = 512  # images an optimiser step, over all processes
-    cfg.TRAIN.ACCUMULATE = 1  # passes an optimiser step; each takes a part of the batch
-    cfg.TRAIN.PRECISION = "fp32"  # fp32 | bf16 | fp16
-    cfg.TRAIN.CHANNELS_LAST = False
-    cfg.TRAIN.COMPILE = False
-    cfg.TRAIN.CHECKPOINT_STEPS = 0  # also save every N steps; 0 saves at the end of epochs only
-
-    cfg.OPTIM = CfgNode()
-    cfg.OPTIM.LR = 0.1
-    cfg.OPTIM.MOMENTUM = 0.9
-    cfg.OPTIM.NESTEROV = False
-    cfg.OPTIM.WEIGHT_DECAY = 1e-4
-    cfg.OPTIM.SCHEDULE = "step"  # step | cosine | onecycle
-    cfg.OPTIM.STEP_EPOCHS = 30  # step: epochs between drops
-    cfg.OPTIM.GAMMA = 0.1  # step: factor of a drop
-    cfg.OPTIM.WARMUP_EPOCHS = 0.0  # linear warm-up; onecycle: length of the rising part
-    cfg.OPTIM.LABEL_SMOOTHING = 0.0
-    cfg.OPTIM.EMA_DECAY = 0.0  # 0 is no moving average of the weights
-    cfg.OPTIM.CLIP_NORM = 0.0  # largest gradient norm; 0 is no clipping
-
-    cfg.EVAL = CfgNode()
-    cfg.EVAL.EPOCHS = 1  # validate every N epochs, and at the end
-    cfg.EVAL.BATCH_SIZE = 256
-    cfg.EVAL.NORM = ""  # the training norm if empty
-    cfg.EVAL.EPS = -1.0  # the training eps if negative
-    cfg.EVAL.STEPS = 10
-    cfg.EVAL.STEP_SIZE = 0.0  # 0 means 2.5 * eps / steps (Madry et al. 2018)
-    cfg.EVAL.ADVERSARIAL_IMAGES = 0  # attack only the first N (evenly spread); 0 is all
-    return cfg
+    return add_defaults(CfgNode(), SETTINGS)
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> CfgNode:
@@ -98,12 +109,25 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> CfgNode:
     Raises:
         UserError: a key or a value is wrong.
     """
-    cfg = pretrain_defaults()
-    merge_config(cfg, load_raw(find_config(name)))
-    merge_config(cfg, overrides_to_dict(overrides))
-    _check(cfg)
+    cfg, _ = explain(name, overrides)
     cfg.freeze()
     return cfg
+
+
+def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str, str]]:
+    """Do what :func:`load_config` does, and say where each key that was set comes from.
+
+    Returns:
+        The config, and by dotted key the file, or ``command line``; those that no file sets are
+        left out.
+    """
+    cfg = pretrain_defaults()
+    origins: dict[str, str] = {}
+    for layer in [*read_layers(find_config(name)), command_line(overrides)]:
+        merge_config(cfg, layer.keys, layer.version)
+        origins |= dict.fromkeys(flatten(layer.keys), layer.source)
+    _check(cfg)
+    return cfg, origins
 
 
 def train_attack(cfg: CfgNode) -> PGD:
@@ -139,16 +163,8 @@ def memory_layout(cfg: CfgNode) -> torch.memory_format:
 
 def _check(cfg: CfgNode) -> None:
     get_architecture(cfg.MODEL.ARCH)
-    for key, value, known in (
-        ("ATTACK.ITERATE", cfg.ATTACK.ITERATE, ("last", "best")),
-        ("DATA.ON_CORRUPT", cfg.DATA.ON_CORRUPT, ("stop", "skip")),
-        ("OPTIM.SCHEDULE", cfg.OPTIM.SCHEDULE, SCHEDULES),
-        ("TRAIN.PRECISION", cfg.TRAIN.PRECISION, tuple(AMP_DTYPES)),
-    ):
-        if value not in known:
-            choices = ", ".join(known)
-            raise UserError(f"{key} is one of {choices}, not '{value}'{did_you_mean(value, known)}")
-    _check_numbers(cfg)
+    check_settings(cfg, SETTINGS)
+    _check_together(cfg)
     train_attack(cfg)
     eval_attack(cfg)
     if (len(cfg.MODEL.MEAN), len(cfg.MODEL.STD)) != (3, 3) or not all(
@@ -163,57 +179,17 @@ def _check(cfg: CfgNode) -> None:
     scale = cfg.DATA.CROP_SCALE
     if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
         raise UserError(f"DATA.CROP_SCALE needs two rising numbers in (0, 1], not {scale}")
-    if cfg.DATA.RESIZE < cfg.DATA.IMAGE_SIZE:
-        raise UserError("DATA.RESIZE must not be below DATA.IMAGE_SIZE")
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
 
 
-def _check_numbers(cfg: CfgNode) -> None:
-    # (key, lowest value allowed, whether that value itself is)
-    limits: list[tuple[str, Any, bool]] = [
-        ("ATTACK.EPS", 0, True),
-        ("ATTACK.STEPS", 1 if cfg.ATTACK.EPS > 0 else 0, True),
-        ("ATTACK.STEP_SIZE", 0, True),
-        ("DATA.IMAGE_SIZE", 8, True),
-        ("DATA.COLOR_JITTER", 0, True),
-        ("DATA.WORKERS", 0, True),
-        ("EVAL.ADVERSARIAL_IMAGES", 0, True),
-        ("EVAL.BATCH_SIZE", 1, True),
-        ("EVAL.EPOCHS", 1, True),
-        ("EVAL.STEPS", 1, True),
-        ("EVAL.STEP_SIZE", 0, True),
-        ("OPTIM.CLIP_NORM", 0, True),
-        ("OPTIM.EMA_DECAY", 0, True),
-        ("OPTIM.LABEL_SMOOTHING", 0, True),
-        ("OPTIM.LR", 0, False),
-        ("OPTIM.MOMENTUM", 0, True),
-        ("OPTIM.STEP_EPOCHS", 1, True),
-        ("OPTIM.WARMUP_EPOCHS", 0, True),
-        ("OPTIM.WEIGHT_DECAY", 0, True),
-        ("SEED", 0, True),
-        ("TRAIN.ACCUMULATE", 1, True),
-        ("TRAIN.BATCH_SIZE", 2, True),
-        ("TRAIN.CHECKPOINT_STEPS", 0, True),
-        ("TRAIN.EPOCHS", 1, True),
-    ]
-    for key, lowest, inclusive in limits:
-        section, _, leaf = key.rpartition(".")
-        value = (cfg[section] if section else cfg)[leaf]
-        if not (value >= lowest if inclusive else value > lowest):
-            raise UserError(
-                f"{key} must be {'at least' if inclusive else 'above'} {lowest}, not {value}"
-            )
-    if cfg.SEED >= 2**32:
-        raise UserError(f"SEED must be below 2**32, not {cfg.SEED}")
+def _check_together(cfg: CfgNode) -> None:
+    """Refuse numbers that contradict each other."""
+    if cfg.ATTACK.EPS > 0 and cfg.ATTACK.STEPS < 1:
+        raise UserError(f"ATTACK.STEPS must be at least 1, not {cfg.ATTACK.STEPS}")
     if cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM == 0:
         raise UserError("OPTIM.NESTEROV needs OPTIM.MOMENTUM above 0")
-    for key, value in (
-        ("OPTIM.EMA_DECAY", cfg.OPTIM.EMA_DECAY),
-        ("OPTIM.LABEL_SMOOTHING", cfg.OPTIM.LABEL_SMOOTHING),
-        ("OPTIM.MOMENTUM", cfg.OPTIM.MOMENTUM),
-    ):
-        if value >= 1:
-            raise UserError(f"{key} must be below 1, not {value}")
     if cfg.OPTIM.WARMUP_EPOCHS >= cfg.TRAIN.EPOCHS:
         raise UserError("OPTIM.WARMUP_EPOCHS must be below TRAIN.EPOCHS")
+    if cfg.DATA.RESIZE < cfg.DATA.IMAGE_SIZE:
+        raise UserError("DATA.RESIZE must not be below DATA.IMAGE_SIZE")

@@ -1,4 +1,4 @@
-"""What every script under ``tools/`` shares: ``--debug``, exit codes, one-line errors, logging."""
+"""What every command shares: ``--debug``, exit codes, one-line errors, logging."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from tqdm import tqdm
-
 from robust_det.core.errors import UserError
 from robust_det.core.signals import TERMINATED, Terminated, raise_on_sigterm
 
@@ -26,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     """The command line of a tool, with ``--debug``; a mistake is a :class:`UserError`.
 
     Args:
-        text: describes the tool, in its first line; that of its module.
+        text: describes the tool, in its first line.
     """
 
     def __init__(self, text: str | None = None, **more: Any) -> None:
@@ -56,6 +54,8 @@ class _BesideBars(logging.Handler):
     """Writes to whatever standard output is now, above a progress bar that is being shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm  # here: --help starts without it
+
         tqdm.write(self.format(record), file=sys.stdout)
         sys.stdout.flush()
 

@@ -11,34 +11,66 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from fvcore.common.config import CfgNode
+from packaging.version import InvalidVersion, Version
 
-from robust_det.core.errors import UserError, did_you_mean
+from robust_det import __version__
+from robust_det.core.errors import UserError, did_you_mean, reason_of
+from robust_det.core.installation import CONFIGS, REPOSITORY
 
 __all__ = [
+    "COMMAND_LINE",
+    "REPOSITORY",
     "CfgNode",
+    "Layer",
+    "command_line",
     "config_differences",
+    "config_folders",
     "find_config",
     "flatten",
     "load_raw",
     "merge_config",
     "overrides_to_dict",
     "parse_number",
+    "read_layers",
     "to_dict",
+    "written_by",
 ]
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+COMMAND_LINE = "command line"  # the source of overrides
+_WRITTEN_BY = re.compile(r"# written by robust_det (\S+)\n")
 _FRACTION = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*/\s*([\d.]+)\s*")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The keys that one file, or the command line, sets; a later layer wins.
+
+    Attributes:
+        keys: nested, as in the file, without ``_BASE_``.
+        source: the file, or what else they come from.
+        version: of the robust_det that wrote the file; empty for one that people wrote.
+    """
+
+    keys: dict[str, Any]
+    source: str
+    version: str = ""
+
+
+def config_folders() -> list[Path]:
+    """Return the folders below which a bare name is looked up: the user's, then our own."""
+    return list(dict.fromkeys([Path.cwd() / "configs", CONFIGS]))
 
 
 def find_config(name: str) -> Path:
     """Find a config file by path, or by bare name anywhere below a ``configs/`` folder.
 
-    ``configs/`` of the working directory is searched before the repository's own.
+    ``configs/`` of the working directory is searched before those that come with robust_det.
 
     Raises:
         UserError: no such file, or a bare name that several files share.
@@ -49,7 +81,7 @@ def find_config(name: str) -> Path:
 
 def _find_below_configs(name: str) -> Path:
     path = Path(name)
-    roots = list(dict.fromkeys([Path.cwd() / "configs", REPOSITORY / "configs"]))
+    roots = config_folders()
     if name and path.name == name:
         for root in roots:
             found = sorted(f for f in root.rglob("*") if f.name == name and f.is_file())
@@ -64,7 +96,15 @@ def _find_below_configs(name: str) -> Path:
 
 
 def load_raw(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file and its ``_BASE_`` files into one plain dict. YAML tags run no code.
+    """Read a YAML file and its ``_BASE_`` files into one plain dict; see :func:`read_layers`."""
+    merged: dict[str, Any] = {}
+    for layer in read_layers(path):
+        _overlay(merged, layer.keys)
+    return merged
+
+
+def read_layers(path: str | Path) -> list[Layer]:
+    """Read a YAML file and its ``_BASE_`` files, the lowest first. YAML tags run no code.
 
     ``_BASE_`` is a path relative to the file, or a bare name as in :func:`find_config`, or a list
     of them; what comes later wins.
@@ -72,31 +112,42 @@ def load_raw(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: a file is missing, is not plain YAML, or is its own base.
     """
-    return _load(Path(path), ())
+    return _read(Path(path), ())
 
 
-def _load(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+def _read(path: Path, readers: tuple[Path, ...]) -> list[Layer]:
     whose = f" (the _BASE_ of {readers[-1]})" if readers else ""
     if path.resolve() in [reader.resolve() for reader in readers]:
         raise UserError(f"config {path} is its own _BASE_; break the circle")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        text = " ".join(str(error).split())
-        raise UserError(f"config {path}{whose} is not plain YAML: {text}") from error
+        raise UserError(f"config {path}{whose} is not plain YAML: {reason_of(error)}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"config {path}{whose} cannot be read: {reason}") from error
     if not isinstance(raw, dict):
         raise UserError(f"config {path}{whose} is not a mapping of keys to values")
     bases = raw.pop("_BASE_", [])
-    merged: dict[str, Any] = {}
+    layers: list[Layer] = []
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str):
             raise UserError(f"config {path}: _BASE_ needs a file name, not {base!r}")
-        _overlay(merged, _load(_find_base(base, path), (*readers, path)))
-    _overlay(merged, raw)
-    return merged
+        layers += _read(_find_base(base, path), (*readers, path))
+    written = _WRITTEN_BY.match(text)
+    return [*layers, Layer(raw, str(path), written[1] if written else "")]
+
+
+def written_by() -> str:
+    """Return the first line of a config that this version writes: a comment, as other readers of
+    the file know no key for it."""
+    return f"# written by robust_det {__version__}\n"
+
+
+def command_line(overrides: Sequence[str]) -> Layer:
+    """Return what ``KEY VALUE`` pairs set, see :func:`overrides_to_dict`."""
+    return Layer(overrides_to_dict(overrides), COMMAND_LINE)
 
 
 def _find_base(base: str, reader: Path) -> Path:
@@ -152,7 +203,7 @@ def parse_number(value: Any) -> float:
     return float(value)
 
 
-def _coerced(raw: Mapping[str, Any], cfg: CfgNode, prefix: str) -> dict[str, Any]:
+def _coerced(raw: Mapping[str, Any], cfg: CfgNode, prefix: str, version: str) -> dict[str, Any]:
     """Check every key of ``raw`` against ``cfg`` and bring numbers to the type of the default."""
     out: dict[str, Any] = {}
     for key, value in raw.items():
@@ -161,12 +212,12 @@ def _coerced(raw: Mapping[str, Any], cfg: CfgNode, prefix: str) -> dict[str, Any
             if isinstance(value, Mapping) and value:
                 full = f"{prefix}{next(iter(flatten({key: value})), key)}"
             hint = did_you_mean(full, [f"{prefix}{name}" for name in flatten(cfg)])
-            raise UserError(f"unknown config key '{full}'{hint}")
+            raise UserError(f"unknown config key '{full}'{_of_version(version) or hint}")
         default = cfg[key]
         if isinstance(default, CfgNode):
             if not isinstance(value, Mapping):
                 raise UserError(f"config key '{full}' is a section and cannot be set to {value!r}")
-            out[key] = _coerced(value, default, full + ".")
+            out[key] = _coerced(value, default, f"{full}.", version)
             continue
         if isinstance(default, float):
             value = _number(full, value)
@@ -181,6 +232,21 @@ def _coerced(raw: Mapping[str, Any], cfg: CfgNode, prefix: str) -> dict[str, Any
     return out
 
 
+def _of_version(version: str) -> str:
+    """Return what to say of a config whose key this version does not know."""
+    if version in ("", __version__):
+        return ""
+    advice = "upgrade, or leave it out" if _is_newer(version) else "leave it out"
+    return f"; robust_det {version} wrote this config, and this is {__version__}: {advice}"
+
+
+def _is_newer(version: str) -> bool:
+    try:
+        return Version(version) > Version(__version__)
+    except InvalidVersion:
+        return False
+
+
 def _number(key: str, value: Any) -> float:
     try:
         number = parse_number(value)
@@ -191,13 +257,18 @@ def _number(key: str, value: Any) -> float:
     return number
 
 
-def merge_config(cfg: CfgNode, raw: Mapping[str, Any]) -> None:
+def merge_config(cfg: CfgNode, raw: Mapping[str, Any], version: str = "") -> None:
     """Merge a plain dict into ``cfg`` in place.
+
+    Args:
+        cfg: has every key that there is, with its default.
+        raw: what is to be set.
+        version: of the robust_det that wrote ``raw``, see :class:`Layer`.
 
     Raises:
         UserError: a key that does not exist, or a value of another type than the default.
     """
-    cfg.merge_from_other_cfg(type(cfg)(_coerced(raw, cfg, "")))
+    cfg.merge_from_other_cfg(type(cfg)(_coerced(raw, cfg, "", version)))
 
 
 def to_dict(cfg: Mapping[str, Any]) -> dict[str, Any]:

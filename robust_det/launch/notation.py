@@ -1,4 +1,4 @@
-"""A sweep as text: one line is the arguments of ``tools/train_net.py``, with braces as in a shell.
+"""A sweep as text: one line is the arguments of ``robust-det train``, with braces as in a shell.
 
 ``--config tiny_r18_eps{0,0.25}_bccd.yaml SOLVER.BASE_LR {0.01,0.02} SEED {0..2}`` stands for twelve
 runs. Words in quotes are taken as they are; ``#`` begins a comment.

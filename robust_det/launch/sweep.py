@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from robust_det.core.config import REPOSITORY
 from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar
 from robust_det.launch.notation import Entry
@@ -71,8 +69,8 @@ def plan(
         except UserError as error:
             raise UserError(f"run {entry.name}: {error}") from error
         backbone = ["--backbone", entry.backbone] if entry.backbone else []
-        tool = [sys.executable, os.path.relpath(REPOSITORY / "tools" / "train_net.py")]
-        command = [*tool, "--config", entry.config, *backbone, "--resume", *overrides]
+        train = [sys.executable, "-m", "robust_det", "train"]
+        command = [*train, "--config", entry.config, *backbone, "--resume", *overrides]
         runs.append(Planned(entry, target, tuple(command), iterations, finished))
     return runs
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 import time
 from importlib import metadata
 
 import msgspec
 
-from robust_det.core.config import REPOSITORY
+from robust_det import __version__
+from robust_det.core.installation import source_state
 
 __all__ = ["Environment", "environment"]
 
@@ -50,15 +50,6 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created: str
 
 
-def _git(*args: str) -> str | None:
-    command = ["git", "-C", str(REPOSITORY), *args]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
 def environment(device: str) -> Environment:
     """Describe the machine and the software: versions, commit, device.
 
@@ -67,18 +58,19 @@ def environment(device: str) -> Environment:
     """
     import torch
 
-    versions = {}
+    versions = {"robust_det": __version__}
     for name in _LIBRARIES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    commit, modified = source_state()
     cuda = device.startswith("cuda")
     return Environment(
         python=platform.python_version(),
         versions=versions,
-        commit=_git("rev-parse", "HEAD"),
-        modified=bool(_git("status", "--porcelain", "--untracked-files=no")),
+        commit=commit,
+        modified=modified,
         device=torch.cuda.get_device_name() if cuda else f"cpu ({platform.machine()})",
         threads=torch.get_num_threads(),
         command=sys.argv,

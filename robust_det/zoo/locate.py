@@ -10,14 +10,14 @@ import os
 import shlex
 from pathlib import Path
 
-from robust_det.core.config import REPOSITORY, load_raw
+from robust_det.core.config import config_folders, load_raw
 from robust_det.core.errors import UserError, did_you_mean, one_line
-from robust_det.core.folders import backbone_folder
+from robust_det.core.folders import backbone_folder, cached_file
 from robust_det.zoo.download import Unavailable
 from robust_det.zoo.fetch import fetch
 from robust_det.zoo.published import all_models, find_model
 
-__all__ = ["PREFIX", "find_own", "is_known", "locate_backbone"]
+__all__ = ["PREFIX", "find_here", "find_own", "is_known", "locate_backbone"]
 
 PREFIX = "robust://"
 _LONGEST_NAME = 200  # file systems take 255 bytes, and a suffix belongs to it
@@ -64,6 +64,16 @@ def find_own(name: str) -> Path | None:
     return next((path for path in map(_own, names) if path.is_file()), None)
 
 
+def find_here(uri: str) -> Path | None:
+    """Return the file of ``robust://NAME`` if it is on this machine; no download."""
+    name = _name_in(uri)
+    model, own = find_model(name), find_own(name)
+    if own is not None or model is None:
+        return own
+    cached = cached_file(model.name)
+    return cached if cached.is_file() else None
+
+
 def is_known(uri: str) -> bool:
     """Whether there is a file for ``robust://NAME``, here or among the published; no download."""
     try:
@@ -103,7 +113,7 @@ def _commands_that_make(name: str) -> str:
 def _pretraining_recipes() -> dict[str, Path]:
     """Return the recipes of tools/pretrain.py by name, where that tool looks for them."""
     recipes: dict[str, Path] = {}
-    for root in (Path.cwd() / "configs", REPOSITORY / "configs"):
+    for root in config_folders():
         for file in sorted(root.rglob("*.yaml")):
             if file.stem not in recipes and not file.stem.startswith("base_"):
                 recipes[file.stem] = file

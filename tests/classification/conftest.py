@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import multiprocessing
 import os
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from robust_det.core.cli import run_tool
+from robust_det.commands.main import run_command
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TOOL = REPOSITORY / "tools" / "pretrain.py"
@@ -77,15 +76,11 @@ def tiny(image_tree: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def pretrain(tiny: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Run ``tools/pretrain.py --config tiny.yaml ARGUMENTS`` in this process."""
-    spec = importlib.util.spec_from_file_location("pretrain_tool", TOOL)
-    assert spec and spec.loader
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
 
     def run(*arguments: object, config: Path = tiny) -> Outcome:
         capsys.readouterr()
         argv = ["--config", str(config), *map(str, arguments)]
-        code = run_tool(tool.main, tool.make_parser(), argv)
+        code = run_command("pretrain", argv)
         text = capsys.readouterr()
         return Outcome(code, text.out, text.err)
 

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from robust_det import __version__
 from robust_det.classification.settings import eval_attack, load_config, train_attack
 from robust_det.core.config import (
     CfgNode,
+    Layer,
     config_differences,
     find_config,
     flatten,
@@ -17,7 +19,9 @@ from robust_det.core.config import (
     merge_config,
     overrides_to_dict,
     parse_number,
+    read_layers,
     to_dict,
+    written_by,
 )
 from robust_det.core.errors import UserError
 
@@ -188,6 +192,38 @@ def test_bare_names_are_found_below_configs(
     with pytest.raises(UserError, match="ambiguous"):
         find_config("mine.yaml")
     assert find_config("configs/a/mine.yaml") == Path("configs/a/mine.yaml")
+
+
+def test_layers_keep_their_files_apart(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("A: {X: 1, Y: 1}\n")
+    (tmp_path / "two.yaml").write_text("_BASE_: one.yaml\nA: {Y: 2}\n")
+    one, two = str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml")
+    assert read_layers(two) == [Layer({"A": {"X": 1, "Y": 1}}, one), Layer({"A": {"Y": 2}}, two)]
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [("99.1", "upgrade, or leave it out"), ("0.0.1", "leave it out"), ("mine", "leave it out")],
+)
+def test_an_unknown_key_of_another_version_says_so(
+    version: str, advice: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"# written by robust_det {version}\nOPTIM:\n  LOOKAHEAD: 5\n")
+    with pytest.raises(UserError) as caught:
+        load_config(str(path))
+    assert str(caught.value) == (
+        f"unknown config key 'OPTIM.LOOKAHEAD'; robust_det {version} wrote this config, and this is"
+        f" {__version__}: {advice}"
+    )
+    path.write_text(f"# written by robust_det {version}\nOPTIM: {{LR: 0.5}}\n")
+    assert load_config(str(path)).OPTIM.LR == 0.5  # what is known is read
+
+
+def test_what_is_written_says_its_version(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{written_by()}SEED: 1\n")
+    assert read_layers(path) == [Layer({"SEED": 1}, str(path), __version__)]
 
 
 def test_differences_and_flattening() -> None:

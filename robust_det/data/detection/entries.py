@@ -15,7 +15,7 @@ from robust_det.data.detection.readers.voc_folder import VocSource
 from robust_det.data.detection.readers.yolo_folder import YoloSource
 from robust_det.data.detection.source import Source
 
-__all__ = ["class_list", "parse_entry"]
+__all__ = ["class_list", "entry_schema", "parse_entry"]
 
 # the field that tells the form, the others it needs, and those it may have
 _FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -63,6 +63,23 @@ def parse_entry(entry: Any) -> tuple[str, Source]:
             " digits, '_' and '-'"
         )
     return entry["NAME"], _source(form, entry)
+
+
+def entry_schema() -> dict[str, Any]:
+    """Return the JSON Schema of an entry, for editors."""
+    kinds: dict[str, dict[str, Any]] = {
+        "CLASSES": {"type": "array", "items": {"type": ["string", "number"]}},
+        "ORIGIN": {"enum": [0, 1]},
+        "NAME": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
+    }
+    forms = []
+    for form, (needed, optional) in _FORMS.items():
+        required = ["NAME", form, *needed]
+        properties = {key: kinds.get(key, {"type": "string"}) for key in (*required, *optional)}
+        forms.append(
+            {"required": required, "properties": properties, "additionalProperties": False}
+        )
+    return {"type": "object", "anyOf": forms}
 
 
 def _source(form: str, entry: Mapping[str, Any]) -> Source:

@@ -6,6 +6,7 @@ one of the data. A config leaves them out; one that contradicts them is refused.
 
 from robust_det.detection.config.complete import (
     CONFIG_NAME,
+    explain,
     load_config,
     load_detector_config,
     load_evaluation_config,
@@ -17,6 +18,7 @@ from robust_det.detection.config.defaults import detection_defaults
 __all__ = [
     "CONFIG_NAME",
     "detection_defaults",
+    "explain",
     "load_config",
     "load_detector_config",
     "load_evaluation_config",

@@ -1,27 +1,44 @@
-"""Setting a key that follows from something else."""
+"""Setting a key that follows from something else, and keeping where each key comes from."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from detectron2.config import CfgNode
 
 from robust_det.core.errors import UserError
 
-__all__ = ["adopt"]
+__all__ = ["Origins", "adopt"]
 
 
-def adopt(cfg: CfgNode, given: set[str], key: str, value: Any, source: str) -> None:
+@dataclass
+class Origins:
+    """Where the keys of a config come from; what has a default alone is in neither.
+
+    Attributes:
+        given: by dotted key, the file, or the command line.
+        adopted: by dotted key, what it follows from.
+    """
+
+    given: dict[str, str] = field(default_factory=dict)
+    adopted: dict[str, str] = field(default_factory=dict)
+
+
+def adopt(cfg: CfgNode, origins: Origins, key: str, value: Any, source: str) -> None:
     """Set a key that follows from something; refuse a config that says otherwise."""
     *parents, leaf = key.split(".")
     node = cfg
     for part in parents:
         node = node[part]
-    if key in given and node[leaf] not in ("", None) and not _same(node[leaf], value):
+    given = key in origins.given and node[leaf] not in ("", None)
+    if given and not _same(node[leaf], value):
         raise UserError(
             f"{key} is {_shown(node[leaf])} in the config, but {source} needs {_shown(value)};"
             " leave the key out"
         )
+    if not given:
+        origins.adopted[key] = source
     node[leaf] = value
 
 

@@ -10,11 +10,19 @@ from detectron2.config import CfgNode
 
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import peek_checkpoint
-from robust_det.core.config import find_config, flatten, load_raw, merge_config, overrides_to_dict
+from robust_det.core.config import (
+    Layer,
+    command_line,
+    find_config,
+    flatten,
+    merge_config,
+    read_layers,
+)
 from robust_det.core.errors import UserError
 from robust_det.data.detection.source import Source
 from robust_det.detection.categories import categories_in, categories_of
 from robust_det.detection.checkpointer import FINAL, is_backbone
+from robust_det.detection.config.adopt import Origins
 from robust_det.detection.config.data import (
     adopt_classes,
     adopt_data,
@@ -27,6 +35,7 @@ from robust_det.detection.config.weights import (
     adopt_architecture,
     adopt_card,
     adopt_weights,
+    is_local,
     keys_of_backbone,
     weights_file,
 )
@@ -38,6 +47,7 @@ from robust_det.records import RECORD_NAME
 
 __all__ = [
     "CONFIG_NAME",
+    "explain",
     "load_config",
     "load_detector_config",
     "load_evaluation_config",
@@ -66,10 +76,40 @@ def load_config(
     Raises:
         UserError: a key, a value, the weights or the data are wrong.
     """
-    cfg, given = _of_a_run(name, overrides, backbone)
-    card = adopt_weights(cfg, given)
-    _complete(cfg, given)
+    cfg, origins = _of_a_run(name, overrides, backbone)
+    card = adopt_weights(cfg, origins)
+    _complete(cfg, origins)
     return cfg, card
+
+
+def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str, str], list[str]]:
+    """Do what :func:`load_config` does as far as it goes without weights and data, if these are not
+    there, and say where each key comes from. Nothing is downloaded.
+
+    Args:
+        name, overrides: see :func:`load_config`.
+
+    Returns:
+        The config; by dotted key where it comes from, defaults left out; and what is open, one
+        line each.
+
+    Raises:
+        UserError: a key or a value is wrong, or contradicts the weights.
+    """
+    cfg, origins = _of_a_run(name, overrides, None)
+    notes = []
+    if cfg.MODEL.WEIGHTS and not is_local(cfg.MODEL.WEIGHTS):
+        notes.append(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not here, and what it says is left out")
+    elif not cfg.MODEL.WEIGHTS and not cfg.MODEL.BACKBONE.ARCH:
+        notes.append("MODEL.WEIGHTS is not set, and what follows from it is left out")
+    else:
+        adopt_weights(cfg, origins)
+        adopt_architecture(cfg, origins)
+    try:
+        adopt_data(cfg, origins)
+    except UserError as error:
+        notes.append(f"what follows from the data is left out: {error}")
+    return cfg, origins.given | origins.adopted, notes
 
 
 def load_evaluation_config(
@@ -92,14 +132,14 @@ def load_evaluation_config(
     Raises:
         UserError: as :func:`load_config`, or the file is not there or not a detector.
     """
-    cfg, given = _of_a_run(name, overrides, backbone)
+    cfg, origins = _of_a_run(name, overrides, backbone)
     path, content = _detector_file(cfg, detector)
     card = card_of(content)
     if cfg.MODEL.WEIGHTS and card is not None and weights_file(cfg.MODEL.WEIGHTS) is None:
-        adopt_card(cfg, given, card, str(path))
+        adopt_card(cfg, origins, card, str(path))
     else:
-        card = adopt_weights(cfg, given)
-    _complete(cfg, given)
+        card = adopt_weights(cfg, origins)
+    _complete(cfg, origins)
     return cfg, card, path
 
 
@@ -119,24 +159,24 @@ def load_detector_config(
     Raises:
         UserError: a key or a value is wrong, or the file is not there or not a detector.
     """
-    cfg, given = _merged([_load_raw(name), overrides_to_dict(overrides)])
+    cfg, origins = _merged(_layers(name, overrides))
     if not finds_objects(cfg):
         raise UserError(
             f"config {name} is of a {cfg.MODEL.META_ARCHITECTURE}, which finds no objects; give one"
             " of a detector"
         )
     path, content = _detector_file(cfg, detector)
-    adopt_device(cfg)
-    adopt_card(cfg, given, card_of(content), str(path))
-    adopt_architecture(cfg, given)
+    adopt_device(cfg, origins)
+    adopt_card(cfg, origins, card_of(content), str(path))
+    adopt_architecture(cfg, origins)
     categories = categories_in(content, str(path))
     if categories:
-        adopt_classes(cfg, given, len(categories), str(path))
+        adopt_classes(cfg, origins, len(categories), str(path))
         if finds_stuff(cfg):
-            adopt_stuff_classes(cfg, given, stuff_classes_in(content, str(path)), str(path))
+            adopt_stuff_classes(cfg, origins, stuff_classes_in(content, str(path)), str(path))
     else:
         # of a version that did not keep them
-        adopt_data(cfg, given)
+        adopt_data(cfg, origins)
         categories = categories_of(cfg.DATASETS.TRAIN[0])
     cfg.freeze()
     return cfg, path, categories
@@ -151,7 +191,7 @@ def sources_of_config(name: str, overrides: Sequence[str] = ()) -> dict[str, Sou
     Raises:
         UserError: a key or a value is wrong, or there are no data sets.
     """
-    cfg, _ = _merged([_load_raw(name), overrides_to_dict(overrides)])
+    cfg, _ = _merged(_layers(name, overrides))
     register_custom(cfg.DATASETS.CUSTOM)
     own = [entry["NAME"] for entry in cfg.DATASETS.CUSTOM]
     names = list(dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *own]))
@@ -168,30 +208,30 @@ def run_folder(name: str) -> Path | None:
     return path.parent if kept else None
 
 
-def _load_raw(name: str) -> dict[str, Any]:
+def _layers(name: str, overrides: Sequence[str]) -> list[Layer]:
     """Read a config file; that of a run means its folder, wherever that is now."""
-    raw, folder = load_raw(find_config(name)), run_folder(name)
-    return raw if folder is None else {**raw, "OUTPUT_DIR": str(folder)}
+    layers, folder = read_layers(find_config(name)), run_folder(name)
+    if folder is not None:
+        layers.append(Layer({"OUTPUT_DIR": str(folder)}, layers[-1].source))
+    return [*layers, command_line(overrides)]
 
 
-def _of_a_run(
-    name: str, overrides: Sequence[str], backbone: str | None
-) -> tuple[CfgNode, set[str]]:
-    """Return the config of a run, and its keys, without what follows from weights and data."""
-    raws = [_load_raw(name), overrides_to_dict(overrides)]
+def _of_a_run(name: str, overrides: Sequence[str], backbone: str | None) -> tuple[CfgNode, Origins]:
+    """Return the config of a run, and its origins, without what follows from weights and data."""
+    layers = _layers(name, overrides)
     if backbone is not None:
-        raws.append(keys_of_backbone(backbone, raws))
-    cfg, given = _merged(raws)
-    adopt_device(cfg)
+        layers.append(Layer(keys_of_backbone(backbone, layers), "--backbone"))
+    cfg, origins = _merged(layers)
+    adopt_device(cfg, origins)
     check_solver(cfg)
-    scale_learning_rate(cfg, set(flatten(raws[1])))
-    return cfg, given
+    scale_learning_rate(cfg, origins)
+    return cfg, origins
 
 
-def _complete(cfg: CfgNode, given: set[str]) -> None:
+def _complete(cfg: CfgNode, origins: Origins) -> None:
     """Do the rest for a config that knows its weights, and freeze it."""
-    adopt_architecture(cfg, given)
-    adopt_data(cfg, given)
+    adopt_architecture(cfg, origins)
+    adopt_data(cfg, origins)
     check_augmentation(cfg)
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
@@ -209,12 +249,11 @@ def _detector_file(cfg: CfgNode, detector: str | Path | None) -> tuple[Path, dic
     return path, content
 
 
-def _merged(raws: Sequence[dict[str, Any]]) -> tuple[CfgNode, set[str]]:
-    """Lay configs over the defaults; return the result, and the keys that they set."""
-    cfg = detection_defaults()
-    given: set[str] = set()
-    for raw in raws:
-        raw.pop("VERSION", None)
-        merge_config(cfg, raw)
-        given |= set(flatten(raw))
-    return cfg, given
+def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:
+    """Lay configs over the defaults; return the result, and the origins of the keys they set."""
+    cfg, origins = detection_defaults(), Origins()
+    for layer in layers:
+        layer.keys.pop("VERSION", None)
+        merge_config(cfg, layer.keys, layer.version)
+        origins.given |= dict.fromkeys(flatten(layer.keys), layer.source)
+    return cfg, origins

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 
 from robust_det.core.errors import UserError
 from robust_det.data.detection.segments import IGNORED
-from robust_det.detection.config.adopt import adopt
+from robust_det.detection.config.adopt import Origins, adopt
 from robust_det.detection.datasets import (
     DatasetFacts,
     number_of_classes,
@@ -22,7 +22,7 @@ from robust_det.detection.tasks import finds_objects, finds_stuff
 __all__ = ["adopt_classes", "adopt_data", "adopt_stuff_classes", "stuff_classes_in"]
 
 
-def adopt_data(cfg: CfgNode, given: set[str]) -> None:
+def adopt_data(cfg: CfgNode, origins: Origins) -> None:
     """Prepare the data sets, refuse those that do not suit the model, and take their classes."""
     register_custom(cfg.DATASETS.CUSTOM)
     names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
@@ -39,9 +39,9 @@ def adopt_data(cfg: CfgNode, given: set[str]) -> None:
             )
     source = f"data set '{names[0]}'"
     if finds_objects(cfg):
-        adopt_classes(cfg, given, number_of_classes(names), source)
+        adopt_classes(cfg, origins, number_of_classes(names), source)
     if finds_stuff(cfg):
-        adopt_stuff_classes(cfg, given, number_of_stuff_classes(names), source)
+        adopt_stuff_classes(cfg, origins, number_of_stuff_classes(names), source)
 
 
 def _check_task(cfg: CfgNode, facts: DatasetFacts) -> None:
@@ -71,13 +71,13 @@ def stuff_classes_in(content: Mapping[str, Any], path: str) -> int:
         ) from error
 
 
-def adopt_stuff_classes(cfg: CfgNode, given: set[str], classes: int, source: str) -> None:
+def adopt_stuff_classes(cfg: CfgNode, origins: Origins, classes: int, source: str) -> None:
     """Take the number of classes of pixels, and the label of those that do not count."""
-    adopt(cfg, given, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", classes, source)
-    adopt(cfg, given, "MODEL.SEM_SEG_HEAD.IGNORE_VALUE", IGNORED, source)
+    adopt(cfg, origins, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", classes, source)
+    adopt(cfg, origins, "MODEL.SEM_SEG_HEAD.IGNORE_VALUE", IGNORED, source)
 
 
-def adopt_classes(cfg: CfgNode, given: set[str], classes: int, source: str) -> None:
+def adopt_classes(cfg: CfgNode, origins: Origins, classes: int, source: str) -> None:
     """Take the number of classes of objects."""
-    adopt(cfg, given, "MODEL.ROI_HEADS.NUM_CLASSES", classes, source)
-    adopt(cfg, given, "MODEL.RETINANET.NUM_CLASSES", classes, source)
+    adopt(cfg, origins, "MODEL.ROI_HEADS.NUM_CLASSES", classes, source)
+    adopt(cfg, origins, "MODEL.RETINANET.NUM_CLASSES", classes, source)

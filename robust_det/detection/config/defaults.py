@@ -4,36 +4,61 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode, get_cfg
 
-__all__ = ["detection_defaults"]
+from robust_det.core.device import AMP_DTYPES
+from robust_det.core.setting import Setting, add_defaults
+from robust_det.data.detection.entries import entry_schema
+from robust_det.models import ARCHITECTURES
+
+__all__ = ["SETTINGS", "detection_defaults"]
+
+# what Detectron2 does not have, or has with another default
+SETTINGS = {
+    # Detectron2's own default is a fresh seed each run
+    "SEED": Setting(0, "of new weights, order and augmentation"),
+    "MODEL.DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
+    "MODEL.WEIGHTS": Setting("", "converted backbone: a file, or robust://NAME"),
+    "MODEL.BACKBONE.ARCH": Setting(
+        "", "architecture; from the weights if empty", known=("", *ARCHITECTURES)
+    ),
+    "MODEL.BACKBONE.COMPILE": Setting(False, "torch.compile of backbone and pyramid"),
+    "MODEL.CHANNELS_LAST": Setting(False, "memory format of weights and images"),
+    "MODEL.ROI_HEADS.RES5_EXTRA_NORM": Setting(
+        False, "of C4: a norm between res5 and the box head"
+    ),
+    "INPUT.FAST_JPEG": Setting(True, "decode by simplejpeg; the same bits as Pillow's"),
+    "INPUT.LSJ.ENABLED": Setting(
+        False, "large-scale jitter in place of MIN_SIZE_TRAIN: scaled, then cropped or padded"
+    ),
+    "INPUT.LSJ.SIZE": Setting(1024, "side of what comes out, in pixels"),
+    "INPUT.LSJ.MIN_SCALE": Setting(0.1, "smallest scale of the image, in SIZE"),
+    "INPUT.LSJ.MAX_SCALE": Setting(2.0, "largest scale of the image, in SIZE"),
+    "INPUT.COPY_PASTE.PROB": Setting(0.0, "of an image that it gets objects of another"),
+    "INPUT.COPY_PASTE.OBJECTS": Setting(0.5, "share of the other's objects that it gets"),
+    "SOLVER.PRECISION": Setting(
+        "fp32", "autocast in bf16 or fp16, on CPUs and GPUs", tuple(AMP_DTYPES)
+    ),
+    "SOLVER.REFERENCE_BATCH": Setting(0, "images for which BASE_LR is meant; 0 never scales it"),
+    "SOLVER.LR_SCALED_BY": Setting(
+        1.0, "what BASE_LR was multiplied by, for the batch actually used"
+    ),
+    "SOLVER.ACCUMULATE": Setting(1, "batches of IMS_PER_BATCH images that make one update"),
+    "SOLVER.CLIP_NORM": Setting(
+        0.0, "of all gradients together, where CLIP_GRADIENTS clips each tensor; 0 does not clip"
+    ),
+    "SOLVER.FUSED": Setting(False, "one call updates all weights"),
+    "SOLVER.EMA.ENABLED": Setting(False, "averaged weights, which are evaluated"),
+    "SOLVER.EMA.DECAY": Setting(0.9998, "of the average, an update"),
+    "TEST.KEEP_BEST": Setting("", "metric, such as bbox/AP: keeps model_best.pth"),
+    "TEST.PICTURES": Setting(6, "images drawn with ground truth and predictions at the end"),
+    "DATASETS.CUSTOM": Setting(
+        [],
+        "mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; or YOLO, SPLIT",
+        items=entry_schema(),
+    ),
+    "DATASETS.LENIENT": Setting(False, "leave unsound images and objects out, and say so"),
+}
 
 
 def detection_defaults() -> CfgNode:
     """Return Detectron2's defaults with this project's additions."""
-    cfg = get_cfg()
-    cfg.SEED = 0  # Detectron2's own default is a fresh seed each run
-    cfg.MODEL.DEVICE = "auto"  # auto | cpu | cuda | cuda:N
-    cfg.MODEL.WEIGHTS = ""
-    cfg.MODEL.BACKBONE.ARCH = ""  # from the weights if empty
-    cfg.MODEL.BACKBONE.COMPILE = False  # torch.compile of backbone and pyramid
-    cfg.MODEL.CHANNELS_LAST = False
-    cfg.MODEL.ROI_HEADS.RES5_EXTRA_NORM = False  # of C4: a norm between res5 and the box head
-    cfg.INPUT.FAST_JPEG = True  # the same bits as Pillow's
-    # large-scale jitter in place of MIN_SIZE_TRAIN: images are scaled to MIN_SCALE..MAX_SCALE of
-    # SIZE pixels, then cropped or padded to SIZE
-    cfg.INPUT.LSJ = CfgNode({"ENABLED": False, "SIZE": 1024, "MIN_SCALE": 0.1, "MAX_SCALE": 2.0})
-    # copy-paste: PROB of an image that it gets objects of another, OBJECTS: the share it gets
-    cfg.INPUT.COPY_PASTE = CfgNode({"PROB": 0.0, "OBJECTS": 0.5})
-    cfg.SOLVER.PRECISION = "fp32"  # fp32 | bf16 | fp16: autocast, on CPUs and GPUs
-    cfg.SOLVER.REFERENCE_BATCH = 0  # images for which BASE_LR is meant; 0 never scales it
-    cfg.SOLVER.LR_SCALED_BY = 1.0  # what it was multiplied by, for the batch actually used
-    cfg.SOLVER.ACCUMULATE = 1  # batches of IMS_PER_BATCH images that make one update
-    # of all gradients together, where CLIP_GRADIENTS clips each tensor by itself; 0 does not clip
-    cfg.SOLVER.CLIP_NORM = 0.0
-    cfg.SOLVER.FUSED = False  # one call updates all weights
-    cfg.SOLVER.EMA = CfgNode({"ENABLED": False, "DECAY": 0.9998})  # averaged weights, evaluated
-    cfg.TEST.KEEP_BEST = ""  # metric, such as bbox/AP: keeps model_best.pth
-    # mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; or YOLO, SPLIT
-    cfg.DATASETS.CUSTOM = []
-    cfg.DATASETS.LENIENT = False  # leave unsound images and objects out, and say so
-    cfg.TEST.PICTURES = 6  # images drawn with ground truth and predictions at the end
-    return cfg
+    return add_defaults(get_cfg(), SETTINGS)

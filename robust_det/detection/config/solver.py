@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode
 
+from robust_det.core.config import COMMAND_LINE
 from robust_det.core.device import AMP_DTYPES, resolve_device
 from robust_det.core.errors import UserError
+from robust_det.detection.config.adopt import Origins
 
 __all__ = ["adopt_device", "check_solver", "scale_learning_rate"]
 
 
-def adopt_device(cfg: CfgNode) -> None:
+def adopt_device(cfg: CfgNode, origins: Origins) -> None:
     """Let ``MODEL.DEVICE`` name a device that is there."""
+    if cfg.MODEL.DEVICE == "auto":
+        origins.adopted["MODEL.DEVICE"] = "this machine"
     device = resolve_device(cfg.MODEL.DEVICE)
     # without a number: Detectron2 gives each of several processes its own GPU
     numbered = cfg.MODEL.DEVICE.startswith("cuda:")
@@ -49,7 +53,7 @@ def check_solver(cfg: CfgNode) -> None:
         raise UserError(f"SOLVER.EMA.DECAY is {cfg.SOLVER.EMA.DECAY}; it is below 1, as 0.9998")
 
 
-def scale_learning_rate(cfg: CfgNode, by_hand: set[str]) -> None:
+def scale_learning_rate(cfg: CfgNode, origins: Origins) -> None:
     """Scale ``BASE_LR`` linearly to the batch actually used (Goyal et al. 2017, section 2.1).
 
     One that is given on the command line, or was scaled before, stays as it is.
@@ -57,6 +61,9 @@ def scale_learning_rate(cfg: CfgNode, by_hand: set[str]) -> None:
     solver = cfg.SOLVER
     batch = solver.IMS_PER_BATCH * solver.ACCUMULATE
     scaled_before = solver.LR_SCALED_BY != 1.0
-    if solver.REFERENCE_BATCH and not scaled_before and "SOLVER.BASE_LR" not in by_hand:
+    by_hand = origins.given.get("SOLVER.BASE_LR") == COMMAND_LINE
+    if solver.REFERENCE_BATCH and not scaled_before and not by_hand:
         solver.LR_SCALED_BY = batch / solver.REFERENCE_BATCH
         solver.BASE_LR *= solver.LR_SCALED_BY
+        source = f"scaled to a batch of {batch}"
+        origins.adopted |= {"SOLVER.BASE_LR": source, "SOLVER.LR_SCALED_BY": source}

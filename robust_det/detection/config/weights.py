@@ -14,19 +14,20 @@ from detectron2.utils.file_io import PathManager
 from robust_det.backbones.norms import NORMS
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of, pixel_settings
 from robust_det.checkpoints.io import peek_checkpoint
-from robust_det.core.config import flatten
+from robust_det.core.config import Layer, flatten
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.detection.checkpointer import is_backbone
-from robust_det.detection.config.adopt import adopt
+from robust_det.detection.config.adopt import Origins, adopt
 from robust_det.detection.config.features import check_features
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
-from robust_det.zoo.locate import PREFIX
+from robust_det.zoo.locate import PREFIX, find_here
 
 __all__ = [
     "adopt_architecture",
     "adopt_card",
     "adopt_weights",
+    "is_local",
     "keys_of_backbone",
     "weights_file",
 ]
@@ -39,14 +40,15 @@ _FOR_RESNETS = {
 }
 
 
-def keys_of_backbone(backbone: str, raws: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the keys that a backbone sets."""
-    given = flatten(raws[1])
+def keys_of_backbone(backbone: str, layers: Sequence[Layer]) -> dict[str, Any]:
+    """Return the keys that a backbone sets, over a config's files and its command line."""
+    *files, line = layers
+    given = flatten(line.keys)
     if "MODEL.WEIGHTS" in given:
         raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
     is_file = Path(backbone).suffix in (".pth", ".pt", ".pkl") or "/" in backbone
     keys: dict[str, Any] = {"MODEL": {"WEIGHTS": backbone if is_file else PREFIX + backbone}}
-    folder = flatten(raws[0]).get("OUTPUT_DIR")
+    folder = next((f.keys["OUTPUT_DIR"] for f in files[::-1] if "OUTPUT_DIR" in f.keys), None)
     if "OUTPUT_DIR" not in given and folder:
         keys["OUTPUT_DIR"] = f"{folder}_{Path(backbone).stem if is_file else backbone}"
     return keys
@@ -61,7 +63,14 @@ def weights_file(weights: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
+def is_local(weights: str) -> bool:
+    """Whether the file of ``MODEL.WEIGHTS`` is on this machine; no download."""
+    if weights.startswith(PREFIX):
+        return find_here(weights) is not None
+    return Path(weights).is_file()
+
+
+def adopt_weights(cfg: CfgNode, origins: Origins) -> BackboneCard | None:
     """Take what the card of ``MODEL.WEIGHTS`` says; return it, or None without weights."""
     weights, card = cfg.MODEL.WEIGHTS, None
     if weights:
@@ -83,26 +92,26 @@ def adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
                 f"MODEL.WEIGHTS {weights} is a trained detector; give it as --detector to evaluate"
                 f" it; to start from its backbone, convert it: {command}"
             )
-    adopt_card(cfg, given, card, weights)
+    adopt_card(cfg, origins, card, weights)
     return card
 
 
-def adopt_card(cfg: CfgNode, given: set[str], card: BackboneCard | None, weights: str) -> None:
+def adopt_card(cfg: CfgNode, origins: Origins, card: BackboneCard | None, weights: str) -> None:
     """Take architecture and pixel settings from the card of the weights."""
     if card is not None:
         mean, std, order = card.pixel_mean, card.pixel_std, card.input_format
-        adopt(cfg, given, "MODEL.BACKBONE.ARCH", card.arch, weights)
+        adopt(cfg, origins, "MODEL.BACKBONE.ARCH", card.arch, weights)
     else:
         mean, std, order = pixel_settings(IMAGENET_MEAN, IMAGENET_STD)
         if not cfg.MODEL.BACKBONE.ARCH:
             raise UserError("give MODEL.WEIGHTS, or MODEL.BACKBONE.ARCH to train from scratch")
     source = weights or "the project's convention"
-    adopt(cfg, given, "MODEL.PIXEL_MEAN", list(mean), source)
-    adopt(cfg, given, "MODEL.PIXEL_STD", list(std), source)
-    adopt(cfg, given, "INPUT.FORMAT", order, source)
+    adopt(cfg, origins, "MODEL.PIXEL_MEAN", list(mean), source)
+    adopt(cfg, origins, "MODEL.PIXEL_STD", list(std), source)
+    adopt(cfg, origins, "INPUT.FORMAT", order, source)
 
 
-def adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
+def adopt_architecture(cfg: CfgNode, origins: Origins) -> None:
     """Let ``MODEL.RESNETS`` say what is built, and refuse a config that asks for something else."""
     arch = get_architecture(cfg.MODEL.BACKBONE.ARCH)
     if (layout := arch.layout) is not None:
@@ -114,7 +123,7 @@ def adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
             "NUM_GROUPS": layout.groups,
             "STRIDE_IN_1X1": False,
         }.items():
-            adopt(cfg, given, f"MODEL.RESNETS.{key}", value, arch.name)
+            adopt(cfg, origins, f"MODEL.RESNETS.{key}", value, arch.name)
     if any(cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE):
         raise UserError(
             f"MODEL.RESNETS.DEFORM_ON_PER_STAGE is not supported with {arch.name}, whose weights"
@@ -129,6 +138,7 @@ def adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
     if cfg.MODEL.ROI_HEADS.NAME == "Res5ROIHeads":
         # the same heads, but res5 as the architecture has it
         cfg.MODEL.ROI_HEADS.NAME = RobustRes5ROIHeads.__name__
+        origins.adopted["MODEL.ROI_HEADS.NAME"] = arch.name
     if cfg.MODEL.RESNETS.NORM not in NORMS:
         norm = cfg.MODEL.RESNETS.NORM
         raise UserError(f"unknown MODEL.RESNETS.NORM '{norm}'; use {', '.join(NORMS)}")

@@ -16,7 +16,7 @@ from detectron2.utils.logger import setup_logger
 
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.core.config import load_raw
+from robust_det.core.config import load_raw, written_by
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
@@ -200,7 +200,7 @@ def setup_run(cfg: CfgNode) -> None:
     seed_all_rng(cfg.SEED + rank)
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     if comm.is_main_process():
-        text = cfg.dump()
+        text = written_by() + cfg.dump()
         write_atomically(folder / CONFIG_NAME, lambda file: file.write(text.encode()))
 
 

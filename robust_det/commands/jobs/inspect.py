@@ -1,0 +1,107 @@
+"""Check data sets, print their statistics, and draw samples.
+
+robust-det inspect --config CONFIG [KEY VALUE ...]
+robust-det inspect --json FILE --images FOLDER
+robust-det inspect --voc FOLDER --split SPLIT [--origin 0]
+robust-det inspect --yolo DATA_YAML --split SPLIT
+                   [--decode] [--output FOLDER] [--samples N] [--seed N]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from robust_det.core.cli import Parser
+from robust_det.core.errors import UserError
+
+
+def main(args: argparse.Namespace) -> int:
+    """Inspect one data set after the other; 1 if any of them has problems."""
+    _check(args)
+
+    import robust_det.detection  # noqa: F401
+    from robust_det.detection.config import sources_of_config
+    from robust_det.detection.datasets.inspection import inspect_dataset
+
+    if args.config:
+        sources = sources_of_config(args.config, args.overrides)
+    else:
+        sources = {_name(args): _of_arguments(args)}
+    sound = True
+    for number, (name, source) in enumerate(sources.items()):
+        if number:
+            print()
+        folder = Path(args.output, name) if args.output else None
+        try:
+            sound &= inspect_dataset(
+                name,
+                source,
+                decode=args.decode,
+                folder=folder,
+                samples=args.samples,
+                seed=args.seed,
+            )
+        except UserError as error:
+            if len(sources) == 1:
+                raise
+            # the others are worth a look
+            print(f"{name}\n\nproblem: {error}")
+            sound = False
+    return 0 if sound else 1
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse a wrong command line before anything slow is imported."""
+    given = [form for form in ("config", "json", "voc", "yolo") if getattr(args, form)]
+    if len(given) != 1:
+        raise UserError("give one of --config, --json, --voc and --yolo")
+    if args.overrides and given != ["config"]:
+        raise UserError(f"KEY VALUE pairs belong to --config; got {' '.join(args.overrides)}")
+    if args.samples < 1:
+        raise UserError(f"--samples is {args.samples}; it starts from 1")
+    if args.json and not args.images:
+        raise UserError("--json needs --images, the folder of its images")
+    if (args.voc or args.yolo) and not args.split:
+        raise UserError(f"--{given[0]} needs --split, such as train")
+
+
+def _of_arguments(args: argparse.Namespace) -> Any:
+    from robust_det.data.detection.entries import class_list
+    from robust_det.data.detection.readers.coco_json import CocoSource
+    from robust_det.data.detection.readers.voc_folder import VocSource
+    from robust_det.data.detection.readers.yolo_folder import YoloSource
+
+    if args.json:
+        return CocoSource(args.json, args.images)
+    classes = class_list(args.classes.split(",") if args.classes else [], "--classes")
+    if args.voc:
+        return VocSource(args.voc, args.split, classes, args.origin)
+    return YoloSource(args.yolo, args.split, classes)
+
+
+def _name(args: argparse.Namespace) -> str:
+    if args.json:
+        return Path(args.json).stem
+    folder = Path(args.voc or args.yolo).absolute()
+    return f"{folder.parent.name if folder.suffix else folder.name}_{args.split}"
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what the command line may say."""
+    parser.add_argument("--config", help="config file, or its name below configs/")
+    parser.add_argument("--json", help="COCO annotations")
+    parser.add_argument("--images", help="of --json: the folder of its images")
+    parser.add_argument("--voc", help="folder with Annotations, ImageSets/Main and JPEGImages")
+    parser.add_argument("--yolo", help="data.yaml, or a folder in YOLO layout")
+    parser.add_argument("--split", help="of --voc and --yolo, such as train")
+    parser.add_argument("--classes", help="of --voc and --yolo: names with commas between them")
+    parser.add_argument(
+        "--origin", type=int, choices=(0, 1), default=1, help="of --voc: the first pixel's number"
+    )
+    parser.add_argument("--decode", action="store_true", help="find truncated images as well")
+    parser.add_argument("--output", help="folder for stats.json, histograms and samples")
+    parser.add_argument("--samples", type=int, default=16, help="images on the sheet")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of samples")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")

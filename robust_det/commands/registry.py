@@ -1,0 +1,66 @@
+"""The sub-commands by name. Reading it imports none of them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from robust_det.core.cli import Parser
+
+__all__ = ["COMMANDS", "Command"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command.
+
+    Attributes:
+        module: below ``robust_det.commands``, with ``add_arguments(parser)`` and ``main(args)``,
+            which returns an exit code, or None for success.
+        summary: one line.
+    """
+
+    module: str
+    summary: str
+
+    def load(self) -> Any:
+        """Import the module and return it."""
+        return importlib.import_module(f"robust_det.commands.{self.module}")
+
+    def parser(self, prog: str | None = None) -> Parser:
+        """Return the parser of its arguments.
+
+        Args:
+            prog: what the command is called in ``--help``; the script's name if None.
+        """
+        parser = Parser(self.summary, prog=prog)
+        self.load().add_arguments(parser)
+        return parser
+
+
+COMMANDS = {
+    "pretrain": Command("jobs.pretrain", "Train a standard or robust classifier with PGD."),
+    "convert": Command(
+        "jobs.convert", "Turn any checkpoint into verified Detectron2 backbone weights, or back."
+    ),
+    "train": Command("jobs.train", "Fine-tune a detector from a standard or robust backbone."),
+    "compare": Command(
+        "jobs.compare", "Compare the AP of detection runs by their records: table, plots, page."
+    ),
+    "sweep": Command("jobs.sweep", "Do a list of fine-tuning runs: learning rates, seeds, data."),
+    "predict": Command("jobs.predict", "Detect objects on images or a video."),
+    "export": Command("jobs.export", "Export a detector, and prove that it finds the same boxes."),
+    "zoo": Command("jobs.zoo", "The published robust models: list, fetch, measure them again."),
+    "inspect": Command("jobs.inspect", "Check data sets, print their statistics, draw samples."),
+    "panoptic": Command(
+        "jobs.panoptic", "Make the semantic maps that training on panoptic data sets needs."
+    ),
+    "configs": Command("setup.configs", "List the configs that come along, or copy one."),
+    "config": Command("setup.config", "Show a complete config, and where each key comes from."),
+    "env": Command("setup.env", "Print versions and devices, for an issue report."),
+    "install-detectron2": Command(
+        "setup.install_detectron2", "Install Detectron2 0.5 without its compiled operators."
+    ),
+    "completion": Command("setup.completion", "Print the script that completes it in a shell."),
+}
