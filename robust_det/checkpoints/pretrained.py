@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError, naming
 from robust_det.models import ModelCard
 
 __all__ = [
@@ -33,21 +33,22 @@ def read_pretrained(path: str | Path) -> tuple[ModelCard, dict[str, Any]]:
         Its card and the whole content.
 
     Raises:
-        UserError: not such a checkpoint.
+        FileError: not such a checkpoint.
     """
     content = load_checkpoint(path)
-    if content.get("format") != FORMAT or not isinstance(content.get("model"), dict):
-        raise UserError(f"{path} is not a checkpoint of tools/pretrain.py")
-    return card_of_pretraining(content, path), content
+    with naming(path):
+        if content.get("format") != FORMAT or not isinstance(content.get("model"), dict):
+            raise FileError(f"is not a {PRETRAINING}")
+        return card_of_pretraining(content), content
 
 
-def card_of_pretraining(content: Mapping[str, Any], source: str | Path) -> ModelCard:
+def card_of_pretraining(content: Mapping[str, Any]) -> ModelCard:
     """Return the card in a checkpoint's content.
 
     Raises:
-        UserError: it is incomplete.
+        FileError: it is incomplete.
     """
     try:
         return ModelCard.from_plain(content["meta"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"checkpoint {source} has an incomplete description: {error}") from error
+        raise FileError(f"has an incomplete description: {error}") from error

@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 from robust_det.core.config import REPOSITORY, load_raw
-from robust_det.core.errors import UserError, did_you_mean, one_line
+from robust_det.core.errors import UserError, did_you_mean
 from robust_det.core.folders import backbone_folder
 from robust_det.zoo.download import Unavailable
 from robust_det.zoo.fetch import fetch
@@ -78,7 +78,7 @@ def _name_in(uri: str) -> str:
     sound = name and Path(name).name == name and name.isprintable()
     if not sound or len(os.fsencode(name)) > _LONGEST_NAME:
         raise UserError(
-            f"'{one_line(uri)}' is not of the form {PREFIX}NAME, such as {PREFIX}resnet50_l2_eps1"
+            f"'{uri}' is not of the form {PREFIX}NAME, such as {PREFIX}resnet50_l2_eps1"
         )
     return name
 

@@ -94,7 +94,7 @@ def load_evaluation_config(
     """
     cfg, given = _of_a_run(name, overrides, backbone)
     path, content = _detector_file(cfg, detector)
-    card = card_of(content)
+    card = card_of(content, path)
     if cfg.MODEL.WEIGHTS and card is not None and weights_file(cfg.MODEL.WEIGHTS) is None:
         adopt_card(cfg, given, card, str(path))
     else:
@@ -127,7 +127,7 @@ def load_detector_config(
         )
     path, content = _detector_file(cfg, detector)
     adopt_device(cfg)
-    adopt_card(cfg, given, card_of(content), str(path))
+    adopt_card(cfg, given, card_of(content, path), str(path))
     adopt_architecture(cfg, given)
     categories = categories_in(content, str(path))
     if categories:

@@ -72,7 +72,7 @@ def adopt_weights(cfg: CfgNode, given: set[str]) -> BackboneCard | None:
         if not path.endswith(".pth"):
             raise UserError(f"MODEL.WEIGHTS {weights} is not a .pth file; convert it: {command}")
         content = peek_checkpoint(path)
-        card = card_of(content)
+        card = card_of(content, f"MODEL.WEIGHTS {weights}")
         if card is None:
             raise UserError(
                 f"MODEL.WEIGHTS {weights} does not say what it is; convert it: {command}"

@@ -151,7 +151,7 @@ def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> 
             f"{detector} is a backbone, and its detector has yet to be trained; leave --eval-only"
             " out"
         )
-    own = card_of(content)
+    own = card_of(content, detector)
     if (own and own.source_sha256) != (card and card.source_sha256):
         of = f"the backbone of sha256 {own.source_sha256[:16]}" if own else "no backbone"
         raise UserError(
