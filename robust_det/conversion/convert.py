@@ -80,9 +80,9 @@ def convert(
     # unlike Path.resolve, this follows links in a circle no further
     if os.path.realpath(target) == os.path.realpath(source):
         raise UserError(f"OUTPUT is INPUT, {source}; give another file to write")
-    check_target(target, to, overwrite)
     with naming(source):
         model = described(read_model(source, arch, prefix), norm, eps, mean, std)
+    check_target(target, to, overwrite)
     settings = pixel_settings(model.mean, model.std)
     backbone, weights = _built(model, str(source))
     proof = prove(model, backbone, settings, str(source))

@@ -25,7 +25,7 @@ def test_the_innermost_name_of_a_file_stays() -> None:
         raise FileError("holds nothing", "give another one")
     assert caught.value.source == "inner.pth"
     assert str(caught.value) == "inner.pth holds nothing; give another one"
-    with pytest.raises(UserError, match="^no folder$"), naming("outer.pth"):
+    with pytest.raises(UserError, match=r"^no folder$"), naming("outer.pth"):
         raise UserError("no folder")
 
 

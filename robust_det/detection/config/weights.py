@@ -18,7 +18,7 @@ from robust_det.core.config import flatten
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.adopt import adopt
-from robust_det.detection.config.features import check_features
+from robust_det.detection.config.features import check_features, check_operators
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.zoo.locate import PREFIX
@@ -143,4 +143,5 @@ def adopt_architecture(cfg: CfgNode, given: set[str]) -> None:
             f"MODEL.BACKBONE.NAME {name} builds Detectron2's own ResNet, and {arch.name} is none;"
             f" use {_FOR_RESNETS[name]}"
         )
+    check_operators(cfg)
     check_features(cfg)
