@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,8 +46,8 @@ def fetch(name: str) -> Path:
         remove_leftovers(target)
         original = find_original(model, download_folder())
         _convert(model, original, target)
-        if original.ours:
-            original.path.unlink(missing_ok=True)
+        if original.download is not None:
+            shutil.rmtree(original.download, ignore_errors=True)
     return target
 
 

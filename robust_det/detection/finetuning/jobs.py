@@ -68,7 +68,8 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
     if comm.is_main_process():
         at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
         logger.info(f"{name}: {at} on {cfg.MODEL.DEVICE}, log in {folder / 'log.txt'}")
-        scaled = f", scaled by {cfg.SOLVER.LR_SCALED_BY:g}" * (cfg.SOLVER.LR_SCALED_BY != 1)
+        factor = cfg.SOLVER.LR_SCALED_BY
+        scaled = "" if factor == 1 else f", scaled by {factor:g}"
         images = cfg.SOLVER.IMS_PER_BATCH * cfg.SOLVER.ACCUMULATE
         logger.info(f"learning rate {cfg.SOLVER.BASE_LR:g} for {images} images an update{scaled}")
         if card is None or card.eps is None:
