@@ -42,10 +42,9 @@ def locate_backbone(uri: str) -> Path:
         try:
             return fetch(model.name)
         except Unavailable as error:
-            commands = _commands_that_make(model.name)
-            raise Unavailable(
-                f"{error}; or make it with: {commands}" if commands else str(error)
-            ) from error
+            if commands := _commands_that_make(model.name):
+                error.advice += f"; or make it with: {commands}"
+            raise
     path = _own(name)
     if commands := _commands_that_make(name):
         raise UserError(f"no backbone '{name}' at {path}; make it with: {commands}")

@@ -178,8 +178,7 @@ def _prepare(name: str, source: Source, lenient: bool) -> _Prepared:
         kept, sha256 = keep_document(name, reading.document)
         json_file = str(kept)
     if report.problems and comm.is_main_process():
-        reads = f"; this run reads {json_file}" if json_file else ""
-        logger.warning(report.cleaned() + reads)
+        logger.warning(report.cleaned() + f"; this run reads {json_file}" * bool(json_file))
     return _prepared(name, reading, json_file, sha256)
 
 
