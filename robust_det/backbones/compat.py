@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from robust_det.core.errors import UserError
 
-__all__ = ["installed_version", "prepare_detectron2"]
+__all__ = ["installed_version", "operators_are_compiled", "prepare_detectron2"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ _COMPILED_OPS = {
     "COCOevalAccumulate": f"{_FAST_EVAL}, or {_OFFICIAL}",
 }
 _done = False
-_library: Any = None  # torch forgets an operator when its Library object goes
 
 
 def prepare_detectron2() -> None:
@@ -85,6 +84,11 @@ def installed_version() -> tuple[int, int]:
     if match is None:
         raise UserError(f"{spec.origin} names no version; install Detectron2 0.5 or later")
     return int(match[1]), int(match[2])
+
+
+def operators_are_compiled() -> bool:
+    """Whether Detectron2 has its compiled operators; those for rotated boxes have no other form."""
+    return getattr(sys.modules.get("detectron2._C"), "__file__", None) is not None
 
 
 def _hide_known_warnings() -> None:
@@ -163,9 +167,6 @@ def _stand_in_for_compiled_ops() -> None:
     # a statement "import detectron2._C as _C" reads the attribute of the package
     sys.modules["detectron2"]._C = stand_in  # type: ignore[attr-defined]
 
-    _register_rotated_nms()
-    _serve_deformable_convolution()
-
 
 def _leave_out_caffe2() -> None:
     # export/__init__.py, which counting operations imports as well, imports the export to Caffe2
@@ -182,77 +183,3 @@ def _refusal(name: str, advice: str) -> Any:
 
     refuse.__name__ = name
     return refuse
-
-
-def _register_rotated_nms() -> None:
-    import torch
-
-    # the one operator that 0.5 reaches through torch.ops: without this, the error would be about
-    # an attribute of an '_OpNamespace'
-    global _library
-    if hasattr(torch.ops.detectron2, "nms_rotated"):
-        return
-    _library = torch.library.Library("detectron2", "FRAGMENT")
-    _library.define("nms_rotated(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")
-    refuse = _refusal("nms_rotated", _OFFICIAL)
-    _library.impl("nms_rotated", refuse, "CompositeExplicitAutograd")
-
-
-def _serve_deformable_convolution() -> None:
-    # 0.5 has no modulated form, no backward pass and one deformable group only on the CPU, and
-    # calls its compiled code on the GPU; torchvision has all of that on both. The layers look these
-    # two functions up in their module at each call
-    layers = importlib.import_module("detectron2.layers.deform_conv")
-    layers.deform_conv = _deform_conv  # type: ignore[attr-defined]
-    layers.modulated_deform_conv = _modulated_deform_conv  # type: ignore[attr-defined]
-
-
-def _deform_conv(
-    input: Any,
-    offset: Any,
-    weight: Any,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    deformable_groups: int = 1,
-    im2col_step: int = 64,
-) -> Any:
-    """Deformable convolution with the arguments of ``detectron2.layers.deform_conv``."""
-    return _modulated_deform_conv(
-        input, offset, None, weight, None, stride, padding, dilation, groups, deformable_groups
-    )
-
-
-def _modulated_deform_conv(
-    input: Any,
-    offset: Any,
-    mask: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    deformable_groups: int = 1,
-) -> Any:
-    """Modulated deformable convolution with Detectron2's arguments.
-
-    Args:
-        input: (N, C, H, W).
-        offset: (N, 2 * deformable_groups * kh * kw, H', W'), in pixels, (y, x) for each tap.
-        mask: (N, deformable_groups * kh * kw, H', W'), or None for the plain form.
-        weight: (C', C / groups, kh, kw).
-
-    Raises:
-        ValueError: the tensors' shapes say another number of groups than the arguments.
-    """
-    from torchvision.ops import deform_conv2d
-
-    # torchvision takes both numbers from the shapes and would go on with other groups than asked
-    wanted = 2 * deformable_groups * weight.shape[2] * weight.shape[3]
-    if offset.shape[1] != wanted:
-        raise ValueError(f"offset has {offset.shape[1]} channels instead of {wanted}")
-    if weight.shape[1] * groups != input.shape[1]:
-        raise ValueError(f"input has {input.shape[1]} channels, not {weight.shape[1] * groups}")
-    return deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)

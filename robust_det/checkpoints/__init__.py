@@ -1,1 +1,1 @@
-"""Checkpoint files: safe reading of any format, atomic writing, names."""
+"""Checkpoint files: safe reading of any format, what they hold, atomic writing."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from robust_det.attacks import NORMS
 from robust_det.checkpoints.io import peek_checkpoint, save_checkpoint
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError
 
 __all__ = ["CARD_KEY", "BackboneCard", "card_of", "pixel_settings", "read_card", "write_backbone"]
 
@@ -67,13 +67,17 @@ class BackboneCard:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
-def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
+def card_of(content: Mapping[str, Any], source: str | Path = "") -> BackboneCard | None:
     """Return the card in a loaded file, or None if it has none.
 
     The card also travels in the checkpoints of detectors that were fine-tuned from the backbone.
 
+    Args:
+        content: of the file.
+        source: the file, for messages, where nobody else names it.
+
     Raises:
-        UserError: there is a card, but an incomplete one.
+        FileError: there is a card, but an incomplete one.
     """
     meta = content.get(CARD_KEY)
     if meta is None:
@@ -86,14 +90,15 @@ def card_of(content: Mapping[str, Any]) -> BackboneCard | None:
             for field in fields(BackboneCard)
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"weights have an incomplete description: {error}; convert again"
+        raise FileError(
+            f"has an incomplete description: {error}", "convert again", str(source)
         ) from error
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     if wrong := [name for name, sound in _SOUND.items() if not sound(plain[name])]:
-        raise UserError(
-            f"weights have a damaged description: {wrong[0]} is {_shown(plain[wrong[0]])};"
-            " convert again"
+        raise FileError(
+            f"has a damaged description: {wrong[0]} is {_shown(plain[wrong[0]])}",
+            "convert again",
+            str(source),
         )
     return BackboneCard(**plain)
 
@@ -139,7 +144,7 @@ _SOUND = {
 
 def read_card(path: str | Path) -> BackboneCard | None:
     """Return the card of a backbone or detector file, or None if it has none; reads no tensor."""
-    return card_of(peek_checkpoint(path))
+    return card_of(peek_checkpoint(path), path)
 
 
 def write_backbone(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from robust_det.checkpoints.reading import LazyTensor, read_file
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError
 from robust_det.core.files import write_atomically
 
 __all__ = ["load_checkpoint", "peek_checkpoint", "save_checkpoint"]
@@ -46,8 +46,8 @@ def load_checkpoint(path: str | Path, leave_out: Container[str] = ()) -> dict[st
     try:
         return _Copies(4 * Path(path).stat().st_size).of(content, 0)
     except Exception as error:  # damaged bytes make the readers raise almost anything
-        raise UserError(
-            f"checkpoint {path} is truncated or not a checkpoint; download or copy it again"
+        raise FileError(
+            "is truncated or not a checkpoint", "download or copy it again", f"checkpoint {path}"
         ) from error
 
 
@@ -59,12 +59,13 @@ def peek_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     file = read_file(path)
     if file.foreign:
-        raise UserError(
-            f"checkpoint {path} holds objects that could run code ({file.foreign[0]}); refused,"
-            " nothing was executed"
+        raise FileError(
+            f"holds objects that could run code ({file.foreign[0]}); refused, nothing was executed",
+            source=f"checkpoint {path}",
         )
     if not isinstance(file.value, dict):
-        raise UserError(f"checkpoint {path} holds a {type(file.value).__name__}, not a dictionary")
+        kind = type(file.value).__name__
+        raise FileError(f"holds a {kind}, not a dictionary", source=f"checkpoint {path}")
     return file.value
 
 

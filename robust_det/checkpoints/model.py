@@ -33,7 +33,7 @@ class Model:
         image_size: side of the training crops in pixels.
         classes: their names, empty if unknown.
         notes: what was assumed or changed, one sentence each.
-        normalisation_known: whether mean and std are the file's, not assumed.
+        assumed: that of the notes which says so of mean and std; empty if the file states them.
     """
 
     arch: str
@@ -46,7 +46,7 @@ class Model:
     image_size: int = _IMAGE_SIZE
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    normalisation_known: bool = True
+    assumed: str = ""
 
     @property
     def num_classes(self) -> int:

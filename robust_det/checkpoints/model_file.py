@@ -11,7 +11,7 @@ import torch
 
 from robust_det.checkpoints.backbone_file import CARD_KEY
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING
 from robust_det.checkpoints.reading import Placeholder, load_tensor, read_file
 from robust_det.checkpoints.recognising.facts import (
     card_in,
@@ -19,8 +19,13 @@ from robust_det.checkpoints.recognising.facts import (
     said_arch,
     with_facts,
 )
-from robust_det.checkpoints.recognising.recognise import Found, NothingFoundError, recognise
-from robust_det.core.errors import UserError, one_line
+from robust_det.checkpoints.recognising.recognise import (
+    Found,
+    NoTensorsError,
+    NothingFoundError,
+    recognise,
+)
+from robust_det.core.errors import FileError, naming, one_line
 from robust_det.models import get_architecture
 from robust_det.models.spelling import COUNTER, spelling
 
@@ -38,48 +43,52 @@ def read_model(path: str | Path, arch: str | None = None, prefix: str | None = N
         prefix: where in the file, if it holds several networks.
 
     Raises:
-        UserError: unreadable, unknown, ambiguous, or damaged.
+        FileError: unreadable, unknown, ambiguous, or damaged.
+        UserError: no such file, or no such architecture.
     """
-    try:
+    with naming(path):
         model = _read_model(path, arch, prefix)
-    except UserError as error:
-        raise UserError(one_line(str(error))) from error
     # they quote names of the file, which could be commands to a terminal
-    return replace(model, format=one_line(model.format), notes=tuple(map(one_line, model.notes)))
+    return replace(
+        model,
+        format=one_line(model.format),
+        notes=tuple(map(one_line, model.notes)),
+        assumed=one_line(model.assumed),
+    )
 
 
 def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model:
     content = read_file(path)
-    value, source = content.value, str(path)
-    facts = card_in(content.metadata, source) or value
+    value = content.value
+    facts = card_in(content.metadata) or value
     if isinstance(value, dict) and value.get("format") == FORMAT:
-        value = _chosen_weights(value, source)
+        value = _chosen_weights(value)
     if isinstance(value, dict) and CARD_KEY in value and isinstance(value.get("rest"), dict):
         value = {**value, "model": _joined(value)}
     modules = [name for name in content.foreign if name.startswith("torch.nn.modules")]
     try:
-        found = recognise(value, source, arch, prefix, said_arch(facts))
+        found = recognise(value, arch, prefix, said_arch(facts))
     except NothingFoundError as error:
-        if modules or (content.foreign and "no tensors by name" in str(error)):
+        if modules or (content.foreign and isinstance(error, NoTensorsError)):
             inside = value.values() if isinstance(value, dict) else [value]
             names = [v.name for v in inside if isinstance(v, Placeholder)]
-            raise UserError(
-                f"{source} holds an object of class {(names or modules or content.foreign)[0]},"
-                " which is not rebuilt, since that would run code; save the network's state_dict()"
-                " instead"
+            raise FileError(
+                f"holds an object of class {(names or modules or content.foreign)[0]}, which is not"
+                " rebuilt, since that would run code",
+                "save the network's state_dict() instead",
             ) from error
         raise
-    state, notes = _values(found, source)
+    state, notes = _values(found)
     notes = (*_choice(found), *notes, *_head(found), *objects_left_out(content.foreign))
     model = Model(found.arch, state, "", notes=notes)
-    return with_facts(model, found, facts, source)
+    return with_facts(model, found, facts)
 
 
-def _chosen_weights(value: dict[Any, Any], source: str) -> dict[Any, Any]:
+def _chosen_weights(value: dict[Any, Any]) -> dict[Any, Any]:
     """Return the averaged weights of an in-repo checkpoint, if it has any, and nothing else."""
     chosen = value.get("ema") or value.get("model")
     if not isinstance(chosen, dict):
-        raise UserError(f"{source} is not a checkpoint of tools/pretrain.py")
+        raise FileError(f"is not a {PRETRAINING}")
     return chosen
 
 
@@ -89,32 +98,33 @@ def _joined(value: Mapping[str, Any]) -> dict[str, Any]:
     return {**(model if isinstance(model, dict) else {}), **value["rest"]}
 
 
-def _values(found: Found, source: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+def _values(found: Found) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     """Load the tensors, as float32, and check them."""
     state: dict[str, torch.Tensor] = {}
     converted: set[torch.dtype] = set()
     for name, lazy in found.tensors.items():
         if get_architecture(found.arch).in_head(name) and not found.classifies:
             continue
-        tensor = load_tensor(lazy, name, source)
+        tensor = load_tensor(lazy, name)
         if COUNTER in name:
             # nothing depends on it, and a network without gets 0
             if tensor.numel() == 1 and not tensor.is_floating_point() and not tensor.is_complex():
                 state[name] = tensor.reshape(()).long()
             continue
         if tensor.dtype not in _FLOATS:
-            raise UserError(
-                f"{source} has {name} in {_plain(tensor.dtype)}, which are no weights; quantised"
-                " networks are not read"
+            raise FileError(
+                f"has {name} in {_plain(tensor.dtype)}, which are no weights; quantised networks"
+                " are not read"
             )
         if tensor.dtype != torch.float32:
             converted.add(tensor.dtype)
             tensor = tensor.float()
         if not bool(torch.isfinite(tensor).all()):
             count = int((~torch.isfinite(tensor)).sum())
-            raise UserError(
-                f"{source} is damaged or diverged: {count} of {tensor.numel()} values of {name} are"
-                " NaN or Inf; take an earlier checkpoint"
+            raise FileError(
+                f"is damaged or diverged: {count} of {tensor.numel()} values of {name} are NaN or"
+                " Inf",
+                "take an earlier checkpoint",
             )
         shape = found.shapes[name]
         state[name] = tensor.reshape(-1, *shape[1:]).contiguous() if shape else tensor
@@ -130,9 +140,9 @@ def _choice(found: Found) -> list[str]:
     if not found.passed_over:
         return []
     others = ", ".join(f"'{place}'" for place in found.passed_over[:5])
+    what = "averaged weights" if found.is_averaged else "weights"
     return [
-        f"the {'averaged ' * found.is_averaged}weights at '{found.place}' are used, not those at"
-        f" {others}, which --prefix chooses"
+        f"the {what} at '{found.place}' are used, not those at {others}, which --prefix chooses"
     ]
 
 

@@ -7,10 +7,9 @@ state dict in torchvision's names) and, while a run is under way, what resuming 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError
 from robust_det.models import ModelCard
 
 __all__ = [
@@ -25,23 +24,23 @@ FORMAT = "robust_det.pretrained/1"
 PRETRAINING = "checkpoint of tools/pretrain.py"
 
 
-def require_format(content: Mapping[str, Any], path: str | Path) -> None:
+def require_format(content: Mapping[str, Any]) -> None:
     """Refuse what is no checkpoint of ``tools/pretrain.py``.
 
     Raises:
-        UserError: it is not one.
+        FileError: it is not one.
     """
     if content.get("format") != FORMAT or not isinstance(content.get("model"), dict):
-        raise UserError(f"{path} is not a checkpoint of tools/pretrain.py")
+        raise FileError(f"is not a {PRETRAINING}")
 
 
-def card_of_pretraining(content: Mapping[str, Any], source: str | Path) -> ModelCard:
+def card_of_pretraining(content: Mapping[str, Any]) -> ModelCard:
     """Return the card in a checkpoint's content.
 
     Raises:
-        UserError: it is incomplete.
+        FileError: it is incomplete.
     """
     try:
         return ModelCard.from_plain(content["meta"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"checkpoint {source} has an incomplete description: {error}") from error
+        raise FileError(f"has an incomplete description: {error}") from error

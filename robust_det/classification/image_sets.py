@@ -19,7 +19,11 @@ from robust_det.data.classification.image_folder import (
 )
 from robust_det.data.classification.sampling import EvalBatches, TrainBatches
 
-__all__ = ["batches_of", "training_set", "validation_set"]
+__all__ = ["CorruptImageError", "batches_of", "training_set", "validation_set"]
+
+
+class CorruptImageError(UserError):
+    """An image of the data set cannot be decoded."""
 
 
 def training_set(cfg: CfgNode) -> ImageFolder:
@@ -55,7 +59,8 @@ def batches_of(
     """Load batches in the given order.
 
     Raises:
-        UserError: an image is corrupt, unless the config says to skip such.
+        CorruptImageError: an image is corrupt, unless the config says to skip such.
+        UserError: so are all that could stand in for it.
     """
     loader = DataLoader(
         data,
@@ -70,9 +75,9 @@ def batches_of(
     )
     for batch in loader:
         if batch.corrupt and cfg.DATA.ON_CORRUPT == "stop":
-            raise UserError(
-                f"cannot decode {batch.corrupt[0]}; repair or remove it,"
-                " or set DATA.ON_CORRUPT skip"
+            raise CorruptImageError(
+                f"cannot decode {batch.corrupt[0]}",
+                "repair or remove it, or set DATA.ON_CORRUPT skip",
             )
         if batch.hopeless:
             raise UserError(f"cannot decode {batch.corrupt[0]}, nor any of the images after it")

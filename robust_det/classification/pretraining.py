@@ -16,7 +16,7 @@ from robust_det.classification.record import write_pretrain_record
 from robust_det.classification.validate import validate
 from robust_det.core.config import CfgNode, to_dict
 from robust_det.core.device import resolve_device
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, naming
 from robust_det.core.seeding import seed_generators, seeded_generator
 from robust_det.data.classification.image_folder import Batch
 from robust_det.data.classification.sampling import TrainBatches
@@ -139,10 +139,12 @@ class Pretraining:
         Raises:
             UserError: says in what it differs.
         """
-        require_format(content, path)
+        with naming(path):
+            require_format(content)
+            card = card_of_pretraining(content)
         require_resumable(content, path)
         refuse_other_config(content["config"], self.cfg, _FREE_KEYS, path)
-        if card_of_pretraining(content, path) != self.card:
+        if card != self.card:
             raise UserError(f"{path} was made with other classes; the data at DATA.ROOT changed")
         # absent from the files of earlier versions; another size would be another order of images
         images = content.get("train_images", self.images)

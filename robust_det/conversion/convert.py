@@ -19,7 +19,7 @@ from robust_det.checkpoints.state_dicts import load_state, with_versions
 from robust_det.conversion.description import described
 from robust_det.conversion.proof import prove
 from robust_det.conversion.targets import check_target, write_state_dict
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, naming
 from robust_det.core.files import sha256_file
 from robust_det.models.spelling import COUNTER, spelling
 
@@ -73,16 +73,16 @@ def convert(
         overwrite: replace a target that exists.
 
     Raises:
-        UserError: unreadable source, unwritable target, a description that contradicts the file,
-            or features that are not the same; see :func:`prove`.
+        FileError: unreadable source, or a description that contradicts it.
+        UserError: no source, unwritable target, or features that are not the same; see
+            :func:`prove`.
     """
-    if not os.path.exists(source):
-        raise UserError(f"no checkpoint at {source}")
     # unlike Path.resolve, this follows links in a circle no further
     if os.path.realpath(target) == os.path.realpath(source):
         raise UserError(f"OUTPUT is INPUT, {source}; give another file to write")
+    with naming(source):
+        model = described(read_model(source, arch, prefix), norm, eps, mean, std)
     check_target(target, to, overwrite)
-    model = described(read_model(source, arch, prefix), str(source), norm, eps, mean, std)
     settings = pixel_settings(model.mean, model.std)
     backbone, weights = _built(model, str(source))
     proof = prove(model, backbone, settings, str(source))

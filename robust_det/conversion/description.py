@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from robust_det.attacks import NORMS
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.recognising.normalisation import ASSUMED
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError, UserError
 
 __all__ = ["described"]
 
@@ -19,13 +18,21 @@ _LARGE_L2 = 10.0
 
 def described(
     model: Model,
-    source: str,
     norm: str | None,
     eps: float | None,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> Model:
-    """Add what the user says to what the file says; they must not disagree."""
+    """Add what the user says to what the file says.
+
+    Args:
+        model: that was read.
+        norm, eps, mean, std: see :func:`robust_det.conversion.convert.convert`.
+
+    Raises:
+        FileError: the file says something else.
+        UserError: the user says something that cannot be, or half of it.
+    """
     norm = norm.lower() if norm else None
     if norm is not None and norm not in NORMS:
         raise UserError(f"unknown norm '{norm}'; use {' or '.join(NORMS)}")
@@ -41,7 +48,7 @@ def described(
         for what, given, known in (("norm", norm, model.norm), ("eps", eps, model.eps)):
             if given is not None and given != known:
                 known = "no norm" if known == "" else f"{what} {known}"
-                raise UserError(f"{source} has {known}, not {given}; leave --{what} out")
+                raise FileError(f"has {known}, not {given}", f"leave --{what} out")
     else:
         if eps and not norm:
             raise UserError(f"--eps {eps:g} needs --norm, {' or '.join(NORMS)}")
@@ -60,15 +67,15 @@ def described(
             "--mean and --std need three numbers each, RGB in [0, 1], std above 0; divide those of"
             " images in [0, 255] by 255"
         )
-    if model.normalisation_known and any(
+    if not model.assumed and any(
         abs(a - b) > 1e-6 for a, b in zip((*model.mean, *model.std), (*mean, *std), strict=True)
     ):
-        raise UserError(
-            f"{source} has mean {_numbers(model.mean)} and std {_numbers(model.std)}; leave --mean"
-            " and --std out"
+        raise FileError(
+            f"has mean {_numbers(model.mean)} and std {_numbers(model.std)}",
+            "leave --mean and --std out",
         )
-    notes = tuple(note for note in model.notes if ASSUMED not in note)
-    return replace(model, mean=tuple(mean), std=tuple(std), notes=notes, normalisation_known=True)
+    notes = tuple(note for note in model.notes if note != model.assumed)
+    return replace(model, mean=tuple(mean), std=tuple(std), notes=notes, assumed="")
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -22,7 +22,7 @@ TARGETS = {"detectron2": (".pth",), "torchvision": _STATE_DICTS, "timm": _STATE_
 
 
 def check_target(target: str | Path, to: str, overwrite: bool) -> None:
-    """Refuse a target before any work is done.
+    """Refuse a target before anything is proven and written.
 
     Raises:
         UserError: unknown kind, wrong suffix, a file that exists, or a folder that cannot be

@@ -12,12 +12,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, reason_of
 from robust_det.core.signals import TERMINATED, Terminated, raise_on_sigterm
 
 __all__ = ["Parser", "run_tool", "setup_logging"]
-
-_LONGEST_ERROR = 1000
 
 
 class Parser(argparse.ArgumentParser):
@@ -100,7 +98,7 @@ def run_tool(
             sys.stdout.flush()
         return code
     except UserError as error:
-        caught, message, code = error, _one_line(error), 2
+        caught, message, code = error, str(error), 2
     except KeyboardInterrupt as error:
         caught, message, code = error, "interrupted", 130
     except Terminated as error:
@@ -110,10 +108,10 @@ def run_tool(
             return 128 + signal.SIGPIPE
         caught = error
         where = f": {error.filename}" if error.filename else ""
-        message, code = f"{error.strerror or _one_line(error)}{where}", 1
+        message, code = f"{error.strerror or reason_of(error)}{where}", 1
     except Exception as error:
         caught, kind = error, type(error).__name__
-        message = f"unexpected {kind}: {_one_line(error)} (--debug shows the traceback)"
+        message = f"unexpected {kind}: {reason_of(error)} (--debug shows the traceback)"
         code = 1
     finally:
         restore()
@@ -139,12 +137,3 @@ def _nobody_reads() -> bool:
     # the interpreter shall not write the rest at its end
     os.dup2(os.open(os.devnull, os.O_WRONLY), output)
     return True
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error)
-    if "Traceback (most recent call last)" in text:
-        # raised in a worker of a data loader, which adds its traceback to the message
-        text = text.strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_ERROR else text[:_LONGEST_ERROR] + " ..."

@@ -1,11 +1,13 @@
-"""The one exception that is the user's to fix."""
+"""The exceptions that are the user's to fix, and words for messages."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-__all__ = ["UserError", "did_you_mean", "one_line", "reason_of"]
+__all__ = ["FileError", "UserError", "did_you_mean", "naming", "one_line", "reason_of"]
 
 
 class UserError(Exception):
@@ -13,11 +15,52 @@ class UserError(Exception):
 
     The message is one line that says what is wrong and what to do. The tools print it without a
     traceback and exit with a non-zero code.
+
+    Args:
+        problem: what is wrong.
+        advice: what to do, where somebody who knows more may have better advice to give.
     """
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        super().__init__(problem, advice)  # what it is pickled with
+        self.problem, self.advice = problem, advice
+
+    def __str__(self) -> str:
+        return _plain("; ".join(filter(None, (self.problem, self.advice))))
+
+
+class FileError(UserError):
+    """A file does not hold what it should.
+
+    What reads the content says what is wrong with it; what was given the file names it, once, with
+    :func:`naming`.
+
+    Args:
+        problem: as it follows the file's name, such as ``holds no tensors``.
+        advice: what to do.
+        source: the file, as a message names it.
+    """
+
+    def __init__(self, problem: str, advice: str = "", source: str = "") -> None:
+        super().__init__(problem, advice)
+        self.source = source
+
+    def __str__(self) -> str:
+        return _plain(f"{self.source or 'the file'} {super().__str__()}")
+
+
+@contextlib.contextmanager
+def naming(source: str | Path) -> Iterator[None]:
+    """Name the file that a :class:`FileError` raised inside is about, if it has no name yet."""
+    try:
+        yield
+    except FileError as error:
+        error.source = error.source or str(source)
+        raise
 
 
 def one_line(message: str) -> str:
-    """Return a message that quotes a broken or hostile file as one line that can be read."""
+    """Return a message that may quote a broken or hostile file as one line that can be read."""
     if not message.isprintable():
         message = "".join(c if c.isprintable() else "?" for c in message)
     return message if len(message) < 900 else f"{message[:600]} ... {message[-250:]}"
@@ -25,7 +68,11 @@ def one_line(message: str) -> str:
 
 def reason_of(error: BaseException) -> str:
     """Return what an error says on one line; the name of its type if it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return _plain(str(error)) or type(error).__name__
+
+
+def _plain(text: str) -> str:
+    return one_line(" ".join(text.split()))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -112,7 +112,7 @@ class RobustCheckpointer(DetectionCheckpointer):
         if "average" in content and "average" not in self.checkpointables:
             # to be evaluated: the averaged weights are the result
             content["model"] = {**content["model"], **content["average"]["values"]}
-        made_from = card_of(content)
+        made_from = card_of(content, filename)
         if self.card and made_from and made_from.source_sha256 != self.card.source_sha256:
             raise UserError(
                 f"{filename} was fine-tuned from another backbone than MODEL.WEIGHTS is now;"

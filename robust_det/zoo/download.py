@@ -1,28 +1,26 @@
-"""Downloading the original file of a published model: resumed and verified.
+"""Downloading the original file of a published model, and verifying it.
 
-What has arrived is in ``FILE.HASH.part``, so that a later attempt goes on where this one broke off.
-``hf_hub_download`` of today's huggingface_hub would not: it writes to a file of a random name and
-removes it on failure. The ``http_get`` below it does the transfer here. A complete download keeps
-that name: ``FILE`` is what people placed there themselves.
+``huggingface_hub`` brings what is on the hub: it asks a busy server again, goes on where a
+connection broke off, and has its own settings, such as ``HF_ENDPOINT``. ``torch.hub`` brings the
+rest. A download has a folder of its own until it is converted: ``FILE`` itself is what people
+placed there.
 """
 
 from __future__ import annotations
 
-import glob
 import logging
-import os
 import re
-from dataclasses import dataclass
+import shutil
+import sys
 from http import HTTPStatus
 from http.client import responses
 from pathlib import Path
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, reason_of
 from robust_det.core.files import sha256_file
-from robust_det.core.progress import progress_bar
 from robust_det.zoo.published import HUB_REPOSITORY, PublishedModel
 
-__all__ = ["SHA256", "Unavailable", "download", "wrong_with"]
+__all__ = ["SHA256", "Unavailable", "download", "own_folder", "wrong_with"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,69 +33,45 @@ class Unavailable(UserError):
     """A file cannot be had from the network; the message says how to place it by hand."""
 
 
-@dataclass(frozen=True)
-class _Remote:
-    """What the server says of a file; ``sha256`` may be its first digits only."""
-
-    url: str
-    headers: dict[str, str]
-    sha256: str
-    size: int | None = None
+def own_folder(model: PublishedModel, folder: Path) -> Path:
+    """Return what in the folder of downloads belongs to the download of a model, as a whole."""
+    return folder / f"{model.name}.download"
 
 
 def download(model: PublishedModel, folder: Path) -> Path:
-    """Download the original file of a model, or what is missing of it, and verify it.
+    """Download the original file of a model into :func:`own_folder`, and verify it.
 
     Not for two processes at once: see :func:`robust_det.zoo.fetch.fetch`.
 
     Returns:
-        The file, ``FILE.HASH.part`` in the folder. It may have been there, complete.
+        The file.
 
     Raises:
         Unavailable: no network, no such file on the server, or the connection broke off.
-        UserError: size or hash are not what they should be, or the folder cannot be written to.
+        UserError: the hash is not what it should be, or the folder cannot be written to.
     """
+    own = own_folder(model, folder)
+    # of a process that was killed
+    shutil.rmtree(own, ignore_errors=True)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return _complete(model, folder) or _downloaded(model, folder)
-    except UserError:
-        raise
-    except Exception as error:  # httpx2, httpx or requests: the client below differs by version
+        own.mkdir(parents=True)
+        path, sha256 = _from_elsewhere(model, own) if model.url else _from_hub(model, own)
+        if wrong := wrong_with(path, sha256):
+            raise UserError(f"the download of {model.file} has {wrong}", "deleted it, try again")
+        return path
+    except BaseException as error:
+        shutil.rmtree(own, ignore_errors=True)
+        if isinstance(error, UserError) or not isinstance(error, Exception):
+            raise
         if _is_of_the_disk(error):
             raise UserError(
-                f"cannot write to {folder}: {getattr(error, 'strerror', error)}; make room, or set"
-                " ROBUST_DET_CACHE to another folder"
+                f"cannot write to {folder}: {getattr(error, 'strerror', error)}",
+                "make room, or set ROBUST_DET_CACHE to another folder",
             ) from error
         raise Unavailable(
-            f"cannot download {model.file}: {_reason(error)}; get it from {_url(model)} in another"
-            f" way and put it into {folder}"
+            f"cannot download {model.file}: {_reason(error)}",
+            f"get it from {_url(model)} in another way and put it into {folder}",
         ) from error
-
-
-def _parts(model: PublishedModel, folder: Path) -> list[Path]:
-    return list(folder.glob(f"{glob.escape(model.file)}.*.part"))
-
-
-def _complete(model: PublishedModel, folder: Path) -> Path | None:
-    """Return a part that is the whole file, or None."""
-    for part in _parts(model, folder):
-        _, sha256, _ = part.name.rsplit(".", 2)
-        if not wrong_with(part, sha256):
-            return part
-    return None
-
-
-def _downloaded(model: PublishedModel, folder: Path) -> Path:
-    remote = _remote(model)
-    part = folder / f"{model.file}.{remote.sha256}.part"
-    for old in _parts(model, folder):
-        if old != part:  # of another version of the file
-            old.unlink()
-    _transfer(remote, part, model.file)
-    if wrong := wrong_with(part, remote.sha256, remote.size):
-        part.unlink()
-        raise UserError(f"the download of {model.file} has {wrong}; deleted it, try again")
-    return part
 
 
 def _url(model: PublishedModel) -> str:
@@ -106,17 +80,15 @@ def _url(model: PublishedModel) -> str:
     return model.url or hf_hub_url(HUB_REPOSITORY, model.file)
 
 
-def _remote(model: PublishedModel) -> _Remote:
-    from huggingface_hub import get_hf_file_metadata
-    from huggingface_hub.utils import build_hf_headers
+def _from_hub(model: PublishedModel, own: Path) -> tuple[Path, str]:
+    """Return the file, and the SHA-256 that the hub states."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download
 
     url = _url(model)
-    if model.url:
-        return _Remote(url, {}, model.sha256_prefix)
+    # asked first, as the download below would take half a minute to say that there is no network
     try:
         told = get_hf_file_metadata(url)
     except Exception as error:
-        # repeated for these alone: without a network, people would wait half a minute to hear it
         if _status(error) not in _BUSY:
             raise
         told = get_hf_file_metadata(url, retry_on_errors=True)
@@ -124,44 +96,26 @@ def _remote(model: PublishedModel) -> _Remote:
     # such as the log-in page of a network.
     if told.etag is None or not SHA256.fullmatch(told.etag):
         raise ValueError("the server states no SHA-256, so it is no Hugging Face hub")
-    return _Remote(url, build_hf_headers(), told.etag, told.size)
+    logger.info("downloading %s (%s bytes)", url, f"{told.size:,}" if told.size else "?")
+    return Path(hf_hub_download(HUB_REPOSITORY, model.file, cache_dir=own)), told.etag
 
 
-def _transfer(remote: _Remote, part: Path, label: str) -> None:
-    """Append to ``part`` what is missing; it stays when the connection breaks off."""
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import are_progress_bars_disabled
+def _from_elsewhere(model: PublishedModel, own: Path) -> tuple[Path, str]:
+    """Return the file, and the first digits of its SHA-256, which are part of its name."""
+    from huggingface_hub import is_offline_mode
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from torch.hub import download_url_to_file
 
-    done = part.stat().st_size if part.exists() else 0
-    how_far = f", from byte {done:,} on" if done else ""
-    size = f" ({remote.size:,} bytes)" if remote.size else ""
-    logger.info("downloading %s%s%s", remote.url, size, how_far)
-    # a server that compresses would ignore the range
-    headers = {**remote.headers, "Accept-Encoding": "identity"}
-    try:
-        visible = not are_progress_bars_disabled()
-        with open(part, "ab") as file, progress_bar(remote.size, label, "B", visible, done) as bar:
-            http_get(
-                remote.url,
-                file,
-                resume_size=done,
-                headers=headers,
-                _nb_retries=1,  # until something arrives, and five from then on
-                _tqdm_bar=bar,  # its own shows nothing where there is no terminal
-            )
-            file.flush()
-            os.fsync(file.fileno())
-    except Exception as error:
-        if _status(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.unlink()  # or no attempt would ever get beyond it
-        raise
+    if is_offline_mode():
+        raise OfflineModeIsEnabled
+    logger.info("downloading %s", model.url)
+    path = own / model.file
+    download_url_to_file(model.url, str(path), progress=sys.stderr.isatty())
+    return path, model.sha256_prefix
 
 
-def wrong_with(path: Path, sha256: str, size: int | None = None) -> str:
+def wrong_with(path: Path, sha256: str) -> str:
     """Return what is wrong with a file, or nothing; of ``sha256`` the first digits may do."""
-    found = path.stat().st_size
-    if size is not None and found != size:
-        return f"{found:,} bytes instead of {size:,}"
     digest = sha256_file(path)[: len(sha256)] if sha256 else ""
     return f"SHA-256 {digest} instead of {sha256}" if digest != sha256 else ""
 
@@ -175,14 +129,17 @@ def _is_of_the_disk(error: Exception) -> bool:
     )
 
 
-def _status(error: Exception) -> int | None:
-    return getattr(getattr(error, "response", None), "status_code", None)
+def _status(error: BaseException) -> int | None:
+    """Return the HTTP status in an error of huggingface_hub, or of urllib, which torch.hub uses."""
+    return getattr(getattr(error, "response", None), "status_code", getattr(error, "code", None))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     from huggingface_hub import get_token
-    from huggingface_hub.utils import OfflineModeIsEnabled
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # why it was looked for in the cache, where it is not
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
     status = _status(error)
@@ -190,5 +147,4 @@ def _reason(error: Exception) -> str:
         text = f"HTTP {status} {responses.get(status, '')}".strip()
         refused = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) and get_token()
         return f"{text} (of HF_TOKEN or 'hf auth login': is that token right?)" if refused else text
-    text = re.sub(r"^\[Errno -?\d+\] ", "", " ".join(str(error).split()))
-    return text or type(error).__name__
+    return re.sub(r"^\[Errno -?\d+\] ", "", reason_of(error))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError, UserError
 from robust_det.core.files import remove_leftovers
 from robust_det.core.folders import cached_file, download_folder
 from robust_det.zoo.original import Original, find_original
@@ -45,8 +46,8 @@ def fetch(name: str) -> Path:
         remove_leftovers(target)
         original = find_original(model, download_folder())
         _convert(model, original, target)
-        if original.ours:
-            original.path.unlink(missing_ok=True)
+        if original.download is not None:
+            shutil.rmtree(original.download, ignore_errors=True)
     return target
 
 
@@ -100,13 +101,14 @@ def _convert(model: PublishedModel, original: Original, target: Path) -> None:
             eps=model.eps,
             overwrite=True,
         )
-    except UserError as error:
-        if original.verified or str(original.path) not in str(error):
+    except FileError as error:
+        if original.verified:
             raise
         # what it advises is for a file of one's own
-        wrong = str(error).partition("; ")[0]
-        raise UserError(
-            f"{wrong}, so it is not the published {model.name}; delete it, and that is downloaded"
+        raise FileError(
+            f"{error.problem}, so it is not the published {model.name}",
+            "delete it, and that is downloaded",
+            error.source,
         ) from error
     for note in done.notes:
         logger.info("%s: %s", model.file, note)

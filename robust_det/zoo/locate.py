@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 from robust_det.core.config import config_folders, load_raw
-from robust_det.core.errors import UserError, did_you_mean, one_line
+from robust_det.core.errors import UserError, did_you_mean
 from robust_det.core.folders import backbone_folder, cached_file
 from robust_det.zoo.download import Unavailable
 from robust_det.zoo.fetch import fetch
@@ -42,10 +42,9 @@ def locate_backbone(uri: str) -> Path:
         try:
             return fetch(model.name)
         except Unavailable as error:
-            commands = _commands_that_make(model.name)
-            raise Unavailable(
-                f"{error}; or make it with: {commands}" if commands else str(error)
-            ) from error
+            if commands := _commands_that_make(model.name):
+                error.advice += f"; or make it with: {commands}"
+            raise
     path = _own(name)
     if commands := _commands_that_make(name):
         raise UserError(f"no backbone '{name}' at {path}; make it with: {commands}")
@@ -88,7 +87,7 @@ def _name_in(uri: str) -> str:
     sound = name and Path(name).name == name and name.isprintable()
     if not sound or len(os.fsencode(name)) > _LONGEST_NAME:
         raise UserError(
-            f"'{one_line(uri)}' is not of the form {PREFIX}NAME, such as {PREFIX}resnet50_l2_eps1"
+            f"'{uri}' is not of the form {PREFIX}NAME, such as {PREFIX}resnet50_l2_eps1"
         )
     return name
 

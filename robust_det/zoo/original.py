@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust_det.core.errors import UserError
-from robust_det.zoo.download import SHA256, download, wrong_with
+from robust_det.zoo.download import SHA256, download, own_folder, wrong_with
 from robust_det.zoo.published import HUB_REPOSITORY, PublishedModel
 
 __all__ = ["Original", "find_original"]
@@ -22,12 +22,13 @@ class Original:
     Attributes:
         path: the file.
         verified: whether its hash is the publisher's; nobody states it for some that are there.
-        ours: whether it was downloaded here, and may go.
+        download: the folder that it was downloaded to here, which may go; None if others put it
+            where it is.
     """
 
     path: Path
     verified: bool
-    ours: bool
+    download: Path | None = None
 
 
 def find_original(model: PublishedModel, folder: Path) -> Original:
@@ -45,20 +46,25 @@ def find_original(model: PublishedModel, folder: Path) -> Original:
         if wrong := wrong_with(path, model.sha256_prefix):
             raise UserError(f"{path} has {wrong}; delete it, and it is downloaded anew")
         return _there_already(path, verified=bool(model.sha256_prefix))
-    return _in_hub_cache(model) or Original(download(model, folder), verified=True, ours=True)
+    own = own_folder(model, folder)
+    # of a process that was interrupted before it had converted it, or that of other programs
+    found = _in_hub_cache(model, own) or _in_hub_cache(model, None)
+    return found or Original(download(model, folder), verified=True, download=own)
 
 
-def _there_already(path: Path, verified: bool) -> Original:
+def _there_already(path: Path, verified: bool, download: Path | None = None) -> Original:
     unknown = "" if verified else "; its hash is not known here, so it could not be checked"
     logger.info("using %s, which is there already%s", path, unknown)
-    return Original(path, verified, ours=False)
+    return Original(path, verified, download)
 
 
-def _in_hub_cache(model: PublishedModel) -> Original | None:
-    """Return the file from huggingface_hub's own cache, where other programs may have put it."""
+def _in_hub_cache(model: PublishedModel, cache: Path | None) -> Original | None:
+    """Return the file from a cache of huggingface_hub: one of ours, or, if None, its own."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = None if model.url else try_to_load_from_cache(HUB_REPOSITORY, model.file)
+    found = None
+    if not model.url:
+        found = try_to_load_from_cache(HUB_REPOSITORY, model.file, cache_dir=cache)
     if not isinstance(found, str):
         return None
     path = Path(found)
@@ -68,4 +74,4 @@ def _in_hub_cache(model: PublishedModel) -> Original | None:
     if wrong := wrong_with(path, sha256):
         logger.warning("%s is not used, as it has %s", path, wrong)
         return None
-    return _there_already(path, verified=bool(sha256))
+    return _there_already(path, verified=bool(sha256), download=cache)

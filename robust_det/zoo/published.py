@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robust_det.core.errors import UserError, did_you_mean, one_line
+from robust_det.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from robust_det.checkpoints.backbone_file import BackboneCard
@@ -144,7 +144,7 @@ def get_model(name: str) -> PublishedModel:
     model = find_model(name)
     if model is None:
         raise UserError(
-            f"no published model '{one_line(name)}' (tools/zoo.py list shows all)"
+            f"no published model '{name}' (tools/zoo.py list shows all)"
             f"{did_you_mean(name, all_models())}"
         )
     return model

@@ -12,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 
 from robust_det.checkpoints.model import Model
+from robust_det.classification.image_sets import CorruptImageError
 from robust_det.classification.settings import pretrain_defaults
 from robust_det.classification.validate import validate
 from robust_det.core.device import resolve_device
@@ -145,9 +146,9 @@ def measure(
     cfg.DATA.WORKERS, cfg.EVAL.BATCH_SIZE = workers, batch_size
     try:
         metrics = validate(cfg, classifier.to(where), images, where, World())
-    except UserError as error:
+    except CorruptImageError as error:
         # there is no config here in which such images could be left out
-        raise UserError(str(error).removesuffix(", or set DATA.ON_CORRUPT skip")) from error
+        raise UserError(error.problem, "repair or remove it") from error
     low, high = wilson_interval(metrics["clean_top1"] / 100, len(images))
     return Measurement(metrics["clean_top1"], len(images), 100 * low, 100 * high)
 

@@ -13,6 +13,7 @@ from detectron2.utils.events import EventStorage
 
 from robust_det import load_backbone
 from robust_det.backbones.builders import build_backbone as build_plain
+from robust_det.backbones.builders import given_features
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
@@ -54,6 +55,7 @@ def test_plain_backbone(arch):
     said = {name: (s.channels, s.stride) for name, s in backbone.output_shape().items()}
     assert said == {s.name: (s.channels, s.stride) for s in stages}
     assert [s.stride for s in stages] == [4, 8, 16, 32]
+    assert given_features(cfg) == list(said)
     # numbers, not shapes alone: a real forward pass of real, if empty, weights
     backbone = backbone.to_empty(device="cpu")
     for tensor in backbone.state_dict().values():
@@ -67,6 +69,7 @@ def test_fpn_backbone(arch):
         backbone = build_backbone(make_cfg(arch, FPN), ShapeSpec(channels=3))
     said = {name: (s.channels, s.stride) for name, s in backbone.output_shape().items()}
     assert said == {f"p{i}": (32, 2**i) for i in range(2, 7)}
+    assert given_features(make_cfg(arch, FPN)) == list(said)
     backbone = backbone.to_empty(device="cpu")
     for tensor in backbone.state_dict().values():
         tensor.zero_()
@@ -80,10 +83,43 @@ def test_retinanet_backbone(arch):
     said = {name: (s.channels, s.stride) for name, s in backbone.output_shape().items()}
     # as RetinaNet's own configs have it, from res3
     assert said == {f"p{i}": (32, 2**i) for i in range(3, 8)}
+    assert given_features(make_cfg(arch, RETINANET)) == list(said)
     backbone = backbone.to_empty(device="cpu")
     for tensor in backbone.state_dict().values():
         tensor.zero_()
     assert forward_shapes(backbone, 128) == said
+
+
+@pytest.mark.parametrize(
+    ("arch", "name", "features", "levels", "dilation"),
+    [
+        ("resnet50", FPN, ["res3", "res4"], ["res3", "res4"], 1),
+        ("resnet50", PLAIN, ["stem", "res5"], ["res5"], 2),
+        ("mobilenet_v2", FPN, ["stem", "res2"], ["stem", "res2"], 1),
+        # refused: a stride of 4 twice, a stride of 16 twice, a stage that is not there
+        ("resnet18", FPN, ["stem", "res2"], ["stem", "res2"], 1),
+        ("resnet50", FPN, ["res4", "res5"], ["res4", "res5"], 2),
+        ("resnet18", FPN, ["res3"], ["res3", "res4"], 1),
+        ("resnet18", PLAIN, ["res6"], ["res6"], 1),
+        ("resnet18", RETINANET, ["res3", "res4"], ["res3", "res4"], 1),
+    ],
+)
+def test_what_a_backbone_gives_is_known_before_it_is_built(arch, name, features, levels, dilation):
+    cfg = make_cfg(arch, name)
+    cfg.MODEL.RESNETS.OUT_FEATURES, cfg.MODEL.FPN.IN_FEATURES = features, levels
+    cfg.MODEL.RESNETS.RES5_DILATION = dilation
+
+    def outcome(ask):
+        try:
+            return ask()
+        except UserError as error:
+            return str(error)
+
+    def built():
+        with torch.device("meta"):
+            return list(build_backbone(cfg, ShapeSpec(channels=3)).output_shape())
+
+    assert outcome(lambda: given_features(cfg)) == outcome(built)
 
 
 @pytest.mark.parametrize("freeze_at", [-1, 0, 1, 2, 3, 5])

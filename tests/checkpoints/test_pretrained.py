@@ -33,8 +33,8 @@ def content(**more: Any) -> dict[str, Any]:
 def test_a_card_survives_the_file(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "x.pth", content(step=7))
     loaded = load_checkpoint(tmp_path / "x.pth")
-    require_format(loaded, "x.pth")
-    assert card_of_pretraining(loaded, "x.pth") == CARD and loaded["step"] == 7
+    require_format(loaded)
+    assert card_of_pretraining(loaded) == CARD and loaded["step"] == 7
 
 
 def test_a_classifier_is_rebuilt_with_its_normalisation(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_what_is_no_such_checkpoint(damage: str) -> None:
     else:
         del raw["meta"][damage]
     with pytest.raises(UserError, match=r"not a checkpoint of|incomplete description"):
-        require_format(raw, "x.pth")
-        card_of_pretraining(raw, "x.pth")
+        require_format(raw)
+        card_of_pretraining(raw)
 
 
 def test_weights_of_another_architecture_say_what_differs() -> None:

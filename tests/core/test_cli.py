@@ -35,15 +35,6 @@ def test_success_logs_to_standard_output(capsys: pytest.CaptureFixture[str]) -> 
         (KeyboardInterrupt(), 130, "error: interrupted"),
         (KeyError("k"), 1, "error: unexpected KeyError: 'k' (--debug shows the traceback)"),
         (OSError(28, "No space left on device", "/x"), 1, "error: No space left on device: /x"),
-        (
-            # as a data loader passes on what its worker raised
-            UserError(
-                "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent "
-                "call last):\n  File x\nrobust_det.core.errors.UserError: bad image\n"
-            ),
-            2,
-            "error: bad image",
-        ),
     ],
 )
 def test_errors_are_one_line(

@@ -237,6 +237,19 @@ def test_heads_take_what_the_backbone_gives(overrides, message, write_config):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "name"), [("PROPOSAL_GENERATOR", "RRPN"), ("ROI_HEADS", "RROIHeads")]
+)
+def test_rotated_boxes_need_compiled_operators(key, name, write_config, monkeypatch):
+    keys = [*R18, f"MODEL.{key}.NAME", name]
+    compiled = "robust_det.detection.config.features.operators_are_compiled"
+    monkeypatch.setattr(compiled, lambda: False)
+    with pytest.raises(UserError, match=f"^MODEL.{key}.NAME {name} is for rotated boxes, .* use "):
+        load(write_config(), *keys)
+    monkeypatch.setattr(compiled, lambda: True)
+    assert name == load(write_config(), *keys)[0].MODEL[key].NAME
+
+
 def test_backbones_of_others_are_left_alone(write_config):
     cfg, _ = load(write_config(), *R18, "MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone")
     assert build_model(cfg).backbone.output_shape()["p5"].stride == 32

@@ -161,7 +161,7 @@ class Place:
         return self.folder / f"cache/backbones/{TINY}.pth"
 
     def left(self) -> list[str]:
-        """Every file in the cache, but for locks."""
+        """Every file in our cache, but for locks."""
         files = [p for p in (self.folder / "cache").rglob("*") if p.is_file()]
         return sorted(p.name for p in files if p.suffix != ".lock")
 

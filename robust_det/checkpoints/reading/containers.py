@@ -16,7 +16,7 @@ from robust_det.checkpoints.reading.others import other_file
 from robust_det.checkpoints.reading.rebuild import FUNCTIONS
 from robust_det.checkpoints.reading.tensors import LazyTensor
 from robust_det.checkpoints.reading.torch_files import LEGACY_MAGIC, read_legacy, read_zip
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError, UserError
 
 __all__ = ["FileContent", "read_file"]
 
@@ -75,14 +75,14 @@ def read_file(path: str | Path) -> FileContent:
         with open(path, "rb") as file:
             head = file.read(512)
             if not head:
-                raise UserError(f"checkpoint {path} is empty")
+                raise FileError("is empty", source=f"checkpoint {path}")
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError as error:
         raise UserError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
     safetensors = _is_safetensors(content)
     # the first byte of a safetensors file can be any
     if not safetensors and (other := other_file(head)):
-        raise UserError(f"{path} is {other}")
+        raise FileError(f"is {other[0]}", other[1], str(path))
     try:
         if safetensors:
             return _read_safetensors(path, content)
@@ -96,10 +96,11 @@ def read_file(path: str | Path) -> FileContent:
             kind, value = "pickle", run_pickle(content, FUNCTIONS, None, foreign)  # type: ignore[arg-type]
         return FileContent(value, tuple(sorted(foreign)), kind, {})
     except Unsupported as error:
-        raise UserError(f"{path} {error}") from error
+        error.source = str(path)
+        raise
     except Exception as error:  # damaged bytes make the readers raise almost anything
-        raise UserError(
-            f"checkpoint {path} is truncated or not a checkpoint; download or copy it again"
+        raise FileError(
+            "is truncated or not a checkpoint", "download or copy it again", f"checkpoint {path}"
         ) from error
 
 

@@ -11,6 +11,8 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from robust_det.core.errors import FileError
+
 __all__ = ["Global", "Malformed", "Placeholder", "Unsupported", "hashable", "is_key", "run_pickle"]
 
 # a checkpoint of a thousand tensors with its optimiser needs about a hundred thousand
@@ -23,8 +25,8 @@ class Malformed(Exception):
     """The file's bytes make no sense; the message is for the developer, not the user."""
 
 
-class Unsupported(Malformed):
-    """The file is sound, but of a kind that is not read; the message is for the user."""
+class Unsupported(FileError):
+    """The file is sound, but of a kind that is not read."""
 
 
 class Global:

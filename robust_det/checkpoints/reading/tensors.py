@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from robust_det.checkpoints.reading.machine import Malformed
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError
 
 __all__ = ["LazyTensor", "Storage", "array_tensor", "load_tensor", "strided_tensor"]
 
@@ -61,16 +61,16 @@ class LazyTensor:
     load: Callable[[], torch.Tensor]
 
 
-def load_tensor(lazy: LazyTensor, name: str, source: str) -> torch.Tensor:
+def load_tensor(lazy: LazyTensor, name: str) -> torch.Tensor:
     """Return the values of a tensor in a file.
 
     Raises:
-        UserError: the file is damaged there.
+        FileError: the file is damaged there.
     """
     try:
         return lazy.load()
     except Exception as error:  # damaged bytes make the readers raise almost anything
-        raise UserError(f"checkpoint {source} is truncated or damaged at tensor {name}") from error
+        raise FileError(f"is truncated or damaged at tensor {name}") from error
 
 
 def strided_tensor(

@@ -40,7 +40,7 @@ def read_zip(content: mmap.mmap, foreign: set[str]) -> Any:
     root = pickles[0].removesuffix("data.pkl")
     order = records.get(root + "byteorder")
     if order is not None and bytes(_checked(content, order)) != b"little":
-        raise Unsupported("was written on a big-endian machine; save it again on another one")
+        raise Unsupported("was written on a big-endian machine", "save it again on another one")
     storages: dict[str, Storage] = {}
 
     def persistent(identifier: Any) -> Storage:
@@ -68,13 +68,13 @@ def _records(content: mmap.mmap) -> dict[str, _Record]:
     if len(infos) > _MAX_RECORDS:
         raise Malformed("too many files in the archive")
     if other := other_archive([info.filename for info in infos]):
-        raise Unsupported(f"is {other}")
+        raise Unsupported(f"is {other[0]}", other[1])
     for info in infos:
         # torch never compresses, and what grows when it is unpacked is a trap
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise Unsupported(
-                "is a compressed archive, which torch.save never writes; unpack it and give the"
-                " checkpoint in it"
+                "is a compressed archive, which torch.save never writes",
+                "unpack it and give the checkpoint in it",
             )
         if info.filename in records:
             raise Malformed("two files of one name in the archive")
@@ -161,7 +161,7 @@ def read_legacy(content: mmap.mmap, foreign: set[str]) -> Any:
     run_pickle(content, FUNCTIONS)  # type: ignore[arg-type]  # protocol version
     system = run_pickle(content, FUNCTIONS)  # type: ignore[arg-type]
     if isinstance(system, dict) and system.get("little_endian") is False:
-        raise Unsupported("was written on a big-endian machine; save it again on another one")
+        raise Unsupported("was written on a big-endian machine", "save it again on another one")
     storages: dict[str, Storage] = {}
 
     def persistent(identifier: Any) -> Any:
@@ -169,7 +169,7 @@ def read_legacy(content: mmap.mmap, foreign: set[str]) -> Any:
             return identifier[1]  # a class with its source code, which stays a name
         kind, key = _identified(identifier)
         if len(identifier) > 5 and identifier[5] is not None:
-            raise Unsupported("is older than torch 0.4; save it again with a later version")
+            raise Unsupported("is older than torch 0.4", "save it again with a later version")
         return storages.setdefault(key, Storage(key, kind))
 
     value = run_pickle(content, FUNCTIONS, persistent, foreign)  # type: ignore[arg-type]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from robust_det.checkpoints.model import Model
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError
 
 __all__ = ["refuse_caffe"]
 
 
-def refuse_caffe(model: Model, source: str) -> None:
+def refuse_caffe(model: Model) -> None:
     """Refuse what Detectron2's model zoo was trained from, ``MSRA/R-50.pkl`` and the like.
 
     These ResNets stride in the 1x1 convolutions and take BGR images, which no tensor shows. What
@@ -20,10 +20,9 @@ def refuse_caffe(model: Model, source: str) -> None:
 
     Args:
         model: read from Detectron2's names.
-        source: the file, for messages.
 
     Raises:
-        UserError: it is one.
+        FileError: it is one.
     """
     for name, mean in model.state.items():
         norm, _, leaf = name.rpartition(".")
@@ -31,9 +30,9 @@ def refuse_caffe(model: Model, source: str) -> None:
             continue
         # 1, or less the norm's eps, which is added again
         if torch.isclose(model.state[f"{norm}.running_var"], torch.ones(()), atol=1e-4).all():
-            raise UserError(
-                f"{source} holds a {model.arch} whose norm {norm} never saw an image, as in"
-                " Detectron2's model zoo, which came from Caffe: it strides in the 1x1 convolutions"
-                " and takes BGR images, unlike torchvision's; take one that started from"
-                " torchvision's weights"
+            raise FileError(
+                f"holds a {model.arch} whose norm {norm} never saw an image, as in Detectron2's"
+                " model zoo, which came from Caffe: it strides in the 1x1 convolutions and takes"
+                " BGR images, unlike torchvision's",
+                "take one that started from torchvision's weights",
             )

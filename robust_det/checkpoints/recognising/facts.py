@@ -15,20 +15,24 @@ from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretr
 from robust_det.checkpoints.recognising.caffe import refuse_caffe
 from robust_det.checkpoints.recognising.normalisation import find_normalisation
 from robust_det.checkpoints.recognising.recognise import Found
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError
 
 __all__ = ["card_in", "objects_left_out", "said_arch", "with_facts"]
 
 
-def card_in(metadata: Mapping[str, str], source: str) -> dict[str, Any] | None:
-    """Return the card that a conversion leaves in the metadata of a safetensors file."""
+def card_in(metadata: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the card that a conversion leaves in the metadata of a safetensors file.
+
+    Raises:
+        FileError: it is damaged.
+    """
     if "source_sha256" not in metadata:
         return None
     texts = ("arch", "norm", "input_format", "source_sha256", "source_format")
     try:
         card = {k: v if k in texts else json.loads(v) for k, v in metadata.items() if k != "format"}
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{source} has a damaged description; convert again") from error
+        raise FileError("has a damaged description", "convert again") from error
     return {CARD_KEY: card}
 
 
@@ -48,21 +52,19 @@ def objects_left_out(foreign: Sequence[str]) -> list[str]:
     return [f"objects were left out, and nothing of them was run: {', '.join(foreign[:3])}{more}"]
 
 
-def with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
+def with_facts(model: Model, found: Found, value: Any) -> Model:
     """Add what the file says beside its tensors.
 
     Raises:
-        UserError: it says something that cannot be.
+        FileError: it says something that cannot be.
     """
     try:
-        model = _with_facts(model, found, value, source)
+        model = _with_facts(model, found, value)
         _check(model)
-    except UserError as error:
-        if source in str(error):
-            raise
-        raise UserError(f"{source}: {error}") from error
+    except FileError:
+        raise
     except Exception as error:  # a file can say anything of itself
-        raise UserError(f"{source} has a damaged description") from error
+        raise FileError("has a damaged description") from error
     return model
 
 
@@ -81,15 +83,15 @@ def _check(model: Model) -> None:
         raise ValueError
 
 
-def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
+def _with_facts(model: Model, found: Found, value: Any) -> Model:
     if isinstance(value, dict) and value.get("format") == FORMAT:
-        return _of_pretraining(model, value, source)
+        return _of_pretraining(model, value)
     if isinstance(value, dict) and (card := card_of(value)) is not None:
-        return _of_conversion(model, card, value, source)
+        return _of_conversion(model, card, value)
     if found.library == "detectron2":
-        refuse_caffe(model, source)
-    normalisation = find_normalisation(found, value, source)
-    notes = [*model.notes, *normalisation.notes]
+        refuse_caffe(model)
+    normalisation = find_normalisation(found, value)
+    notes = [*model.notes, *filter(None, [normalisation.note])]
     if normalisation.name.endswith("new_mean"):
         kind = "robustness checkpoint"
     elif found.is_moco:
@@ -112,14 +114,12 @@ def _with_facts(model: Model, found: Found, value: Any, source: str) -> Model:
         mean=normalisation.mean,
         std=normalisation.std,
         notes=tuple(notes),
-        normalisation_known=bool(normalisation.name),
+        assumed="" if normalisation.name else normalisation.note,
     )
 
 
-def _of_conversion(
-    model: Model, card: BackboneCard, value: Mapping[str, Any], source: str
-) -> Model:
-    _agree(model.arch, card.arch, source)
+def _of_conversion(model: Model, card: BackboneCard, value: Mapping[str, Any]) -> Model:
+    _agree(model.arch, card.arch)
     notes = model.notes
     if "model" not in value:
         kind = "converted state dict"
@@ -142,9 +142,9 @@ def _of_conversion(
     )
 
 
-def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Model:
-    card = card_of_pretraining(value, source)
-    _agree(model.arch, card.arch, source)
+def _of_pretraining(model: Model, value: Mapping[str, Any]) -> Model:
+    card = card_of_pretraining(value)
+    _agree(model.arch, card.arch)
     return replace(
         model,
         format=PRETRAINING,
@@ -157,8 +157,8 @@ def _of_pretraining(model: Model, value: Mapping[str, Any], source: str) -> Mode
     )
 
 
-def _agree(found: str, said: str, source: str) -> None:
+def _agree(found: str, said: str) -> None:
     if not isinstance(said, str):  # the text of nested lists can be endless
         raise ValueError
     if found != said:
-        raise UserError(f"{source} says that it is {said}, but its tensors are those of {found}")
+        raise FileError(f"says that it is {said}, but its tensors are those of {found}")

@@ -47,8 +47,8 @@ def explain_miss(
     unread: Mapping[str, Placeholder],
     arch: str | None,
     prefix: str | None,
-) -> str:
-    """Say what a file holds and what the nearest architecture would need.
+) -> tuple[str, str]:
+    """Say what a file holds and what the nearest architecture would need, and what to do.
 
     Args:
         nearest: the network that its tensors come nearest to.
@@ -59,48 +59,50 @@ def explain_miss(
     tensors = max(groups, key=len)
     some = ", ".join(f"{n} {_shape(t.shape)}" for n, t in list(tensors.items())[:3])
     if prefix is not None and nearest is None:
-        return f"has no network at --prefix '{prefix}'; its tensors are {some}, ..."
+        return f"has no network at --prefix '{prefix}'; its tensors are {some}, ...", ""
     if any(re.fullmatch(r"(.*\.)?(conv1_w|res2_0_branch2a_w)", n) for n in tensors):
         return (
             "holds Caffe2 names (conv1_w); those networks stride in another convolution and take"
-            " BGR images, so they are none of torchvision's; use weights of torchvision"
+            " BGR images, so they are none of torchvision's",
+            "use weights of torchvision",
         )
     pruned = [n for n in tensors if n.endswith("_orig") and f"{n[:-4]}mask" in tensors]
     if pruned:
         return (
-            f"is pruned ({pruned[0]} and its mask); make that permanent with"
-            " torch.nn.utils.prune.remove and save again"
+            f"is pruned ({pruned[0]} and its mask)",
+            "make that permanent with torch.nn.utils.prune.remove and save again",
         )
     odd = [n for n, value in unread.items() if value.name.startswith("torch._utils._rebuild")]
     if odd:
         return (
-            f"holds {_listed(odd)} as {unread[odd[0]].name}, which is not rebuilt; save plain"
-            " tensors, neither quantised nor sparse"
+            f"holds {_listed(odd)} as {unread[odd[0]].name}, which is not rebuilt",
+            "save plain tensors, neither quantised nor sparse",
         )
     wanted = f"a {arch}" if arch else "a registered architecture"
     if nearest is None or nearest.rank[0] < 0.2:
         return (
-            f"holds tensors that are not those of {wanted}: {some}, ...; give one of"
-            f" {', '.join(ARCHITECTURES)}, or register this one (CONTRIBUTING.md)"
+            f"holds tensors that are not those of {wanted}: {some}, ...",
+            f"give one of {', '.join(ARCHITECTURES)}, or register this one (CONTRIBUTING.md)",
         )
     return _difference(nearest, wanted)
 
 
-def _difference(miss: Miss, wanted: str) -> str:
+def _difference(miss: Miss, wanted: str) -> tuple[str, str]:
     channels = [(got, want) for _, got, want in miss.misshapen if len(got) == 4]
     if channels and not miss.missing and not miss.foreign and len(miss.misshapen) == 1:
         got, want = channels[0]
         if got[1] != want[1] and got[:1] + got[2:] == want[:1] + want[2:] and want[1] == 3:
             return (
-                f"is a {miss.arch} for images of {got[1]} channel{'s' * (got[1] != 1)}, and a"
-                " detector's have 3 (RGB); take a network of RGB images"
+                f"is a {miss.arch} for images of {got[1]} channel{'' if got[1] == 1 else 's'}, and"
+                " a detector's have 3 (RGB)",
+                "take a network of RGB images",
             )
     stages = tensor_stages(miss.arch)
     if not miss.misshapen and not miss.foreign and set(miss.missing) == _statistics(miss.arch):
         return (
             f"is a {miss.arch} without running_mean and running_var: its norms are group or layer"
-            " norms, not batch norms, or its parameters alone were saved; give the state_dict() of"
-            " a network with batch norms"
+            " norms, not batch norms, or its parameters alone were saved",
+            "give the state_dict() of a network with batch norms",
         )
     gone = [
         stage
@@ -110,7 +112,7 @@ def _difference(miss: Miss, wanted: str) -> str:
     if not miss.misshapen and not miss.foreign:
         what = _listed([n for n in miss.missing if stages[n] in gone] or miss.missing)
         what = f"{', '.join(gone)} (no {what})" if gone else what
-        return f"is a {miss.arch} without {what}; give the file of the whole network"
+        return f"is a {miss.arch} without {what}", "give the file of the whole network"
     parts = []
     if miss.missing:
         parts.append(f"{len(miss.missing)} missing (first: {miss.missing[0]})")
@@ -123,8 +125,8 @@ def _difference(miss: Miss, wanted: str) -> str:
     if miss.foreign:
         parts.append(f"{len(miss.foreign)} unexpected (first: {miss.foreign[0]})")
     return (
-        f"is not {wanted}: the nearest is {miss.arch}, with tensors {', '.join(parts)};"
-        " register this one to convert it (CONTRIBUTING.md)"
+        f"is not {wanted}: the nearest is {miss.arch}, with tensors {', '.join(parts)}",
+        "register this one to convert it (CONTRIBUTING.md)",
     )
 
 
@@ -139,7 +141,7 @@ def _names_of(arch: str, stage: str) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return names[0] + f" and {len(names) - 1} more" * (len(names) > 1)
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

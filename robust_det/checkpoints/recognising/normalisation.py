@@ -11,12 +11,10 @@ from typing import Any
 
 from robust_det.checkpoints.reading import LazyTensor, load_tensor
 from robust_det.checkpoints.recognising.recognise import Found
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["ASSUMED", "Normalisation", "find_normalisation"]
-
-ASSUMED = "ImageNet's mean and std are assumed"
+__all__ = ["Normalisation", "find_normalisation"]
 
 # how a mean and its std are called; the first by the robustness library
 _PAIRS = (
@@ -39,37 +37,37 @@ class Normalisation:
     Attributes:
         mean, std: RGB in [0, 1].
         name: of the mean in the file; empty where they are ImageNet's, assumed.
-        notes: what was assumed or changed, one sentence each.
+        note: what was assumed or changed, if anything, in a sentence.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     name: str = ""
-    notes: tuple[str, ...] = ()
+    note: str = ""
 
 
-def find_normalisation(found: Found, value: Any, source: str) -> Normalisation:
+def find_normalisation(found: Found, value: Any) -> Normalisation:
     """Return the normalisation in a file, or ImageNet's, with a note that it is assumed.
 
     Args:
         found: the network; modules beside it and around it are looked at, the nearest first.
         value: all of the file, which may have a mean and a std beside its state dict.
-        source: the file, for messages.
 
     Raises:
-        UserError: there is one, which cannot be that of images.
+        FileError: there is one, which cannot be that of images.
     """
     odd = ""
     for place, values in _places(found, value):
         for names in _PAIRS:
-            mean, std = (_three_numbers(values.get(n), place, n, source) for n in names)
+            mean, std = (_three_numbers(values.get(n), place, n) for n in names)
             if mean and std:
-                return _in_unit_range(place + names[0], mean, std, source)
+                return _in_unit_range(place + names[0], mean, std)
         odd = odd or f"{place}{next(iter(values))}"
-    note = f"the file does not say its normalisation; {ASSUMED}"
+    assumed = "ImageNet's mean and std are assumed"
+    note = f"the file does not say its normalisation; {assumed}"
     if odd:
-        note = f"the file has '{odd}', which was not understood; {ASSUMED}; give --mean and --std"
-    return Normalisation(IMAGENET_MEAN, IMAGENET_STD, "", (note,))
+        note = f"the file has '{odd}', which was not understood; {assumed}; give --mean and --std"
+    return Normalisation(IMAGENET_MEAN, IMAGENET_STD, "", note)
 
 
 def _places(found: Found, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -96,14 +94,14 @@ def _places(found: Found, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]
         yield "", values
 
 
-def _three_numbers(value: Any, place: str, name: str, source: str) -> tuple[float, ...]:
+def _three_numbers(value: Any, place: str, name: str) -> tuple[float, ...]:
     """Return a number for each channel, or nothing.
 
     One may stand for all, but only in a module that normalises by its name, or has a number for
     one: a metric has a mean and a std as well.
     """
     if isinstance(value, LazyTensor) and math.prod(value.shape) in (1, 3):
-        value = load_tensor(value, place + name, source).real.double().flatten().tolist()
+        value = load_tensor(value, place + name).real.double().flatten().tolist()
     normalises = re.search(r"(^|\.)(\d+\.|\w*norm\w*\.|pixel_)[^.]+$", (place + name).lower())
     counts = (1, 3) if normalises else (3,)
     if not isinstance(value, (list, tuple)) or len(value) not in counts:
@@ -111,32 +109,30 @@ def _three_numbers(value: Any, place: str, name: str, source: str) -> tuple[floa
     if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
         return ()
     if not all(map(math.isfinite, value)):
-        raise UserError(f"{source} is damaged: {place}{name}, of its normalisation, is NaN or Inf")
-    return tuple(value) * (3 // len(value))
+        raise FileError(f"is damaged: {place}{name}, of its normalisation, is NaN or Inf")
+    return tuple(value) if len(value) == 3 else (value[0],) * 3
 
 
-def _in_unit_range(
-    name: str, mean: tuple[float, ...], std: tuple[float, ...], source: str
-) -> Normalisation:
+def _in_unit_range(name: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Normalisation:
     """Check a normalisation, and bring that of images in [0, 255] to [0, 1]."""
     if min(std) <= 0:
-        raise UserError(f"{source} has a normalisation that divides by {min(std)}")
-    notes: tuple[str, ...] = ()
-    unit = 1
+        raise FileError(f"has a normalisation that divides by {min(std)}")
+    note, unit = "", 1
     if min(std) > 1:  # pixels in [0, 1] spread less
         unit = 255
-        notes = (f"'{name}' and its std are those of images in [0, 255] and were divided by 255",)
+        note = f"'{name}' and its std are those of images in [0, 255] and were divided by 255"
     if not all(0 <= m <= unit and s <= unit for m, s in zip(mean, std, strict=True)):
-        raise UserError(
-            f"{source} has a normalisation, '{name}', with mean {_shown(mean)} and std"
-            f" {_shown(std)}, which is not that of RGB images in [0, 1]; correct it in the file"
+        raise FileError(
+            f"has a normalisation, '{name}', with mean {_shown(mean)} and std {_shown(std)}, which"
+            " is not that of RGB images in [0, 1]",
+            "correct it in the file",
         )
     mean, std = (tuple(round(v / unit, 7) for v in values) for values in (mean, std))
     if all(abs(m - other) < 0.01 for m, other in zip(mean, IMAGENET_MEAN[::-1], strict=True)):
-        raise UserError(
-            f"{source} has a normalisation, '{name}', of BGR images; take a network of RGB images"
+        raise FileError(
+            f"has a normalisation, '{name}', of BGR images", "take a network of RGB images"
         )
-    return Normalisation(mean, std, name, notes)
+    return Normalisation(mean, std, name, note)
 
 
 def _shown(values: tuple[float, ...]) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 from robust_det.checkpoints.reading import LazyTensor, Placeholder
 from robust_det.checkpoints.recognising.dictionaries import dictionaries, without_detours
 from robust_det.checkpoints.recognising.mismatch import Miss, explain_miss
-from robust_det.core.errors import UserError
+from robust_det.core.errors import FileError
 from robust_det.models import ARCHITECTURES, get_architecture
 from robust_det.models.spelling import COUNTER, Spelling, distinct_spellings, spelling
 from robust_det.models.stages import tensor_stages
 
-__all__ = ["Found", "NothingFoundError", "recognise"]
+__all__ = ["Found", "NoTensorsError", "NothingFoundError", "recognise"]
 
 Tensors = Mapping[str, LazyTensor]
 # what a file may make us look at: every network is tried at every place
@@ -89,13 +89,16 @@ class Found:
         return (self.arch, *(tensor.identity for tensor in self.tensors.values()))
 
 
-class NothingFoundError(UserError):
+class NothingFoundError(FileError):
     """No network that is known."""
+
+
+class NoTensorsError(NothingFoundError):
+    """Not even tensors that have names."""
 
 
 def recognise(
     value: Any,
-    source: str,
     arch: str | None = None,
     prefix: str | None = None,
     said: str | None = None,
@@ -104,47 +107,44 @@ def recognise(
 
     Args:
         value: as :func:`robust_det.checkpoints.reading.read_file` returns it.
-        source: the file, for messages.
         arch: look for this architecture alone.
         prefix: look at tensors of this place alone, where a file holds several networks.
         said: the architecture that the file says it is, which decides between several that fit.
 
     Raises:
         NothingFoundError: none; says what was found and what to do.
-        UserError: several; says which, and how to choose.
+        FileError: several; says which, and how to choose.
     """
     archs = [get_architecture(arch).name] if arch else list(ARCHITECTURES)
     groups = list(dictionaries(value, LazyTensor))
     if not groups:
-        raise NothingFoundError(f"{source} holds no tensors by name; save a network's state_dict()")
+        raise NoTensorsError("holds no tensors by name", "save a network's state_dict()")
     if prefix is not None:
         prefix = without_detours(prefix)
     found, nearest = _search(groups, archs, prefix)
     if not found and arch:
-        _refuse_other(value, source, arch, prefix)
+        _refuse_other(value, arch, prefix)
     if not found and prefix is not None:
         elsewhere, _ = _search(groups, archs, None)
         places = dict.fromkeys(f.place for f in elsewhere)
         if len(places) == 1:
-            raise UserError(f"{source} holds one network alone; leave --prefix out")
+            raise FileError("holds one network alone", "leave --prefix out")
         if places:
-            raise UserError(
-                f"{source} has no network at --prefix '{prefix}', but at {_quoted(places)}"
-            )
+            raise FileError(f"has no network at --prefix '{prefix}', but at {_quoted(places)}")
     if not found:
         unread = {k: v for _, named in dictionaries(value, Placeholder) for k, v in named.items()}
         why = explain_miss(nearest, [tensors for _, tensors in groups], unread, arch, prefix)
-        raise NothingFoundError(f"{source} {why}")
-    return _the_one([f for f in found if f.arch == said] or found, source)
+        raise NothingFoundError(*why)
+    return _the_one([f for f in found if f.arch == said] or found)
 
 
-def _refuse_other(value: Any, source: str, arch: str, prefix: str | None) -> None:
+def _refuse_other(value: Any, arch: str, prefix: str | None) -> None:
     """Say which architecture the tensors are of, if they are of another one."""
     try:
-        other = recognise(value, source, None, prefix)
-    except UserError:
+        other = recognise(value, None, prefix)
+    except FileError:
         return
-    raise UserError(f"{source} holds a {other.arch}, not a {arch}; leave --arch out")
+    raise FileError(f"holds a {other.arch}, not a {arch}", "leave --arch out")
 
 
 def _search(
@@ -270,7 +270,7 @@ def _head_fits(arch: str, spelled: Spelling, below: Tensors) -> bool:
     return len(widths) == 1 and 0 not in widths
 
 
-def _the_one(found: list[Found], source: str) -> Found:
+def _the_one(found: list[Found]) -> Found:
     """Choose among what fits: one copy of each, averaged weights first, second copies last."""
     # where two spellings differ in the head alone, the one that has a head is meant
     whole: dict[tuple[str, str], Found] = {}
@@ -282,7 +282,7 @@ def _the_one(found: list[Found], source: str) -> Found:
     # copies are of one architecture: another one is another network
     archs = sorted({f.arch for f in unique})
     if len(archs) > 1:
-        raise UserError(f"{source} could be {' or '.join(archs)}; say which with --arch {archs[0]}")
+        raise FileError(f"could be {' or '.join(archs)}", f"say which with --arch {archs[0]}")
 
     def rank(f: Found) -> int:
         if _SECOND.search(f.place):
@@ -292,9 +292,10 @@ def _the_one(found: list[Found], source: str) -> Found:
     best = min(map(rank, unique))
     best_ones = [f for f in unique if rank(f) == best]
     if len(best_ones) > 1:
-        raise UserError(
-            f"{source} holds {len(best_ones)} different networks {archs[0]}, at"
-            f" {_quoted(f.place for f in best_ones)}; choose with --prefix '{best_ones[0].place}'"
+        raise FileError(
+            f"holds {len(best_ones)} different networks {archs[0]}, at"
+            f" {_quoted(f.place for f in best_ones)}",
+            f"choose with --prefix '{best_ones[0].place}'",
         )
     others = tuple(f.place for f in unique if f is not best_ones[0])
     return replace(best_ones[0], passed_over=others)

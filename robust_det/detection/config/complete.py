@@ -134,7 +134,7 @@ def load_evaluation_config(
     """
     cfg, origins = _of_a_run(name, overrides, backbone)
     path, content = _detector_file(cfg, detector)
-    card = card_of(content)
+    card = card_of(content, path)
     if cfg.MODEL.WEIGHTS and card is not None and weights_file(cfg.MODEL.WEIGHTS) is None:
         adopt_card(cfg, origins, card, str(path))
     else:
@@ -167,7 +167,7 @@ def load_detector_config(
         )
     path, content = _detector_file(cfg, detector)
     adopt_device(cfg, origins)
-    adopt_card(cfg, origins, card_of(content), str(path))
+    adopt_card(cfg, origins, card_of(content, path), str(path))
     adopt_architecture(cfg, origins)
     categories = categories_in(content, str(path))
     if categories:

@@ -1,15 +1,14 @@
-"""Whether the backbone gives the features that the heads take."""
+"""Whether the heads find what they need: the backbone's features, and Detectron2's operators."""
 
 from __future__ import annotations
 
-import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import BACKBONE_REGISTRY, build_backbone
 
-from robust_det.backbones import builders
+from robust_det.backbones.builders import given_features
+from robust_det.backbones.compat import operators_are_compiled
 from robust_det.core.errors import UserError
 
-__all__ = ["check_features"]
+__all__ = ["check_features", "check_operators"]
 
 _HEADS = {
     "GeneralizedRCNN": ("RPN", "ROI_HEADS"),
@@ -25,11 +24,9 @@ def check_features(cfg: CfgNode) -> None:
 
     Backbones and models of others are left alone: they may be built in any way.
     """
-    name = cfg.MODEL.BACKBONE.NAME
-    if BACKBONE_REGISTRY.get(name).__module__ != builders.__name__:
+    given = given_features(cfg)
+    if given is None:
         return
-    with torch.device("meta"):
-        given = build_backbone(cfg).output_shape()
     for head in _HEADS.get(cfg.MODEL.META_ARCHITECTURE, ()):
         if head == "RPN" and cfg.MODEL.PROPOSAL_GENERATOR.NAME not in ("RPN", "RRPN"):
             continue
@@ -37,6 +34,21 @@ def check_features(cfg: CfgNode) -> None:
         lacking = [feature for feature in wanted if feature not in given]
         if lacking:
             raise UserError(
-                f"MODEL.{head}.IN_FEATURES has {lacking[0]}, but MODEL.BACKBONE.NAME {name} gives"
-                f" {', '.join(given)}; let them agree"
+                f"MODEL.{head}.IN_FEATURES has {lacking[0]}, but MODEL.BACKBONE.NAME"
+                f" {cfg.MODEL.BACKBONE.NAME} gives {', '.join(given)}; let them agree"
+            )
+
+
+def check_operators(cfg: CfgNode) -> None:
+    """Refuse heads for rotated boxes where Detectron2 lacks the operators, which are compiled."""
+    if operators_are_compiled():
+        return
+    for key, name, plain in (
+        ("PROPOSAL_GENERATOR", "RRPN", "RPN"),
+        ("ROI_HEADS", "RROIHeads", "StandardROIHeads"),
+    ):
+        if name == cfg.MODEL[key].NAME:
+            raise UserError(
+                f"MODEL.{key}.NAME {name} is for rotated boxes, whose operators are not compiled"
+                f" here; use {plain}, or install the official Detectron2"
             )

@@ -18,7 +18,7 @@ from robust_det.core.config import Layer, flatten
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.adopt import Origins, adopt
-from robust_det.detection.config.features import check_features
+from robust_det.detection.config.features import check_features, check_operators
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.zoo.locate import PREFIX, find_here
@@ -81,7 +81,7 @@ def adopt_weights(cfg: CfgNode, origins: Origins) -> BackboneCard | None:
         if not path.endswith(".pth"):
             raise UserError(f"MODEL.WEIGHTS {weights} is not a .pth file; convert it: {command}")
         content = peek_checkpoint(path)
-        card = card_of(content)
+        card = card_of(content, f"MODEL.WEIGHTS {weights}")
         if card is None:
             raise UserError(
                 f"MODEL.WEIGHTS {weights} does not say what it is; convert it: {command}"
@@ -153,4 +153,5 @@ def adopt_architecture(cfg: CfgNode, origins: Origins) -> None:
             f"MODEL.BACKBONE.NAME {name} builds Detectron2's own ResNet, and {arch.name} is none;"
             f" use {_FOR_RESNETS[name]}"
         )
+    check_operators(cfg)
     check_features(cfg)

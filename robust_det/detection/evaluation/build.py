@@ -36,7 +36,11 @@ def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
 
     def coco() -> DatasetEvaluator:
         # named, as a detector that finds nothing would seem to have no masks
-        tasks = ["bbox", *["segm"] * cfg.MODEL.MASK_ON, *["keypoints"] * cfg.MODEL.KEYPOINT_ON]
+        tasks = ["bbox"]
+        if cfg.MODEL.MASK_ON:
+            tasks.append("segm")
+        if cfg.MODEL.KEYPOINT_ON:
+            tasks.append("keypoints")
         return FastCOCOEvaluator(name, tasks, output_dir=str(folder), use_fast_impl=False)
 
     builders: dict[str, Callable[[], DatasetEvaluator]] = {

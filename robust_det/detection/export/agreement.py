@@ -38,10 +38,10 @@ class Comparison:
     def __str__(self) -> str:
         height, width = self.size
         largest = ", ".join(f"{name} {value:.1e}" for name, value in self.differences.items())
-        return (
+        text = (
             f"{height} x {width}: {self.objects} and {self.others} objects, {self.matched} the same"
-            + f", largest differences: {largest}" * bool(self.matched)
         )
+        return f"{text}, largest differences: {largest}" if self.matched else text
 
 
 def compare(

@@ -31,7 +31,9 @@ class Traceable(nn.Module):
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.model: Any = detector.model
-        self.outputs = ["boxes", "scores", "classes", *["masks"] * detector.cfg.MODEL.MASK_ON]
+        self.outputs = ["boxes", "scores", "classes"]
+        if detector.cfg.MODEL.MASK_ON:
+            self.outputs.append("masks")
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See the class."""

@@ -70,7 +70,8 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
     if comm.is_main_process():
         at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
         logger.info(f"{name}: {at} on {cfg.MODEL.DEVICE}, log in {folder / 'log.txt'}")
-        scaled = f", scaled by {cfg.SOLVER.LR_SCALED_BY:g}" * (cfg.SOLVER.LR_SCALED_BY != 1)
+        factor = cfg.SOLVER.LR_SCALED_BY
+        scaled = "" if factor == 1 else f", scaled by {factor:g}"
         images = cfg.SOLVER.IMS_PER_BATCH * cfg.SOLVER.ACCUMULATE
         logger.info(f"learning rate {cfg.SOLVER.BASE_LR:g} for {images} images an update{scaled}")
         if card is None or card.eps is None:
@@ -152,7 +153,7 @@ def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> 
             f"{detector} is a backbone, and its detector has yet to be trained; leave --eval-only"
             " out"
         )
-    own = card_of(content)
+    own = card_of(content, detector)
     if (own and own.source_sha256) != (card and card.source_sha256):
         of = f"the backbone of sha256 {own.source_sha256[:16]}" if own else "no backbone"
         raise UserError(

@@ -33,7 +33,10 @@ class _Mapped(Dataset):
     def __getitem__(self, position: Position) -> Any:
         number, index = position
         with seeded(mixed_seed(self.seed, number)):
-            mapped = self.mapper(dict(self.images[index]))
+            try:
+                mapped = self.mapper(dict(self.images[index]))
+            except UserError as error:
+                return error  # raised in a worker, it would arrive as the text of a traceback
         if mapped is None:
             raise ValueError(f"the mapper made nothing of {self.images[index]['file_name']}")
         return mapped
@@ -71,7 +74,11 @@ class TrainingLoader:
 
     def __iter__(self) -> Iterator[Any]:
         # a generator: the workers start at the first batch, when it is known which one that is
-        yield from self._loader
+        for batch in self._loader:
+            for mapped in batch:
+                if isinstance(mapped, UserError):
+                    raise mapped
+            yield batch
 
 
 def _as_it_is(batch: Any) -> Any:

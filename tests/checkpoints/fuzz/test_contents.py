@@ -93,10 +93,12 @@ def _values(draw: Any, kind: str, state: dict[str, torch.Tensor]) -> Any:
 
 
 def _dtypes(draw: Any, kind: str, state: dict[str, torch.Tensor]) -> Any:
-    good = [torch.float16, torch.float64] + [torch.bfloat16] * (kind != "pickle")
-    bad = [torch.int8, torch.uint8, torch.int64, torch.bool] + [torch.complex64] * (
-        kind != "safetensors"
-    )
+    good = [torch.float16, torch.float64]
+    if kind != "pickle":
+        good.append(torch.bfloat16)
+    bad = [torch.int8, torch.uint8, torch.int64, torch.bool]
+    if kind != "safetensors":
+        bad.append(torch.complex64)
     dtype = draw(st.sampled_from([*good, *good, *bad]))
     names = draw(st.sets(st.sampled_from(FLOATS), min_size=1))
     for name in names:

@@ -165,7 +165,7 @@ class Report:
         """
         total = sum(f.count for f in self.problems)
         text = (
-            f"data set '{self.name}' has {total} problem{'s' * (total > 1)}:"
+            f"data set '{self.name}' has {total} problem{'s' if total > 1 else ''}:"
             f" {', '.join(f.phrase() for f in self.problems)};"
             " tools/inspect_dataset.py shows more; mend the data"
         )
