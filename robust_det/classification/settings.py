@@ -47,7 +47,7 @@ SETTINGS = {
     "DATA.RESIZE": Setting(256, "short side before the central crop of validation, in pixels"),
     "DATA.CROP_SCALE": Setting([0.08, 1.0], "area of a training crop, as a share of the image's"),
     "DATA.FLIP": Setting(True, "flip half of the training images"),
-    "DATA.COLOR_JITTER": Setting(0.0, "strength of brightness, contrast, saturation", least=0),
+    "DATA.COLOR_JITTER": Setting(0.0, "jitter of brightness, contrast, saturation", least=0),
     "DATA.WORKERS": Setting(8, "processes that decode images, for each training process", least=0),
     "DATA.ON_CORRUPT": Setting("stop", "at an image that cannot be read", ("stop", "skip")),
     "ATTACK.NORM": Setting("l2", "of the threat model", known=tuple(NORMS)),
@@ -79,7 +79,7 @@ SETTINGS = {
     "OPTIM.WARMUP_EPOCHS": Setting(
         0.0, "linear warm-up; onecycle: length of the rising part", least=0
     ),
-    "OPTIM.LABEL_SMOOTHING": Setting(0.0, "share of the other classes", least=0, below=1),
+    "OPTIM.LABEL_SMOOTHING": Setting(0.0, "of the cross-entropy", least=0, below=1),
     "OPTIM.EMA_DECAY": Setting(0.0, "0 is no moving average of the weights", least=0, below=1),
     "OPTIM.CLIP_NORM": Setting(0.0, "largest gradient norm; 0 is no clipping", least=0),
     "EVAL.EPOCHS": Setting(1, "validate every N epochs, and at the end", least=1),
