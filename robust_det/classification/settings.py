@@ -45,6 +45,8 @@ def pretrain_defaults() -> CfgNode:
     cfg.DATA.CROP_SCALE = [0.08, 1.0]
     cfg.DATA.FLIP = True
     cfg.DATA.COLOR_JITTER = 0.0
+    # training images by Pillow, bit for bit, at half the speed; validation always is
+    cfg.DATA.EXACT_DECODE = False
     cfg.DATA.WORKERS = 8
     cfg.DATA.ON_CORRUPT = "stop"  # stop | skip
 

@@ -159,6 +159,8 @@ def refuse_other_config(old: dict[str, Any], cfg: CfgNode, path: Path) -> None:
     Raises:
         UserError: lists the differing keys.
     """
+    # runs from before this key was known decoded exactly
+    old = {**old, "DATA": {"EXACT_DECODE": True, **old.get("DATA", {})}}
     differing = config_differences(old, cfg, ignore=_FREE_KEYS)
     if differing:
         raise UserError(
