@@ -10,13 +10,8 @@ from torch.utils.data import DataLoader
 from robust_det.core.config import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.core.signals import leave_to_parent
-from robust_det.data.classification.image_folder import (
-    Batch,
-    ImageFolder,
-    collate,
-    eval_transform,
-    train_transform,
-)
+from robust_det.data.classification.crops import eval_transform, train_transform
+from robust_det.data.classification.image_folder import Batch, ImageFolder, collate
 from robust_det.data.classification.sampling import EvalBatches, TrainBatches
 
 __all__ = ["CorruptImageError", "batches_of", "training_set", "validation_set"]
@@ -34,14 +29,18 @@ def training_set(cfg: CfgNode) -> ImageFolder:
     """
     low, high = cfg.DATA.CROP_SCALE
     transform = train_transform(
-        cfg.DATA.IMAGE_SIZE, (low, high), cfg.DATA.FLIP, cfg.DATA.COLOR_JITTER
+        cfg.DATA.IMAGE_SIZE,
+        (low, high),
+        cfg.DATA.FLIP,
+        cfg.DATA.COLOR_JITTER,
+        exact=cfg.DATA.EXACT_DECODE,
     )
     skip = cfg.DATA.ON_CORRUPT == "skip"
     return ImageFolder(cfg.DATA.ROOT, "train", transform, seed=cfg.SEED, substitute=skip)
 
 
 def validation_set(cfg: CfgNode, classes: list[str]) -> ImageFolder:
-    """Open ``DATA.ROOT/val``, which must have the given classes.
+    """Open ``DATA.ROOT/val``, which must have the given classes; its pixels are always Pillow's.
 
     Raises:
         UserError: see :class:`ImageFolder`.

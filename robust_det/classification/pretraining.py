@@ -14,7 +14,7 @@ from robust_det.classification.build import build_average, build_model, build_pl
 from robust_det.classification.image_sets import batches_of, training_set, validation_set
 from robust_det.classification.record import write_pretrain_record
 from robust_det.classification.validate import validate
-from robust_det.core.config import CfgNode, to_dict
+from robust_det.core.config import CfgNode, flatten, to_dict
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError, naming
 from robust_det.core.seeding import seed_generators, seeded_generator
@@ -31,6 +31,8 @@ __all__ = ["Pretraining", "pretrain", "pretraining_engine"]
 
 # keys that change where or how fast a run goes, but not what it computes
 _FREE_KEYS = ("OUTPUT_DIR", "DATA.ROOT", "DATA.WORKERS", "TRAIN.CHECKPOINT_STEPS")
+# what keys that came later mean for a run that does not have them
+_BEFORE = {"DATA.EXACT_DECODE": True}
 
 
 def pretrain(cfg: CfgNode, name: str, resume: bool = False) -> bool:
@@ -143,7 +145,7 @@ class Pretraining:
             require_format(content)
             card = card_of_pretraining(content)
         require_resumable(content, path)
-        refuse_other_config(content["config"], self.cfg, _FREE_KEYS, path)
+        refuse_other_config(_completed(content["config"]), self.cfg, _FREE_KEYS, path)
         if card != self.card:
             raise UserError(f"{path} was made with other classes; the data at DATA.ROOT changed")
         # absent from the files of earlier versions; another size would be another order of images
@@ -167,3 +169,9 @@ class Pretraining:
             processes=self.world.size,
             seconds=seconds,
         )
+
+
+def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's config with what runs did before there were keys for it."""
+    flat = flatten(config)
+    return {**{key: value for key, value in _BEFORE.items() if key not in flat}, **flat}

@@ -48,6 +48,9 @@ SETTINGS = {
     "DATA.CROP_SCALE": Setting([0.08, 1.0], "area of a training crop, as a share of the image's"),
     "DATA.FLIP": Setting(True, "flip half of the training images"),
     "DATA.COLOR_JITTER": Setting(0.0, "jitter of brightness, contrast, saturation", least=0),
+    "DATA.EXACT_DECODE": Setting(
+        False, "training images by Pillow, bit for bit, at half the speed; validation always is"
+    ),
     "DATA.WORKERS": Setting(8, "processes that decode images, for each training process", least=0),
     "DATA.ON_CORRUPT": Setting("stop", "at an image that cannot be read", ("stop", "skip")),
     "ATTACK.NORM": Setting("l2", "of the threat model", known=tuple(NORMS)),

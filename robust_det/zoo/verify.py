@@ -17,7 +17,8 @@ from robust_det.classification.settings import pretrain_defaults
 from robust_det.classification.validate import validate
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
-from robust_det.data.classification.image_folder import ImageFolder, eval_transform
+from robust_det.data.classification.crops import eval_transform
+from robust_det.data.classification.image_folder import ImageFolder
 from robust_det.models import Classifier
 from robust_det.training.world import World
 

@@ -48,9 +48,10 @@ def metrics_of(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k not in clocks} for line in lines]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers, exact", [(0, False), (2, False), (2, True)])
 def test_sigkill_in_mid_epoch_then_resume_equals_an_uninterrupted_run(
     workers: int,
+    exact: bool,
     tmp_path: Path,
     start: Any,
     pretrain: Any,
@@ -58,6 +59,7 @@ def test_sigkill_in_mid_epoch_then_resume_equals_an_uninterrupted_run(
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     options = ("ATTACK.ITERATE", "best", "OPTIM.LABEL_SMOOTHING", 0.1, "DATA.COLOR_JITTER", 0.2)
+    options = (*options, "DATA.EXACT_DECODE", exact)
     assert pretrain(*LONG, *options, "OUTPUT_DIR", whole).code == 0
 
     arguments = (*LONG, *options, "OUTPUT_DIR", broken, "DATA.WORKERS", workers)
@@ -171,6 +173,21 @@ def test_resume_refuses_another_config_with_the_keys(tmp_path: Path, pretrain: A
     assert (tmp_path / "run" / "last.pth").read_bytes() == last
     # where the data lie and how many workers read them change nothing
     assert pretrain("--resume", "TRAIN.EPOCHS", 1, "DATA.WORKERS", 1).code == 0
+
+
+def test_a_run_older_than_fast_decoding_goes_on_exactly_or_not_at_all(
+    tmp_path: Path, pretrain: Any
+) -> None:
+    exactly = ("TRAIN.EPOCHS", 1, "DATA.EXACT_DECODE", True)
+    assert pretrain(*exactly).code == 0
+    folder = tmp_path / "run"
+    (folder / "final.pth").unlink()
+    state = torch.load(folder / "last.pth", weights_only=True)
+    del state["config"]["DATA"]["EXACT_DECODE"]
+    torch.save(state, folder / "last.pth")
+    error = pretrain("--resume", "TRAIN.EPOCHS", 1).error
+    assert "another config (DATA.EXACT_DECODE: True -> False)" in error
+    assert pretrain("--resume", *exactly).code == 0
 
 
 def test_resume_refuses_other_data(

@@ -11,16 +11,15 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from robust_det.core.errors import UserError
-from robust_det.data.classification.image_folder import (
-    Corrupt,
-    ImageFolder,
-    collate,
-    eval_transform,
-    train_transform,
-)
+from robust_det.data.classification.crops import Transform, eval_transform, train_transform
+from robust_det.data.classification.image_folder import Corrupt, ImageFolder, collate
 from robust_det.data.classification.sampling import TrainBatches
 
-AUGMENTATION = train_transform(32, (0.3, 1.0), True, 0.2)
+EXACT, FAST = (
+    train_transform(32, (0.3, 1.0), True, 0.2, exact=True),
+    train_transform(32, (0.3, 1.0), True, 0.2, exact=False),
+)
+either_way = pytest.mark.parametrize("augmentation", [EXACT, FAST], ids=["exact", "fast"])
 
 
 @pytest.fixture
@@ -61,9 +60,12 @@ def test_grey_and_palette_images_become_rgb(tmp_path: Path) -> None:
         assert (data[0, i][0] == 77).all()
 
 
-def test_augmentation_is_a_function_of_seed_epoch_and_image(image_tree: Path) -> None:
+@either_way
+def test_augmentation_is_a_function_of_seed_epoch_and_image(
+    image_tree: Path, augmentation: Transform
+) -> None:
     def image(seed: int, epoch: int) -> torch.Tensor:
-        sample = ImageFolder(image_tree, "train", AUGMENTATION, seed=seed)[epoch, 5]
+        sample = ImageFolder(image_tree, "train", augmentation, seed=seed)[epoch, 5]
         assert not isinstance(sample, Corrupt)
         return sample[0]
 
@@ -78,8 +80,9 @@ def test_augmentation_is_a_function_of_seed_epoch_and_image(image_tree: Path) ->
     assert torch.equal(torch.get_rng_state(), state)  # the global generator is left alone
 
 
-def test_batches_do_not_depend_on_the_workers(image_tree: Path) -> None:
-    data = ImageFolder(image_tree, "train", AUGMENTATION)
+@either_way
+def test_batches_do_not_depend_on_the_workers(image_tree: Path, augmentation: Transform) -> None:
+    data = ImageFolder(image_tree, "train", augmentation)
 
     def batches(workers: int) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         order = TrainBatches(len(data), 8, 2, seed=0)
@@ -94,21 +97,24 @@ def test_batches_do_not_depend_on_the_workers(image_tree: Path) -> None:
 
 
 def test_it_can_be_pickled_for_spawned_workers(image_tree: Path) -> None:
-    for split, transform in (("train", AUGMENTATION), ("val", eval_transform(32, 32))):
+    for split, transform in (("train", EXACT), ("train", FAST), ("val", eval_transform(32, 32))):
         data = ImageFolder(image_tree, split, transform)
         copy = pickle.loads(pickle.dumps(data))
         assert torch.equal(copy[0, 3][0], data[0, 3][0])
 
 
+@either_way
 @pytest.mark.parametrize("content", [b"", b"not an image", None])
-def test_corrupt_image_is_reported_or_replaced(tree: Path, content: bytes | None) -> None:
+def test_corrupt_image_is_reported_or_replaced(
+    tree: Path, content: bytes | None, augmentation: Transform
+) -> None:
     bad = tree / "train" / "blue" / "03.jpg"
     # None: cut in the middle, the commonest damage
     bad.write_bytes(bad.read_bytes()[:300] if content is None else content)
-    plain = ImageFolder(tree, "train", AUGMENTATION)[0, 3]
+    plain = ImageFolder(tree, "train", augmentation)[0, 3]
     assert isinstance(plain, Corrupt) and str(bad) in plain.path and not plain.hopeless
 
-    data = ImageFolder(tree, "train", AUGMENTATION, substitute=True)
+    data = ImageFolder(tree, "train", augmentation, substitute=True)
     batch = collate([data[0, i] for i in (2, 3, 4)])
     assert batch.indices.tolist() == [2, 4, 4]
     assert len(batch.corrupt) == 1 and str(bad) in batch.corrupt[0]
@@ -119,7 +125,7 @@ def test_corrupt_image_is_reported_or_replaced(tree: Path, content: bytes | None
 def test_two_corrupt_neighbours_count_once_each(tree: Path) -> None:
     for name in ("03.jpg", "04.png"):
         (tree / "train" / "blue" / name).write_bytes(b"")
-    data = ImageFolder(tree, "train", AUGMENTATION, substitute=True)
+    data = ImageFolder(tree, "train", FAST, substitute=True)
     batch = collate([data[0, i] for i in range(8)])
     assert batch.indices.tolist() == [0, 1, 2, 5, 5, 5, 6, 7]
     assert [Path(text.split(" ")[0]).name for text in batch.corrupt] == ["03.jpg", "04.png"]
@@ -128,7 +134,7 @@ def test_two_corrupt_neighbours_count_once_each(tree: Path) -> None:
 def test_nothing_but_corrupt_images_is_hopeless(tree: Path) -> None:
     for path in (tree / "train").rglob("*.*"):
         path.write_bytes(b"")
-    data = ImageFolder(tree, "train", AUGMENTATION, substitute=True)
+    data = ImageFolder(tree, "train", FAST, substitute=True)
     batch = collate([data[0, 0], data[0, 1]])
     assert batch.hopeless and len(batch.targets) == 0 and len(batch.corrupt) == 2
 
