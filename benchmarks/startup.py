@@ -206,7 +206,16 @@ def write_config(folder: Path) -> None:
 
 def table(path: Path) -> str:
     """Return recorded results as a Markdown table."""
-    head = ["images", "objects", "MB of JSON", "s, ours", "s, stock", "part", "GB, ours", "GB, stock"]
+    head = [
+        "images",
+        "objects",
+        "MB of JSON",
+        "s, ours",
+        "s, stock",
+        "part",
+        "GB, ours",
+        "GB, stock",
+    ]
     cells = []
     for row in read_results(path):
         seconds, memory = row["seconds"], row["peak_memory"]

@@ -37,7 +37,7 @@ def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
     def coco() -> DatasetEvaluator:
         # named, as a detector that finds nothing would seem to have no masks
         tasks = ["bbox", *["segm"] * cfg.MODEL.MASK_ON, *["keypoints"] * cfg.MODEL.KEYPOINT_ON]
-        return FastCOCOEvaluator(name, tasks, output_dir=str(folder), use_fast_impl=False)
+        return FastCOCOEvaluator(name, tasks, output_dir=str(folder))
 
     builders: dict[str, Callable[[], DatasetEvaluator]] = {
         _SEMANTIC: lambda: SemSegEvaluator(name, output_dir=str(folder)),

@@ -26,7 +26,7 @@ def load(write_config):
 
     def make(overrides=(), **keys):
         cfg, _ = load_config(str(write_config(INPUT={"MASK_FORMAT": "bitmask", **keys})), overrides)
-        return cfg, training_images(cfg)
+        return cfg, list(training_images(cfg))
 
     return make
 
