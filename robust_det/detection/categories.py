@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 
 from robust_det.core.errors import UserError
 
@@ -25,8 +25,6 @@ def categories_of(name: str) -> list[dict[str, Any]]:
         ids, as Detectron2's VOC, gets 1, 2, ...
     """
     metadata = MetadataCatalog.get(name)
-    if metadata.get("json_file") and not metadata.get("thing_dataset_id_to_contiguous_id"):
-        DatasetCatalog.get(name)  # tells the metadata
     names = metadata.thing_classes
     places = metadata.get("thing_dataset_id_to_contiguous_id")
     ids = sorted(places, key=places.get) if places else range(1, len(names) + 1)

@@ -79,8 +79,9 @@ def _drawing(cfg: CfgNode, metadata: Metadata) -> _Draw:
         return _draw_objects
     if not finds_objects(cfg):
         return _draw_stuff
-    truth = read_panoptic(metadata.panoptic_json, metadata.name)["annotations"]
-    return functools.partial(_draw_panoptic, metadata, {a["image_id"]: a for a in truth})
+    truth, _ = read_panoptic(metadata.panoptic_json, metadata.name)
+    by_image = {a["image_id"]: a for a in truth["annotations"]}
+    return functools.partial(_draw_panoptic, metadata, by_image)
 
 
 def _draw_objects(

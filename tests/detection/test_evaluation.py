@@ -90,8 +90,8 @@ def test_the_figures_are_those_of_detectron2_with_pycocotools(case, tmp_path):
     name, _, inputs, outputs = case
     how = {"output_dir": str(tmp_path / "a"), "use_fast_impl": False}
     theirs = evaluated(COCOEvaluator(name, ["bbox", "segm"], **how), inputs, outputs)
-    how["output_dir"] = str(tmp_path / "b")
-    ours = evaluated(FastCOCOEvaluator(name, ["bbox", "segm"], **how), inputs, outputs)
+    own = FastCOCOEvaluator(name, ["bbox", "segm"], output_dir=str(tmp_path / "b"))
+    ours = evaluated(own, inputs, outputs)
     assert list(ours) == ["bbox", "segm"]
     for task in ours:
         expected = ["AP", "AP50", "AP75", "APs", "APm", "APl", *(f"AP-class{i}" for i in range(5))]
@@ -104,8 +104,11 @@ def test_the_figures_are_those_of_detectron2_with_pycocotools(case, tmp_path):
     assert saved == other and len(saved) > 500
     some = {inputs[0]["image_id"], inputs[3]["image_id"]}
     theirs, ours = (
-        evaluated(kind(name, ["bbox"], **how), inputs, outputs, img_ids=sorted(some))["bbox"]
-        for kind in (COCOEvaluator, FastCOCOEvaluator)
+        evaluated(evaluator, inputs, outputs, img_ids=sorted(some))["bbox"]
+        for evaluator in (
+            COCOEvaluator(name, ["bbox"], **how),
+            FastCOCOEvaluator(name, ["bbox"], output_dir=str(tmp_path / "b")),
+        )
     )
     assert ours == pytest.approx(theirs, abs=1e-9, nan_ok=True)
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.utils.colormap import colormap
 from numpy.typing import NDArray
 from PIL import Image
 
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
+from robust_det.data.detection.annotation_file import read_json
 
 __all__ = [
     "IGNORED",
     "VOID",
-    "panoptic_metadata",
     "read_ids",
     "read_panoptic",
     "semantic_places",
+    "stuff_names",
     "write_ids",
 ]
 
@@ -35,12 +34,15 @@ _ANNOTATION = ("image_id", "file_name", "segments_info")
 _SEGMENT = ("id", "category_id", "area", "bbox", "iscrowd")
 
 
-def read_panoptic(path: str | Path, name: str) -> dict[str, Any]:
+def read_panoptic(path: str | Path, name: str) -> tuple[dict[str, Any], str]:
     """Read panoptic annotations.
 
     Args:
         path: of the JSON file.
         name: of the data set, for messages.
+
+    Returns:
+        The document, and the SHA-256 of the file.
 
     Raises:
         UserError: the file is missing, or is not in COCO's panoptic format.
@@ -52,7 +54,7 @@ def read_panoptic(path: str | Path, name: str) -> dict[str, Any]:
         )
     refusal = f"annotations {path} are not in COCO's panoptic format"
     try:
-        document = json.loads(Path(path).read_bytes())
+        document, sha256 = read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{refusal} ({type(error).__name__}: {error})") from error
     for key in _LISTS:
@@ -62,7 +64,7 @@ def read_panoptic(path: str | Path, name: str) -> dict[str, Any]:
     _require(document["annotations"], _ANNOTATION, f"{refusal}: each annotation")
     for annotation in document["annotations"]:
         _check_annotation(annotation, refusal)
-    return document
+    return document, sha256
 
 
 def _check_categories(categories: Any, refusal: str) -> None:
@@ -122,47 +124,17 @@ def write_ids(path: str | Path, ids: NDArray[np.int32]) -> None:
     write_atomically(path, lambda file: Image.fromarray(pixels).save(file, "PNG"))
 
 
-def panoptic_metadata(categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what Detectron2's catalog says of its own ``*_panoptic_separated`` data sets.
-
-    Classes are in the order of their ids, those of stuff start with one for all things, and their
-    names go without COCO's ``-other`` and ``-merged``.
-
-    Args:
-        categories: of panoptic annotations.
-    """
-    ordered = sorted(categories, key=lambda c: c["id"])
-    things = [c for c in ordered if c["isthing"]]
-    stuff = [c for c in ordered if not c["isthing"]]
-    palette = colormap(rgb=True, maximum=255).astype(int).tolist()
-    colours = {c["id"]: _colour(c, palette[i % len(palette)]) for i, c in enumerate(ordered, 1)}
-    return {
-        "thing_classes": [str(c["name"]) for c in things],
-        "thing_dataset_id_to_contiguous_id": {c["id"]: i for i, c in enumerate(things)},
-        "thing_colors": [colours[c["id"]] for c in things],
-        "stuff_classes": ["things", *(_short(c["name"]) for c in stuff)],
-        "stuff_dataset_id_to_contiguous_id": {
-            0: 0,
-            **{c["id"]: i for i, c in enumerate(stuff, 1)},
-        },
-        "stuff_colors": [palette[0], *(colours[c["id"]] for c in stuff)],
-        "ignore_label": IGNORED,
-    }
-
-
-def _colour(category: Mapping[str, Any], default: list[int]) -> list[int]:
-    """Return a category's RGB, which COCO has and own data need not have."""
-    given = category.get("color")
-    if not isinstance(given, list) or len(given) != 3:
-        return default
-    return given if all(type(v) is int and 0 <= v <= 255 for v in given) else default
-
-
-def _short(name: Any) -> str:
-    return str(name).replace("-other", "").replace("-merged", "")
-
-
 def semantic_places(categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:
     """Return what each category is in semantic maps: things are 0, stuff counts from 1."""
     stuff = sorted(c["id"] for c in categories if not c["isthing"])
     return {c["id"]: 0 if c["isthing"] else stuff.index(c["id"]) + 1 for c in categories}
+
+
+def stuff_names(categories: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what semantic maps' classes are called: one for all things, then stuff by its ids.
+
+    As in Detectron2, names go without COCO's ``-other`` and ``-merged``.
+    """
+    stuff = sorted((c for c in categories if not c["isthing"]), key=lambda c: c["id"])
+    names = (str(c["name"]) for c in stuff)
+    return ["things", *(name.replace("-other", "").replace("-merged", "") for name in names)]

@@ -48,7 +48,7 @@ def make_semantic_maps(
     Raises:
         UserError: annotations or segments are missing or broken, or a map cannot be written.
     """
-    panoptic = read_panoptic(source.panoptic_json, name)
+    panoptic, _ = read_panoptic(source.panoptic_json, name)
     places, listing = semantic_places(panoptic["categories"]), Listing()
     due = []
     for annotation in panoptic["annotations"]:

@@ -9,7 +9,25 @@ from typing import Any, Protocol
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
 
-__all__ = ["Reading", "Source", "object_entry"]
+__all__ = ["Panoptic", "Reading", "Source", "object_entry"]
+
+
+@dataclass(frozen=True)
+class Panoptic:
+    """Where segments and semantic maps are.
+
+    Attributes:
+        json_file, segment_root: the annotations, and the folder of their PNG files.
+        map_root: folder of the semantic maps, which have the names of those PNG files.
+        categories: of things and stuff, as annotated.
+        sha256: of ``json_file``.
+    """
+
+    json_file: str
+    segment_root: str
+    map_root: str
+    categories: list[dict[str, Any]]
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -18,14 +36,13 @@ class Reading:
 
     Attributes:
         document: in COCO format: ``images``, ``annotations``, ``categories``. What is unsound is
-            left out or mended.
+            left out or mended. See :func:`object_entry` for ``difficult``.
         image_root: the folder that image names are relative to.
         report: what was unsound.
         json_file: holds the document if nothing was unsound; empty if there is no such file yet.
         sha256: of what was read.
-        maps: the file of each image's semantic map, by image id; empty without any.
-        metadata: what Detectron2 is told beside files and folders of objects.
-        panoptic_sha256: of the panoptic annotations; empty without any.
+        segments: the panoptic annotation of each image, by image id; empty without any.
+        panoptic: where those come from; None without any.
     """
 
     document: dict[str, Any]
@@ -33,9 +50,8 @@ class Reading:
     report: Report
     json_file: str = ""
     sha256: str = ""
-    maps: Mapping[Any, str] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    panoptic_sha256: str = ""
+    segments: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
+    panoptic: Panoptic | None = None
 
 
 class Source(Protocol):
@@ -57,14 +73,19 @@ class Source(Protocol):
 
 
 def object_entry(
-    number: int, image_id: int, category_id: int, box: Sequence[float], iscrowd: int = 0
+    number: int, image_id: int, category_id: int, box: Sequence[float], difficult: bool = False
 ) -> dict[str, Any]:
-    """Return a COCO annotation for a box ``[x, y, width, height]`` in pixels."""
-    return {
+    """Return a COCO annotation for a box ``[x, y, width, height]`` in pixels.
+
+    A difficult one says so by a field that COCO has not: training uses such objects, evaluation
+    ignores them; see :func:`~robust_det.data.detection.prepared.as_coco`.
+    """
+    entry = {
         "id": number,
         "image_id": image_id,
         "category_id": category_id,
         "bbox": list(box),
         "area": box[2] * box[3],
-        "iscrowd": iscrowd,
+        "iscrowd": 0,
     }
+    return {**entry, "difficult": 1} if difficult else entry

@@ -44,7 +44,7 @@ def dataset_statistics(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "images": len(images),
         "objects": len(annotations),
-        "crowd": sum(bool(a["iscrowd"]) for a in annotations),
+        "crowd": sum(bool(a["iscrowd"] or a.get("difficult")) for a in annotations),
         "classes": _classes(document),
         "objects_per_image": {
             "none": int((counts == 0).sum()),

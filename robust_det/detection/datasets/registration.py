@@ -3,59 +3,39 @@
 from __future__ import annotations
 
 import functools
-import logging
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import load_coco_json
-from detectron2.utils import comm
 
 from robust_det.core.errors import UserError, did_you_mean
-from robust_det.data.detection.cache import keep_document
-from robust_det.data.detection.dataset_facts import DatasetFacts, facts_of
+from robust_det.data.detection.annotation_file import read_json
+from robust_det.data.detection.dataset_facts import DatasetFacts
 from robust_det.data.detection.entries import parse_entry
+from robust_det.data.detection.handover import prepare
+from robust_det.data.detection.prepared import Prepared
 from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.readers.voc_folder import VocSource
-from robust_det.data.detection.source import Reading, Source
+from robust_det.data.detection.source import Source
+from robust_det.detection.datasets.dicts import DatasetDicts
+from robust_det.detection.datasets.panoptic_metadata import panoptic_metadata
 
 __all__ = [
     "describe_dataset",
+    "ground_truth",
     "number_of_classes",
     "number_of_stuff_classes",
     "prepare_dataset",
+    "prepared_dataset",
     "register_custom",
     "source_of",
 ]
 
-logger = logging.getLogger(__name__)
-
-# by name: where each data set of the config comes from, and each of Detectron2's that was cleaned
+# by name: where each data set of the config comes from, and each of Detectron2's that was prepared
 _sources: dict[str, Source] = {}
 # by name: what was prepared last
-_current: dict[str, _Prepared] = {}
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A checked data set.
-
-    Attributes:
-        facts: about it.
-        json_file: the COCO JSON to register; none for Detectron2's VOC and for stuff alone.
-        image_root, maps, metadata: as in :class:`Reading`.
-        images: those of a data set of stuff alone.
-    """
-
-    facts: DatasetFacts
-    json_file: str
-    image_root: str
-    maps: Mapping[Any, str] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    images: Sequence[Mapping[str, Any]] = ()
+_current: dict[str, Prepared] = {}
 
 
 def register_custom(entries: Sequence[Mapping[str, Any]]) -> None:
@@ -133,100 +113,77 @@ def prepare_dataset(name: str, lenient: bool = False) -> DatasetFacts:
             line. With ``lenient``, problems that leave nothing to train on.
     """
     source = source_of(name)
-    prepared = _prepare(name, source, lenient)
+    prepared = prepare(name, source, lenient)
+    if prepared.images is not None:
+        _tell_detectron2(name, source, prepared)
     _current[name] = prepared
-    metadata = MetadataCatalog.get(name)
-    moved = prepared.json_file and metadata.get("json_file") != prepared.json_file
-    if moved or prepared.maps:
-        _sources.setdefault(name, source)
-        _register_anew(name, prepared)
     return prepared.facts
 
 
-def _register_anew(name: str, prepared: _Prepared) -> None:
-    """Let Detectron2 load a data set by :func:`_load`: metadata cannot be changed, only made."""
-    before = {k: v for k, v in MetadataCatalog.get(name).as_dict().items() if k != "name"}
-    files = {"image_root": prepared.image_root}
+def _tell_detectron2(name: str, source: Source, prepared: Prepared) -> None:
+    before = MetadataCatalog.get(name).as_dict()
+    told = _metadata(prepared)
+    classes = before.get("thing_classes")
+    if name not in _sources and classes and prepared.facts.classes not in ((), tuple(classes)):
+        raise UserError(
+            f"data set '{name}' has other classes than Detectron2 lists for it;"
+            " give your own annotations a name of their own in DATASETS.CUSTOM"
+        )
+    if any(before.get(key) != value for key, value in told.items()):
+        # metadata cannot be changed, only made
+        del before["name"]
+        MetadataCatalog.remove(name)
+        MetadataCatalog.get(name).set(**{**before, **told})
+    if name not in _sources:
+        _sources[name] = source
+        DatasetCatalog.remove(name)
+        DatasetCatalog.register(name, functools.partial(_load, name))
+
+
+def _metadata(prepared: Prepared) -> dict[str, Any]:
+    told: dict[str, Any] = {"image_root": prepared.image_root}
     if prepared.json_file:
-        files["json_file"] = prepared.json_file
-    DatasetCatalog.remove(name)
-    MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, functools.partial(_load, name))
-    MetadataCatalog.get(name).set(**{**before, **prepared.metadata, **files})
-
-
-@functools.cache
-def _prepare(name: str, source: Source, lenient: bool) -> _Prepared:
-    reading = source.read(name)
-    report = reading.report
-    made_here = not reading.json_file
-    if isinstance(source, VocSource) and source.published:
-        # Detectron2 reads the XML files by itself
-        if report.problems:
-            raise UserError(
-                f"{report.complaint(False)}, or name its folder as VOC in DATASETS.CUSTOM"
-            )
-        facts = facts_of(name, reading.document, reading.sha256)
-        return _Prepared(facts, "", reading.image_root)
-    if report.problems and (not lenient or report.hopeless):
-        raise UserError(report.complaint())
-    if not reading.document["annotations"]:
-        raise UserError(f"{report.complaint(False)}: without these nothing is left")
-    json_file, sha256 = reading.json_file, reading.sha256
-    stuff_alone = isinstance(source, PanopticSource) and not source.json_file
-    if (made_here or report.problems) and not stuff_alone:
-        kept, sha256 = keep_document(name, reading.document)
-        json_file = str(kept)
-    if report.problems and comm.is_main_process():
-        logger.warning(report.cleaned() + f"; this run reads {json_file}" * bool(json_file))
-    return _prepared(name, reading, json_file, sha256)
-
-
-def _prepared(name: str, reading: Reading, json_file: str, sha256: str) -> _Prepared:
-    stuff, document = reading.metadata.get("stuff_classes", ()), reading.document
-    if not json_file:
-        document = {**document, "categories": []}  # which are those of objects
-    facts = facts_of(name, document, sha256, stuff, reading.panoptic_sha256)
-    root, images = reading.image_root, () if json_file else document["images"]
-    return _Prepared(facts, json_file, root, reading.maps, reading.metadata, images)
+        told["json_file"] = prepared.json_file
+    if prepared.categories:
+        told["thing_classes"] = [c["name"] for c in prepared.categories]
+        told["thing_dataset_id_to_contiguous_id"] = prepared.places
+    if panoptic := prepared.panoptic:
+        told |= panoptic_metadata(panoptic.categories)
+        told["panoptic_json"] = panoptic.json_file
+        told["panoptic_root"] = panoptic.segment_root
+        told["sem_seg_root"] = panoptic.map_root
+    return told
 
 
 def _load(name: str) -> list[dict[str, Any]]:
-    if name not in _current:
-        prepare_dataset(name)
-    prepared = _current[name]
-    if not prepared.json_file:
-        return [_stuff_record(prepared, image) for image in prepared.images]
-    dicts = load_coco_json(prepared.json_file, prepared.image_root, name)
-    if prepared.maps:
-        for record in dicts:
-            record["sem_seg_file_name"] = prepared.maps[record["image_id"]]
-    if isinstance(_sources[name], VocSource):
-        # all of its iscrowd are objects marked difficult: evaluation, which reads the file,
-        # ignores them, and training keeps them
-        for record in dicts:
-            for thing in record["annotations"]:
-                thing["iscrowd"] = 0
-    return dicts
+    return list(DatasetDicts([prepared_dataset(name)]))
 
 
-def _stuff_record(prepared: _Prepared, image: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "file_name": os.path.join(prepared.image_root, image["file_name"]),
-        "image_id": image["id"],
-        "height": image["height"],
-        "width": image["width"],
-        "sem_seg_file_name": prepared.maps[image["id"]],
-    }
-
-
-def describe_dataset(name: str) -> DatasetFacts:
-    """Return the facts of a data set, as it was prepared last; check it if it was not yet.
+def prepared_dataset(name: str) -> Prepared:
+    """Return a data set as it was prepared last; prepare it if it was not yet.
 
     Raises:
         UserError: see :func:`prepare_dataset`.
     """
-    return _current[name].facts if name in _current else prepare_dataset(name)
+    if name not in _current:
+        prepare_dataset(name)
+    return _current[name]
+
+
+def describe_dataset(name: str) -> DatasetFacts:
+    """Return the facts of a data set; see :func:`prepared_dataset`."""
+    return prepared_dataset(name).facts
+
+
+def ground_truth(name: str) -> dict[str, Any]:
+    """Return the document in COCO format that a data set is scored by; whoever asks may change it.
+
+    Args:
+        name: of a prepared data set, or of one that Detectron2 knows the ``json_file`` of.
+    """
+    if name in _current and _current[name].images is not None:
+        return _current[name].truth()
+    return read_json(MetadataCatalog.get(name).json_file)[0]
 
 
 def number_of_classes(names: Sequence[str]) -> int:

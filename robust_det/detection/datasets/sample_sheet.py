@@ -84,7 +84,7 @@ def _tile(
                 "bbox": a["bbox"],
                 "bbox_mode": BoxMode.XYWH_ABS,
                 "category_id": index[a["category_id"]],
-                "iscrowd": a["iscrowd"],
+                "iscrowd": a["iscrowd"] or a.get("difficult", 0),
                 "segmentation": _compressed(a.get("segmentation"), size),
             }
             for a in annotations

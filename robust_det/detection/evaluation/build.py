@@ -41,7 +41,7 @@ def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
             tasks.append("segm")
         if cfg.MODEL.KEYPOINT_ON:
             tasks.append("keypoints")
-        return FastCOCOEvaluator(name, tasks, output_dir=str(folder), use_fast_impl=False)
+        return FastCOCOEvaluator(name, tasks, output_dir=str(folder))
 
     builders: dict[str, Callable[[], DatasetEvaluator]] = {
         _SEMANTIC: lambda: SemSegEvaluator(name, output_dir=str(folder)),

@@ -37,7 +37,7 @@ class PanopticEvaluator(DatasetEvaluator):
 
     def __init__(self, name: str, folder: Path) -> None:
         metadata = MetadataCatalog.get(name)
-        document = read_panoptic(metadata.panoptic_json, name)
+        document, _ = read_panoptic(metadata.panoptic_json, name)
         self._categories = document["categories"]
         self._truth = {a["image_id"]: a for a in document["annotations"]}
         self._truth_folder, self._folder = metadata.panoptic_root, folder

@@ -7,13 +7,16 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import get_detection_dataset_dicts
+from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data.build import print_instances_class_histogram
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import mixed_seed, seeded
+from robust_det.detection.datasets.dicts import DatasetDicts, wide_images
+from robust_det.detection.datasets.registration import prepared_dataset
 from robust_det.detection.finetuning.plan import BatchPlan, Position
 
 __all__ = ["TrainingLoader", "build_loader", "training_images"]
@@ -85,18 +88,35 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def training_images(cfg: CfgNode) -> list[dict[str, Any]]:
-    """Return the dataset dictionaries of a config's training data."""
-    keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
-    return get_detection_dataset_dicts(
-        cfg.DATASETS.TRAIN,
-        filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
-        min_keypoints=keypoints,
-    )
+def training_images(cfg: CfgNode) -> Sequence[dict[str, Any]]:
+    """Return the dataset dictionaries of a config's training data.
+
+    They are those of Detectron2's ``get_detection_dataset_dicts``, which would make and count all
+    of them first.
+
+    Raises:
+        UserError: the data show nothing to learn.
+    """
+    names, filter_empty = cfg.DATASETS.TRAIN, cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    prepared = [prepared_dataset(name) for name in names]
+    if cfg.MODEL.KEYPOINT_ON or any(p.images is None for p in prepared):
+        head = cfg.MODEL.ROI_KEYPOINT_HEAD
+        least = head.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
+        return get_detection_dataset_dicts(names, filter_empty, least)
+    has_objects = all(p.categories for p in prepared)
+    images = DatasetDicts(prepared, filter_empty and has_objects)
+    if not len(images):
+        raise UserError(f"DATASETS.TRAIN {', '.join(names)}: all objects are crowds; add others")
+    if has_objects:
+        counts = images.objects_of_class()
+        objects = [{"category_id": c} for c, count in enumerate(counts) for _ in range(count)]
+        classes = MetadataCatalog.get(names[0]).thing_classes
+        print_instances_class_histogram([{"annotations": objects}], classes)
+    return images
 
 
 def build_loader(
-    cfg: CfgNode, images: list[dict[str, Any]], mapper: Callable[[dict[str, Any]], Any]
+    cfg: CfgNode, images: Sequence[dict[str, Any]], mapper: Callable[[dict[str, Any]], Any]
 ) -> TrainingLoader:
     """Build the loader of training images.
 
@@ -125,7 +145,6 @@ def build_loader(
             f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} cannot be shared by {world_size}"
             " processes; choose a multiple"
         )
-    grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
-    wide = [image["width"] > image["height"] for image in images] if grouped else None
+    wide = wide_images(images) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
     plan = BatchPlan(draws, wide, cfg.SOLVER.IMS_PER_BATCH, comm.get_rank(), world_size)
     return TrainingLoader(images, mapper, plan, cfg.DATALOADER.NUM_WORKERS, cfg.SEED)

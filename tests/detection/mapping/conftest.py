@@ -5,10 +5,10 @@ import json
 import pytest
 from detectron2.data import DatasetCatalog
 from pycocotools import mask as mask_util
+from robust_det.detection.finetuning.seeding import seeded
 
 from robust_det.detection.config import load_config
 from robust_det.detection.datasets import register_custom
-from robust_det.detection.finetuning.seeding import seeded
 from robust_det.detection.finetuning.training_data import training_images
 from robust_det.detection.mapping.mapper import build_mapper
 
@@ -26,7 +26,7 @@ def load(write_config):
 
     def make(overrides=(), **keys):
         cfg, _ = load_config(str(write_config(INPUT={"MASK_FORMAT": "bitmask", **keys})), overrides)
-        return cfg, training_images(cfg)
+        return cfg, list(training_images(cfg))
 
     return make
 

@@ -16,7 +16,6 @@ from PIL import Image
 from robust_det.core.errors import UserError
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.segments import (
-    panoptic_metadata,
     read_ids,
     semantic_places,
     write_ids,
@@ -25,6 +24,7 @@ from robust_det.data.detection.semantic_maps import make_semantic_maps, semantic
 from robust_det.data.synthetic import write_coco
 from robust_det.detection.config import load_config
 from robust_det.detection.datasets import register_custom
+from robust_det.detection.datasets.panoptic_metadata import panoptic_metadata
 from robust_det.detection.datasets.registration import prepare_dataset, source_of
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 
-from detectron2.utils import comm
 from PIL import Image
 
 from robust_det.core.errors import reason_of
@@ -69,7 +68,7 @@ def look(
         depth: ``PIXELS`` decodes them, which finds truncated files.
     """
     seen: list[tuple[int, int] | str] = []
-    shown = comm.is_main_process() and len(paths) >= _WORTH_A_BAR
+    shown = len(paths) >= _WORTH_A_BAR
     # the wait is for the disk
     with (
         progress_bar(len(paths), f"check {label}", "images", shown) as bar,

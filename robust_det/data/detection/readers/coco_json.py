@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from robust_det.core.errors import UserError
-from robust_det.core.files import sha256_file
+from robust_det.data.detection.annotation_file import read_json, without_garbage_collection
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.source import Reading
 
-__all__ = ["CocoSource", "without_garbage_collection"]
+__all__ = ["CocoSource"]
 
 _LISTS = ("images", "annotations", "categories")
 
@@ -47,7 +43,7 @@ class CocoSource:
                 " set DETECTRON2_DATASETS to the folder that holds your data sets"
             )
         try:
-            document = json.loads(path.read_bytes())
+            document, sha256 = read_json(path)
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"annotations {path} are not in COCO format ({type(error).__name__}: {error})"
@@ -63,16 +59,4 @@ class CocoSource:
         if depth is None:
             depth = Depth.NAMES if self.published else Depth.HEADERS
         document = check_document(document, self.image_root, report, depth)
-        return Reading(document, self.image_root, report, self.json_file, sha256_file(path))
-
-
-@contextlib.contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Halves the time that COCO takes: of a million small lists none is garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+        return Reading(document, self.image_root, report, self.json_file, sha256)

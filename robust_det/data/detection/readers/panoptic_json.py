@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.core.errors import UserError
-from robust_det.core.files import sha256_file
+from robust_det.data.detection.annotation_file import without_garbage_collection
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, Listing, look
 from robust_det.data.detection.checking.report import Report
-from robust_det.data.detection.readers.coco_json import CocoSource, without_garbage_collection
-from robust_det.data.detection.segments import panoptic_metadata, read_panoptic
-from robust_det.data.detection.source import Reading
+from robust_det.data.detection.readers.coco_json import CocoSource
+from robust_det.data.detection.segments import read_panoptic
+from robust_det.data.detection.source import Panoptic, Reading
 
 __all__ = ["PanopticSource"]
 
@@ -45,21 +45,20 @@ class PanopticSource:
         if depth is None:
             depth = Depth.NAMES if self.published else Depth.HEADERS
         with without_garbage_collection():
-            panoptic = read_panoptic(self.panoptic_json, name)
+            panoptic, sha256 = read_panoptic(self.panoptic_json, name)
             reading = self._objects(panoptic, name, depth)
-            maps = self._maps(panoptic, reading, name, depth)
-        document = _of_images(reading.document, maps)
+            segments = self._segments(panoptic, reading, name, depth)
         return replace(
             reading,
-            document=document,
-            maps=maps,
-            metadata={
-                **panoptic_metadata(panoptic["categories"]),
-                "panoptic_json": self.panoptic_json,
-                "panoptic_root": self.panoptic_root,
-                "sem_seg_root": self.stuff_root,
-            },
-            panoptic_sha256=sha256_file(self.panoptic_json),
+            document=_of_images(reading.document, segments),
+            segments=segments,
+            panoptic=Panoptic(
+                self.panoptic_json,
+                self.panoptic_root,
+                self.stuff_root,
+                panoptic["categories"],
+                sha256,
+            ),
         )
 
     def _objects(self, panoptic: Mapping[str, Any], name: str, depth: Depth) -> Reading:
@@ -67,7 +66,7 @@ class PanopticSource:
             if not Path(self.image_root).is_dir():
                 raise UserError(f"data set '{name}' has no image folder {self.image_root}")
             report = Report(name, self.published)
-            document = {**panoptic, "annotations": list(_segments(panoptic))}
+            document = {**panoptic, "annotations": list(_as_objects(panoptic))}
             document = check_document(document, self.image_root, report, depth)
             return Reading(document, self.image_root, report)
         reading = CocoSource(self.json_file, self.image_root, self.published).read(name, depth)
@@ -81,13 +80,13 @@ class PanopticSource:
             )
         return reading
 
-    def _maps(
+    def _segments(
         self, panoptic: Mapping[str, Any], reading: Reading, name: str, depth: Depth
-    ) -> dict[Any, str]:
-        """Return the semantic map of each image that has all it needs."""
+    ) -> dict[Any, dict[str, Any]]:
+        """Return the annotation of each image that has all it needs."""
         known = {c["id"] for c in panoptic["categories"]}
         files = {a["image_id"]: a for a in panoptic["annotations"]}
-        listing, maps, unmade = Listing(), {}, 0
+        listing, segments, unmade = Listing(), {}, 0
         for image in reading.document["images"]:
             annotation = files.get(image["id"])
             if annotation is None:
@@ -100,32 +99,34 @@ class PanopticSource:
             elif not listing.has(path):
                 reading.report.add("missing_segments", path)
             else:
-                made = os.path.join(self.stuff_root, annotation["file_name"])
-                unmade += not listing.has(made)
-                maps[image["id"]] = made
+                unmade += not listing.has(os.path.join(self.stuff_root, annotation["file_name"]))
+                segments[image["id"]] = annotation
         if unmade:
             raise UserError(
                 f"data set '{name}' lacks the semantic maps of {unmade} images in"
                 f" {self.stuff_root}; tools/prepare_panoptic.py --config CONFIG makes them"
             )
         if depth > Depth.NAMES:
-            self._check_sizes(reading, maps, depth)
-        return maps
+            self._check_sizes(reading, segments, depth)
+        return segments
 
-    def _check_sizes(self, reading: Reading, maps: dict[Any, str], depth: Depth) -> None:
+    def _check_sizes(
+        self, reading: Reading, segments: dict[Any, dict[str, Any]], depth: Depth
+    ) -> None:
+        maps = {n: os.path.join(self.stuff_root, a["file_name"]) for n, a in segments.items()}
         sizes = {i["id"]: (i["width"], i["height"]) for i in reading.document["images"]}
         looked = look(list(maps.values()), f"{reading.report.name}: semantic maps", depth)
-        for (number, path), size in zip(list(maps.items()), looked, strict=True):
+        for (number, path), size in zip(maps.items(), looked, strict=True):
             if isinstance(size, str):
                 reading.report.add("unreadable_image", f"{path}: {size}")
-                del maps[number]
+                del segments[number]
             elif size != sizes[number]:
                 text = "{} x {}, its image {} x {}".format(*size, *sizes[number])
                 reading.report.add("segments_size", f"{path} is {text}")
-                del maps[number]
+                del segments[number]
 
 
-def _segments(panoptic: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _as_objects(panoptic: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Give the segments as objects in COCO's format, with ids of their own."""
     number = 0
     for annotation in panoptic["annotations"]:

@@ -23,9 +23,8 @@ __all__ = ["VocSource"]
 class VocSource:
     """``Annotations/*.xml``, ``ImageSets/Main/SPLIT.txt`` and ``JPEGImages``.
 
-    Objects marked difficult become ``iscrowd``, which COCO evaluation ignores as VOC's does:
-    neither finding nor missing them counts. Training keeps them, as Detectron2's VOC loader does;
-    see :mod:`robust_det.detection.datasets.registration`.
+    Objects marked difficult stay so: training keeps them, as Detectron2's VOC loader does, and
+    evaluation ignores them, as VOC's does: neither finding nor missing them counts.
 
     Attributes:
         folder, split: where.
@@ -163,7 +162,7 @@ class VocSource:
                 left, top = left - self.origin, top - self.origin
                 box = (left, top, right - left, bottom - top)
                 entry = object_entry(
-                    len(annotations) + 1, number, ids[thing.name], box, int(thing.difficult)
+                    len(annotations) + 1, number, ids[thing.name], box, thing.difficult
                 )
                 annotations.append(entry)
         return {

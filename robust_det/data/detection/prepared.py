@@ -1,0 +1,132 @@
+"""A data set that was checked, as a run reads it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from robust_det.core.errors import UserError
+from robust_det.data.detection.annotation_file import without_garbage_collection
+from robust_det.data.detection.cache import keep_document
+from robust_det.data.detection.dataset_facts import DatasetFacts, facts_of
+from robust_det.data.detection.packed_images import PackedImages
+from robust_det.data.detection.readers.panoptic_json import PanopticSource
+from robust_det.data.detection.readers.voc_folder import VocSource
+from robust_det.data.detection.segments import stuff_names
+from robust_det.data.detection.source import Panoptic, Reading, Source
+
+__all__ = ["Prepared", "as_coco", "check_and_pack"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked data set.
+
+    Attributes:
+        facts: about it.
+        image_root: the folder that image names are relative to.
+        json_file: the COCO JSON that says the same; empty for Detectron2's VOC, and for stuff
+            alone.
+        made_here: whether that file was made from another form.
+        categories: of the objects, in the order of their ids.
+        panoptic: where segments are; None without any.
+        images: with what is on them; None for Detectron2's VOC.
+    """
+
+    facts: DatasetFacts
+    image_root: str
+    json_file: str = ""
+    made_here: bool = False
+    categories: tuple[dict[str, Any], ...] = ()
+    panoptic: Panoptic | None = None
+    images: PackedImages | None = None
+
+    @property
+    def places(self) -> dict[int, int]:
+        """The place of each category among the classes, from 0, by id."""
+        return {c["id"]: place for place, c in enumerate(self.categories)}
+
+    def truth(self) -> dict[str, Any]:
+        """The document that evaluation goes by, as ``json_file`` has it; all objects are new."""
+        assert self.images is not None
+        document = self.images.document(self.categories)
+        return as_coco(document) if self.made_here else document
+
+
+def as_coco(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document for readers of COCO: objects marked difficult become ``iscrowd``, which
+    evaluation ignores."""
+    annotations = [
+        {**{k: v for k, v in a.items() if k != "difficult"}, "iscrowd": 1}
+        if a.get("difficult")
+        else a
+        for a in document["annotations"]
+    ]
+    return {**document, "annotations": annotations}
+
+
+def check_and_pack(name: str, source: Source, lenient: bool) -> Prepared:
+    """Read and check a data set.
+
+    Args:
+        name: for messages and files.
+        source: where it is.
+        lenient: leave out or mend what is unsound, and say so, instead of refusing the data set.
+
+    Raises:
+        UserError: there are problems: all of them counted in one line. With ``lenient``, problems
+            that leave nothing to train on.
+    """
+    with without_garbage_collection():
+        reading = source.read(name)
+        if isinstance(source, VocSource) and source.published:
+            return _of_published_voc(name, reading)
+        return _of_reading(name, source, reading, lenient)
+
+
+def _of_published_voc(name: str, reading: Reading) -> Prepared:
+    # Detectron2 reads the XML files by itself
+    if reading.report.problems:
+        complaint = reading.report.complaint(False)
+        raise UserError(f"{complaint}, or name its folder as VOC in DATASETS.CUSTOM")
+    return Prepared(facts_of(name, reading.document, reading.sha256), reading.image_root)
+
+
+def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> Prepared:
+    report, document, panoptic = reading.report, reading.document, reading.panoptic
+    if report.problems and (not lenient or report.hopeless):
+        raise UserError(report.complaint())
+    if not document["annotations"]:
+        raise UserError(f"{report.complaint(False)}: without these nothing is left")
+    json_file, sha256 = reading.json_file, reading.sha256
+    made_here = not json_file
+    if isinstance(source, PanopticSource) and not source.json_file:
+        # of stuff alone; the facts count segments
+        objects = {**document, "annotations": [], "categories": []}
+        document = {**document, "categories": []}
+    else:
+        if made_here or report.problems:
+            kept, sha256 = keep_document(name, as_coco(document) if made_here else document)
+            json_file = str(kept)
+        objects = document
+    if report.problems:
+        logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
+    return Prepared(
+        facts_of(
+            name,
+            document,
+            sha256,
+            stuff_names(panoptic.categories) if panoptic else (),
+            panoptic.sha256 if panoptic else "",
+        ),
+        reading.image_root,
+        json_file,
+        made_here,
+        tuple(sorted(objects["categories"], key=lambda c: c["id"])),
+        panoptic,
+        PackedImages.pack(objects, reading.segments),
+    )
