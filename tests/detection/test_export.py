@@ -12,7 +12,7 @@ from detectron2.data.detection_utils import read_image
 
 from robust_det.core.errors import UserError
 from robust_det.detection.detector import load_detector
-from robust_det.detection.export import job
+from robust_det.detection.export import exporting
 from robust_det.detection.export.agreement import compare
 from robust_det.detection.export.exporting import export_detector
 
@@ -64,13 +64,13 @@ def test_the_description_says_how_to_use_it(detector_config, sample, tmp_path):
 
 def test_other_boxes_are_refused(detector_config, sample, tmp_path, monkeypatch):
     detector = load_detector(str(detector_config("faster")))
-    honest = job.FORMATS["torchscript"]
+    honest = exporting.FORMATS["torchscript"]
 
     def shifted(model, image):
         content, run = honest(model, image)
         return content, lambda image: [run(image)[0] + 0.05, *run(image)[1:]]
 
-    monkeypatch.setattr(job, "FORMATS", {"torchscript": shifted})
+    monkeypatch.setattr(exporting, "FORMATS", {"torchscript": shifted})
     with pytest.raises(UserError, match=r"finds other objects \(96 x 96: 20 and 20 objects, 0 the"):
         export_detector(detector, "torchscript", sample, tmp_path / "a.ts")
     assert not list(tmp_path.glob("a.ts*"))

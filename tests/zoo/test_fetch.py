@@ -271,7 +271,7 @@ def test_a_model_from_elsewhere_is_checked_by_the_hash_in_its_name(hub, place, t
     code = (
         "import sys; from robust_det.zoo.fetch import fetch\n"
         "from robust_det.core.errors import UserError\n"
-        f"registry.STYLIZED['odd'] = registry.PublishedModel('odd', 'resnet10_narrow', '', 0.5,"
+        f"published.STYLIZED['odd'] = published.PublishedModel('odd', 'resnet10_narrow', '', 0.5,"
         f" None, 'odd.tar', '{hub.endpoint}/cdn/{FILE}', sys.argv[1])\n"
         "try: print(fetch('odd'))\n"
         "except UserError as error: print(error)\n"

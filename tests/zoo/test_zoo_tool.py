@@ -160,7 +160,7 @@ def test_verify_measures_and_compares(three_colours, image_tree):
     assert f"reported top-1  25.00  difference {expected - 25:+.2f}" in done.stdout
 
     exaggerated = "from dataclasses import replace\n" + (
-        f"registry.PUBLISHED[{TINY!r}] = replace(registry.PUBLISHED[{TINY!r}], top1=99.9)\n"
+        f"published.PUBLISHED[{TINY!r}] = replace(published.PUBLISHED[{TINY!r}], top1=99.9)\n"
     )
     tool = Path(__file__).parents[2] / "tools/zoo.py"
     code = f"{exaggerated}import runpy; runpy.run_path({str(tool)!r}, run_name='__main__')"
