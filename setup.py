@@ -60,7 +60,13 @@ setup(
         "dev": [
             "ruff",
             "mypy",
+            "check-jsonschema",
+            "import-linter",
+            "pre-commit",
+            "pre-commit-hooks",
+            "zizmor",
             "pytest",
+            "pytest-cov",
             "pytest-xdist",
             "hypothesis",
             "timm",
