@@ -25,7 +25,7 @@ test: lint
 	@$(MAKE) --no-print-directory check
 
 check: $(STAMP)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile \
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal \
 		$(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 lint: $(STAMP) workflows

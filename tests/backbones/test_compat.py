@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from robust_det.backbones import compat
 from robust_det.core.errors import UserError
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 OLD = compat.installed_version() < (0, 6)
 STAND_IN = OLD and getattr(sys.modules["detectron2._C"], "__file__", None) is None
 only_stand_in = pytest.mark.skipif(not STAND_IN, reason="this Detectron2 has its own operators")
@@ -25,7 +25,7 @@ def run_python(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_importing_the_package_alone_patches_nothing():
+def test_importing_the_package_alone_patches_nothing() -> None:
     code = (
         "import sys, numpy, robust_det.core.config, robust_det.core.cli, robust_det.records\n"
         "print('int' in vars(numpy), 'str' in vars(numpy), 'detectron2' in sys.modules)"
@@ -33,7 +33,7 @@ def test_importing_the_package_alone_patches_nothing():
     assert run_python(code) == "False False False"
 
 
-def test_model_zoo_and_engine_import_without_a_warning():
+def test_model_zoo_and_engine_import_without_a_warning() -> None:
     code = (
         "import robust_det.backbones\n"
         "from detectron2 import model_zoo\n"
@@ -46,7 +46,7 @@ def test_model_zoo_and_engine_import_without_a_warning():
     assert (done.stdout.strip(), done.stderr) == ("90000", "")
 
 
-def test_operations_are_counted():
+def test_operations_are_counted() -> None:
     code = (
         "import torch, robust_det.backbones\n"
         "from detectron2.utils.analysis import FlopCountAnalysis, parameter_count\n"
@@ -58,21 +58,22 @@ def test_operations_are_counted():
     assert run_python(code) == str(3 * 7 * 7 * 16)
 
 
-def test_a_second_call_changes_nothing():
+def test_a_second_call_changes_nothing() -> None:
     names, operators = set(vars(np)), sys.modules.get("detectron2._C")
     compat.prepare_detectron2()
     assert set(vars(np)) == names
     assert sys.modules.get("detectron2._C") is operators
 
 
-def test_only_an_old_version_gets_numpy_names():
+def test_only_an_old_version_gets_numpy_names() -> None:
     assert ("int" in vars(np)) is OLD
     assert np.zeros(2, dtype=np.bool).dtype == bool
     if OLD:
-        assert (np.int, np.float, np.str) == (int, float, str)
+        added: Any = np
+        assert (added.int, added.float, added.str) == (int, float, str)
 
 
-def test_compiled_operators_are_never_replaced():
+def test_compiled_operators_are_never_replaced() -> None:
     # a module that Python finds under the name plays the part of compiled operators
     code = (
         "import sys, types\n"
@@ -85,7 +86,7 @@ def test_compiled_operators_are_never_replaced():
     assert run_python(code).split() == ["True", "True", "False"]
 
 
-def test_a_newer_version_is_left_alone():
+def test_a_newer_version_is_left_alone() -> None:
     code = (
         "import sys, numpy, PIL.Image\n"
         "from robust_det.backbones import compat\n"  # prepares what is installed
@@ -108,13 +109,13 @@ def test_a_newer_version_is_left_alone():
     assert run_python(code) == "False False False"
 
 
-def test_missing_detectron2_says_how_to_install_it(monkeypatch):
+def test_missing_detectron2_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"tools/install_detectron2\.py"):
         compat.installed_version()
 
 
-def test_missing_pkg_resources_says_which_setuptools(monkeypatch):
+def test_missing_pkg_resources_says_which_setuptools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pkg_resources", None)
     with pytest.raises(UserError, match="setuptools<81"):
         compat._import_pkg_resources()
@@ -122,7 +123,7 @@ def test_missing_pkg_resources_says_which_setuptools(monkeypatch):
 
 @only_stand_in
 @pytest.mark.parametrize("name", sorted(compat._COMPILED_OPS))
-def test_what_the_stand_in_lacks_is_named(name):
+def test_what_the_stand_in_lacks_is_named(name: Any) -> None:
     from detectron2 import _C
 
     with pytest.raises(UserError, match=f"'{name}' is not compiled here"):
@@ -130,7 +131,7 @@ def test_what_the_stand_in_lacks_is_named(name):
 
 
 @only_stand_in
-def test_rotated_boxes_are_refused_through_detectron2():
+def test_rotated_boxes_are_refused_through_detectron2() -> None:
     from detectron2.layers import ROIAlignRotated, nms_rotated
     from detectron2.structures import RotatedBoxes, pairwise_iou_rotated
 
@@ -144,14 +145,16 @@ def test_rotated_boxes_are_refused_through_detectron2():
 
 
 @only_stand_in
-def test_environment_report_names_the_stand_in():
+def test_environment_report_names_the_stand_in() -> None:
     from detectron2.utils.collect_env import collect_env_info
 
     lines = [line for line in collect_env_info().splitlines() if line.startswith("Compiler ")]
     assert lines and lines[0].endswith("none (pure Python)")
 
 
-def reference(x, offset, mask, weight, stride, padding, dilation):
+def reference(
+    x: Any, offset: Any, mask: Any, weight: Any, stride: Any, padding: Any, dilation: Any
+) -> Any:
     """Deformable convolution, one tap at a time, by bilinear sampling."""
     n, _, height, width = x.shape
     rows, columns = offset.shape[2:]
@@ -168,11 +171,11 @@ def reference(x, offset, mask, weight, stride, padding, dilation):
     return out
 
 
-def case(offsets: float):
+def case(offsets: float) -> Any:
     """A stride-2, dilation-2 convolution in float64 with offsets up to about ``offsets`` pixels."""
     generator = torch.Generator().manual_seed(0)
 
-    def draw(*shape):
+    def draw(*shape: Any) -> Any:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     x, weight = draw(2, 4, 9, 11), draw(6, 4, 3, 3)
@@ -180,13 +183,13 @@ def case(offsets: float):
     return x, weight, offset, mask
 
 
-def layer(kind, weight, **extra):
+def layer(kind: Any, weight: Any, **extra: Any) -> Any:
     made = kind(4, 6, 3, stride=2, padding=2, dilation=2, bias=False, **extra).double()
     made.weight.data.copy_(weight)
     return made
 
 
-def test_deformable_convolution_without_offsets_is_convolution():
+def test_deformable_convolution_without_offsets_is_convolution() -> None:
     from detectron2.layers import DeformConv
 
     x, weight, offset, _ = case(0)
@@ -194,7 +197,7 @@ def test_deformable_convolution_without_offsets_is_convolution():
     torch.testing.assert_close(out, F.conv2d(x, weight, None, 2, 2, 2), rtol=0, atol=1e-12)
 
 
-def test_deformable_convolution_samples_where_the_offsets_say():
+def test_deformable_convolution_samples_where_the_offsets_say() -> None:
     from detectron2.layers import DeformConv
 
     x, weight, offset, _ = case(1.5)
@@ -204,7 +207,7 @@ def test_deformable_convolution_samples_where_the_offsets_say():
 
 
 @only_stand_in
-def test_modulated_deformable_convolution_weighs_each_tap():
+def test_modulated_deformable_convolution_weighs_each_tap() -> None:
     from detectron2.layers import ModulatedDeformConv
     from torchvision.ops import deform_conv2d
 
@@ -217,7 +220,7 @@ def test_modulated_deformable_convolution_weighs_each_tap():
 
 
 @only_stand_in
-def test_deformable_convolution_has_gradients_and_deformable_groups():
+def test_deformable_convolution_has_gradients_and_deformable_groups() -> None:
     from detectron2.layers import DeformConv
 
     x, weight, offset, _ = case(1.5)
@@ -241,7 +244,7 @@ def test_deformable_convolution_has_gradients_and_deformable_groups():
 
 
 @only_stand_in
-def test_deformable_convolution_refuses_other_groups_than_the_tensors_have():
+def test_deformable_convolution_refuses_other_groups_than_the_tensors_have() -> None:
     from detectron2.layers import DeformConv
 
     x, weight, offset, _ = case(1.5)
@@ -249,7 +252,7 @@ def test_deformable_convolution_refuses_other_groups_than_the_tensors_have():
         layer(DeformConv, weight, deformable_groups=2)(x, offset)
 
 
-def tiny_mask_rcnn():
+def tiny_mask_rcnn() -> Any:
     from detectron2 import model_zoo
     from detectron2.config import get_cfg
     from detectron2.modeling import build_model
@@ -274,7 +277,7 @@ def tiny_mask_rcnn():
     return build_model(cfg)
 
 
-def test_mask_rcnn_trains_and_predicts_inside_the_image():
+def test_mask_rcnn_trains_and_predicts_inside_the_image() -> None:
     from detectron2.structures import BitMasks, Boxes, Instances
     from detectron2.utils.events import EventStorage
 
