@@ -39,11 +39,13 @@ def wait_for_mid_epoch(process: Any, last: Path, epoch_steps: int = 6) -> int:
 
 
 def epochs_of(folder: Path) -> list[int]:
-    return [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").open()]
+    return [
+        json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 def metrics_of(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     clocks = ("seconds", "images_per_second")
     return [{k: v for k, v in line.items() if k not in clocks} for line in lines]
 
