@@ -12,7 +12,7 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).resolve().parent
 # read, not imported: the package's requirements are not there while pip builds it
 VERSION = re.search(
-    r'^__version__ = "([^"]+)"', (HERE / "robust_det/__init__.py").read_text(), re.MULTILINE
+    r'^__version__ = "([^"]+)"', (HERE / "robust_det/core/version.py").read_text(), re.MULTILINE
 )
 assert VERSION is not None
 
@@ -88,7 +88,13 @@ setup(
         "dev": [
             "ruff",
             "mypy",
+            "check-jsonschema",
+            "import-linter",
+            "pre-commit",
+            "pre-commit-hooks",
+            "zizmor",
             "pytest",
+            "pytest-cov",
             "pytest-xdist",
             "hypothesis",
             "jsonschema",

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robust_det.core.version import __version__
+
 if TYPE_CHECKING:
     from detectron2.modeling import Backbone
 
     from robust_det.models import Classifier
 
 __all__ = ["__version__", "load_backbone", "load_classifier"]
-
-__version__ = "0.1.0"
 
 
 def load_classifier(

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from robust_det.checkpoints.io import save_checkpoint
@@ -21,6 +20,7 @@ from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.conversion.convert import convert
 from robust_det.data.synthetic import write_coco
 from robust_det.models import Classifier, ModelCard, build_classifier
+from tests.support import tiny_detector
 
 # a shell ignores it for what it runs in the background, and what the tests start would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -126,55 +126,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _custom(scenes: Path) -> list[dict[str, str]]:
-    return [
-        {
-            "NAME": f"scenes_{part}",
-            "JSON": str(scenes / f"annotations/instances_{part}.json"),
-            "IMAGES": str(scenes / part),
-        }
-        for part in ("train", "val")
-    ]
-
-
 @pytest.fixture
 def write_config(tmp_path: Path, scenes: Path, backbone_file: Path) -> Callable[..., Path]:
     """Return a function that writes a config of a tiny Mask R-CNN, with changes by section."""
 
-    def write(name: str = "tiny.yaml", **sections: dict[str, Any]) -> Path:
-        raw: dict[str, Any] = {
-            "_BASE_": str(Path(__file__).parents[1] / "configs/detection/base_small.yaml"),
-            "OUTPUT_DIR": str(tmp_path / "run"),
-            "MODEL": {
-                "WEIGHTS": str(backbone_file),
-                "MASK_ON": True,
-                "FPN": {"OUT_CHANNELS": 32},
-                "ROI_BOX_HEAD": {"FC_DIM": 64},
-                "ROI_MASK_HEAD": {"NUM_CONV": 1, "CONV_DIM": 16},
-            },
-            "DATASETS": {
-                "CUSTOM": _custom(scenes),
-                "TRAIN": ["scenes_train"],
-                "TEST": ["scenes_val"],
-            },
-            "INPUT": {
-                "MIN_SIZE_TRAIN": [96],
-                "MAX_SIZE_TRAIN": 96,
-                "MIN_SIZE_TEST": 96,
-                "MAX_SIZE_TEST": 96,
-            },
-            "DATALOADER": {"NUM_WORKERS": 0},
-            "SOLVER": {"MAX_ITER": 6, "STEPS": [5], "IMS_PER_BATCH": 2, "CHECKPOINT_PERIOD": 2},
-            "TEST": {"PICTURES": 2, "DETECTIONS_PER_IMAGE": 20},
-        }
-        for section, values in sections.items():
-            if isinstance(values, dict):
-                raw[section] = {**raw.get(section, {}), **values}
-            else:
-                raw[section] = values
-        path = tmp_path / name
-        path.write_text(yaml.safe_dump(raw))
-        return path
+    def write(name: str = "tiny.yaml", **sections: Any) -> Path:
+        return tiny_detector(tmp_path / name, scenes, backbone_file, **sections)
 
     return write
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ TOOL = Path(__file__).parents[1] / "tools" / "install_detectron2.py"
 
 
 @pytest.fixture
-def tool():
+def tool() -> Any:
     return install_detectron2
 
 
@@ -35,7 +36,7 @@ def link(name: str, target: str) -> tarfile.TarInfo:
     return member
 
 
-def test_another_checksum_is_refused_in_one_line(tmp_path, tool):
+def test_another_checksum_is_refused_in_one_line(tmp_path: Path, tool: Any) -> None:
     archive = archive_of(tmp_path / "d.tar.gz", tarfile.TarInfo("top/setup.py"))
     command = [sys.executable, str(TOOL), "--force", "--archive", str(archive)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -45,7 +46,7 @@ def test_another_checksum_is_refused_in_one_line(tmp_path, tool):
     assert hashlib.sha256(archive.read_bytes()).hexdigest() in line and tool.SHA256 in line
 
 
-def test_a_missing_archive_is_refused_in_one_line(tmp_path):
+def test_a_missing_archive_is_refused_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, str(TOOL), "--force", "--archive", str(tmp_path / "no.tar.gz")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
@@ -62,7 +63,9 @@ def test_a_missing_archive_is_refused_in_one_line(tmp_path):
     ],
     ids=["dots", "absolute", "link"],
 )
-def test_a_member_that_leaves_the_folder_is_refused(tmp_path, tool, member, reason):
+def test_a_member_that_leaves_the_folder_is_refused(
+    tmp_path: Path, tool: Any, member: Any, reason: str
+) -> None:
     archive = archive_of(tmp_path / "d.tar.gz", tarfile.TarInfo("top/fine.py"), member)
     target = tmp_path / "a" / "b"
     with pytest.raises(UserError, match=reason):
@@ -70,27 +73,27 @@ def test_a_member_that_leaves_the_folder_is_refused(tmp_path, tool, member, reas
     assert [p.name for p in tmp_path.rglob("*.py")] == []
 
 
-def test_an_honest_archive_is_unpacked(tmp_path, tool):
+def test_an_honest_archive_is_unpacked(tmp_path: Path, tool: Any) -> None:
     archive = archive_of(tmp_path / "d.tar.gz", tarfile.TarInfo("top/fine.py"))
     folder = tool.extract(archive, tmp_path / "out")
     assert folder == tmp_path / "out" / "top"
     assert (folder / "fine.py").read_text() == "text"
 
 
-def test_a_cut_archive_is_refused(tmp_path, tool):
+def test_a_cut_archive_is_refused(tmp_path: Path, tool: Any) -> None:
     archive = archive_of(tmp_path / "d.tar.gz", tarfile.TarInfo("top/fine.py"))
     archive.write_bytes(archive.read_bytes()[:40])
     with pytest.raises(UserError, match="cannot unpack"):
         tool.extract(archive, tmp_path / "out")
 
 
-def test_a_failing_command_ends_in_its_own_error(tool):
+def test_a_failing_command_ends_in_its_own_error(tool: Any) -> None:
     code = "import sys; print('much talk'); sys.exit('ERROR: no such thing')"
     with pytest.raises(UserError, match=r"^cannot try: ERROR: no such thing$"):
         tool.run([sys.executable, "-c", code], "try")
 
 
-def test_an_installed_detectron2_is_kept():
+def test_an_installed_detectron2_is_kept() -> None:
     done = subprocess.run([sys.executable, str(TOOL)], capture_output=True, text=True)
     assert done.returncode == 0
     assert "already installed; nothing to do" in done.stdout

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from robust_det.analysis.summary import summarise
 from robust_det.analysis.tables import format_mean, render_table
-from robust_det.launch.notation import Entry
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.metrics import task_of
@@ -16,20 +15,18 @@ from robust_det.records.metrics import task_of
 __all__ = ["results_table"]
 
 
-def results_table(entries: Sequence[Entry], folder: Path, style: str = "simple") -> str:
-    """Return a table with mean and spread over seeds; a row is what differs in SEED alone.
+def results_table(folders: Iterable[tuple[Path, str]], style: str = "simple") -> str:
+    """Return a table with mean and spread over seeds, one row a group.
 
     Args:
-        entries: of the sweep; those without a record are left out.
-        folder: of the sweep.
+        folders: of the runs, each with its group; those without a record are left out.
         style: ``simple`` for a terminal, ``pipe`` for Markdown.
     """
     groups: dict[str, list[DetectionRecord]] = {}
-    for entry in entries:
-        if (folder / entry.name / RECORD_NAME).is_file():
-            record = read_record(folder / entry.name, DetectionRecord)
-            groups.setdefault(entry.group, []).append(record)
-    records = [record for group in groups.values() for record in group]
+    for folder, group in folders:
+        if (folder / RECORD_NAME).is_file():
+            groups.setdefault(group, []).append(read_record(folder, DetectionRecord))
+    records = [record for members in groups.values() for record in members]
     tasks = dict.fromkeys(task for record in records for task in record.metrics)
     # of each task the figure that counts, and the one after it
     columns = [(task, metric) for task in tasks for metric in task_of(task).columns[:2]]
@@ -38,10 +35,10 @@ def results_table(entries: Sequence[Entry], folder: Path, style: str = "simple")
         for task, metric in columns
     ]
     rows = []
-    for name, group in groups.items():
-        shown = [format_mean(summarise(_values(group, *column))) for column in columns]
-        minutes = summarise(record.wall_time_s / 60 for record in group)
-        rows.append([name, *shown, f"{minutes.mean:.1f}", str(len(group))])
+    for name, members in groups.items():
+        shown = [format_mean(summarise(_values(members, *column))) for column in columns]
+        minutes = summarise(record.wall_time_s / 60 for record in members)
+        rows.append([name, *shown, f"{minutes.mean:.1f}", str(len(members))])
     return render_table(["run", *headers, "minutes", "n"], rows, 1, style)
 
 

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from robust_det import __version__
 from robust_det.commands.registry import COMMANDS
 from robust_det.core.cli import Parser, run_tool
 from robust_det.core.errors import UserError, did_you_mean
+from robust_det.core.version import __version__
 
 __all__ = ["front_parser", "main", "run_command"]
 

@@ -9,8 +9,8 @@ from importlib import metadata
 
 import msgspec
 
-from robust_det import __version__
 from robust_det.core.installation import source_state
+from robust_det.core.version import __version__
 
 __all__ = ["Environment", "environment"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -55,7 +55,15 @@ def write_record(folder: str | Path, record: Record) -> Path:
     return path
 
 
-def read_record(path: str | Path, kind: type[R] = Record) -> R:  # type: ignore[assignment]
+@overload
+def read_record(path: str | Path) -> Record: ...
+
+
+@overload
+def read_record(path: str | Path, kind: type[R]) -> R: ...
+
+
+def read_record(path: str | Path, kind: type[Record] = Record) -> Record:
     """Read the record of a run, given its folder or the file itself.
 
     Args:

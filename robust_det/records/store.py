@@ -8,11 +8,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar, overload
 
 from robust_det.records.base import Record
 from robust_det.records.record_file import RECORD_NAME, read_record
 
 __all__ = ["Found", "find_records", "load_records"]
+
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,26 @@ def _below(folder: str) -> Iterator[str]:
         folders.sort()
 
 
-def load_records(paths: Sequence[Path]) -> list[tuple[Path, Record]]:
-    """Read records of any kind, in the order given.
+@overload
+def load_records(paths: Sequence[Path]) -> list[tuple[Path, Record]]: ...
+
+
+@overload
+def load_records(paths: Sequence[Path], kind: type[R]) -> list[tuple[Path, R]]: ...
+
+
+def load_records(paths: Sequence[Path], kind: type[Record] = Record) -> list[tuple[Path, Any]]:
+    """Read records in the order given.
+
+    Args:
+        paths: of the folders or files.
+        kind: what all have to be; by default any kind will do.
 
     Raises:
         UserError: see :func:`.read_record`.
     """
     with _no_collection():
-        return [(path, read_record(path)) for path in paths]
+        return [(path, read_record(path, kind)) for path in paths]
 
 
 @contextlib.contextmanager

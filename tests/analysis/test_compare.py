@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,15 +18,16 @@ from robust_det.analysis.findings import key_findings
 from robust_det.analysis.grouping import Setting, group_runs
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import runs_of
-from robust_det.core.config import REPOSITORY
 from robust_det.core.errors import UserError
+from robust_det.records.detection import DetectionRecord
 from robust_det.records.store import find_records, load_records
+from tests.support import ROOT, refused, run_tool
 
 WriteRun = Callable[..., Path]
 
 
 def settings_of(folders: Sequence[Path]) -> list[Setting]:
-    return group_runs(runs_of(load_records(find_records(folders).records)))
+    return group_runs(runs_of(load_records(find_records(folders).records, DetectionRecord)))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def four_runs(write_run: WriteRun) -> list[Path]:
 
 def test_csv_is_tidy_and_exact(four_runs: list[Path], tmp_path: Path) -> None:
     compare(four_runs, tmp_path / "report")
-    lines = list(csv.DictReader((tmp_path / "report" / "ap.csv").open()))
+    lines = list(csv.DictReader((tmp_path / "report" / "ap.csv").read_text().splitlines()))
     assert len(lines) == 2 * (3 + 1)  # backbones x (three box metrics + one mask metric)
     (line,) = [x for x in lines if (x["eps"], x["task"], x["metric"]) == ("1.0", "bbox", "AP")]
     assert line["setting"] == "A"
@@ -287,25 +287,20 @@ def test_runs_without_a_record_or_an_eps_are_left_out(
 
 
 def test_the_tool_prints_the_table_and_returns_codes(write_run: WriteRun, tmp_path: Path) -> None:
-    tool = [sys.executable, str(REPOSITORY / "tools" / "compare_ap.py")]
     run = write_run("a", 0.0, 38.0)
     output = ["--output", str(tmp_path / "report")]
 
-    def call(*args: str) -> subprocess.CompletedProcess[str]:
-        env = {"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"}
-        return subprocess.run([*tool, *args], capture_output=True, text=True, env=env, timeout=120)
-
-    good = call(str(run), *output)
-    assert good.returncode == 0, good.stderr
-    assert "resnet18  standard    38.0    60.0" in good.stdout
+    # with hardly a variable, and so no home
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    good = run_tool("compare_ap", run, *output, process=True, env=env)
+    assert good.code == 0, good.err
+    assert "resnet18  standard    38.0    60.0" in good.out
     assert (tmp_path / "report" / "index.html").is_file()
-    bad = call(str(tmp_path / "none"), *output)
-    assert bad.returncode == 2
-    assert bad.stderr.startswith("error: no run record at")
-    assert bad.stderr.count("\n") == 1
+    error = refused("compare_ap", tmp_path / "none", *output, untouched=tmp_path)
+    assert error.startswith("no run record at")
 
 
-def test_a_record_without_its_pictures_is_one_sentence(write_run, tmp_path):
+def test_a_record_without_its_pictures_is_one_sentence(write_run: Any, tmp_path: Path) -> None:
     names = [
         {
             "image": f"{i}.png",

@@ -20,6 +20,7 @@ from robust_det.analysis.grouping import (
 from robust_det.analysis.labels import format_eps
 from robust_det.analysis.runs import runs_of
 from robust_det.core.errors import UserError
+from robust_det.records.detection import DetectionRecord
 from robust_det.records.store import find_records, load_records
 
 WriteRun = Callable[..., Path]
@@ -36,7 +37,7 @@ TEST = {
 
 
 def settings_of(*folders: Path) -> list[Setting]:
-    return group_runs(runs_of(load_records(find_records(folders).records)))
+    return group_runs(runs_of(load_records(find_records(folders).records, DetectionRecord)))
 
 
 def test_seeds_are_averaged_and_compared_with_the_baseline(write_run: WriteRun) -> None:

@@ -6,8 +6,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,10 +25,10 @@ from robust_det.analysis.significance.bootstrap import (
 from robust_det.analysis.significance.cells import _cell
 from robust_det.analysis.significance.matching import match
 from robust_det.analysis.significance.study import Options
-from robust_det.core.config import REPOSITORY
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
+from tests.support import refused, run_tool
 
 WriteRun = Callable[..., Path]
 TRUTH = make_truth(60, 3, seed=1)
@@ -130,7 +128,7 @@ SIGNIFICANCE = Options(significance=True, resamples=100)
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.open()))
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def test_a_comparison_with_everything(scored_run: WriteRun, tmp_path: Path) -> None:
@@ -301,17 +299,10 @@ def test_where_annotations_lie_makes_no_setting(scored_run: WriteRun, tmp_path: 
 
 
 def test_the_tool(scored_run: WriteRun, tmp_path: Path) -> None:
-    runs = [str(scored_run("s", 0.0, 0.7)), str(scored_run("r", 1.0, 0.9))]
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "tools/compare_ap.py", *runs, "--output", "out", *arguments]
-        command[1], command[5] = str(REPOSITORY / command[1]), str(tmp_path / "report")
-        return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-    done = call("--significance", "--resamples", "20", "--seed", "1", "--errors")
-    assert done.returncode == 0, done.stderr
-    assert "r (seed 0) bbox: 20 resamples" in done.stdout
-    assert "Paired differences" in done.stdout and "classification" in done.stdout
-    bad = call("--significance", "--resamples", "0")
-    assert bad.returncode == 2
-    assert bad.stderr == "error: --resamples starts from 1 and --seed from 0\n"
+    runs = (scored_run("s", 0.0, 0.7), scored_run("r", 1.0, 0.9))
+    given = (*runs, "--output", tmp_path / "report", "--significance", "--resamples")
+    done = run_tool("compare_ap", *given, 20, "--seed", 1, "--errors")
+    assert done.code == 0, done.err
+    assert "r (seed 0) bbox: 20 resamples" in done.out
+    assert "Paired differences" in done.out and "classification" in done.out
+    assert refused("compare_ap", *given, 0) == "--resamples starts from 1 and --seed from 0"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,8 @@ def test_modes_and_gradients_are_left_as_found(best: bool, fail: bool) -> None:
     model.body.bn1.eval()
     model.body.conv1.weight.requires_grad_(False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    model.body.fc.weight.grad = torch.ones_like(model.body.fc.weight)
+    head: Any = model.body.fc
+    head.weight.grad = torch.ones_like(head.weight)
     x, y = torch.rand(2, 3, 32, 32), torch.tensor([0, 9 if fail else 1])
     attack = PGD(make_threat("l2", 0.5), 2, 0.3, best_iterate=best)
     if fail:
@@ -123,7 +125,7 @@ def test_modes_and_gradients_are_left_as_found(best: bool, fail: bool) -> None:
     assert all(p.requires_grad for p in model.parameters() if p is not model.body.conv1.weight)
     # the statistics of batch norm too: the attack runs in eval mode
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    assert (model.body.fc.weight.grad == 1).all()
+    assert (head.weight.grad == 1).all()
 
 
 @pytest.mark.parametrize("norm, eps", [("l2", 2.0), ("linf", 0.1)])

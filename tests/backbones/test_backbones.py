@@ -1,6 +1,9 @@
 """Every registered architecture as a Detectron2 backbone, from config alone."""
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +22,7 @@ from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import detection_defaults
-from robust_det.models import ARCHITECTURES, get_architecture
+from robust_det.models import ARCHITECTURES, Classifier, get_architecture
 from robust_det.models.spelling import COUNTER, spelling
 from robust_det.models.stages import tensor_stages
 
@@ -28,7 +31,7 @@ FPN, PLAIN = "build_robust_fpn_backbone", "build_robust_backbone"
 RETINANET = "build_robust_retinanet_fpn_backbone"
 
 
-def make_cfg(arch, name, norm="FrozenBN", freeze_at=0):
+def make_cfg(arch: Any, name: Any, norm: str = "FrozenBN", freeze_at: int = 0) -> Any:
     cfg = detection_defaults()
     cfg.MODEL.BACKBONE.NAME = name
     cfg.MODEL.BACKBONE.ARCH = arch
@@ -40,14 +43,14 @@ def make_cfg(arch, name, norm="FrozenBN", freeze_at=0):
     return cfg
 
 
-def forward_shapes(backbone, size=64):
+def forward_shapes(backbone: Any, size: int = 64) -> dict[Any, Any]:
     with torch.no_grad():
         features = backbone.eval()(torch.zeros(1, 3, size, size))
     return {name: (value.shape[1], size // value.shape[2]) for name, value in features.items()}
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_plain_backbone(arch):
+def test_plain_backbone(arch: Any) -> None:
     with torch.device("meta"):
         cfg = make_cfg(arch, PLAIN)
         backbone = build_backbone(cfg, ShapeSpec(channels=3))
@@ -64,7 +67,7 @@ def test_plain_backbone(arch):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_fpn_backbone(arch):
+def test_fpn_backbone(arch: Any) -> None:
     with torch.device("meta"):
         backbone = build_backbone(make_cfg(arch, FPN), ShapeSpec(channels=3))
     said = {name: (s.channels, s.stride) for name, s in backbone.output_shape().items()}
@@ -77,7 +80,7 @@ def test_fpn_backbone(arch):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_retinanet_backbone(arch):
+def test_retinanet_backbone(arch: Any) -> None:
     with torch.device("meta"):
         backbone = build_backbone(make_cfg(arch, RETINANET), ShapeSpec(channels=3))
     said = {name: (s.channels, s.stride) for name, s in backbone.output_shape().items()}
@@ -104,18 +107,20 @@ def test_retinanet_backbone(arch):
         ("resnet18", RETINANET, ["res3", "res4"], ["res3", "res4"], 1),
     ],
 )
-def test_what_a_backbone_gives_is_known_before_it_is_built(arch, name, features, levels, dilation):
+def test_what_a_backbone_gives_is_known_before_it_is_built(
+    arch: Any, name: Any, features: Any, levels: Any, dilation: Any
+) -> Any:
     cfg = make_cfg(arch, name)
     cfg.MODEL.RESNETS.OUT_FEATURES, cfg.MODEL.FPN.IN_FEATURES = features, levels
     cfg.MODEL.RESNETS.RES5_DILATION = dilation
 
-    def outcome(ask):
+    def outcome(ask: Any) -> Any:
         try:
             return ask()
         except UserError as error:
             return str(error)
 
-    def built():
+    def built() -> Any:
         with torch.device("meta"):
             return list(build_backbone(cfg, ShapeSpec(channels=3)).output_shape())
 
@@ -125,7 +130,7 @@ def test_what_a_backbone_gives_is_known_before_it_is_built(arch, name, features,
 @pytest.mark.parametrize("freeze_at", [-1, 0, 1, 2, 3, 5])
 @pytest.mark.parametrize("name", [PLAIN, FPN])
 @pytest.mark.parametrize("arch", ["resnet10_narrow", "mobilenet_v2", "shufflenet_v2_x1_0"])
-def test_freeze_at_freezes_exactly_those_stages(arch, freeze_at, name):
+def test_freeze_at_freezes_exactly_those_stages(arch: str, freeze_at: int, name: Any) -> None:
     backbone = build_backbone(make_cfg(arch, name, "BN", freeze_at))
     bottom_up = backbone.bottom_up if name == FPN else backbone
     spelled = spelling(arch, "detectron2").names
@@ -160,12 +165,12 @@ def test_freeze_at_freezes_exactly_those_stages(arch, freeze_at, name):
         ({"out_features": []}, r"OUT_FEATURES is \[\], not a list of stem, res2"),
     ],
 )
-def test_stages_that_are_not_there(arch, keys, message):
+def test_stages_that_are_not_there(arch: str, keys: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_plain(arch, **keys)
 
 
-def test_a_frozen_stage_computes_what_it_does_in_evaluation():
+def test_a_frozen_stage_computes_what_it_does_in_evaluation() -> None:
     images = torch.rand(2, 3, 64, 64)
     features = {}
     for training in (False, True):
@@ -178,7 +183,7 @@ def test_a_frozen_stage_computes_what_it_does_in_evaluation():
 
 
 @pytest.mark.parametrize("norm", ["BN", "SyncBN"])
-def test_a_norm_keeps_its_momentum(norm):
+def test_a_norm_keeps_its_momentum(norm: str) -> None:
     with torch.device("meta"):
         backbone = build_plain("mnasnet1_0", norm=norm)
     norms = [m for m in backbone.modules() if isinstance(m, NORM_TYPES[norm])]
@@ -187,7 +192,7 @@ def test_a_norm_keeps_its_momentum(norm):
 
 
 @pytest.mark.parametrize("arch", ["resnet10_narrow", "mnasnet1_0", "densenet161"])
-def test_frozen_norms_have_no_parameters(arch):
+def test_frozen_norms_have_no_parameters(arch: str) -> None:
     with torch.device("meta"):
         backbone = build_backbone(make_cfg(arch, PLAIN, "FrozenBN"), ShapeSpec(channels=3))
     parameters = [p for _, p in backbone.named_parameters()]
@@ -209,7 +214,7 @@ NORM_TYPES = {
 @pytest.mark.parametrize(
     "arch", ["resnet18", "vgg16_bn", "mobilenet_v2", "mnasnet1_0", "shufflenet_v2_x1_0"]
 )
-def test_norms(arch, norm):
+def test_norms(arch: str, norm: Any) -> None:
     backbone = build_backbone(make_cfg(arch, PLAIN, norm))
     norms = (*NORM_TYPES.values(), torch.nn.LayerNorm)
     assert {type(m) for m in backbone.modules() if isinstance(m, norms)} == {NORM_TYPES[norm]}
@@ -221,7 +226,13 @@ def test_norms(arch, norm):
 
 
 @pytest.mark.parametrize("norm, lost", [("GN", 24), ("BN", 0)])
-def test_a_loaded_backbone_says_what_its_norms_lost(norm, lost, backbone_file, caplog, monkeypatch):
+def test_a_loaded_backbone_says_what_its_norms_lost(
+    norm: str,
+    lost: int,
+    backbone_file: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(logging.getLogger("robust_det"), "propagate", True)
     load_backbone(backbone_file, norm=norm, out_features=["res2", "res5"])
     lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
@@ -229,21 +240,21 @@ def test_a_loaded_backbone_says_what_its_norms_lost(norm, lost, backbone_file, c
     assert all(f"so {lost} statistics of batch norms are left out" in line for line in lines)
 
 
-def test_convnext_keeps_its_layer_norms():
+def test_convnext_keeps_its_layer_norms() -> None:
     with torch.device("meta"):
         backbone = build_backbone(make_cfg("convnext_tiny", PLAIN, "FrozenBN"), ShapeSpec(3))
     assert not [m for m in backbone.modules() if isinstance(m, tuple(NORM_TYPES.values()))]
     assert sum(isinstance(m, torch.nn.LayerNorm) for m in backbone.modules()) >= 18  # one a block
 
 
-def test_an_unknown_norm_is_refused():
+def test_an_unknown_norm_is_refused() -> None:
     with pytest.raises(UserError, match="unknown norm 'IN'"):
         build_backbone(make_cfg("mobilenet_v2", PLAIN, "IN"))
     with pytest.raises(UserError, match="unknown norm 'IN'"):
         build_backbone(make_cfg("resnet18", PLAIN, "IN"))
 
 
-def detector_cfg(arch, family):
+def detector_cfg(arch: Any, family: Any) -> Any:
     """Small detectors of the three families that take a plain residual network or a pyramid."""
     base = {
         "C4": "COCO-Detection/faster_rcnn_R_50_C4_1x.yaml",
@@ -277,7 +288,7 @@ def detector_cfg(arch, family):
         *((arch, "FPN") for arch in ("densenet161", "mobilenet_v2", "mnasnet1_0", "convnext_tiny")),
     ],
 )
-def test_a_detector_trains_and_predicts(arch, family):
+def test_a_detector_trains_and_predicts(arch: Any, family: Any) -> None:
     torch.manual_seed(0)
     model = build_model(detector_cfg(arch, family))
     targets = Instances((64, 64))
@@ -303,7 +314,9 @@ def test_a_detector_trains_and_predicts(arch, family):
     [("resnet18", "C4"), ("resnet50", "C4"), ("mobilenet_v2", "C4"), ("mobilenet_v2", "FPN")],
 )
 @pytest.mark.parametrize("norm", ["FrozenBN", "GN"])
-def test_a_backbone_file_fills_the_detector(arch, family, norm, tmp_path, write_classifier):
+def test_a_backbone_file_fills_the_detector(
+    arch: str, family: str, norm: str, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     write_classifier(tmp_path / "in.pth", arch)
     convert(tmp_path / "in.pth", tmp_path / "out.pth")
     file = load_checkpoint(tmp_path / "out.pth")["model"]
@@ -325,7 +338,7 @@ def test_a_backbone_file_fills_the_detector(arch, family, norm, tmp_path, write_
         assert torch.equal(own[(head if at_head else prefix) + name], tensor)
 
 
-def test_out_features_and_unknown_architecture():
+def test_out_features_and_unknown_architecture() -> None:
     cfg = make_cfg("resnet10_narrow", PLAIN)
     cfg.MODEL.RESNETS.OUT_FEATURES = ["stem", "res4"]
     assert forward_shapes(build_backbone(cfg)) == {"stem": (16, 4), "res4": (64, 16)}
@@ -343,7 +356,9 @@ def test_out_features_and_unknown_architecture():
     "arch, keys",
     [("resnet18", {"DEPTH": 18, "RES2_OUT_CHANNELS": 64}), ("resnet50", {"DEPTH": 50})],
 )
-def test_stock_detectron2_loads_a_backbone_file_completely(arch, keys, tmp_path, write_classifier):
+def test_stock_detectron2_loads_a_backbone_file_completely(
+    arch: str, keys: Any, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     """Nothing of ours but the file: stock config, stock FPN detector, stock checkpointer."""
     write_classifier(tmp_path / "in.pth", arch)
     card = convert(tmp_path / "in.pth", tmp_path / "out.pth").card

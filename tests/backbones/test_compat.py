@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ import torch
 
 from robust_det.backbones import compat
 from robust_det.core.errors import UserError
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 OLD = compat.installed_version() < (0, 6)
 STAND_IN = OLD and not compat.operators_are_compiled()
 only_stand_in = pytest.mark.skipif(not STAND_IN, reason="this Detectron2 has its own operators")
@@ -24,7 +24,7 @@ def run_python(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_importing_the_package_alone_patches_nothing():
+def test_importing_the_package_alone_patches_nothing() -> None:
     code = (
         "import sys, numpy, robust_det.core.config, robust_det.core.cli, robust_det.records\n"
         "print('int' in vars(numpy), 'str' in vars(numpy), 'detectron2' in sys.modules)"
@@ -32,7 +32,7 @@ def test_importing_the_package_alone_patches_nothing():
     assert run_python(code) == "False False False"
 
 
-def test_model_zoo_and_engine_import_without_a_warning():
+def test_model_zoo_and_engine_import_without_a_warning() -> None:
     code = (
         "import robust_det.backbones\n"
         "from detectron2 import model_zoo\n"
@@ -45,7 +45,7 @@ def test_model_zoo_and_engine_import_without_a_warning():
     assert (done.stdout.strip(), done.stderr) == ("90000", "")
 
 
-def test_operations_are_counted():
+def test_operations_are_counted() -> None:
     code = (
         "import torch, robust_det.backbones\n"
         "from detectron2.utils.analysis import FlopCountAnalysis, parameter_count\n"
@@ -57,21 +57,22 @@ def test_operations_are_counted():
     assert run_python(code) == str(3 * 7 * 7 * 16)
 
 
-def test_a_second_call_changes_nothing():
+def test_a_second_call_changes_nothing() -> None:
     names, operators = set(vars(np)), sys.modules.get("detectron2._C")
     compat.prepare_detectron2()
     assert set(vars(np)) == names
     assert sys.modules.get("detectron2._C") is operators
 
 
-def test_only_an_old_version_gets_numpy_names():
+def test_only_an_old_version_gets_numpy_names() -> None:
     assert ("int" in vars(np)) is OLD
     assert np.zeros(2, dtype=np.bool).dtype == bool
     if OLD:
-        assert (np.int, np.float, np.str) == (int, float, str)
+        added: Any = np
+        assert (added.int, added.float, added.str) == (int, float, str)
 
 
-def test_compiled_operators_are_never_replaced():
+def test_compiled_operators_are_never_replaced() -> None:
     # a module that Python finds under the name plays the part of compiled operators
     code = (
         "import sys, types\n"
@@ -84,7 +85,7 @@ def test_compiled_operators_are_never_replaced():
     assert run_python(code).split() == ["True", "True", "False"]
 
 
-def test_a_newer_version_is_left_alone():
+def test_a_newer_version_is_left_alone() -> None:
     code = (
         "import sys, numpy, PIL.Image\n"
         "from robust_det.backbones import compat\n"  # prepares what is installed
@@ -107,13 +108,13 @@ def test_a_newer_version_is_left_alone():
     assert run_python(code) == "False False False"
 
 
-def test_missing_detectron2_says_how_to_install_it(monkeypatch):
+def test_missing_detectron2_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"tools/install_detectron2\.py"):
         compat.installed_version()
 
 
-def test_missing_pkg_resources_says_which_setuptools(monkeypatch):
+def test_missing_pkg_resources_says_which_setuptools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pkg_resources", None)
     with pytest.raises(UserError, match="setuptools<81"):
         compat._import_pkg_resources()
@@ -121,7 +122,7 @@ def test_missing_pkg_resources_says_which_setuptools(monkeypatch):
 
 @only_stand_in
 @pytest.mark.parametrize("name", sorted(compat._COMPILED_OPS))
-def test_what_the_stand_in_lacks_is_named(name):
+def test_what_the_stand_in_lacks_is_named(name: Any) -> None:
     from detectron2 import _C
 
     with pytest.raises(UserError, match=f"'{name}' is not compiled here"):
@@ -129,7 +130,7 @@ def test_what_the_stand_in_lacks_is_named(name):
 
 
 @only_stand_in
-def test_rotated_boxes_are_refused_through_detectron2():
+def test_rotated_boxes_are_refused_through_detectron2() -> None:
     from detectron2.layers import ROIAlignRotated
     from detectron2.structures import RotatedBoxes, pairwise_iou_rotated
 
@@ -141,14 +142,14 @@ def test_rotated_boxes_are_refused_through_detectron2():
 
 
 @only_stand_in
-def test_environment_report_names_the_stand_in():
+def test_environment_report_names_the_stand_in() -> None:
     from detectron2.utils.collect_env import collect_env_info
 
     lines = [line for line in collect_env_info().splitlines() if line.startswith("Compiler ")]
     assert lines and lines[0].endswith("none (pure Python)")
 
 
-def tiny_mask_rcnn():
+def tiny_mask_rcnn() -> Any:
     from detectron2 import model_zoo
     from detectron2.config import get_cfg
     from detectron2.modeling import build_model
@@ -173,7 +174,7 @@ def tiny_mask_rcnn():
     return build_model(cfg)
 
 
-def test_mask_rcnn_trains_and_predicts_inside_the_image():
+def test_mask_rcnn_trains_and_predicts_inside_the_image() -> None:
     from detectron2.structures import BitMasks, Boxes, Instances
     from detectron2.utils.events import EventStorage
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ COPIES = {
 }
 
 
-def facts(module):
+def facts(module: Any) -> Any:
     modes = {name: child.training for name, child in module.named_modules()}
     return modes, {name: p.requires_grad for name, p in module.named_parameters()}
 
@@ -26,7 +27,7 @@ def facts(module):
 @pytest.mark.parametrize("how", COPIES)
 # the graph of the last is deeper than Python's recursion limit
 @pytest.mark.parametrize("arch", ["resnet10_narrow", "mobilenet_v2", "shufflenet_v2_x1_0"])
-def test_a_copy_is_the_backbone(arch, how, training):
+def test_a_copy_is_the_backbone(arch: str, how: Any, training: bool) -> None:
     backbone = build_backbone(arch, norm="BN", freeze_at=2).train(training)
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -50,7 +51,7 @@ def test_a_copy_is_the_backbone(arch, how, training):
 
 
 @pytest.mark.parametrize("how", COPIES)
-def test_a_copy_of_a_c4_head(how):
+def test_a_copy_of_a_c4_head(how: Any) -> None:
     head = build_res5("mobilenet_v2", norm="BN").eval()
     twin = COPIES[how](head)
     features = torch.rand(2, 96, 14, 14)
@@ -63,7 +64,7 @@ def test_a_copy_of_a_c4_head(how):
 
 
 @pytest.mark.parametrize("arch", ["densenet161", "convnext_small"])
-def test_deep_networks_are_pickled(arch):
+def test_deep_networks_are_pickled(arch: str) -> None:
     with torch.device("meta"):
         backbone = build_backbone(arch)
     backbone = backbone.to_empty(device="cpu")
@@ -74,7 +75,7 @@ def test_deep_networks_are_pickled(arch):
     assert list(own) == list(theirs) and all(torch.equal(own[n], theirs[n]) for n in own)
 
 
-def test_a_copy_of_a_detector_s_part_shares_what_was_shared():
+def test_a_copy_of_a_detector_s_part_shares_what_was_shared() -> None:
     backbone = build_backbone("mobilenet_v2", norm="BN", out_features=["res2"])
     both = nn.ModuleList([backbone, backbone])
     twins = copy.deepcopy(both)

@@ -1,7 +1,9 @@
 """C4 detectors from networks that are no ResNet: they are cut at res4, and nothing is lost."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +18,10 @@ from robust_det.core.errors import UserError
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.trainer import RobustTrainer
-from robust_det.models import ARCHITECTURES
+from robust_det.models import ARCHITECTURES, Classifier
 from robust_det.models.registry import Architecture, Stage
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 # but for two that differ in their widths alone
 TRACED = [
     name
@@ -28,7 +30,7 @@ TRACED = [
 ]
 
 
-def parts(arch):
+def parts(arch: Any) -> Any:
     """The backbone up to res4, res5 as a head, and the backbone with both, of the same weights."""
     with torch.device("meta"):
         trunk = build_backbone(arch, norm="BN", out_features=["res4"])
@@ -46,13 +48,13 @@ def parts(arch):
     return trunk, head, whole
 
 
-def difference(a, b):
+def difference(a: Any, b: Any) -> Any:
     """The largest difference, relative to the largest value."""
     return ((a - b).abs().max() / b.abs().max()).item()
 
 
 @pytest.mark.parametrize("arch", TRACED)
-def test_backbone_and_head_are_the_network(arch):
+def test_backbone_and_head_are_the_network(arch: Any) -> None:
     torch.manual_seed(0)
     trunk, head, whole = parts(arch)
     shared = set(trunk.state_dict()) & set(head.state_dict())
@@ -76,7 +78,7 @@ def test_backbone_and_head_are_the_network(arch):
         assert head(torch.rand(0, channels[0], 14, 14)).shape == (0, channels[1], 7, 7)
 
 
-def test_a_head_without_weights():
+def test_a_head_without_weights() -> None:
     """VGG's res5 is its last pooling."""
     _, head, _ = parts("vgg16_bn")
     assert not head.state_dict()
@@ -85,7 +87,7 @@ def test_a_head_without_weights():
 
 
 @pytest.mark.parametrize("arch", ["shufflenet_v2_x1_0", "convnext_tiny", "mnasnet1_0"])
-def test_the_head_in_bf16_and_channels_last(arch):
+def test_the_head_in_bf16_and_channels_last(arch: str) -> None:
     torch.manual_seed(0)
     trunk, head, whole = parts(arch)
     images = torch.rand(1, 3, 64, 64)
@@ -99,7 +101,7 @@ def test_the_head_in_bf16_and_channels_last(arch):
     assert 0 < ((low - expected).norm() / expected.norm()).item() < 0.05
 
 
-def test_the_head_is_copied_with_its_two_graphs():
+def test_the_head_is_copied_with_its_two_graphs() -> None:
     head = build_res5("mobilenet_v2", norm="BN")
     twin = copy.deepcopy(head)
     features = torch.rand(2, 96, 14, 14)
@@ -108,7 +110,7 @@ def test_the_head_is_copied_with_its_two_graphs():
         assert torch.equal(twin.train()(features), head.train()(features))
 
 
-def test_stages_that_nobody_asked_for_are_not_built():
+def test_stages_that_nobody_asked_for_are_not_built() -> None:
     names = list(build_backbone("mobilenet_v2", out_features=["res2", "res4"]).state_dict())
     assert any(name.startswith("body.features.13.") for name in names)
     assert not any(name.startswith("body.features.14.") for name in names)
@@ -123,17 +125,17 @@ def test_stages_that_nobody_asked_for_are_not_built():
 class Skipping(nn.Module):
     """Its last stage looks back beyond the one before."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.stem, self.res4, self.res5 = (nn.Conv2d(3, 3, 1) for _ in range(3))
         self.head = nn.Linear(3, 1)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         stem = self.stem(x)
         return self.head(self.res5(self.res4(stem) + stem).mean([2, 3]))
 
 
-def test_a_network_that_cannot_be_cut_is_refused(monkeypatch):
+def test_a_network_that_cannot_be_cut_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     stages = (Stage("res4", "res4", 3, 16), Stage("res5", "res5", 3, 32))
     entry = Architecture("skipping", lambda _: Skipping(), "head", "stem", stages)
     monkeypatch.setitem(ARCHITECTURES, "skipping", entry)
@@ -142,10 +144,12 @@ def test_a_network_that_cannot_be_cut_is_refused(monkeypatch):
 
 
 @pytest.fixture
-def c4_config(write_config, write_classifier, tmp_path):
+def c4_config(
+    write_config: Callable[..., Path], write_classifier: Callable[..., Classifier], tmp_path: Path
+) -> Callable[..., Path]:
     """Return a function that writes a config of a tiny C4 detector of an architecture."""
 
-    def write(arch, **model):
+    def write(arch: Any, **model: Any) -> Any:
         write_classifier(tmp_path / "in.pth", arch)
         convert(tmp_path / "in.pth", tmp_path / "backbone.pth")
         return write_config(
@@ -158,11 +162,13 @@ def c4_config(write_config, write_classifier, tmp_path):
     return write
 
 
-def place(name, own):
+def place(name: Any, own: Any) -> Any:
     return "backbone." + name if "backbone." + name in own else "roi_heads.res5." + name
 
 
-def test_a_mask_rcnn_c4_trains_from_mobilenet(c4_config, tmp_path):
+def test_a_mask_rcnn_c4_trains_from_mobilenet(
+    c4_config: Callable[..., Path], tmp_path: Path
+) -> None:
     path = c4_config("mobilenet_v2", RESNETS={"NORM": "BN"})
     overrides = ["SOLVER.PRECISION", "bf16", "MODEL.CHANNELS_LAST", "True"]
     cfg, card = load_config(str(path), overrides)
@@ -187,7 +193,9 @@ def test_a_mask_rcnn_c4_trains_from_mobilenet(c4_config, tmp_path):
 
 
 @pytest.mark.parametrize("given, taken", [(["res4", "res5"], "res4"), (["res3", "res4"], "res3")])
-def test_a_head_that_does_not_start_from_res4(given, taken, write_config):
+def test_a_head_that_does_not_start_from_res4(
+    given: Any, taken: str, write_config: Callable[..., Path]
+) -> None:
     path = write_config(_BASE_=str(ROOT / "configs/detection/base_small_rcnn_c4.yaml"))
     keys = ["MODEL.RESNETS.OUT_FEATURES", str(given), "MODEL.ROI_HEADS.IN_FEATURES", f"['{taken}']"]
     cfg, _ = load_config(str(path), keys)
@@ -195,7 +203,7 @@ def test_a_head_that_does_not_start_from_res4(given, taken, write_config):
         build_model(cfg)
 
 
-def test_a_part_of_res5_is_missed(c4_config, tmp_path):
+def test_a_part_of_res5_is_missed(c4_config: Callable[..., Path], tmp_path: Path) -> None:
     cfg, _ = load_config(str(c4_config("mobilenet_v2")))
     content = load_checkpoint(cfg.MODEL.WEIGHTS)
     del content["model"]["body.features.18.0.weight"]

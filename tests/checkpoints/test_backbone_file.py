@@ -1,5 +1,8 @@
 """The file of a converted backbone says what it is."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -26,7 +29,7 @@ CARD = BackboneCard(
 )
 
 
-def test_pixel_settings_are_those_of_imagenet_in_255ths():
+def test_pixel_settings_are_those_of_imagenet_in_255ths() -> None:
     mean, std, order = pixel_settings(IMAGENET_MEAN, IMAGENET_STD)
     assert mean == pytest.approx((123.675, 116.28, 103.53), abs=1e-9)
     assert std == pytest.approx((58.395, 57.12, 57.375), abs=1e-9)
@@ -34,13 +37,13 @@ def test_pixel_settings_are_those_of_imagenet_in_255ths():
 
 
 @pytest.mark.parametrize("eps, norm", [(4 / 255, "linf"), (0.0, "l2"), (None, "")])
-def test_a_card_comes_back_as_it_was(tmp_path, eps, norm):
+def test_a_card_comes_back_as_it_was(tmp_path: Path, eps: Any, norm: str) -> None:
     card = BackboneCard(**{**CARD.__dict__, "eps": eps, "norm": norm})
     write_backbone(tmp_path / "b.pth", {"stem.conv1.weight": torch.ones(2)}, card, {})
     assert read_card(tmp_path / "b.pth") == card
 
 
-def test_the_file_has_what_stock_detectron2_needs(tmp_path):
+def test_the_file_has_what_stock_detectron2_needs(tmp_path: Path) -> None:
     rest = {"stem.fc.bias": torch.zeros(3)}
     write_backbone(tmp_path / "b.pth", {"stem.conv1.weight": torch.ones(2)}, CARD, rest)
     content = load_checkpoint(tmp_path / "b.pth")
@@ -49,20 +52,20 @@ def test_the_file_has_what_stock_detectron2_needs(tmp_path):
     assert content["rest"]["stem.fc.bias"].tolist() == [0, 0, 0]
 
 
-def test_a_card_of_an_earlier_version_is_read(tmp_path):
+def test_a_card_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     old = {k: v for k, v in CARD.plain().items() if k not in ("classes", "image_size")}
     save_checkpoint(tmp_path / "b.pth", {"model": {}, CARD_KEY: old})
     card = read_card(tmp_path / "b.pth")
     assert (card.classes, card.image_size, card.arch) == ((), 224, "resnet50")
 
 
-def test_a_file_without_a_card_has_none(tmp_path):
+def test_a_file_without_a_card_has_none(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "b.pth", {"model": {}})
     assert read_card(tmp_path / "b.pth") is None
 
 
 @pytest.mark.parametrize("meta", [{"arch": "resnet50"}, 5, ["arch"]])
-def test_an_incomplete_card_is_refused(tmp_path, meta):
+def test_an_incomplete_card_is_refused(tmp_path: Path, meta: Any) -> None:
     save_checkpoint(tmp_path / "b.pth", {"model": {}, CARD_KEY: meta})
     with pytest.raises(UserError, match=r"incomplete description.*convert again"):
         read_card(tmp_path / "b.pth")
@@ -85,7 +88,7 @@ def test_an_incomplete_card_is_refused(tmp_path, meta):
         ("input_format", "BGR"),
     ],
 )
-def test_a_card_that_cannot_be_is_refused(tmp_path, field, value):
+def test_a_card_that_cannot_be_is_refused(tmp_path: Path, field: str, value: Any) -> None:
     save_checkpoint(tmp_path / "b.pth", {"model": {}, CARD_KEY: {**CARD.plain(), field: value}})
     shown = "a (list|tuple)" if isinstance(value, list) else value
     message = f"damaged description: {field} is {shown}; convert again"

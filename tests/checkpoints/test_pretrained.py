@@ -53,7 +53,7 @@ def test_the_averaged_weights_win(tmp_path: Path) -> None:
     raw["ema"] = {k: v + 1 if v.is_floating_point() else v for k, v in raw["model"].items()}
     save_checkpoint(tmp_path / "x.pth", raw)
     model = read_model(tmp_path / "x.pth").classifier()
-    assert torch.equal(model.body.fc.weight, raw["ema"]["fc.weight"])
+    assert torch.equal(model.body.state_dict()["fc.weight"], raw["ema"]["fc.weight"])
 
 
 @pytest.mark.parametrize("damage", ["format", "model", "meta", "arch", "classes"])

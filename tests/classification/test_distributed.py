@@ -59,7 +59,7 @@ def test_two_processes_end_with_one_network(
             assert torch.equal(value, ranks[1][kind][name]), (kind, name)
 
     folder = tmp_path / "run"
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     record = json.loads((folder / "record.json").read_text())
     assert record["processes"] == 2

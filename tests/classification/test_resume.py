@@ -39,11 +39,13 @@ def wait_for_mid_epoch(process: Any, last: Path, epoch_steps: int = 6) -> int:
 
 
 def epochs_of(folder: Path) -> list[int]:
-    return [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").open()]
+    return [
+        json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 def metrics_of(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     clocks = ("seconds", "images_per_second")
     return [{k: v for k, v in line.items() if k not in clocks} for line in lines]
 
@@ -58,8 +60,8 @@ def test_sigkill_in_mid_epoch_then_resume_equals_an_uninterrupted_run(
     assert_same_tensors: Callable[[Path, Path], None],
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    options = ("ATTACK.ITERATE", "best", "OPTIM.LABEL_SMOOTHING", 0.1, "DATA.COLOR_JITTER", 0.2)
-    options = (*options, "DATA.EXACT_DECODE", exact)
+    options: tuple[object, ...] = ("ATTACK.ITERATE", "best", "OPTIM.LABEL_SMOOTHING", 0.1)
+    options += ("DATA.COLOR_JITTER", 0.2, "DATA.EXACT_DECODE", exact)
     assert pretrain(*LONG, *options, "OUTPUT_DIR", whole).code == 0
 
     arguments = (*LONG, *options, "OUTPUT_DIR", broken, "DATA.WORKERS", workers)

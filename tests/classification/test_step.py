@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def without_batch_norm() -> Classifier:
     return Classifier(body)
 
 
-def sgd(model: nn.Module, **options: float) -> torch.optim.SGD:
+def sgd(model: nn.Module, **options: Any) -> torch.optim.SGD:
     return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3, **options)
 
 

@@ -1,9 +1,9 @@
 """Conversion: the features are the same, and whatever would change them is found."""
 
 import math
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,16 +18,18 @@ from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
-from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, build_classifier
+from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, build_classifier
+from tests.support import refused, run_tool
 
-ROOT = Path(__file__).parents[2]
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)  # those of write_classifier
 
 
 @pytest.mark.parametrize(
     "arch", ["resnet10_narrow", "resnet50", "mobilenet_v2", "shufflenet_v2_x1_0", "convnext_tiny"]
 )
-def test_features_survive_and_the_card_is_complete(arch, tmp_path, write_classifier):
+def test_features_survive_and_the_card_is_complete(
+    arch: str, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     write_classifier(tmp_path / "in.pth", arch, eps=0.25)
     done = conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
     card = done.card
@@ -46,8 +48,12 @@ def test_features_survive_and_the_card_is_complete(arch, tmp_path, write_classif
 @pytest.mark.parametrize("builder", ["build_robust_backbone", "build_robust_fpn_backbone"])
 @pytest.mark.parametrize("norm", ["FrozenBN", "BN"])
 def test_a_detector_sees_what_the_classifier_sees(
-    builder, norm, tmp_path, write_classifier, write_config
-):
+    builder: str,
+    norm: str,
+    tmp_path: Path,
+    write_classifier: Callable[..., Classifier],
+    write_config: Callable[..., Path],
+) -> None:
     """One image, from [0, 1] into the classifier and from [0, 255] through Detectron2's way."""
     classifier = write_classifier(tmp_path / "in.pth")
     conversion.convert(tmp_path / "in.pth", tmp_path / "out.pth")
@@ -80,16 +86,16 @@ def test_a_detector_sees_what_the_classifier_sees(
         torch.testing.assert_close(got[stage], features, rtol=1e-4, atol=1e-5)
 
 
-def perturb_a_weight(weights):
+def perturb_a_weight(weights: Any) -> None:
     weights["res4.0.conv2.weight"] = weights["res4.0.conv2.weight"].clone()
     weights["res4.0.conv2.weight"][0] *= 1.01
 
 
-def swap_channels(weights):
+def swap_channels(weights: Any) -> None:
     weights["stem.conv1.weight"] = weights["stem.conv1.weight"].flip(1)
 
 
-def swap_norms(weights):
+def swap_norms(weights: Any) -> None:
     name = "res3.0.conv1.norm."
     weights[name + "running_mean"], weights[name + "bias"] = (
         weights[name + "bias"],
@@ -99,11 +105,11 @@ def swap_norms(weights):
 
 @pytest.mark.parametrize("damage", [perturb_a_weight, swap_channels, swap_norms])
 def test_wrong_weights_fail_the_check_and_write_nothing(
-    damage, tmp_path, classifier_file, monkeypatch
-):
+    damage: Any, tmp_path: Path, classifier_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     respell = conversion._spelled
 
-    def wrong(model, library):
+    def wrong(model: Any, library: Any) -> Any:
         weights = respell(model, library)
         damage(weights)
         return weights
@@ -117,10 +123,12 @@ def test_wrong_weights_fail_the_check_and_write_nothing(
     assert (tmp_path / "old.pth").read_bytes() == b"precious"
 
 
-def test_the_stride_in_another_convolution_fails_the_check(tmp_path, write_classifier, monkeypatch):
+def test_the_stride_in_another_convolution_fails_the_check(
+    tmp_path: Path, write_classifier: Callable[..., Classifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_classifier(tmp_path / "in.pth", "resnet50")
 
-    def caffe_style(arch, **kwargs):
+    def caffe_style(arch: Any, **kwargs: Any) -> Any:
         backbone = build_backbone(arch, **kwargs)
         block = backbone.res3[0]
         block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
@@ -141,7 +149,9 @@ def test_the_stride_in_another_convolution_fails_the_check(tmp_path, write_class
     ],
     ids=["channel order", "std", "mean"],
 )
-def test_wrong_pixel_settings_fail_the_check(settings, tmp_path, classifier_file, monkeypatch):
+def test_wrong_pixel_settings_fail_the_check(
+    settings: Any, tmp_path: Path, classifier_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(conversion, "pixel_settings", settings)
     with pytest.raises(UserError, match="features of res2 differ"):
         conversion.convert(classifier_file, tmp_path / "out.pth")
@@ -149,7 +159,9 @@ def test_wrong_pixel_settings_fail_the_check(settings, tmp_path, classifier_file
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_weights_that_are_not_finite_are_refused(bad, tmp_path, classifier_file):
+def test_weights_that_are_not_finite_are_refused(
+    bad: Any, tmp_path: Path, classifier_file: Path
+) -> None:
     content = load_checkpoint(classifier_file)
     content["model"]["layer4.0.conv2.weight"][0] = bad  # the first stages are as they should be
     save_checkpoint(tmp_path / "in.pth", content)
@@ -161,14 +173,14 @@ def test_weights_that_are_not_finite_are_refused(bad, tmp_path, classifier_file)
 
 
 @pytest.fixture
-def state_dict_file(tmp_path, randomise):
+def state_dict_file(tmp_path: Path, randomise: Callable[..., Classifier]) -> Path:
     path = tmp_path / "torchvision.pth"
     torch.manual_seed(0)
     torch.save(randomise(build_classifier("resnet18", 10)).body.state_dict(), path)
     return path
 
 
-def test_features_that_overflow_are_refused(tmp_path, classifier_file):
+def test_features_that_overflow_are_refused(tmp_path: Path, classifier_file: Path) -> None:
     """Every weight is finite, and what they compute is not."""
     content = load_checkpoint(classifier_file)
     content["model"]["layer4.0.bn2.running_var"].fill_(-1)
@@ -178,7 +190,7 @@ def test_features_that_overflow_are_refused(tmp_path, classifier_file):
     assert not (tmp_path / "out.pth").exists()
 
 
-def test_a_state_dict_does_not_know_its_eps(tmp_path, state_dict_file):
+def test_a_state_dict_does_not_know_its_eps(tmp_path: Path, state_dict_file: Path) -> None:
     card = conversion.convert(state_dict_file, tmp_path / "out.pth").card
     assert (card.arch, card.norm, card.eps) == ("resnet18", "", None)
     assert card.pixel_mean == pytest.approx([255 * v for v in IMAGENET_MEAN], abs=1e-9)
@@ -187,7 +199,9 @@ def test_a_state_dict_does_not_know_its_eps(tmp_path, state_dict_file):
 
 
 @pytest.mark.parametrize("norm, eps", [(None, 0.0), ("l2", 3.0), ("Linf", 4 / 255)])
-def test_a_state_dict_can_be_told_its_eps(tmp_path, state_dict_file, norm, eps):
+def test_a_state_dict_can_be_told_its_eps(
+    tmp_path: Path, state_dict_file: Path, norm: str | None, eps: Any
+) -> None:
     card = conversion.convert(state_dict_file, tmp_path / "out.pth", norm=norm, eps=eps).card
     assert (card.norm, card.eps) == ((norm or "").lower(), eps)
 
@@ -208,13 +222,15 @@ def test_a_state_dict_can_be_told_its_eps(tmp_path, state_dict_file, norm, eps):
         ({"to": "caffe"}, "unknown target 'caffe'"),
     ],
 )
-def test_a_wrong_description_of_a_state_dict(tmp_path, state_dict_file, given, message):
+def test_a_wrong_description_of_a_state_dict(
+    tmp_path: Path, state_dict_file: Path, given: Any, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         conversion.convert(state_dict_file, tmp_path / "out.pth", **given)
     assert not (tmp_path / "out.pth").exists()
 
 
-def test_a_state_dict_can_be_told_its_normalisation(tmp_path, state_dict_file):
+def test_a_state_dict_can_be_told_its_normalisation(tmp_path: Path, state_dict_file: Path) -> None:
     done = conversion.convert(
         state_dict_file, tmp_path / "out.pth", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)
     )
@@ -232,12 +248,16 @@ def test_a_state_dict_can_be_told_its_normalisation(tmp_path, state_dict_file):
         ({"mean": (0.5, 0.5, 0.5), "std": (1, 1, 1)}, "leave --mean and --std out"),
     ],
 )
-def test_a_description_that_contradicts_a_checkpoint(tmp_path, classifier_file, given, message):
+def test_a_description_that_contradicts_a_checkpoint(
+    tmp_path: Path, classifier_file: Path, given: Any, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         conversion.convert(classifier_file, tmp_path / "out.pth", **given)
 
 
-def test_a_file_that_torchvision_would_not_load_is_refused(tmp_path, write_classifier):
+def test_a_file_that_torchvision_would_not_load_is_refused(
+    tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     write_classifier(tmp_path / "in.pth", "mnasnet1_0")
     with pytest.raises(UserError, match=r"versions of its modules.* give OUTPUT the suffix .pth"):
         conversion.convert(tmp_path / "in.pth", tmp_path / "o.safetensors", to="torchvision")
@@ -247,7 +267,9 @@ def test_a_file_that_torchvision_would_not_load_is_refused(tmp_path, write_class
     build_classifier("mnasnet1_0", 4).body.load_state_dict(state)
 
 
-def test_the_averaged_weights_are_converted_where_there_are_any(tmp_path, classifier_file):
+def test_the_averaged_weights_are_converted_where_there_are_any(
+    tmp_path: Path, classifier_file: Path
+) -> None:
     content = load_checkpoint(classifier_file)
     content["ema"] = {name: value.clone() for name, value in content["model"].items()}
     content["ema"]["conv1.weight"] += 1
@@ -257,7 +279,9 @@ def test_the_averaged_weights_are_converted_where_there_are_any(tmp_path, classi
     assert torch.equal(stem, content["ema"]["conv1.weight"])
 
 
-def test_the_source_is_never_overwritten(tmp_path, write_classifier):
+def test_the_source_is_never_overwritten(
+    tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     write_classifier(tmp_path / "in.pth")
     before = sha256_file(tmp_path / "in.pth")
     with pytest.raises(UserError, match="OUTPUT is INPUT"):
@@ -265,22 +289,18 @@ def test_the_source_is_never_overwritten(tmp_path, write_classifier):
     assert sha256_file(tmp_path / "in.pth") == before
 
 
-def test_code_in_a_file_is_not_run(tmp_path, malicious):
+def test_code_in_a_file_is_not_run(tmp_path: Path, malicious: tuple[Path, Path]) -> None:
     path, marker = malicious
     with pytest.raises(UserError, match="not rebuilt, since that would run code"):
         conversion.convert(path, tmp_path / "out.pth")
     assert not marker.exists() and not (tmp_path / "out.pth").exists()
 
 
-def test_the_tool_prints_the_proof(tmp_path, state_dict_file):
-    def tool(*arguments):
-        command = [sys.executable, "tools/convert_backbone.py", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-    out = tmp_path / "out.pth"
-    done = tool(state_dict_file, out, "--arch", "resnet18", "--norm", "linf", "--eps", "4/255")
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+def test_the_tool_prints_the_proof(tmp_path: Path, state_dict_file: Path) -> None:
+    out, given = tmp_path / "out.pth", (state_dict_file, "--arch", "resnet18")
+    done = run_tool("convert_backbone", *given, out, "--norm", "linf", "--eps", "4/255")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
     assert lines[0].startswith("resnet18, eps 0.0156863 linf, 10 classes, source sha256 ")
     assert lines[1] == "read as: state dict in torchvision's names"
     assert lines[2] == (
@@ -292,6 +312,5 @@ def test_the_tool_prints_the_proof(tmp_path, state_dict_file):
     assert all(0 < float(value) <= 1e-4 for _, *values in stages for value in values)
     assert read_card(out).eps == 4 / 255
 
-    wrong = tool(state_dict_file, tmp_path / "out.pkl", "--arch", "resnet18")
-    assert wrong.returncode == 2 and wrong.stderr.startswith("error: OUTPUT must end in .pth")
-    assert wrong.stderr.count("\n") == 1
+    error = refused("convert_backbone", *given, tmp_path / "out.pkl", untouched=tmp_path)
+    assert error.startswith("OUTPUT must end in .pth")

@@ -2,6 +2,9 @@
 
 import os
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +16,10 @@ from robust_det.core.errors import UserError
 
 
 @pytest.fixture
-def altered(tmp_path, classifier_file):
+def altered(tmp_path: Path, classifier_file: Path) -> Callable[..., Any]:
     """Return a function that fills all tensors of some modules and writes the file again."""
 
-    def write(value, *modules):
+    def write(value: Any, *modules: Any) -> Any:
         content = load_checkpoint(classifier_file)
         for name, tensor in content["model"].items():
             if name.startswith(modules) and tensor.is_floating_point():
@@ -36,24 +39,30 @@ def altered(tmp_path, classifier_file):
         (("layer4.0.downsample.0", "layer4.0.conv2"), "res5"),
     ],
 )
-def test_a_dead_stage_is_refused(altered, tmp_path, modules, stage):
+def test_a_dead_stage_is_refused(
+    altered: Callable[..., Any], tmp_path: Path, modules: Any, stage: str
+) -> None:
     source = altered(0, *modules)
     with pytest.raises(UserError, match=f"^features of {stage} are the same for all images: "):
         convert(source, tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
 
 
-def test_a_dead_branch_is_no_dead_stage(altered, tmp_path):
+def test_a_dead_branch_is_no_dead_stage(altered: Callable[..., Any], tmp_path: Path) -> None:
     done = convert(altered(0, "layer4.0.conv1.", "layer4.0.bn2."), tmp_path / "out.pth")
     assert 0 <= done.differences["real"]["res5"] <= 1e-4
 
 
-def test_features_that_are_endless_are_not_called_dead(altered, tmp_path):
+def test_features_that_are_endless_are_not_called_dead(
+    altered: Callable[..., Any], tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="features of res2 are not finite"):
         convert(altered(1e38, "layer1."), tmp_path / "out.pth")
 
 
-def test_rounding_is_told_from_another_network(tmp_path, classifier_file, monkeypatch):
+def test_rounding_is_told_from_another_network(
+    tmp_path: Path, classifier_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Some networks amplify float32's rounding beyond any limit: float64 decides about them."""
     monkeypatch.setattr(proof, "TOLERANCE", 1e-12)
     done = convert(classifier_file, tmp_path / "out.pth")
@@ -76,7 +85,7 @@ def test_rounding_is_told_from_another_network(tmp_path, classifier_file, monkey
     assert not (tmp_path / "not.pth").exists()
 
 
-def test_links_in_a_circle(tmp_path, classifier_file):
+def test_links_in_a_circle(tmp_path: Path, classifier_file: Path) -> None:
     circle = tmp_path / "circle.pth"
     circle.symlink_to(circle)
     with pytest.raises(UserError, match=f"^no checkpoint at {circle}$"):

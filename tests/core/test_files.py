@@ -16,7 +16,11 @@ from robust_det.core.files import remove_leftovers, write_atomically
 def test_writes_and_replaces(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.bin"
     for content in (b"first", b"second"):
-        write_atomically(path, lambda file, content=content: file.write(content))
+
+        def write(file: IO[bytes], content: bytes = content) -> None:
+            file.write(content)
+
+        write_atomically(path, write)
         assert path.read_bytes() == content
     assert os.listdir(path.parent) == ["file.bin"]
     umask = os.umask(0)

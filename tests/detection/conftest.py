@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ C4 = {
     "ROI_HEADS": {"NAME": "Res5ROIHeads", "IN_FEATURES": ["res4"]},
     "ROI_BOX_HEAD": {"POOLER_RESOLUTION": 14},
 }
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "mask": {},
     "faster": {"MASK_ON": False},
     "cascade": {

@@ -3,7 +3,9 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,17 +17,17 @@ from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.core.errors import UserError
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
-
-ROOT = Path(__file__).parents[2]
+from robust_det.models import Classifier
+from tests.support import ROOT
 
 
 @pytest.fixture
-def model_and_card(write_config):
+def model_and_card(write_config: Callable[..., Path]) -> Any:
     cfg, card = load_config(str(write_config()))
     return build_model(cfg), card
 
 
-def test_a_backbone_fills_its_part_and_no_other(model_and_card, backbone_file):
+def test_a_backbone_fills_its_part_and_no_other(model_and_card: Any, backbone_file: Path) -> None:
     model, _ = model_and_card
     before = {name: value.clone() for name, value in model.state_dict().items()}
     RobustCheckpointer(model).load(str(backbone_file))
@@ -36,7 +38,7 @@ def test_a_backbone_fills_its_part_and_no_other(model_and_card, backbone_file):
     assert len(own) == sum(name.startswith("backbone.bottom_up.") for name in before)
 
 
-def test_a_detector_comes_back_with_its_card(model_and_card, tmp_path):
+def test_a_detector_comes_back_with_its_card(model_and_card: Any, tmp_path: Path) -> None:
     model, card = model_and_card
     checkpointer = RobustCheckpointer(model, str(tmp_path), card=card)
     checkpointer.save("model_0000001", iteration=1)
@@ -50,7 +52,9 @@ def test_a_detector_comes_back_with_its_card(model_and_card, tmp_path):
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-def test_a_c4_head_gets_res5(write_config, tmp_path, write_classifier):
+def test_a_c4_head_gets_res5(
+    write_config: Callable[..., Path], tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     from robust_det.conversion.convert import convert
 
     write_classifier(tmp_path / "in.pth", "resnet50")
@@ -91,7 +95,9 @@ def test_a_c4_head_gets_res5(write_config, tmp_path, write_classifier):
     ],
     ids=["missing", "unexpected", "shape", "no tensor"],
 )
-def test_weights_of_another_architecture(damage, model_and_card, backbone_file, tmp_path):
+def test_weights_of_another_architecture(
+    damage: Any, model_and_card: Any, backbone_file: Path, tmp_path: Path
+) -> None:
     content = load_checkpoint(backbone_file)
     damage(content["model"])
     save_checkpoint(tmp_path / "other.pth", content)
@@ -100,7 +106,12 @@ def test_weights_of_another_architecture(damage, model_and_card, backbone_file, 
     assert "\n" not in str(caught.value)
 
 
-def test_batch_norm_is_not_dropped_silently(write_config, backbone_file, caplog, monkeypatch):
+def test_batch_norm_is_not_dropped_silently(
+    write_config: Callable[..., Path],
+    backbone_file: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # a tool that ran before this test keeps the lines to itself
     monkeypatch.setattr(logging.getLogger("robust_det"), "propagate", True)
     with pytest.raises(UserError, match=r"unknown MODEL\.RESNETS\.NORM ''; use FrozenBN, BN"):
@@ -113,7 +124,9 @@ def test_batch_norm_is_not_dropped_silently(write_config, backbone_file, caplog,
     assert "no running statistics, so 24 statistics of" in warning
 
 
-def test_a_detector_of_another_kind(model_and_card, tmp_path, write_config):
+def test_a_detector_of_another_kind(
+    model_and_card: Any, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
     model, _ = model_and_card
     RobustCheckpointer(model, str(tmp_path)).save("mask")
     cfg, _ = load_config(str(write_config()), ["MODEL.MASK_ON", "False"])
@@ -122,8 +135,12 @@ def test_a_detector_of_another_kind(model_and_card, tmp_path, write_config):
 
 
 def test_files_that_are_no_checkpoints(
-    model_and_card, tmp_path, classifier_file, backbone_file, malicious
-):
+    model_and_card: Any,
+    tmp_path: Path,
+    classifier_file: Path,
+    backbone_file: Path,
+    malicious: tuple[Path, Path],
+) -> None:
     path, marker = malicious
     (tmp_path / "cut.pth").write_bytes(backbone_file.read_bytes()[:-2000])
     (tmp_path / "model.pkl").write_bytes(path.read_bytes())
@@ -140,7 +157,9 @@ def test_files_that_are_no_checkpoints(
     assert not marker.exists()
 
 
-def test_resuming_from_a_malicious_checkpoint(model_and_card, tmp_path, malicious):
+def test_resuming_from_a_malicious_checkpoint(
+    model_and_card: Any, tmp_path: Path, malicious: tuple[Path, Path]
+) -> None:
     path, marker = malicious
     (tmp_path / "last_checkpoint").write_text(path.name)
     with pytest.raises(UserError, match="nothing was executed"):
@@ -148,13 +167,13 @@ def test_resuming_from_a_malicious_checkpoint(model_and_card, tmp_path, maliciou
     assert not marker.exists()
 
 
-def test_a_last_checkpoint_that_is_gone(model_and_card, tmp_path):
+def test_a_last_checkpoint_that_is_gone(model_and_card: Any, tmp_path: Path) -> None:
     (tmp_path / "last_checkpoint").write_text("model_0000009.pth")
     with pytest.raises(UserError, match=r"names .*model_0000009\.pth, which is not there"):
         RobustCheckpointer(model_and_card[0], str(tmp_path)).resume_or_load("", resume=True)
 
 
-def test_a_checkpoint_of_another_backbone(model_and_card, tmp_path):
+def test_a_checkpoint_of_another_backbone(model_and_card: Any, tmp_path: Path) -> None:
     model, card = model_and_card
     other = type(card)(**{**card.__dict__, "source_sha256": "00" * 32})
     RobustCheckpointer(model, str(tmp_path), card=other).save("model")
@@ -162,7 +181,7 @@ def test_a_checkpoint_of_another_backbone(model_and_card, tmp_path):
         RobustCheckpointer(model, str(tmp_path), card=card).load(str(tmp_path / "model.pth"))
 
 
-def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path):
+def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys, torch\n"
         "import robust_det.detection\n"

@@ -1,5 +1,7 @@
 """The colour of an object says its class, in ground truth and predictions alike."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,11 @@ INSIDE = [[25, 35, 55, 35, 55, 65, 25, 65]]
 
 
 @pytest.fixture
-def dark():
+def dark() -> Any:
     return np.zeros((100, 100, 3), np.uint8)
 
 
-def prediction(number):
+def prediction(number: Any) -> Any:
     found = Instances((100, 100), pred_boxes=Boxes(torch.tensor([BOX]).float()))
     found.scores, found.pred_classes = torch.tensor([0.9]), torch.tensor([number])
     found.pred_masks = torch.zeros(1, 100, 100, dtype=torch.bool)
@@ -26,13 +28,13 @@ def prediction(number):
     return found
 
 
-def truth(number):
+def truth(number: Any) -> dict[Any, Any]:
     thing = {"bbox": BOX, "bbox_mode": BoxMode.XYXY_ABS, "category_id": number}
     return {"annotations": [{**thing, "segmentation": INSIDE}]}
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_ground_truth_and_predictions_have_the_colour_of_the_class(dark, number):
+def test_ground_truth_and_predictions_have_the_colour_of_the_class(dark: Any, number: Any) -> None:
     drawn = [
         ClassVisualizer(dark, NAMES, 2.0).draw_instance_predictions(prediction(number)),
         ClassVisualizer(dark, NAMES, 2.0).draw_dataset_dict(truth(number)),
@@ -43,14 +45,14 @@ def test_ground_truth_and_predictions_have_the_colour_of_the_class(dark, number)
         np.testing.assert_allclose(canvas.get_image()[110, 80], half, atol=2)
 
 
-def test_colours_are_those_of_the_class_number_alone():
+def test_colours_are_those_of_the_class_number_alone() -> None:
     few, many = class_colours(3), class_colours(20)
     assert many[:3] == few == [(255, 77, 77), (77, 129, 255), (181, 255, 77)]
     assert len(set(many)) == 20
     assert min(max(colour) for colour in many) == 255
 
 
-def test_the_same_picture_twice(dark):
+def test_the_same_picture_twice(dark: Any) -> None:
     once, again = (
         ClassVisualizer(dark, NAMES, 2.0).draw_dataset_dict(truth(1)).get_image() for _ in range(2)
     )

@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,16 +18,17 @@ from robust_det.conversion.convert import convert
 from robust_det.core.config import REPOSITORY, find_config, flatten, load_raw
 from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config
+from robust_det.models import Classifier
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 MEAN, STD = [104.55, 132.6, 160.65], [53.55, 63.75, 76.5]  # 255 x those of write_classifier
 
 
-def load(path, *overrides):
+def load(path: Any, *overrides: Any) -> Any:
     return load_config(str(path), overrides)
 
 
-def test_weights_say_mean_std_order_and_architecture(write_config):
+def test_weights_say_mean_std_order_and_architecture(write_config: Callable[..., Path]) -> None:
     cfg, card = load(write_config())
     assert pytest.approx(MEAN, abs=1e-9) == cfg.MODEL.PIXEL_MEAN
     assert pytest.approx(STD, abs=1e-9) == cfg.MODEL.PIXEL_STD
@@ -35,7 +38,7 @@ def test_weights_say_mean_std_order_and_architecture(write_config):
     assert cfg.is_frozen()
 
 
-def test_data_say_the_number_of_classes(write_config):
+def test_data_say_the_number_of_classes(write_config: Callable[..., Path]) -> None:
     cfg, _ = load(write_config())
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == cfg.MODEL.RETINANET.NUM_CLASSES == 8
     assert build_model(cfg).roi_heads.box_predictor.cls_score.out_features == 9
@@ -63,21 +66,25 @@ CONTRADICTING = {
 
 @pytest.mark.parametrize("key", AGREEING)
 @pytest.mark.parametrize("by", ["file", "command line"])
-def test_a_config_that_agrees_is_accepted(key, by, write_config):
+def test_a_config_that_agrees_is_accepted(
+    key: Any, by: str, write_config: Callable[..., Path]
+) -> None:
     cfg, _ = load(*given(write_config, by, key, AGREEING[key]))
     assert pytest.approx(MEAN, abs=1e-9) == cfg.MODEL.PIXEL_MEAN
 
 
 @pytest.mark.parametrize("key", CONTRADICTING)
 @pytest.mark.parametrize("by", ["file", "command line"])
-def test_a_config_that_contradicts_is_refused(key, by, write_config):
+def test_a_config_that_contradicts_is_refused(
+    key: Any, by: str, write_config: Callable[..., Path]
+) -> None:
     with pytest.raises(UserError) as caught:
         load(*given(write_config, by, key, CONTRADICTING[key]))
     message = str(caught.value)
     assert message.startswith(f"{key} is ") and message.endswith("leave the key out")
 
 
-def given(write_config, by, key, text):
+def given(write_config: Any, by: Any, key: Any, text: Any) -> Any:
     """The arguments of load() that set one key, one way or the other."""
     if by == "command line":
         return write_config(), key, text
@@ -112,14 +119,16 @@ def given(write_config, by, key, text):
         (["DATASETS.TEST", "['voc_2007_test']"], "no folder datasets/VOC2007/Annotations"),
     ],
 )
-def test_a_wrong_value_is_named(overrides, message, write_config):
+def test_a_wrong_value_is_named(
+    overrides: Any, message: str, write_config: Callable[..., Path]
+) -> None:
     with pytest.raises(UserError) as caught:
         load(write_config(), *overrides)
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_devices_without_a_gpu(write_config):
+def test_devices_without_a_gpu(write_config: Callable[..., Path]) -> None:
     assert load(write_config())[0].MODEL.DEVICE == "cpu"
     with pytest.raises(UserError, match="there is no CUDA GPU"):
         load(write_config(), "MODEL.DEVICE", "cuda")
@@ -128,12 +137,14 @@ def test_devices_without_a_gpu(write_config):
 
 
 @pytest.mark.parametrize("end", ["1", "6"])
-def test_steps_after_the_end_are_left_out(end, write_config):
+def test_steps_after_the_end_are_left_out(end: str, write_config: Callable[..., Path]) -> None:
     cfg, _ = load(write_config(), "SOLVER.MAX_ITER", end, "SOLVER.STEPS", "[5, 7]")
     assert int(end) == cfg.SOLVER.MAX_ITER
 
 
-def test_each_process_takes_its_own_gpu(write_config, monkeypatch):
+def test_each_process_takes_its_own_gpu(
+    write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     # "cuda:0" would put the models of all processes on one GPU
@@ -142,14 +153,18 @@ def test_each_process_takes_its_own_gpu(write_config, monkeypatch):
     assert load(write_config(), "MODEL.DEVICE", "cuda:1")[0].MODEL.DEVICE == "cuda:1"
 
 
-def test_a_classifier_has_to_be_converted_first(write_config, classifier_file):
+def test_a_classifier_has_to_be_converted_first(
+    write_config: Callable[..., Path], classifier_file: Path
+) -> None:
     with pytest.raises(UserError) as caught:
         load(write_config(), "MODEL.WEIGHTS", str(classifier_file))
     command = f"python tools/convert_backbone.py {classifier_file} output/backbones/NAME.pth"
     assert str(caught.value).endswith(f"does not say what it is; convert it: {command}")
 
 
-def test_training_does_not_start_from_a_trained_detector(detector_config, tmp_path):
+def test_training_does_not_start_from_a_trained_detector(
+    detector_config: Callable[..., Path], tmp_path: Path
+) -> None:
     config = detector_config(data=True)
     detector = tmp_path / "run/model_final.pth"
     for arguments in (["MODEL.WEIGHTS", str(detector)], []):
@@ -164,7 +179,9 @@ def test_training_does_not_start_from_a_trained_detector(detector_config, tmp_pa
 
 
 @pytest.mark.parametrize("arch, dilation", [("resnet18", 2), ("vgg16_bn", 2), ("resnet50", 4)])
-def test_dilation_is_for_bottleneck_networks(arch, dilation, write_config):
+def test_dilation_is_for_bottleneck_networks(
+    arch: str, dilation: int, write_config: Callable[..., Path]
+) -> None:
     scratch = ["MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH"]
     keys = ["MODEL.RESNETS.RES5_DILATION", str(dilation)]
     with pytest.raises(UserError, match=f"RES5_DILATION is {dilation}; {arch} takes 1"):
@@ -177,7 +194,7 @@ def test_dilation_is_for_bottleneck_networks(arch, dilation, write_config):
     assert cfg.MODEL.RESNETS.RES5_DILATION == 2
 
 
-def test_heads_that_are_not_built_take_no_features(write_config):
+def test_heads_that_are_not_built_take_no_features(write_config: Callable[..., Path]) -> None:
     keys = ["MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals"]
     keys += ["MODEL.RPN.IN_FEATURES", "['res4']"]
     cfg, _ = load(write_config(), *keys)
@@ -231,7 +248,9 @@ GIVES = "MODEL.BACKBONE.NAME build_robust_"
         ),
     ],
 )
-def test_heads_take_what_the_backbone_gives(overrides, message, write_config):
+def test_heads_take_what_the_backbone_gives(
+    overrides: Any, message: str, write_config: Callable[..., Path]
+) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         load(write_config(), *overrides)
     assert "\n" not in str(caught.value)
@@ -240,7 +259,9 @@ def test_heads_take_what_the_backbone_gives(overrides, message, write_config):
 @pytest.mark.parametrize(
     ("key", "name"), [("PROPOSAL_GENERATOR", "RRPN"), ("ROI_HEADS", "RROIHeads")]
 )
-def test_rotated_boxes_need_compiled_operators(key, name, write_config, monkeypatch):
+def test_rotated_boxes_need_compiled_operators(
+    key: Any, name: Any, write_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = [*R18, f"MODEL.{key}.NAME", name]
     compiled = "robust_det.detection.config.features.operators_are_compiled"
     monkeypatch.setattr(compiled, lambda: False)
@@ -250,32 +271,38 @@ def test_rotated_boxes_need_compiled_operators(key, name, write_config, monkeypa
     assert name == load(write_config(), *keys)[0].MODEL[key].NAME
 
 
-def test_backbones_of_others_are_left_alone(write_config):
+def test_backbones_of_others_are_left_alone(write_config: Any) -> None:
     cfg, _ = load(write_config(), *R18, "MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone")
     assert build_model(cfg).backbone.output_shape()["p5"].stride == 32
 
 
-def test_malicious_weights_are_refused(write_config, malicious):
+def test_malicious_weights_are_refused(
+    write_config: Callable[..., Path], malicious: tuple[Path, Path]
+) -> None:
     path, marker = malicious
     with pytest.raises(UserError, match="nothing was executed"):
         load(write_config(), "MODEL.WEIGHTS", str(path))
     assert not marker.exists()
 
 
-def test_from_scratch_needs_only_an_architecture(write_config):
+def test_from_scratch_needs_only_an_architecture(write_config: Callable[..., Path]) -> None:
     cfg, card = load(write_config(), "MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH", "wide_resnet50_2")
     assert card is None
     assert pytest.approx([123.675, 116.28, 103.53], abs=1e-9) == cfg.MODEL.PIXEL_MEAN
     assert (cfg.INPUT.FORMAT, cfg.MODEL.RESNETS.WIDTH_PER_GROUP) == ("RGB", 128)
 
 
-def test_robust_uri_is_found_in_the_named_folder(write_config, backbone_file, monkeypatch):
+def test_robust_uri_is_found_in_the_named_folder(
+    write_config: Callable[..., Path], backbone_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROBUST_DET_BACKBONES", str(backbone_file.parent))
     cfg, card = load(write_config(), "MODEL.WEIGHTS", f"robust://{backbone_file.stem}")
     assert cfg.MODEL.WEIGHTS == "robust://narrow_l2_eps0.5" and card.eps == 0.5
 
 
-def test_a_card_that_lies_about_its_architecture(write_config, backbone_file, tmp_path):
+def test_a_card_that_lies_about_its_architecture(
+    write_config: Callable[..., Path], backbone_file: Path, tmp_path: Path
+) -> None:
     from robust_det.detection.checkpointer import RobustCheckpointer
 
     content = load_checkpoint(backbone_file)
@@ -286,14 +313,14 @@ def test_a_card_that_lies_about_its_architecture(write_config, backbone_file, tm
         RobustCheckpointer(build_model(cfg)).load(cfg.MODEL.WEIGHTS)
 
 
-def test_bare_names_are_found_from_the_repository_root():
+def test_bare_names_are_found_from_the_repository_root() -> None:
     assert find_config("robust_r50_eps1_coco.yaml") == (
         REPOSITORY / "configs/detection/grid/robust_r50_eps1_coco.yaml"
     )
 
 
 @pytest.mark.parametrize("suffix", ["coco", "coco_mask"])
-def test_standard_and_robust_differ_in_their_weights_alone(suffix):
+def test_standard_and_robust_differ_in_their_weights_alone(suffix: str) -> None:
     standard, robust = (
         flatten(load_raw(find_config(f"robust_r50_eps{eps}_{suffix}.yaml"))) for eps in (0, 1)
     )
@@ -301,7 +328,7 @@ def test_standard_and_robust_differ_in_their_weights_alone(suffix):
     assert differing == {"MODEL.WEIGHTS", "OUTPUT_DIR"}
 
 
-def test_coco_itself(tmp_path, write_classifier):
+def test_coco_itself(tmp_path: Path, write_classifier: Callable[..., Classifier]) -> None:
     """The real configs with the real data, where they are."""
     data = Path(os.environ.get("DETECTRON2_DATASETS", ROOT / "../shared/data"))
     if not (data / "coco/annotations/instances_val2017.json").is_file():
@@ -331,13 +358,15 @@ def test_coco_itself(tmp_path, write_classifier):
     assert done.stdout.splitlines() == [f"{differing} False", f"{differing} True"]
 
 
-def test_custom_data_are_registered_once(write_config):
+def test_custom_data_are_registered_once(write_config: Callable[..., Path]) -> None:
     load(write_config())
     load(write_config())
     assert DatasetCatalog.list().count("scenes_train") == 1
 
 
-def test_a_backbone_by_option_sets_weights_and_folder(write_config, backbone_file, monkeypatch):
+def test_a_backbone_by_option_sets_weights_and_folder(
+    write_config: Callable[..., Path], backbone_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROBUST_DET_BACKBONES", str(backbone_file.parent))
     config = write_config(OUTPUT_DIR="output/x")
     cfg, card = load_config(str(config), [], backbone_file.stem)
@@ -349,7 +378,7 @@ def test_a_backbone_by_option_sets_weights_and_folder(write_config, backbone_fil
         load_config(str(config), ["MODEL.WEIGHTS", "robust://a"], "b")
 
 
-def test_the_learning_rate_follows_the_batch(write_config):
+def test_the_learning_rate_follows_the_batch(write_config: Callable[..., Path]) -> None:
     solver = {"REFERENCE_BATCH": 16, "IMS_PER_BATCH": 16, "BASE_LR": 0.02}
     config = str(write_config(SOLVER=solver))
     assert load_config(config)[0].SOLVER.BASE_LR == 0.02
@@ -370,6 +399,8 @@ def test_the_learning_rate_follows_the_batch(write_config):
         ("MODEL.RESNETS.NORM", "SyncBN", "SyncBN trains on GPUs alone"),
     ],
 )
-def test_engine_keys_are_checked(write_config, key, value, message):
+def test_engine_keys_are_checked(
+    write_config: Callable[..., Path], key: str, value: str, message: str
+) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         load(write_config(), "MODEL.DEVICE", "cpu", key, value)

@@ -5,6 +5,9 @@ import io
 import json
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,11 +37,12 @@ from robust_det.detection.evaluation import (
 from robust_det.detection.finetuning.jobs import finetune
 from robust_det.records import read_record
 from robust_det.records.base import File
+from robust_det.records.detection import DetectionRecord
 
 IMAGES = 40
 
 
-def instances(image, detections, classes, masks=True):
+def instances(image: Any, detections: Any, classes: Any, masks: bool = True) -> Any:
     """What a detector returns for an image."""
     out = Instances((image["height"], image["width"]))
     boxes = torch.tensor([d["bbox"] for d in detections], dtype=torch.float64).reshape(-1, 4)
@@ -56,7 +60,7 @@ def instances(image, detections, classes, masks=True):
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory):
+def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A registered data set, and inputs and outputs of a detector on it."""
     path = tmp_path_factory.mktemp("evaluation") / "truth.json"
     truth = make_truth(IMAGES, 5, crowds=0.1, seed=8)
@@ -77,7 +81,7 @@ def case(tmp_path_factory):
     MetadataCatalog.remove(name)
 
 
-def evaluated(evaluator, inputs, outputs, **how):
+def evaluated(evaluator: Any, inputs: Any, outputs: Any, **how: Any) -> Any:
     evaluator.reset()
     # an image at a time, as a loader gives them
     for one, other in zip(inputs, outputs, strict=True):
@@ -86,7 +90,7 @@ def evaluated(evaluator, inputs, outputs, **how):
         return evaluator.evaluate(**how)
 
 
-def test_the_figures_are_those_of_detectron2_with_pycocotools(case, tmp_path):
+def test_the_figures_are_those_of_detectron2_with_pycocotools(case: Any, tmp_path: Path) -> None:
     name, _, inputs, outputs = case
     how = {"output_dir": str(tmp_path / "a"), "use_fast_impl": False}
     theirs = evaluated(COCOEvaluator(name, ["bbox", "segm"], **how), inputs, outputs)
@@ -113,7 +117,7 @@ def test_the_figures_are_those_of_detectron2_with_pycocotools(case, tmp_path):
     assert ours == pytest.approx(theirs, abs=1e-9, nan_ok=True)
 
 
-def test_a_detector_that_finds_nothing_has_an_ap_of_zero(case, tmp_path):
+def test_a_detector_that_finds_nothing_has_an_ap_of_zero(case: Any, tmp_path: Path) -> None:
     name, path, inputs, outputs = case
     nothing = [{"instances": output["instances"][:0]} for output in outputs]
     evaluator = FastCOCOEvaluator(name, ["bbox", "segm"], output_dir=str(tmp_path))
@@ -136,7 +140,7 @@ def test_a_detector_that_finds_nothing_has_an_ap_of_zero(case, tmp_path):
     assert (tmp_path / DETECTIONS_NAME).read_text() == "[]"
 
 
-def test_the_config_chooses_the_tasks_and_the_folder(case, tmp_path):
+def test_the_config_chooses_the_tasks_and_the_folder(case: Any, tmp_path: Path) -> None:
     name, path, inputs, outputs = case
     cfg = detection_defaults()
     cfg.OUTPUT_DIR = str(tmp_path)
@@ -154,7 +158,7 @@ def test_the_config_chooses_the_tasks_and_the_folder(case, tmp_path):
     assert list(evaluated(build_evaluator(cfg, name), inputs, outputs)) == ["bbox"]
 
 
-def test_the_record_names_what_scored(case):
+def test_the_record_names_what_scored(case: Any) -> None:
     cfg = detection_defaults()
     cfg.DATASETS.TEST = (case[0],)
     (coco,) = describe_evaluators(cfg)
@@ -164,7 +168,7 @@ def test_the_record_names_what_scored(case):
 
 
 @pytest.fixture
-def voc(tmp_path):
+def voc(tmp_path: Path) -> Iterator[Any]:
     """A data set in Pascal VOC's layout with two images, and detections on it."""
     root, name = tmp_path / "voc", f"voc_{tmp_path.name}"
     (root / "Annotations").mkdir(parents=True)
@@ -192,7 +196,7 @@ def voc(tmp_path):
     MetadataCatalog.remove(name)
 
 
-def test_voc_is_scored_by_voc_and_kept(voc, tmp_path):
+def test_voc_is_scored_by_voc_and_kept(voc: Any, tmp_path: Path) -> None:
     image = {"height": 200, "width": 200}
     found = {
         "one": [(0, [10, 10, 50, 50], 0.9), (1, [70, 10, 50, 60], 0.8)],
@@ -231,12 +235,14 @@ def test_voc_is_scored_by_voc_and_kept(voc, tmp_path):
     assert annotations_file(voc) == ""
 
 
-def test_a_run_keeps_what_later_analysis_needs(write_config, tmp_path):
+def test_a_run_keeps_what_later_analysis_needs(
+    write_config: Callable[..., Path], tmp_path: Path
+) -> None:
     overrides = ["SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "[]", "TEST.PICTURES", "0"]
     overrides += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"]
     cfg, card = load_config(str(write_config()), overrides)
     finetune(cfg, card, "kept")
-    record = read_record(cfg.OUTPUT_DIR)
+    record = read_record(cfg.OUTPUT_DIR, DetectionRecord)
     assert record.evaluators == describe_evaluators(cfg)
     (test,) = record.data.test
     assert sha256_file(test.annotations_file) == test.sha256

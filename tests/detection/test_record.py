@@ -1,12 +1,19 @@
 """What of a config is part of a record's protocol."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 from robust_det.detection.config import load_config
 from robust_det.detection.record import write_detection_record
 from robust_det.records import read_record
+from robust_det.records.detection import DetectionRecord
 
 
-def test_only_features_that_are_on_are_part_of_the_protocol(write_config, tmp_path):
-    def schedule(*overrides):
+def test_only_features_that_are_on_are_part_of_the_protocol(
+    write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    def schedule(*overrides: Any) -> Any:
         cfg, card = load_config(str(write_config()), overrides)
         path = write_detection_record(
             tmp_path / "record",
@@ -17,7 +24,7 @@ def test_only_features_that_are_on_are_part_of_the_protocol(write_config, tmp_pa
             pictures=[],
             seconds=1.0,
         )
-        return read_record(path).schedule
+        return read_record(path, DetectionRecord).schedule
 
     off = schedule()
     on = schedule("SOLVER.EMA.ENABLED", "True", "SOLVER.PRECISION", "bf16")

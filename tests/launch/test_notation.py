@@ -1,16 +1,18 @@
 """One line of a sweep, and the runs it stands for."""
 
+from typing import Any
+
 import pytest
 
 from robust_det.core.errors import UserError
 from robust_det.launch.notation import Entry, parse_sweep
 
 
-def names(*lines):
+def names(*lines: Any) -> list[Any]:
     return [entry.name for entry in parse_sweep(lines, "runs.txt")]
 
 
-def test_braces_stand_for_all_combinations():
+def test_braces_stand_for_all_combinations() -> None:
     assert names("--config r50_eps{0,0.25}_voc.yaml SOLVER.BASE_LR {0.01,0.02} SEED {1..2}") == [
         f"r50_eps{eps}_voc_base_lr{lr}_seed{seed}"
         for eps in ("0", "0.25")
@@ -19,7 +21,7 @@ def test_braces_stand_for_all_combinations():
     ]
 
 
-def test_a_line_is_read_as_a_shell_would():
+def test_a_line_is_read_as_a_shell_would() -> None:
     (entry,) = parse_sweep(
         ["", "# a comment", "SEED 3 --config a.yaml INPUT.CROP.SIZE '[0.9, 0.9]'  # why"],
         "runs.txt",
@@ -29,7 +31,7 @@ def test_a_line_is_read_as_a_shell_would():
     assert quoted[0].overrides == (("K", "{'a': 1, 'b': 2}"),)
 
 
-def test_names_depend_on_their_own_run_alone():
+def test_names_depend_on_their_own_run_alone() -> None:
     alone = names("--config a.yaml --backbone dir/b.pth SEED 0")
     assert alone == ["a_b_seed0"]
     assert names("--config a.yaml --backbone dir/b.pth SEED {0..2}")[:1] == alone
@@ -40,12 +42,12 @@ def test_names_depend_on_their_own_run_alone():
     assert other != [name]
 
 
-def test_seeds_of_a_run_are_one_group():
+def test_seeds_of_a_run_are_one_group() -> None:
     entries = parse_sweep(["--config a.yaml SEED {0..2} SOLVER.BASE_LR {0.1,0.2}"], "runs.txt")
     assert {entry.group for entry in entries} == {"a_base_lr0.1", "a_base_lr0.2"}
 
 
-def test_ranges_go_either_way():
+def test_ranges_go_either_way() -> None:
     assert names("--config a.yaml K {2..-1}") == ["a_k2", "a_k1", "a_k0", "a_k-1"]
 
 
@@ -68,7 +70,7 @@ def test_ranges_go_either_way():
         (["--config a.yaml " + "K{1..99} {1..99} " * 2], "at most 10000"),
     ],
 )
-def test_what_cannot_be_read_is_one_line(lines, said):
+def test_what_cannot_be_read_is_one_line(lines: Any, said: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_sweep(lines, "runs.txt")
     assert said in str(caught.value) and "\n" not in str(caught.value)

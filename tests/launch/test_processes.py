@@ -5,28 +5,30 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from robust_det.launch.processes import Job, Pool, share_of
 
 
-def job(folder, name, code):
+def job(folder: Any, name: Any, code: Any) -> Any:
     return Job([sys.executable, "-c", code], folder / name / "output.txt")
 
 
-def run(jobs, slots):
+def run(jobs: Any, slots: Any) -> Any:
     """Return the exit codes, and the most that ran at once."""
     codes, pool, most = {}, Pool(slots), [0]
 
-    def look():
+    def look() -> None:
         most[0] = max(most[0], len(pool.running))
 
     pool.run(jobs, look, lambda done, code: codes.update({done.output.parent.name: code}))
     return codes, most[0]
 
 
-def test_a_failure_does_not_stop_the_others(tmp_path):
+def test_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
     jobs = [
         job(tmp_path, "good", "print('fine')"),
         job(tmp_path, "bad", "import sys; sys.exit('error: no such thing\\nmore')"),
@@ -39,7 +41,7 @@ def test_a_failure_does_not_stop_the_others(tmp_path):
     assert jobs[2].last_error() == "it said nothing"
 
 
-def test_each_process_gets_its_share(monkeypatch):
+def test_each_process_gets_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
@@ -53,7 +55,7 @@ def test_each_process_gets_its_share(monkeypatch):
     assert share_of(0, 2) == {}
 
 
-def test_an_interruption_asks_the_running_ones_to_stop(tmp_path):
+def test_an_interruption_asks_the_running_ones_to_stop(tmp_path: Path) -> None:
     code = (
         "import pathlib, signal, sys, time\n"
         "def stop(*_):\n    print('stopped'); sys.exit(143)\n"
@@ -62,7 +64,7 @@ def test_an_interruption_asks_the_running_ones_to_stop(tmp_path):
         "time.sleep(60)\n"
     )
 
-    def look():
+    def look() -> None:
         if (tmp_path / "ready").exists():
             raise KeyboardInterrupt
 
@@ -73,7 +75,7 @@ def test_an_interruption_asks_the_running_ones_to_stop(tmp_path):
     assert not (tmp_path / "two").exists()
 
 
-def test_no_process_outlives_a_killed_parent(tmp_path):
+def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     child = (
         "import os, pathlib, time\n"
@@ -93,7 +95,7 @@ def test_no_process_outlives_a_killed_parent(tmp_path):
     _wait_for(lambda: not _alive(int(pid)))
 
 
-def _wait_for(found):
+def _wait_for(found: Any) -> Any:
     deadline = time.monotonic() + 60
     while not (value := found()):
         assert time.monotonic() < deadline
@@ -101,7 +103,7 @@ def _wait_for(found):
     return value
 
 
-def _alive(pid):
+def _alive(pid: Any) -> Any:
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"

@@ -1,5 +1,7 @@
 """Names and shapes: every tensor has its place in each library's network, and none is left over."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -40,24 +42,24 @@ TIMM = {
 }
 
 
-def meta_state(arch, classes=10):
+def meta_state(arch: Any, classes: int = 10) -> Any:
     with torch.device("meta"):
         return build_classifier(arch, classes).body.state_dict()
 
 
-def in_detectron2(arch):
+def in_detectron2(arch: Any) -> Any:
     """The tensors that a backbone has, by Detectron2's names."""
     state = {n: t for n, t in meta_state(arch).items() if COUNTER not in n}
     state = {n: t for n, t in state.items() if not ARCHITECTURES[arch].in_head(n)}
     return shapes(spelling(arch, "detectron2").write(state))
 
 
-def shapes(state):
+def shapes(state: Any) -> dict[Any, Any]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_tensor_has_its_place_in_detectron2(arch):
+def test_every_tensor_has_its_place_in_detectron2(arch: Any) -> None:
     with torch.device("meta"):
         backbone = build_backbone(arch, norm="FrozenBN")
     assert in_detectron2(arch) == {
@@ -66,7 +68,7 @@ def test_every_tensor_has_its_place_in_detectron2(arch):
 
 
 @pytest.mark.parametrize("arch", STOCK)
-def test_stock_detectron2_builds_the_same_network(arch):
+def test_stock_detectron2_builds_the_same_network(arch: Any) -> None:
     # not at the top: robust_det.detection has to come first
     from detectron2.layers import ShapeSpec
     from detectron2.modeling.backbone import build_resnet_backbone
@@ -83,7 +85,7 @@ def test_stock_detectron2_builds_the_same_network(arch):
     assert convolutions(ours) == convolutions(stock)
 
 
-def convolutions(network):
+def convolutions(network: Any) -> dict[Any, Any]:
     """Strides and paddings by name, which no tensor shows."""
     return {
         name: (module.stride, module.padding, module.dilation, module.groups)
@@ -93,14 +95,14 @@ def convolutions(network):
 
 
 @pytest.mark.parametrize("arch", TIMM)
-def test_timm_has_the_same_tensors_under_its_names(arch):
+def test_timm_has_the_same_tensors_under_its_names(arch: Any) -> None:
     timm = pytest.importorskip("timm")
     with torch.device("meta"):
         theirs = timm.create_model(TIMM[arch], num_classes=10)
     assert shapes(spelling(arch, "timm").write(meta_state(arch))) == shapes(theirs.state_dict())
 
 
-def test_what_timm_does_not_have_is_refused():
+def test_what_timm_does_not_have_is_refused() -> None:
     for arch in ARCHITECTURES.keys() - TIMM.keys():
         with pytest.raises(
             UserError, match=f"no names of timm are known for {arch}; use --to torchvision"
@@ -109,13 +111,13 @@ def test_what_timm_does_not_have_is_refused():
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_spellings_are_one_to_one(arch):
+def test_spellings_are_one_to_one(arch: Any) -> None:
     for spelled in distinct_spellings(arch):
         assert list(spelled.names) == list(tensor_shapes(arch))
         assert len(set(spelled.names.values())) == len(spelled.names)
 
 
-def test_values_keep_their_bits_and_the_head_its_width():
+def test_values_keep_their_bits_and_the_head_its_width() -> None:
     state = {
         "features.1.0.layer_scale": torch.rand(96, 1, 1),
         "classifier.2.weight": torch.rand(7, 768),

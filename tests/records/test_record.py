@@ -82,6 +82,7 @@ def test_what_is_written_is_read(record: Any, tmp_path: Path) -> None:
     assert plain["config"] == CONFIG
     assert list(plain) == sorted(plain)
     if record is DETECTION:
+        assert isinstance(found, DetectionRecord)
         assert plain["metrics"]["bbox"] == {"AP": 40.25, "APs": None} == found.metrics["bbox"]
         assert "stuff" not in plain["data"]["train"][0] and plain["data"]["test"][0]["stuff"] == 3
     assert os.listdir(path.parent) == [RECORD_NAME]

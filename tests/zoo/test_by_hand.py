@@ -3,7 +3,9 @@
 import hashlib
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ import robust_det
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
+from robust_det.models import Classifier
 from robust_det.zoo import published
 from robust_det.zoo.fetch import fetch
 from robust_det.zoo.locate import locate_backbone
@@ -22,14 +25,18 @@ TINY, FILE = "tiny_l2_eps0.5", "tiny_l2_eps0.5.ckpt"
 pytestmark = pytest.mark.usefixtures("offline")
 
 
-def test_a_file_placed_by_hand_is_used_and_kept(placed, tmp_path, tiny_bytes):
+def test_a_file_placed_by_hand_is_used_and_kept(
+    placed: Path, tmp_path: Path, tiny_bytes: bytes
+) -> None:
     found = locate_backbone(f"robust://{TINY}")
     assert found == tmp_path / "cache/backbones" / f"{TINY}.pth"
     assert read_card(found).source_sha256 == hashlib.sha256(tiny_bytes).hexdigest()
     assert placed.read_bytes() == tiny_bytes
 
 
-def test_a_damaged_file_is_named_and_nothing_is_cached(placed, tmp_path, tiny_bytes):
+def test_a_damaged_file_is_named_and_nothing_is_cached(
+    placed: Path, tmp_path: Path, tiny_bytes: bytes
+) -> None:
     placed.write_bytes(tiny_bytes[: len(tiny_bytes) // 2])
     with pytest.raises(UserError, match=f"{placed} is .*; delete it") as caught:
         fetch(TINY)
@@ -39,7 +46,9 @@ def test_a_damaged_file_is_named_and_nothing_is_cached(placed, tmp_path, tiny_by
     assert fetch(TINY).is_file()
 
 
-def test_a_file_of_another_model_is_refused(placed, tmp_path, write_classifier):
+def test_a_file_of_another_model_is_refused(
+    placed: Path, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     # the advice of the converter is not given: nobody gave --eps or --arch
     write_classifier(placed, eps=0.25)
     with pytest.raises(
@@ -55,7 +64,9 @@ def test_a_file_of_another_model_is_refused(placed, tmp_path, write_classifier):
     assert not list((tmp_path / "cache/backbones").glob("*.pth"))
 
 
-def test_a_file_placed_by_hand_must_have_the_hash_that_is_known(placed, monkeypatch, tiny_bytes):
+def test_a_file_placed_by_hand_must_have_the_hash_that_is_known(
+    placed: Path, monkeypatch: pytest.MonkeyPatch, tiny_bytes: bytes
+) -> None:
     model = PublishedModel(TINY, "resnet10_narrow", "l2", 0.5, None, FILE, "http://x", "00000000")
     monkeypatch.setitem(published.PUBLISHED, TINY, model)
     with pytest.raises(UserError, match=f"{placed} has SHA-256 .* instead of 00000000; delete it"):
@@ -67,8 +78,8 @@ def test_a_file_placed_by_hand_must_have_the_hash_that_is_known(placed, monkeypa
 
 
 def test_own_conversions_come_before_the_cache_and_the_cache_before_the_hub(
-    tmp_path, backbone_file
-):
+    tmp_path: Path, backbone_file: Path
+) -> None:
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
         locate_backbone(f"robust://{TINY}")
     cached, own = tmp_path / "cache/backbones" / f"{TINY}.pth", tmp_path / "own" / f"{TINY}.pth"
@@ -78,7 +89,9 @@ def test_own_conversions_come_before_the_cache_and_the_cache_before_the_hub(
         assert locate_backbone(f"robust://{TINY}") == path
 
 
-def test_a_number_written_differently_finds_the_same_files(tmp_path, backbone_file):
+def test_a_number_written_differently_finds_the_same_files(
+    tmp_path: Path, backbone_file: Path
+) -> None:
     own = tmp_path / "own" / f"{TINY}.pth"
     own.parent.mkdir()
     shutil.copy(backbone_file, own)
@@ -97,8 +110,8 @@ def test_a_number_written_differently_finds_the_same_files(tmp_path, backbone_fi
     ],
 )
 def test_another_model_under_a_published_name_is_refused(
-    arch, eps, found, tmp_path, write_classifier
-):
+    arch: str, eps: float, found: str, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     write_classifier(tmp_path / "final.pth", arch, eps)
     own = tmp_path / "own" / f"{TINY}.pth"
     convert(tmp_path / "final.pth", own)
@@ -109,7 +122,7 @@ def test_another_model_under_a_published_name_is_refused(
     assert robust_det.load_classifier("mine").card.eps == eps
 
 
-def test_an_own_file_of_a_published_name_must_be_readable(tmp_path):
+def test_an_own_file_of_a_published_name_must_be_readable(tmp_path: Path) -> None:
     own = tmp_path / "own" / f"{TINY}.pth"
     own.parent.mkdir()
     own.touch()
@@ -117,7 +130,9 @@ def test_an_own_file_of_a_published_name_must_be_readable(tmp_path):
         locate_backbone(f"robust://{TINY}")
 
 
-def test_a_variable_that_is_empty_is_not_set(tmp_path, monkeypatch):
+def test_a_variable_that_is_empty_is_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROBUST_DET_BACKBONES", "")
     (tmp_path / "mine.pth").touch()
     with pytest.raises(UserError, match="no backbone 'mine' at output/backbones/mine"):
@@ -125,7 +140,7 @@ def test_a_variable_that_is_empty_is_not_set(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("blocked", ["cache", "cache/backbones", "cache/downloads"])
-def test_a_cache_that_cannot_be_written_to(blocked, tmp_path):
+def test_a_cache_that_cannot_be_written_to(blocked: str, tmp_path: Path) -> None:
     """A file where a folder should be: it stops root as well, as permissions do not."""
     (tmp_path / blocked).parent.mkdir(exist_ok=True)
     (tmp_path / blocked).touch()
@@ -137,13 +152,15 @@ def test_a_cache_that_cannot_be_written_to(blocked, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_relative_cache_is_named_in_full(tmp_path, monkeypatch):
+def test_a_relative_cache_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBUST_DET_CACHE", "here")
     with pytest.raises(UserError, match=f"put it into {tmp_path}/here/downloads"):
         fetch(TINY)
 
 
-def test_the_default_cache_follows_the_xdg_convention(tmp_path, monkeypatch):
+def test_the_default_cache_follows_the_xdg_convention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ROBUST_DET_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     with pytest.raises(UserError, match=f"put it into {tmp_path}/xdg/robust_det/downloads"):

@@ -1,6 +1,9 @@
 """Fetching from a server on this machine that speaks as the hub does, in real processes."""
 
 import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +19,7 @@ LOCATE = (
 )
 
 
-def the_error(done):
+def the_error(done: Any) -> Any:
     """The one line of a tool that failed, after what the client said of its attempts."""
     assert done.returncode == 2, done
     assert "Traceback" not in done.stderr
@@ -25,7 +28,9 @@ def the_error(done):
     return line
 
 
-def test_a_model_is_downloaded_converted_and_cached(hub, place, tiny_bytes):
+def test_a_model_is_downloaded_converted_and_cached(
+    hub: Any, place: Callable[..., Any], tiny_bytes: bytes
+) -> None:
     here = place(hub)
     done = here.run(LOCATE)
     assert done.stdout.splitlines()[-1] == str(here.converted), done.stderr
@@ -41,7 +46,7 @@ def test_a_model_is_downloaded_converted_and_cached(hub, place, tiny_bytes):
     assert len(hub.bodies()) == 1
 
 
-def test_two_processes_do_the_work_once(hub, place):
+def test_two_processes_do_the_work_once(hub: Any, place: Callable[..., Any]) -> None:
     here = place(hub)
     hub.gate.clear()
     first = here.start(LOCATE)
@@ -59,7 +64,7 @@ def test_two_processes_do_the_work_once(hub, place):
     assert len(hub.bodies()) == 1
 
 
-def padded(tiny_bytes, tmp_path):
+def padded(tiny_bytes: Any, tmp_path: Path) -> Any:
     """The same checkpoint, too large to arrive in one piece: the client writes 10 MB at a time."""
     path = tmp_path / "small"
     path.write_bytes(tiny_bytes)
@@ -71,7 +76,9 @@ def padded(tiny_bytes, tmp_path):
 
 
 @pytest.mark.parametrize("ranges", [True, False], ids=["resumed", "range ignored"])
-def test_a_download_that_breaks_off_goes_on(ranges, hub, place, tiny_bytes, tmp_path):
+def test_a_download_that_breaks_off_goes_on(
+    ranges: Any, hub: Any, place: Any, tiny_bytes: Any, tmp_path: Path
+) -> None:
     here = place(hub)
     hub.files[FILE] = padded(tiny_bytes, tmp_path)
     hub.cuts, hub.ranges = [13_000_000], ranges
@@ -83,7 +90,9 @@ def test_a_download_that_breaks_off_goes_on(ranges, hub, place, tiny_bytes, tmp_
     assert read_card(here.converted).source_sha256 == hashlib.sha256(hub.files[FILE]).hexdigest()
 
 
-def test_a_download_that_fails_leaves_nothing(hub, place, tiny_bytes, tmp_path):
+def test_a_download_that_fails_leaves_nothing(
+    hub: Any, place: Any, tiny_bytes: Any, tmp_path: Path
+) -> None:
     here = place(hub)
     hub.files[FILE] = padded(tiny_bytes, tmp_path)
     # breaks after 13 MB, and the client's second attempt finds no server
@@ -94,7 +103,7 @@ def test_a_download_that_fails_leaves_nothing(hub, place, tiny_bytes, tmp_path):
     assert here.left() == []
 
 
-def test_a_download_that_was_killed_is_swept_away(hub, place):
+def test_a_download_that_was_killed_is_swept_away(hub: Any, place: Any) -> None:
     here = place(hub)
     hub.gate.clear()
     killed = here.start(LOCATE)
@@ -108,7 +117,9 @@ def test_a_download_that_was_killed_is_swept_away(hub, place):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_download_that_was_not_converted_remains_ours(whole, hub, place, tiny_bytes):
+def test_a_download_that_was_not_converted_remains_ours(
+    whole: Any, hub: Any, place: Any, tiny_bytes: Any
+) -> None:
     """What is in FILE was placed by hand and is kept, so an interruption must not leave that."""
     here = place(hub)
     interrupt = (
@@ -128,7 +139,9 @@ def test_a_download_that_was_not_converted_remains_ours(whole, hub, place, tiny_
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2]])
-def test_a_damaged_cached_file_is_made_anew(damage, hub, place, backbone_file):
+def test_a_damaged_cached_file_is_made_anew(
+    damage: Any, hub: Any, place: Callable[..., Any], backbone_file: Path
+) -> None:
     here = place(hub)
     here.converted.parent.mkdir(parents=True)
     here.converted.write_bytes(damage(backbone_file.read_bytes()))
@@ -140,7 +153,7 @@ def test_a_damaged_cached_file_is_made_anew(damage, hub, place, backbone_file):
     assert read_card(here.converted).arch == "resnet10_narrow"
 
 
-def hub_cache(here, tiny_bytes, name=""):
+def hub_cache(here: Any, tiny_bytes: Any, name: str = "") -> Any:
     """What hf_hub_download leaves: a blob, named by its hash, and a link to it."""
     repository = here.folder / "hf/hub/models--madrylab--robust-imagenet-models"
     blob = repository / "blobs" / (name or hashlib.sha256(tiny_bytes).hexdigest())
@@ -153,7 +166,9 @@ def hub_cache(here, tiny_bytes, name=""):
     return link
 
 
-def test_what_the_hubs_own_cache_has_is_not_downloaded(hub, place, tiny_bytes):
+def test_what_the_hubs_own_cache_has_is_not_downloaded(
+    hub: Any, place: Callable[..., Any], tiny_bytes: bytes
+) -> None:
     here = place(hub, HF_HUB_OFFLINE="1")
     link = hub_cache(here, tiny_bytes)
     done = here.run(LOCATE)
@@ -162,7 +177,9 @@ def test_what_the_hubs_own_cache_has_is_not_downloaded(hub, place, tiny_bytes):
     assert link.read_bytes() == tiny_bytes and hub.log == []
 
 
-def test_a_damaged_file_of_the_hubs_own_cache_is_not_used(hub, place, tiny_bytes):
+def test_a_damaged_file_of_the_hubs_own_cache_is_not_used(
+    hub: Any, place: Callable[..., Any], tiny_bytes: bytes
+) -> None:
     here = place(hub)
     link = hub_cache(here, tiny_bytes, name="ab" * 32)
     done = here.run(LOCATE)
@@ -172,7 +189,7 @@ def test_a_damaged_file_of_the_hubs_own_cache_is_not_used(hub, place, tiny_bytes
 
 
 @pytest.mark.parametrize("status, left", [(429, 0), (503, 0), (403, 1)])
-def test_a_server_that_is_busy_is_asked_again(status, left, hub, place):
+def test_a_server_that_is_busy_is_asked_again(status: Any, left: Any, hub: Any, place: Any) -> None:
     here = place(hub, HF_TOKEN="hf_wrong")
     hub.refusals = [status, status]
     done = here.tool("fetch", TINY)
@@ -183,7 +200,7 @@ def test_a_server_that_is_busy_is_asked_again(status, left, hub, place):
         assert "HTTP 403 Forbidden (of HF_TOKEN" in the_error(done)
 
 
-def test_a_wrong_hash_is_refused(hub, place):
+def test_a_wrong_hash_is_refused(hub: Any, place: Any) -> None:
     here = place(hub)
     hub.sha256 = "ab" * 32
     line = the_error(here.tool("fetch", TINY))
@@ -191,7 +208,7 @@ def test_a_wrong_hash_is_refused(hub, place):
     assert here.left() == []
 
 
-def test_a_wrong_size_is_refused(hub, place, tiny_bytes):
+def test_a_wrong_size_is_refused(hub: Any, place: Callable[..., Any], tiny_bytes: bytes) -> None:
     here = place(hub)
     hub.size = len(tiny_bytes) + 7
     line = the_error(here.tool("fetch", TINY))
@@ -200,14 +217,14 @@ def test_a_wrong_size_is_refused(hub, place, tiny_bytes):
     assert here.left() == []
 
 
-def in_words(here, line):
+def in_words(here: Any, line: Any) -> Any:
     """Whether an error says which file belongs where."""
     return (
         f"cannot download {FILE}: " in line and f"/{FILE}" in line and str(here.downloads) in line
     )
 
 
-def test_a_file_that_the_hub_lacks(hub, place):
+def test_a_file_that_the_hub_lacks(hub: Any, place: Callable[..., Any]) -> None:
     here = place(hub)
     hub.files.clear()
     line = the_error(here.tool("fetch", TINY))
@@ -215,7 +232,7 @@ def test_a_file_that_the_hub_lacks(hub, place):
     assert here.left() == []
 
 
-def test_a_server_that_is_no_hub(hub, place):
+def test_a_server_that_is_no_hub(hub: Any, place: Callable[..., Any]) -> None:
     here = place(hub)
     hub.etag = False
     line = the_error(here.tool("fetch", TINY))
@@ -223,21 +240,21 @@ def test_a_server_that_is_no_hub(hub, place):
     assert here.left() == []
 
 
-def test_no_network(place):
+def test_no_network(place: Callable[..., Any]) -> None:
     here = place(None)
     line = the_error(here.tool("fetch", TINY))
     assert "refused" in line and in_words(here, line)
     assert here.left() == []
 
 
-def test_offline_asks_nobody(hub, place):
+def test_offline_asks_nobody(hub: Any, place: Callable[..., Any]) -> None:
     here = place(hub, HF_HUB_OFFLINE="1")
     line = the_error(here.tool("fetch", TINY))
     assert "HF_HUB_OFFLINE is set" in line and in_words(here, line)
     assert hub.log == []
 
 
-def test_a_full_disk(hub, place, tiny_bytes):
+def test_a_full_disk(hub: Any, place: Callable[..., Any], tiny_bytes: bytes) -> None:
     here = place(hub)
     assert len(tiny_bytes) > 500_000
     # a limit on the size of files fails in mid-write as a full disk does
@@ -248,12 +265,14 @@ def test_a_full_disk(hub, place, tiny_bytes):
     assert here.tool("fetch", TINY).returncode == 0
 
 
-def test_an_endpoint_that_is_none(place):
+def test_an_endpoint_that_is_none(place: Callable[..., Any]) -> None:
     here = place(None, HF_ENDPOINT="nonsense")
     assert in_words(here, the_error(here.tool("fetch", TINY)))
 
 
-def test_a_model_from_elsewhere_is_checked_by_the_hash_in_its_name(hub, place, tiny_bytes):
+def test_a_model_from_elsewhere_is_checked_by_the_hash_in_its_name(
+    hub: Any, place: Callable[..., Any], tiny_bytes: bytes
+) -> None:
     """As the stylized models are: an address, and the first digits of the SHA-256."""
     here = place(hub)
     digest = hashlib.sha256(tiny_bytes).hexdigest()

@@ -2,24 +2,27 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import robust_det
 from robust_det.core.errors import UserError
+from robust_det.models import Classifier
 from robust_det.zoo.load import path_of
 
 TINY = "tiny_l2_eps0.5"
 
 
 @pytest.fixture
-def images():
+def images() -> Any:
     return torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(1))
 
 
-def test_importing_the_package_is_light():
+def test_importing_the_package_is_light() -> None:
     code = (
         "import sys, robust_det, robust_det.zoo.locate\n"
         "print([m for m in ('torch', 'detectron2', 'huggingface_hub') if m in sys.modules])"
@@ -29,7 +32,13 @@ def test_importing_the_package_is_light():
 
 
 @pytest.mark.parametrize("name", [TINY, f"robust://{TINY}"])
-def test_a_classifier_by_name(name, placed, images, tmp_path, write_classifier):
+def test_a_classifier_by_name(
+    name: Any,
+    placed: Path,
+    images: Any,
+    tmp_path: Path,
+    write_classifier: Callable[..., Classifier],
+) -> None:
     classifier = robust_det.load_classifier(name)
     source = write_classifier(tmp_path / "source.pth")
     assert not classifier.training
@@ -39,7 +48,7 @@ def test_a_classifier_by_name(name, placed, images, tmp_path, write_classifier):
     assert torch.equal(classifier.normalize.std, source.normalize.std)
 
 
-def test_a_model_knows_what_it_is(placed):
+def test_a_model_knows_what_it_is(placed: Path) -> None:
     for model in (robust_det.load_classifier(TINY), robust_det.load_backbone(TINY)):
         card = model.card
         assert (card.arch, card.norm, card.eps) == ("resnet10_narrow", "l2", 0.5)
@@ -47,7 +56,9 @@ def test_a_model_knows_what_it_is(placed):
         assert card.std == pytest.approx((0.21, 0.25, 0.3))
 
 
-def test_a_model_outlives_its_file(offline, images, tmp_path, write_classifier):
+def test_a_model_outlives_its_file(
+    offline: None, images: Any, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     source = write_classifier(tmp_path / "final.pth")
     classifier = robust_det.load_classifier("final.pth")
     (tmp_path / "final.pth").write_bytes(b"")
@@ -55,20 +66,26 @@ def test_a_model_outlives_its_file(offline, images, tmp_path, write_classifier):
         assert torch.equal(classifier(images), source(images))
 
 
-def test_a_backbone_of_any_checkpoint(offline, images, tmp_path, write_classifier):
+def test_a_backbone_of_any_checkpoint(
+    offline: None, images: Any, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     write_classifier(tmp_path / "final.pth")
     backbone = robust_det.load_backbone("final.pth", out_features=["res5"])
     with torch.no_grad():
         assert backbone(images)["res5"].shape == (2, 128, 2, 2)
 
 
-def test_a_classifier_by_path(offline, images, tmp_path, write_classifier):
+def test_a_classifier_by_path(
+    offline: None, images: Any, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     source = write_classifier(tmp_path / "final.pth")
     with torch.no_grad():
         assert torch.equal(robust_det.load_classifier("final.pth")(images), source(images))
 
 
-def test_one_of_several_networks_in_a_file(offline, images, tmp_path, write_classifier):
+def test_one_of_several_networks_in_a_file(
+    offline: None, images: Any, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     states = []
     for i, eps in enumerate((0, 0.5)):
         source = write_classifier(tmp_path / "final.pth", eps=eps).body
@@ -83,14 +100,16 @@ def test_one_of_several_networks_in_a_file(offline, images, tmp_path, write_clas
         robust_det.load_backbone("both.pth")
     for place, state in zip("ab", states, strict=True):
         classifier = robust_det.load_classifier("both.pth", prefix=place)
-        assert torch.equal(classifier.body.fc.weight, state["fc.weight"])
+        assert torch.equal(classifier.body.state_dict()["fc.weight"], state["fc.weight"])
         backbone = robust_det.load_backbone("both.pth", prefix=place, arch="resnet10_narrow")
         assert torch.equal(backbone.state_dict()["stem.conv1.weight"], state["conv1.weight"])
     with pytest.raises(UserError, match="holds a resnet10_narrow, not a resnet18"):
         robust_det.load_backbone("both.pth", prefix="a", arch="resnet18")
 
 
-def test_a_backbone_by_name(placed, images, tmp_path, write_classifier):
+def test_a_backbone_by_name(
+    placed: Path, images: Any, tmp_path: Path, write_classifier: Callable[..., Classifier]
+) -> None:
     backbone = robust_det.load_backbone(TINY)
     assert not backbone.training
     assert [p for p in backbone.parameters() if not p.requires_grad] == []
@@ -104,14 +123,14 @@ def test_a_backbone_by_name(placed, images, tmp_path, write_classifier):
     assert list(features) == ["res2", "res3", "res4", "res5"]
 
 
-def test_what_a_backbone_returns_and_freezes(placed, images):
+def test_what_a_backbone_returns_and_freezes(placed: Path, images: Any) -> None:
     backbone = robust_det.load_backbone(TINY, norm="BN", out_features=["res3"], freeze_at=2)
     assert list(backbone(images)) == ["res3"]
     trainable = {n.partition(".")[0] for n, p in backbone.named_parameters() if p.requires_grad}
     assert {"res3"} <= trainable and not trainable & {"stem", "res2"}
 
 
-def test_names_and_paths(offline, tmp_path):
+def test_names_and_paths(offline: None, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="HF_HUB_OFFLINE"):
         path_of("resnet50_l2_eps0.5")
     with pytest.raises(UserError, match="did you mean 'resnet50_l2_eps3'"):

@@ -1,5 +1,9 @@
 """robust://NAME wherever Detectron2 takes a path."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from detectron2.utils.file_io import PathManager
@@ -7,7 +11,7 @@ from detectron2.utils.file_io import PathManager
 import robust_det.detection
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
-from robust_det.models import build_classifier
+from robust_det.models import Classifier, build_classifier
 
 TINY = "tiny_l2_eps0.5"
 URI = f"robust://{TINY}"
@@ -34,14 +38,14 @@ assert "RobustRes5ROIHeads" in ROI_HEADS_REGISTRY
 """
 
 
-def test_asking_whether_a_file_is_there_fetches_nothing(placed, tmp_path):
+def test_asking_whether_a_file_is_there_fetches_nothing(placed: Path, tmp_path: Path) -> None:
     assert PathManager.exists(URI) and PathManager.isfile(URI)
     assert not PathManager.exists("robust://nothing_like_it")
     assert not PathManager.isfile("robust://../secret")
     assert not (tmp_path / "cache/backbones").exists()
 
 
-def test_opening_fetches(placed, tmp_path):
+def test_opening_fetches(placed: Path, tmp_path: Path) -> None:
     with PathManager.open(URI, "rb") as file:
         content = file.read()
     path = tmp_path / "cache/backbones" / f"{TINY}.pth"
@@ -49,12 +53,12 @@ def test_opening_fetches(placed, tmp_path):
     assert PathManager.get_local_path(URI) == str(path)
 
 
-def test_a_cached_file_cannot_be_written_to(placed):
+def test_a_cached_file_cannot_be_written_to(placed: Path) -> None:
     with pytest.raises(UserError, match="only for reading"):
         PathManager.open(URI, "wb")
 
 
-def test_stock_checkpointer_loads_it(placed):
+def test_stock_checkpointer_loads_it(placed: Path) -> None:
     """Detectron2's own DetectionCheckpointer, given nothing but the name."""
     from detectron2.checkpoint import DetectionCheckpointer
 
@@ -67,7 +71,9 @@ def test_stock_checkpointer_loads_it(placed):
     assert got and all(torch.equal(got[k], v) for k, v in wanted.state_dict().items())
 
 
-def test_one_import_is_all_that_a_script_of_stock_detectron2_needs(place, randomise):
+def test_one_import_is_all_that_a_script_of_stock_detectron2_needs(
+    place: Callable[..., Any], randomise: Callable[..., Classifier]
+) -> None:
     here = place(None, ROBUST_DET_BACKBONES="own")
     classifier = randomise(build_classifier("resnet18", 4))
     torch.save(classifier.body.state_dict(), here.folder / "state.pth")

@@ -3,6 +3,7 @@
 import csv
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from robust_det.zoo import published
 from robust_det.zoo.published import PUBLISHED, STYLIZED, all_models, find_model, get_model
 
 
-def test_the_67_published_models_are_those_of_the_table():
+def test_the_67_published_models_are_those_of_the_table() -> None:
     with open(Path(published.__file__).with_name("published.csv"), newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(PUBLISHED) == 67
@@ -25,7 +26,7 @@ def test_the_67_published_models_are_those_of_the_table():
     assert len({m.file for m in all_models().values()}) == len(all_models()) == 70
 
 
-def test_every_architecture_is_registered():
+def test_every_architecture_is_registered() -> None:
     missing = {m.arch for m in all_models().values()} - set(ARCHITECTURES)
     assert not missing
 
@@ -57,14 +58,16 @@ def test_every_architecture_is_registered():
         ("mnasnet1_0_l2_eps0", "mnasnet1_0", "l2", 0.0, 60.97, "mnasnet_l2_eps0.ckpt"),
     ],
 )
-def test_a_model_knows_what_it_is(name, arch, norm, eps, top1, file):
+def test_a_model_knows_what_it_is(
+    name: str, arch: str, norm: str, eps: Any, top1: float, file: str
+) -> None:
     model = get_model(name)
     assert (model.arch, model.norm, model.top1, model.file) == (arch, norm, top1, file)
     assert model.eps == pytest.approx(eps, rel=1e-12)
     assert not model.url
 
 
-def test_the_number_in_a_name_may_be_written_differently():
+def test_the_number_in_a_name_may_be_written_differently() -> None:
     assert find_model("resnet18_linf_eps4.0") is get_model("resnet18_linf_eps4")
     assert find_model("resnet50_l2_eps3.00") is get_model("resnet50_l2_eps3")
     assert find_model("resnet50_l2_eps0.250") is get_model("resnet50_l2_eps0.25")
@@ -72,7 +75,7 @@ def test_the_number_in_a_name_may_be_written_differently():
     assert find_model("resnet50_l2_eps") is None
 
 
-def test_stylized_models_have_an_address_and_a_hash():
+def test_stylized_models_have_an_address_and_a_hash() -> None:
     assert set(STYLIZED) == {
         "resnet50_stylized",
         "resnet50_stylized_imagenet",
@@ -85,8 +88,8 @@ def test_stylized_models_have_an_address_and_a_hash():
         assert (model.arch, model.norm, model.eps, model.top1) == ("resnet50", "", 0.0, None)
 
 
-def test_a_card_may_contradict_a_model():
-    def card(arch, norm, eps):
+def test_a_card_may_contradict_a_model() -> None:
+    def card(arch: Any, norm: Any, eps: Any) -> Any:
         return BackboneCard(arch, norm, eps, (0.0,) * 3, (1.0,) * 3, "RGB", "", {})
 
     linf = get_model("resnet18_linf_eps4")
@@ -102,7 +105,7 @@ def test_a_card_may_contradict_a_model():
     assert get_model("resnet50_l2_eps0").contradiction(card("resnet50", "l2", 0.01))
 
 
-def test_an_unknown_name_gets_the_nearest():
+def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(UserError, match=r"did you mean 'resnet50_l2_eps0\.05'") as caught:
         get_model("resnet_50_l2_eps0.05")
     assert "\n" not in str(caught.value)

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,17 +14,22 @@ from torchvision import transforms
 from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.classification.measure import (
+    Measurement,
+    imagenet_synsets,
+    open_images,
+    wilson_interval,
+)
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
-from robust_det.models import ModelCard, build_classifier
-from robust_det.zoo.verify import Measurement, imagenet_synsets, open_images, wilson_interval
+from robust_det.models import Classifier, ModelCard, build_classifier
 
 TINY, FILE = "tiny_l2_eps0.5", "tiny_l2_eps0.5.ckpt"
 SIZE, RESIZE = 48, 55
 COLOURS = ("blue", "green", "red")
 
 
-def refusal(done):
+def refusal(done: Any) -> Any:
     """The one line that a tool printed."""
     assert done.returncode == 2 and done.stdout == "", done
     (line,) = done.stderr.splitlines()
@@ -30,13 +37,13 @@ def refusal(done):
     return line
 
 
-def rows(text):
+def rows(text: Any) -> dict[Any, Any]:
     """The table as {name: cells}; cells are two spaces apart."""
     table = text.partition("\n\n")[0].splitlines()[2:]
     return {cells[0]: cells[1:] for cells in (re.split(r"\s{2,}", line.strip()) for line in table)}
 
 
-def test_list(place, tiny_bytes, backbone_file):
+def test_list(place: Callable[..., Any], tiny_bytes: bytes, backbone_file: Path) -> None:
     here = place(None, ROBUST_DET_BACKBONES="own")
     own, cached = here.folder / "own", here.folder / "cache/backbones"
     for folder in (own, cached, here.downloads):
@@ -76,7 +83,7 @@ def test_list(place, tiny_bytes, backbone_file):
     assert "no model has" in refusal(here.tool("list", "--arch", "resnet19"))
 
 
-def test_fetch_several(hub, place):
+def test_fetch_several(hub: Any, place: Callable[..., Any]) -> None:
     here = place(hub)
     done = here.tool("fetch", "resnet50_l2_eps3", TINY)
     assert done.returncode == 2
@@ -111,17 +118,17 @@ def test_fetch_several(hub, place):
         ([], "COMMAND"),
     ],
 )
-def test_mistakes_are_one_line(argv, message, place):
+def test_mistakes_are_one_line(argv: Any, message: str, place: Callable[..., Any]) -> None:
     assert message in refusal(place(None).tool(*argv))
 
 
-def test_debug_may_come_last(place):
+def test_debug_may_come_last(place: Callable[..., Any]) -> None:
     done = place(None).tool("fetch", "nothing", "--debug")
     assert done.returncode == 2 and "Traceback" in done.stderr
 
 
 @pytest.fixture
-def three_colours(place, randomise):
+def three_colours(place: Callable[..., Any], randomise: Callable[..., Classifier]) -> Any:
     """A place with the original of TINY, a classifier of the image tree's classes."""
     here = place(None)
     torch.manual_seed(3)
@@ -133,7 +140,7 @@ def three_colours(place, randomise):
     return here, classifier
 
 
-def accuracy(classifier, folder):
+def accuracy(classifier: Any, folder: Any) -> Any:
     """Top-1 in percent, the plain way."""
     prepare = transforms.Compose(
         [transforms.Resize(RESIZE), transforms.CenterCrop(SIZE), transforms.ToTensor()]
@@ -146,7 +153,7 @@ def accuracy(classifier, folder):
     return 100 * right / len(files), len(files)
 
 
-def test_verify_measures_and_compares(three_colours, image_tree):
+def test_verify_measures_and_compares(three_colours: Any, image_tree: Path) -> None:
     here, classifier = three_colours
     expected, count = accuracy(classifier, image_tree / "val")
     assert count == 15
@@ -182,7 +189,9 @@ def test_verify_measures_and_compares(three_colours, image_tree):
     assert f"25.00  of the published model; output/backbones/{TINY}.pth is yours" in done.stdout
 
 
-def test_verify_on_some_of_the_classes(three_colours, image_tree, tmp_path):
+def test_verify_on_some_of_the_classes(
+    three_colours: Any, image_tree: Path, tmp_path: Path
+) -> None:
     here, classifier = three_colours
     shutil.copytree(image_tree / "val", tmp_path / "data")
     shutil.rmtree(tmp_path / "data/blue")
@@ -200,24 +209,26 @@ def test_verify_on_some_of_the_classes(three_colours, image_tree, tmp_path):
     assert done.stderr.splitlines()[-1].endswith("; repair or remove it")
 
 
-def model_of(classes=(), count=3):
+def model_of(classes: Any = (), count: int = 3) -> Any:
     head = {"fc.weight": torch.zeros(count, 1), "fc.bias": torch.zeros(count)}
     return Model("resnet10_narrow", head, "", classes=classes)
 
 
-def folders(image_tree, root, *names):
+def folders(image_tree: Any, root: Any, *names: Any) -> Any:
     """The image tree's three folders under other names."""
     for colour, name in zip(COLOURS, names, strict=True):
         shutil.copytree(image_tree / "val" / colour, root / name)
     return root
 
 
-def classes_of(folder, model):
+def classes_of(folder: Any, model: Any) -> Any:
     """The class of each folder's images, in the order of the folders."""
     return open_images(folder, model).targets.tolist()[::5]
 
 
-def test_folders_are_found_among_the_classes_by_their_names(image_tree, tmp_path):
+def test_folders_are_found_among_the_classes_by_their_names(
+    image_tree: Path, tmp_path: Path
+) -> None:
     assert classes_of(image_tree, model_of()) == [0, 1, 2]
     wide = model_of(("violet", "red", "green", "blue"), 4)
     assert classes_of(image_tree, wide) == [3, 2, 1]
@@ -227,7 +238,7 @@ def test_folders_are_found_among_the_classes_by_their_names(image_tree, tmp_path
         open_images(image_tree, model_of((), 4))
 
 
-def test_imagenets_classes_have_wordnet_ids_or_numbers(image_tree, tmp_path):
+def test_imagenets_classes_have_wordnet_ids_or_numbers(image_tree: Path, tmp_path: Path) -> None:
     wnids, imagenet = imagenet_synsets(), model_of((), 1000)
     assert len(set(wnids)) == 1000 and list(wnids) == sorted(wnids)
     assert (wnids[0], wnids[217], wnids[999]) == ("n01440764", "n02102040", "n15075141")
@@ -243,7 +254,7 @@ def test_imagenets_classes_have_wordnet_ids_or_numbers(image_tree, tmp_path):
         open_images(numbered, imagenet)
 
 
-def test_a_sample_covers_every_class(image_tree):
+def test_a_sample_covers_every_class(image_tree: Path) -> None:
     images = open_images(image_tree, model_of(), limit=6)
     assert images.targets.tolist() == [0, 0, 1, 1, 2, 2]
     assert len({images.path(i) for i in range(6)}) == 6
@@ -253,7 +264,7 @@ def test_a_sample_covers_every_class(image_tree):
     assert torch.equal(images[(0, 0)][0], transforms.functional.pil_to_tensor(expected))
 
 
-def test_the_interval():
+def test_the_interval() -> None:
     # Wilson's own figures, to the digits that textbooks print: 10 of 20, and none of 10
     assert wilson_interval(0.5, 20) == pytest.approx((0.2993, 0.7007), abs=1e-4)
     assert wilson_interval(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)

@@ -46,8 +46,10 @@ def main(args: argparse.Namespace) -> int:
             print(f"{'finished' if run.finished else 'to do':8}  {shown(run)}")
         return 0
     failures = sweep(runs, folder, jobs)
-    print(f"\n{results_table(entries, folder)}\n")
-    table = results_table(entries, folder, "pipe") + "\n"
+    # what differs in SEED alone is one mean
+    found = [(folder / entry.name, entry.group) for entry in entries]
+    print(f"\n{results_table(found)}\n")
+    table = results_table(found, "pipe") + "\n"
     write_atomically(folder / RESULTS_NAME, lambda file: file.write(table.encode()))
     for line in failures:
         print(f"failed: {line}", file=sys.stderr)

@@ -70,10 +70,10 @@ def verify_model(args: argparse.Namespace) -> int:
         raise UserError(f"no folder {args.data}; --data is ImageNet's, with val/<class>/<images>")
 
     from robust_det.checkpoints.model_file import read_model
+    from robust_det.classification.measure import TOLERANCE, measure, open_images
     from robust_det.core.folders import cached_file
     from robust_det.zoo.load import path_of
     from robust_det.zoo.published import find_model
-    from robust_det.zoo.verify import TOLERANCE, measure, open_images
 
     path = path_of(args.name)
     network = read_model(path)

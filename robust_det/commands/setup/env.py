@@ -17,10 +17,10 @@ from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-from robust_det import __version__
 from robust_det.core.cli import Parser
 from robust_det.core.errors import reason_of
 from robust_det.core.installation import PACKAGE, source_state
+from robust_det.core.version import __version__
 
 _LIBRARIES = (
     "torch",

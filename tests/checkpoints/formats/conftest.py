@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
+from robust_det.models import Classifier
+
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Iterator[Path]:
     """Where to put a file of any size: pytest would keep it for three runs."""
     yield tmp_path / "source"
     for left in tmp_path.rglob("*"):
@@ -17,11 +23,11 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def unsettle(randomise):
+def unsettle(randomise: Callable[..., Classifier]) -> Callable[..., Any]:
     """Return a function after which a network has no tensor that its logits do not show."""
 
     @torch.no_grad()
-    def change(network, seed=0):
+    def change(network: Any, seed: int = 0) -> Any:
         noise = torch.Generator().manual_seed(seed)
         for name, value in randomise(network, seed).named_parameters():
             # ConvNeXt's, which start so small that its blocks do next to nothing
@@ -38,6 +44,7 @@ def unsettle(randomise):
         for i, (norm, momentum) in enumerate(zip(norms, momenta, strict=True)):
             norm.momentum = momentum
             mean, var = norm.running_mean, norm.running_var
+            assert mean is not None and var is not None
             mean.add_(var.sqrt() * torch.empty_like(mean).uniform_(-0.2, 0.2, generator=noise))
             var.mul_(torch.empty_like(var).uniform_(0.7, 1.4, generator=noise))
             norm.num_batches_tracked.fill_(100 + i)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.functional import normalize
@@ -13,17 +15,17 @@ ASSUMED = "the file does not say its normalisation; ImageNet's mean and std are 
 LIMIT = 1e-5
 
 
-def torchvision_network(arch, classes=10, seed=0):
+def torchvision_network(arch: Any, classes: int = 10, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     return get_architecture(arch).build(classes)
 
 
-def pictures(size=64):
+def pictures(size: int = 64) -> Any:
     return torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(7))
 
 
 @torch.no_grad()
-def own_logits(network, mean=IMAGENET[0], std=IMAGENET[1]):
+def own_logits(network: Any, mean: Any = IMAGENET[0], std: Any = IMAGENET[1]) -> Any:
     """What a network of another library says to normalised images."""
     logits = network.eval()(normalize(pictures(), mean, std))
     # dead or saturated networks would agree whatever was read
@@ -32,28 +34,28 @@ def own_logits(network, mean=IMAGENET[0], std=IMAGENET[1]):
 
 
 @torch.no_grad()
-def difference(model, logits, images=None):
+def difference(model: Any, logits: Any, images: Any = None) -> Any:
     got = model.classifier()(pictures() if images is None else images)
     return float((got - logits).abs().max() / logits.abs().max())
 
 
-def same_tensors(ours, theirs):
+def same_tensors(ours: Any, theirs: Any) -> None:
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
         assert ours[name].dtype == tensor.dtype, name
         assert torch.equal(ours[name], tensor), name
 
 
-def save_zip(state, path):
+def save_zip(state: Any, path: Any) -> None:
     torch.save(state, path)
 
 
-def save_legacy(state, path):
+def save_legacy(state: Any, path: Any) -> None:
     torch.save(state, path, _use_new_zipfile_serialization=False)
 
 
 @torch.no_grad()
-def same_features(bottom_up, model):
+def same_features(bottom_up: Any, model: Any) -> None:
     """Compare the features of a Detectron2 network with those of torchvision's."""
     nodes = {stage.node: stage.name for stage in get_architecture(model.arch).stages}
     images = normalize(pictures(), *IMAGENET)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,7 +21,9 @@ from .networks import LIMIT, difference, own_logits, same_features, same_tensors
 @pytest.mark.parametrize(
     "arch", ["resnet18", "resnet50", "mobilenet_v2", "mnasnet1_0", "shufflenet_v2_x1_0"]
 )
-def test_to_detectron2_and_back_is_exact(path, unsettle, arch):
+def test_to_detectron2_and_back_is_exact(
+    path: Path, unsettle: Callable[..., Any], arch: str
+) -> None:
     build = getattr(tv, arch)
     network = unsettle(build(num_classes=10))
     there, back = path.with_name("there.pth"), path.with_name("back.pth")
@@ -34,7 +40,7 @@ def test_to_detectron2_and_back_is_exact(path, unsettle, arch):
     assert torch.equal(own_logits(fresh), own_logits(network))
 
 
-def test_the_way_back_ends_in_safetensors_as_well(path, unsettle):
+def test_the_way_back_ends_in_safetensors_as_well(path: Path, unsettle: Callable[..., Any]) -> None:
     network = unsettle(tv.resnet18(num_classes=10))
     there, back = path.with_name("there.pth"), path.with_name("back.safetensors")
     save_file(network.state_dict(), path)
@@ -53,7 +59,9 @@ def test_the_way_back_ends_in_safetensors_as_well(path, unsettle):
         ("convnext_tiny", "convnext_tiny", ".safetensors"),
     ],
 )
-def test_to_timm_by_way_of_detectron2(path, unsettle, arch, name, suffix):
+def test_to_timm_by_way_of_detectron2(
+    path: Path, unsettle: Callable[..., Any], arch: str, name: str, suffix: str
+) -> None:
     timm = pytest.importorskip("timm")
     network = unsettle(getattr(tv, arch)(num_classes=10))
     there, target = path.with_name("there.pth"), path.with_name(f"timm{suffix}")
@@ -68,7 +76,9 @@ def test_to_timm_by_way_of_detectron2(path, unsettle, arch, name, suffix):
     same_tensors(dict(read_model(target).state), network.state_dict())
 
 
-def test_a_file_of_detectron2_loads_into_its_own_network(path, unsettle):
+def test_a_file_of_detectron2_loads_into_its_own_network(
+    path: Path, unsettle: Callable[..., Any]
+) -> None:
     """Stock Detectron2's checkpointer fills its network from our file alone."""
     from detectron2.checkpoint import DetectionCheckpointer
 

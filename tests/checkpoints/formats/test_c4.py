@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,32 +17,33 @@ from robust_det.checkpoints.model_file import read_model
 from robust_det.conversion.convert import convert
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
+from robust_det.models import Classifier
+from tests.support import ROOT
 
 from .networks import same_features
 
-ROOT = Path(__file__).parents[3]
 BEFORE_RES5 = ["res2", "res3", "res4"]
 
 
 class Stages(nn.Module):
     """All stages that a C4 detector computes, without the norm that may follow them."""
 
-    def __init__(self, detector):
+    def __init__(self, detector: Any) -> None:
         super().__init__()
         res5 = dict(detector.roi_heads.res5.named_children())
         res5.pop("norm", None)
         self.backbone, self.res5 = detector.backbone, nn.Sequential(*res5.values())
 
-    def forward(self, images):
+    def forward(self, images: Any) -> dict[Any, Any]:
         features = self.backbone(images)
         return {**features, "res5": self.res5(features["res4"])}
 
 
 @pytest.fixture
-def config(write_config):
+def config(write_config: Callable[..., Path]) -> Callable[..., Any]:
     """Return a function that reads the config of a tiny detector, C4 or FPN."""
 
-    def read(base, weights, *overrides):
+    def read(base: Any, weights: Any, *overrides: Any) -> Any:
         path = write_config(
             _BASE_=str(ROOT / f"configs/detection/{base}.yaml"),
             MODEL={"WEIGHTS": str(weights), "FPN": {"OUT_CHANNELS": 16}},
@@ -52,7 +55,13 @@ def config(write_config):
 
 @pytest.mark.parametrize("arch", ["resnet10_narrow", "mobilenet_v2"])
 @pytest.mark.parametrize("extra_norm", [False, True])
-def test_an_own_c4_detector(config, write_classifier, tmp_path, arch, extra_norm):
+def test_an_own_c4_detector(
+    config: Callable[..., Any],
+    write_classifier: Callable[..., Classifier],
+    tmp_path: Path,
+    arch: str,
+    extra_norm: bool,
+) -> None:
     write_classifier(tmp_path / "in.pth", arch)
     convert(tmp_path / "in.pth", tmp_path / "backbone.pth")
     overrides = ["MODEL.RESNETS.OUT_FEATURES", str(BEFORE_RES5)]
@@ -77,7 +86,7 @@ def test_an_own_c4_detector(config, write_classifier, tmp_path, arch, extra_norm
         same_features(Stages(again) if "c4" in base else again.backbone.bottom_up, model)
 
 
-def test_a_c4_detector_of_stock_detectron2(tmp_path, unsettle):
+def test_a_c4_detector_of_stock_detectron2(tmp_path: Path, unsettle: Callable[..., Any]) -> None:
     cfg = get_cfg()
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.RESNETS.OUT_FEATURES = BEFORE_RES5

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from .networks import (
 )
 
 
-def write_as_detectron2_does(state, path):
+def write_as_detectron2_does(state: Any, path: Any) -> None:
     """What tools/convert-torchvision-to-d2.py of Detectron2 does, which its package lacks."""
     model = {}
     for name, tensor in state.items():
@@ -43,7 +46,7 @@ def write_as_detectron2_does(state, path):
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet10_narrow"])
-def test_a_pickle_of_detectron2(path, unsettle, arch):
+def test_a_pickle_of_detectron2(path: Path, unsettle: Callable[..., Any], arch: str) -> None:
     network = unsettle(torchvision_network(arch))
     path = path.with_suffix(".pkl")
     write_as_detectron2_does(network.state_dict(), path)
@@ -59,7 +62,7 @@ def test_a_pickle_of_detectron2(path, unsettle, arch):
     torchvision_network(arch, seed=1).load_state_dict(state)
 
 
-def test_a_detector_of_stock_detectron2(tmp_path, unsettle):
+def test_a_detector_of_stock_detectron2(tmp_path: Path, unsettle: Callable[..., Any]) -> None:
     from detectron2.checkpoint import DetectionCheckpointer
     from detectron2.config import get_cfg
     from detectron2.layers import FrozenBatchNorm2d
@@ -107,7 +110,7 @@ def test_a_detector_of_stock_detectron2(tmp_path, unsettle):
 
 # batch norms that were trained forget it, but Detectron2 freezes the first stages
 @pytest.mark.parametrize("trained", ["nothing", "res3 and above", "all"])
-def test_networks_that_came_from_caffe(path, trained):
+def test_networks_that_came_from_caffe(path: Path, trained: str) -> None:
     from detectron2.config import get_cfg
     from detectron2.layers import ShapeSpec
     from detectron2.modeling import build_resnet_backbone

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -18,15 +22,15 @@ HALF = (0.5, 0.5, 0.5)
 
 
 @pytest.fixture
-def network(unsettle):
+def network(unsettle: Callable[..., Any]) -> Any:
     return unsettle(torchvision_network("resnet10_narrow"))
 
 
 @pytest.fixture
-def write(path, network):
+def write(path: Path, network: Any) -> Callable[..., Any]:
     """Return a function that writes the network as a part, and what is beside it."""
 
-    def run(beside, **outside):
+    def run(beside: Any, **outside: Any) -> Any:
         state = {f"net.{n}": t for n, t in network.state_dict().items()}
         torch.save({"state_dict": state | beside, **outside}, path)
         return path
@@ -34,7 +38,7 @@ def write(path, network):
     return run
 
 
-def same_logits(model, network, mean, std):
+def same_logits(model: Any, network: Any, mean: Any, std: Any) -> None:
     with torch.no_grad():
         logits = Classifier(network, mean, std).eval()(pictures())
         other = Classifier(network, *IMAGENET).eval()(pictures())
@@ -46,12 +50,12 @@ def same_logits(model, network, mean, std):
 class Normalised(nn.Module):
     """As RobustBench has it."""
 
-    def __init__(self, mean, std):
+    def __init__(self, mean: Any, std: Any) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
-    def forward(self, images):
+    def forward(self, images: Any) -> Any:
         return (images - self.mean) / self.std
 
 
@@ -65,7 +69,9 @@ class Normalised(nn.Module):
         ("", "model."),
     ],
 )
-def test_a_normalisation_beside_the_network_is_found(path, network, normalisation, place):
+def test_a_normalisation_beside_the_network_is_found(
+    path: Path, network: Any, normalisation: str, place: str
+) -> None:
     first = Normalised(MEAN, STD)
     with torch.no_grad():
         logits = nn.Sequential(first, network)(pictures())
@@ -93,7 +99,9 @@ def test_a_normalisation_beside_the_network_is_found(path, network, normalisatio
     ],
 )
 @pytest.mark.parametrize("mean, std", [(MEAN, STD), (HALF[:1], (0.25,))])
-def test_the_names_of_a_normalisation(write, network, names, mean, std):
+def test_the_names_of_a_normalisation(
+    write: Callable[..., Any], network: Any, names: Any, mean: Any, std: Any
+) -> None:
     model = read_model(write(dict(zip(names, map(torch.tensor, (mean, std)), strict=True))))
     mean, std = ((3 // len(values)) * values for values in (mean, std))
     assert (model.mean, model.std, model.notes) == (mean, std, ())
@@ -101,20 +109,24 @@ def test_the_names_of_a_normalisation(write, network, names, mean, std):
 
 
 @pytest.mark.parametrize("form", [tuple, list, torch.tensor, lambda v: torch.tensor(v).numpy()])
-def test_a_normalisation_outside_of_the_state_dict(write, network, form):
+def test_a_normalisation_outside_of_the_state_dict(
+    write: Callable[..., Any], network: Any, form: Any
+) -> None:
     model = read_model(write({}, mean=form(MEAN), std=form(STD)))
     assert (model.mean, model.std, model.notes) == (MEAN, STD, ())
     same_logits(model, network, MEAN, STD)
 
 
-def test_the_nearest_normalisation_counts(write):
+def test_the_nearest_normalisation_counts(write: Callable[..., Any]) -> None:
     far = {"0.mean": torch.tensor(HALF), "0.std": torch.tensor(HALF)}
     near = {"net.mean": torch.tensor(MEAN), "net.std": torch.tensor(STD)}
     model = read_model(write(far | near, mean=HALF, std=HALF))
     assert (model.mean, model.std) == (MEAN, STD)
 
 
-def test_a_normalisation_of_pixels_up_to_255_is_divided(write, network):
+def test_a_normalisation_of_pixels_up_to_255_is_divided(
+    write: Callable[..., Any], network: Any
+) -> None:
     pixels = [255 * torch.tensor(values) for values in (MEAN, STD)]
     model = read_model(write({"0.mean": pixels[0], "0.std": pixels[1]}))
     assert (model.mean, model.std) == (MEAN, STD)
@@ -133,7 +145,9 @@ def test_a_normalisation_of_pixels_up_to_255_is_divided(write, network):
         ((400.0, 500.0, 600.0), (51.0, 51.0, 51.0)),
     ],
 )
-def test_a_normalisation_that_is_not_of_images_in_the_unit_range(write, mean, std):
+def test_a_normalisation_that_is_not_of_images_in_the_unit_range(
+    write: Callable[..., Any], mean: Any, std: Any
+) -> None:
     path = write({"0.mean": torch.tensor(mean), "0.std": torch.tensor(std)})
     with pytest.raises(UserError) as caught:
         read_model(path)
@@ -143,13 +157,13 @@ def test_a_normalisation_that_is_not_of_images_in_the_unit_range(write, mean, st
 
 
 @pytest.mark.parametrize("unit", [1, 255])
-def test_a_normalisation_of_bgr_images(write, unit):
+def test_a_normalisation_of_bgr_images(write: Callable[..., Any], unit: int) -> None:
     mean, std = (unit * torch.tensor(values[::-1]) for values in IMAGENET)
     with pytest.raises(UserError, match=r"'0\.mean', of BGR images; take a network of RGB images"):
         read_model(write({"0.mean": mean, "0.std": std}))
 
 
-def test_pixels_that_are_only_scaled(write):
+def test_pixels_that_are_only_scaled(write: Callable[..., Any]) -> None:
     model = read_model(write({"0.mean": torch.zeros(3), "0.std": torch.full((3,), 255.0)}))
     assert (model.mean, model.std) == ((0.0,) * 3, (1.0,) * 3) and len(model.notes) == 1
 
@@ -170,7 +184,9 @@ def test_pixels_that_are_only_scaled(write):
         ({}, {"mean": ["a", "b", "c"], "std": STD}, "mean"),
     ],
 )
-def test_half_a_normalisation_is_said(write, path, beside, outside, name):
+def test_half_a_normalisation_is_said(
+    write: Callable[..., Any], path: Path, beside: Any, outside: Any, name: str
+) -> None:
     path = write(beside, **outside)
     model = read_model(path)
     assert (model.mean, model.std) == IMAGENET
@@ -183,6 +199,6 @@ def test_half_a_normalisation_is_said(write, path, beside, outside, name):
     assert done.notes == ()
 
 
-def test_modules_elsewhere_are_not_asked(write):
+def test_modules_elsewhere_are_not_asked(write: Callable[..., Any]) -> None:
     model = read_model(write({"loss.scale.mean": torch.zeros(3), "loss.scale.std": torch.ones(3)}))
     assert model.notes == (ASSUMED,)

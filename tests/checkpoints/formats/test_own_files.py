@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -22,7 +26,9 @@ from .networks import LIMIT, difference, pictures, same_features, same_tensors
 
 
 @pytest.mark.parametrize("with_ema", [False, True])
-def test_a_checkpoint_of_pretraining(path, unsettle, with_ema):
+def test_a_checkpoint_of_pretraining(
+    path: Path, unsettle: Callable[..., Any], with_ema: bool
+) -> None:
     mean, std = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)
     network, averaged = (
         unsettle(build_classifier("resnet10_narrow", 4, mean, std), seed) for seed in (0, 1)
@@ -43,7 +49,9 @@ def test_a_checkpoint_of_pretraining(path, unsettle, with_ema):
         assert difference(model, other(pictures())) > 0.01
 
 
-def test_a_converted_backbone_is_still_the_classifier(classifier_file, backbone_file):
+def test_a_converted_backbone_is_still_the_classifier(
+    classifier_file: Path, backbone_file: Path
+) -> None:
     source, model = read_model(classifier_file), read_model(backbone_file)
     assert (model.format, model.notes) == ("converted backbone", ())
     assert (model.arch, model.norm, model.eps) == ("resnet10_narrow", "l2", 0.5)
@@ -54,7 +62,7 @@ def test_a_converted_backbone_is_still_the_classifier(classifier_file, backbone_
         assert difference(model, source.classifier()(pictures())) <= LIMIT
 
 
-def test_a_safetensors_file_carries_its_card(path, classifier_file):
+def test_a_safetensors_file_carries_its_card(path: Path, classifier_file: Path) -> None:
     target = path.with_suffix(".safetensors")
     done = convert(classifier_file, target, to="torchvision")
     model = read_model(target)
@@ -71,7 +79,9 @@ def test_a_safetensors_file_carries_its_card(path, classifier_file):
         read_model(target)
 
 
-def test_a_detector_carries_its_card(tmp_path, write_config, backbone_file):
+def test_a_detector_carries_its_card(
+    tmp_path: Path, write_config: Callable[..., Path], backbone_file: Path
+) -> None:
     from detectron2.modeling import build_model
 
     cfg, card = load_config(str(write_config()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +33,7 @@ OBJECTS = (
 
 
 @pytest.fixture
-def robustness_network():
+def robustness_network() -> Iterator[Any]:
     """The architecture of the fixtures, registered for one test."""
     layout = ResNetLayout((1, 1, 1, 1), False, 8, 8, 8)
     register(
@@ -49,7 +51,7 @@ def robustness_network():
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_checkpoint_of_the_robustness_library(name, robustness_network):
+def test_a_checkpoint_of_the_robustness_library(name: Any, robustness_network: Any) -> None:
     expected = EXPECTED[name]
     images, logits = expected["images"], expected["logits"]
     model = read_model(ROBUSTNESS / name)
@@ -66,7 +68,7 @@ def test_a_checkpoint_of_the_robustness_library(name, robustness_network):
         assert (got - logits).abs().max() / logits.abs().max() > 100 * LIMIT
 
 
-def test_what_the_robustness_library_cannot_load_itself_is_read(robustness_network):
+def test_what_the_robustness_library_cannot_load_itself_is_read(robustness_network: Any) -> None:
     errors = {name: entry["loader_error"] for name, entry in EXPECTED.items()}
     assert errors["dill_python37.pt"].startswith("TypeError: code expected")
     model = read_model(ROBUSTNESS / "dill_python37.pt")
@@ -75,7 +77,9 @@ def test_what_the_robustness_library_cannot_load_itself_is_read(robustness_netwo
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_checkpoint_of_the_robustness_library_becomes_a_backbone(name, robustness_network, path):
+def test_a_checkpoint_of_the_robustness_library_becomes_a_backbone(
+    name: Any, robustness_network: Any, path: Path
+) -> None:
     path = path.with_suffix(".pth")
     done = convert(ROBUSTNESS / name, path, norm="l2", eps=0.5)
     assert done.num_classes == 10

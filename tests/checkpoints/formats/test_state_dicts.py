@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +41,9 @@ from .networks import (
         ("shufflenet_v2_x1_0", ".safetensors", save_file),
     ],
 )
-def test_a_state_dict_of_torchvision(path, unsettle, arch, suffix, save):
+def test_a_state_dict_of_torchvision(
+    path: Path, unsettle: Callable[..., Any], arch: str, suffix: str, save: Any
+) -> None:
     network = unsettle(torchvision_network(arch, 7))
     path = path.with_suffix(suffix)
     save(network.state_dict(), path)
@@ -74,7 +79,9 @@ TIMM = {
         ("vgg16_bn", ".safetensors"),
     ],
 )
-def test_a_state_dict_of_timm(path, unsettle, name, suffix):
+def test_a_state_dict_of_timm(
+    path: Path, unsettle: Callable[..., Any], name: str, suffix: str
+) -> None:
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     network = unsettle(timm.create_model(name, num_classes=12))
@@ -93,19 +100,21 @@ def test_a_state_dict_of_timm(path, unsettle, name, suffix):
     same_tensors(spelling(arch, "timm").write(model.state), state)
 
 
-def parallel(network):
+def parallel(network: Any) -> Any:
     return nn.DataParallel(network).state_dict()
 
 
-def compiled(network):
-    return torch.compile(network).state_dict()
+def compiled(network: Any) -> Any:
+    wrapped: Any = torch.compile(network)
+    return wrapped.state_dict()
 
 
-def parallel_and_compiled(network):
-    return nn.DataParallel(torch.compile(network)).state_dict()
+def parallel_and_compiled(network: Any) -> Any:
+    wrapped: Any = torch.compile(network)
+    return nn.DataParallel(wrapped).state_dict()
 
 
-def part_of_a_trainer(network):
+def part_of_a_trainer(network: Any) -> Any:
     return nn.ModuleDict({"backbone": nn.ModuleDict({"net": network})}).state_dict()
 
 
@@ -119,7 +128,9 @@ def part_of_a_trainer(network):
     ],
 )
 @pytest.mark.parametrize("container", [None, "model", "state_dict"])
-def test_prefixes_and_containers_need_not_be_named(path, unsettle, wrap, prefix, container):
+def test_prefixes_and_containers_need_not_be_named(
+    path: Path, unsettle: Callable[..., Any], wrap: Any, prefix: str, container: str | None
+) -> None:
     network = unsettle(torchvision_network("resnet10_narrow"))
     state = wrap(network)
     assert all(name.startswith(prefix) for name in state)
@@ -132,7 +143,9 @@ def test_prefixes_and_containers_need_not_be_named(path, unsettle, wrap, prefix,
 
 
 @pytest.mark.parametrize("classes", [1, 2, 21841])
-def test_the_head_tells_the_number_of_classes(path, unsettle, classes):
+def test_the_head_tells_the_number_of_classes(
+    path: Path, unsettle: Callable[..., Any], classes: int
+) -> None:
     network = unsettle(torchvision_network("resnet10_narrow", classes))
     torch.save(network.state_dict(), path)
     model = read_model(path)
@@ -147,7 +160,9 @@ def test_the_head_tells_the_number_of_classes(path, unsettle, classes):
         lambda state: state.update({"fc.weight": torch.rand(10, 77)}),
     ],
 )
-def test_another_head_is_left_out_and_said(path, unsettle, change):
+def test_another_head_is_left_out_and_said(
+    path: Path, unsettle: Callable[..., Any], change: Any
+) -> None:
     state = unsettle(torchvision_network("resnet10_narrow")).state_dict()
     change(state)
     torch.save(state, path)
@@ -160,7 +175,7 @@ def test_another_head_is_left_out_and_said(path, unsettle, change):
         model.classifier()
 
 
-def test_files_without_counters_of_batch_norm(path, unsettle):
+def test_files_without_counters_of_batch_norm(path: Path, unsettle: Callable[..., Any]) -> None:
     """Those of torchvision from 2017; a network of today still takes them."""
     network = unsettle(torchvision_network("resnet10_narrow"))
     state = {n: t for n, t in network.state_dict().items() if COUNTER not in n}
@@ -175,7 +190,7 @@ def test_files_without_counters_of_batch_norm(path, unsettle):
     assert difference(model, own_logits(fresh)) <= LIMIT
 
 
-def test_the_old_names_of_densenet(path, unsettle):
+def test_the_old_names_of_densenet(path: Path, unsettle: Callable[..., Any]) -> None:
     """torchvision's file of 2017 has ``norm.1`` for ``norm1``, and no counters."""
     network = unsettle(torchvision_network("densenet161"))
     state = {
@@ -196,7 +211,9 @@ def test_the_old_names_of_densenet(path, unsettle):
     )
 
 
-def test_the_names_of_convnext_in_the_code_of_its_authors(path, unsettle):
+def test_the_names_of_convnext_in_the_code_of_its_authors(
+    path: Path, unsettle: Callable[..., Any]
+) -> None:
     timm = pytest.importorskip("timm")
     from timm.models.convnext import checkpoint_filter_fn
 
@@ -228,7 +245,9 @@ def test_the_names_of_convnext_in_the_code_of_its_authors(path, unsettle):
 @pytest.mark.parametrize(
     "wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"]
 )
-def test_wrappers_in_the_midst_of_names(path, unsettle, wrapper):
+def test_wrappers_in_the_midst_of_names(
+    path: Path, unsettle: Callable[..., Any], wrapper: str
+) -> None:
     network = unsettle(torchvision_network("resnet10_narrow"))
     state = {
         f"{wrapper}.{name}".replace("layer1.0.", f"layer1.{wrapper}.0.{wrapper}."): tensor
@@ -246,7 +265,7 @@ def test_wrappers_in_the_midst_of_names(path, unsettle, wrapper):
     same_tensors(dict(chosen.state), network.state_dict())
 
 
-def test_what_a_file_calls_things_is_no_command_to_a_terminal(path):
+def test_what_a_file_calls_things_is_no_command_to_a_terminal(path: Path) -> None:
     state = torchvision_network("resnet10_narrow").state_dict()
     torch.save({"\x1b[2Jx\ny": state, "mean": "\x1b[31m"}, path)
     model = read_model(path)
@@ -254,14 +273,14 @@ def test_what_a_file_calls_things_is_no_command_to_a_terminal(path):
     assert all(note.isprintable() for note in model.notes)
 
 
-def test_two_names_that_would_be_one_without_their_wrappers(path):
+def test_two_names_that_would_be_one_without_their_wrappers(path: Path) -> None:
     state, other = (torchvision_network("resnet10_narrow", seed=i).state_dict() for i in (0, 1))
     torch.save({**state, **{f"_orig_mod.{n}": t for n, t in other.items()}}, path)
     with pytest.raises(UserError, match="2 different networks resnet10_narrow, at '', '_orig_mod"):
         read_model(path)
 
 
-def test_a_head_behind_dropout(path, unsettle):
+def test_a_head_behind_dropout(path: Path, unsettle: Callable[..., Any]) -> None:
     network = unsettle(torchvision_network("resnet10_narrow"))
     logits = own_logits(network)
     expected = network.state_dict()
@@ -276,7 +295,7 @@ def test_a_head_behind_dropout(path, unsettle):
     same_tensors(dict(model.state), expected)
 
 
-def test_tensors_beside_the_network_are_no_matter(path, unsettle):
+def test_tensors_beside_the_network_are_no_matter(path: Path, unsettle: Callable[..., Any]) -> None:
     network = unsettle(torchvision_network("resnet10_narrow"))
     others = {
         "projector.0.weight": torch.rand(64, 128),
@@ -291,7 +310,9 @@ def test_tensors_beside_the_network_are_no_matter(path, unsettle):
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("save", [save_zip, save_legacy, save_file])
-def test_other_precisions_are_converted_and_said(path, unsettle, kind, save):
+def test_other_precisions_are_converted_and_said(
+    path: Path, unsettle: Callable[..., Any], kind: str, save: Any
+) -> None:
     dtype = getattr(torch, kind)
     state = unsettle(torchvision_network("resnet10_narrow")).to(dtype).state_dict()
     save(state, path)

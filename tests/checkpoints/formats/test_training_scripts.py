@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +28,7 @@ from .networks import (
 )
 
 
-def trained(network):
+def trained(network: Any) -> Any:
     """Return an optimiser that has state, as in any checkpoint that training can resume from."""
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
     network.train()(pictures()).square().sum().backward()
@@ -34,7 +37,7 @@ def trained(network):
     return optimizer
 
 
-def test_stylized_imagenet(path, unsettle):
+def test_stylized_imagenet(path: Path, unsettle: Callable[..., Any]) -> None:
     """The shape of the example of torch for ImageNet, which Geirhos et al. 2019 trained with."""
     network = unsettle(torchvision_network("resnet18", 16))
     optimizer = trained(network)
@@ -56,7 +59,7 @@ def test_stylized_imagenet(path, unsettle):
 class MoCo(nn.Module):
     """The tensors of MoCo's official model, in their order."""
 
-    def __init__(self, encoders, mlp, dim=128):
+    def __init__(self, encoders: Any, mlp: Any, dim: int = 128) -> None:
         super().__init__()
         self.encoder_q, self.encoder_k = encoders
         if mlp:
@@ -67,7 +70,7 @@ class MoCo(nn.Module):
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
 
 
-def save_moco(path, unsettle, mlp):
+def save_moco(path: Any, unsettle: Any, mlp: Any) -> Any:
     encoders = [
         unsettle(torchvision_network("resnet10_narrow", 128, seed), seed) for seed in (1, 2)
     ]
@@ -82,7 +85,7 @@ def save_moco(path, unsettle, mlp):
     return moco
 
 
-def test_moco_of_the_first_version(path, unsettle):
+def test_moco_of_the_first_version(path: Path, unsettle: Callable[..., Any]) -> None:
     """Its head has the right shape, but projects: 128 numbers that are no classes."""
     moco = save_moco(path, unsettle, mlp=False)
     model = read_model(path)
@@ -102,7 +105,9 @@ def test_moco_of_the_first_version(path, unsettle):
         assert not torch.equal(other.state_dict()["conv1.weight"], read.state["conv1.weight"])
 
 
-def test_moco_of_the_second_version_has_no_classifier(path, unsettle):
+def test_moco_of_the_second_version_has_no_classifier(
+    path: Path, unsettle: Callable[..., Any]
+) -> None:
     moco = save_moco(path, unsettle, mlp=True)
     model = read_model(path)
     assert (model.arch, model.num_classes, model.format) == (
@@ -138,7 +143,9 @@ def test_moco_of_the_second_version_has_no_classifier(path, unsettle):
     same_tensors(state, body)
 
 
-def test_timm_keeps_averaged_weights_beside_the_others(tmp_path, unsettle):
+def test_timm_keeps_averaged_weights_beside_the_others(
+    tmp_path: Path, unsettle: Callable[..., Any]
+) -> None:
     utils = pytest.importorskip("timm.utils")
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
@@ -168,7 +175,9 @@ def test_timm_keeps_averaged_weights_beside_the_others(tmp_path, unsettle):
     assert difference(raw, own_logits(network)) <= LIMIT
 
 
-def test_torchvision_keeps_averaged_weights_beside_the_others(path, unsettle):
+def test_torchvision_keeps_averaged_weights_beside_the_others(
+    path: Path, unsettle: Callable[..., Any]
+) -> None:
     """As the reference scripts of torchvision do."""
     network = unsettle(torchvision_network("resnet10_narrow"))
     averaged = torch.optim.swa_utils.AveragedModel(network)
@@ -189,7 +198,7 @@ def test_torchvision_keeps_averaged_weights_beside_the_others(path, unsettle):
     assert difference(model, own_logits(network)) > 0.01
 
 
-def test_averaged_weights_in_the_same_dictionary(path, unsettle):
+def test_averaged_weights_in_the_same_dictionary(path: Path, unsettle: Callable[..., Any]) -> None:
     """As Lightning saves a module with a copy of its network."""
     network, averaged = (
         unsettle(torchvision_network("resnet10_narrow"), seed=seed) for seed in (0, 1)
@@ -202,7 +211,7 @@ def test_averaged_weights_in_the_same_dictionary(path, unsettle):
 
 
 @pytest.mark.parametrize("word", ["without_ema", "non_ema", "not_averaged", "no_ema"])
-def test_weights_that_are_said_not_to_be_averaged(path, word):
+def test_weights_that_are_said_not_to_be_averaged(path: Path, word: str) -> None:
     """Nothing says of the others what they are."""
     network, other = (torchvision_network("resnet10_narrow", seed=seed) for seed in (0, 1))
     torch.save({"model": network.state_dict(), f"model_{word}": other.state_dict()}, path)
@@ -220,8 +229,9 @@ def test_weights_that_are_said_not_to_be_averaged(path, word):
         ("teacher/module.backbone", "student/module.backbone"),  # DINO
     ],
 )
-def test_the_copy_that_is_meant_to_be_used(path, first, second):
-    content, networks = {}, []
+def test_the_copy_that_is_meant_to_be_used(path: Path, first: str, second: str) -> None:
+    content: dict[str, Any] = {}
+    networks = []
     for seed, place in enumerate((second, first)):
         networks.append(torchvision_network("resnet10_narrow", seed=seed))
         container, _, prefix = place.rpartition("/")
@@ -233,7 +243,7 @@ def test_the_copy_that_is_meant_to_be_used(path, first, second):
     assert f"{first}.' are used, not those at '" in model.notes[0] and second in model.notes[0]
 
 
-def test_copies_of_one_architecture_alone_are_copies(path):
+def test_copies_of_one_architecture_alone_are_copies(path: Path) -> None:
     """A student is no second copy of a teacher that is another network."""
     networks = {"ema": "resnet10_narrow", "model": "shufflenet_v2_x1_0"}
     torch.save({k: torchvision_network(a).state_dict() for k, a in networks.items()}, path)

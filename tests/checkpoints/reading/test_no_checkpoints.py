@@ -31,7 +31,8 @@ def array() -> bytes:
 
 def arrays(compress: bool) -> bytes:
     buffer = io.BytesIO()
-    (np.savez_compressed if compress else np.savez)(buffer, **{"conv1.weight": np.ones(3)})
+    named: Any = {"conv1.weight": np.ones(3)}
+    (np.savez_compressed if compress else np.savez)(buffer, **named)
     return buffer.getvalue()
 
 

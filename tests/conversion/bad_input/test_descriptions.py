@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, ModelCard
+from tests.support import Outcome
 
-from .tool import ARCH
+from .network import ARCH
 
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)
 
 
-def pixels(mean, std):
+def pixels(mean: Any, std: Any) -> list[Any]:
     return ["--mean", *mean, "--std", *std]
 
 
@@ -41,12 +46,14 @@ def pixels(mean, std):
         (["--to", "timm"], "no names of timm are known for resnet10_narrow; use --to torchvision"),
     ],
 )
-def test_a_wrong_description(source, tmp_path, refused, arguments, message):
+def test_a_wrong_description(
+    source: Path, tmp_path: Path, refused: Callable[..., str], arguments: Any, message: str
+) -> None:
     assert message in refused(source, tmp_path / "out.pth", *arguments)
 
 
 @pytest.fixture
-def described(tmp_path, state):
+def described(tmp_path: Path, state: dict[str, torch.Tensor]) -> Path:
     """A file that says all about itself."""
     card = ModelCard(ARCH, "l2", 0.5, MEAN, STD, 48, tuple("abcdefghij"))
     path = tmp_path / "described.pth"
@@ -66,17 +73,23 @@ def described(tmp_path, state):
         ),
     ],
 )
-def test_a_description_that_contradicts_the_file(described, tmp_path, refused, arguments, message):
+def test_a_description_that_contradicts_the_file(
+    described: Path, tmp_path: Path, refused: Callable[..., str], arguments: Any, message: str
+) -> None:
     assert refused(described, tmp_path / "out.pth", *arguments) == f"{described} {message}"
 
 
-def test_a_description_that_agrees_with_the_file(described, tmp_path, tool):
+def test_a_description_that_agrees_with_the_file(
+    described: Path, tmp_path: Path, tool: Callable[..., Outcome]
+) -> None:
     agreeing = ["--arch", ARCH, "--norm", "L2", "--eps", "0.5", *pixels(MEAN, STD)]
     code, out, err = tool(described, tmp_path / "out.pth", *agreeing)
     assert (code, err) == (0, "") and "note: " not in out
 
 
-def test_a_card_that_is_of_another_network(described, tmp_path, refused):
+def test_a_card_that_is_of_another_network(
+    described: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
     content = torch.load(described)
     content["meta"]["arch"] = "resnet18"
     torch.save(content, described)
@@ -86,7 +99,9 @@ def test_a_card_that_is_of_another_network(described, tmp_path, refused):
 
 
 @pytest.mark.parametrize(("eps", "said"), [("5", False), ("300", True)])
-def test_an_eps_of_another_unit_is_noticed(source, tmp_path, tool, eps, said):
+def test_an_eps_of_another_unit_is_noticed(
+    source: Path, tmp_path: Path, tool: Callable[..., Outcome], eps: str, said: bool
+) -> None:
     code, out, _ = tool(source, tmp_path / "out.pth", "--norm", "l2", "--eps", eps)
     assert (
         code == 0 and ("note: an L2 eps of 300 is more than published models have" in out) == said

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,58 +13,58 @@ from PIL import Image
 
 from robust_det.models import build_classifier
 
-from .tool import ARCH
+from .network import ARCH
 
 
-def text(path):
+def text(path: Any) -> None:
     path.write_text("# Weights\n\nare in another repository\n")
 
 
-def image(path):
+def image(path: Any) -> None:
     Image.new("RGB", (32, 32)).save(path, "PNG")
 
 
-def random_bytes(path):
+def random_bytes(path: Any) -> None:
     path.write_bytes(torch.randint(256, (5000,)).to(torch.uint8).numpy().tobytes())
 
 
-def cut_off(path):
+def cut_off(path: Any) -> None:
     torch.save(build_classifier(ARCH, 10).body.state_dict(), path)
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-def web_page(path):
+def web_page(path: Any) -> None:
     path.write_text("<!DOCTYPE html><html><body>Quota exceeded</body></html>")
 
 
-def empty(path):
+def empty(path: Any) -> None:
     path.touch()
 
 
-def folder(path):
+def folder(path: Any) -> None:
     path.mkdir()
 
 
-def nothing(path):
+def nothing(path: Any) -> None:
     pass
 
 
-def torchscript(path):
+def torchscript(path: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated, but there are such files
         traced = torch.jit.trace(build_classifier(ARCH, 10).eval(), torch.rand(1, 3, 32, 32))
         torch.jit.save(traced, str(path))
 
 
-def hyperparameters(path):
+def hyperparameters(path: Any) -> None:
     torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, "names": ["a"]}, path)
 
 
-def one_tensor(path):
+def one_tensor(path: Any) -> None:
     torch.save(torch.rand(3, 4), path)
 
 
-def objects_alone(path):
+def objects_alone(path: Any) -> None:
     torch.save({"args": torch.Generator}, path)
 
 
@@ -82,7 +85,9 @@ def objects_alone(path):
         (objects_alone, "holds no tensors by name; save a network's state_dict()"),
     ],
 )
-def test_what_is_no_checkpoint(tmp_path, refused, write, found):
+def test_what_is_no_checkpoint(
+    tmp_path: Path, refused: Callable[..., str], write: Any, found: str
+) -> None:
     path = tmp_path / "weights.pth"
     write(path)
     message = refused(path, tmp_path / "out.pth")
@@ -91,7 +96,13 @@ def test_what_is_no_checkpoint(tmp_path, refused, write, found):
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("container", [None, "model"])
-def test_a_whole_network_is_not_unpickled(tmp_path, refused, network, legacy, container):
+def test_a_whole_network_is_not_unpickled(
+    tmp_path: Path,
+    refused: Callable[..., str],
+    network: torch.nn.Module,
+    legacy: bool,
+    container: str | None,
+) -> None:
     path = tmp_path / "weights.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch cannot find the source of every class
@@ -106,14 +117,16 @@ def test_a_whole_network_is_not_unpickled(tmp_path, refused, network, legacy, co
     )
 
 
-def test_a_trap_does_not_go_off(malicious, tmp_path, refused):
+def test_a_trap_does_not_go_off(
+    malicious: tuple[Path, Path], tmp_path: Path, refused: Callable[..., str]
+) -> None:
     path, marker = malicious
     message = refused(path, tmp_path / "out.pth")
     assert str(path) in message
     assert not marker.exists()
 
 
-def test_an_address(tmp_path, refused):
+def test_an_address(tmp_path: Path, refused: Callable[..., str]) -> None:
     message = refused("https://example.org/resnet50.pth", tmp_path / "out.pth")
     assert message == (
         "INPUT https://example.org/resnet50.pth is an address; download it, and give the file"
@@ -121,5 +134,7 @@ def test_an_address(tmp_path, refused):
     assert "'no_such_model'" in refused("robust://no_such_model", tmp_path / "out.pth")
 
 
-def test_arguments_the_wrong_way_round(source, tmp_path, refused):
+def test_arguments_the_wrong_way_round(
+    source: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
     assert refused(tmp_path / "new.pth", source) == f"no checkpoint at {tmp_path / 'new.pth'}"

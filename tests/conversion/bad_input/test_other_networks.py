@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,10 +14,13 @@ from torch.nn.utils import prune
 from torchvision import models as tv
 
 from robust_det.models import ARCHITECTURES
+from tests.support import Outcome
 
 
 @pytest.mark.parametrize("arch", ["squeezenet1_0", "efficientnet_b0"])
-def test_a_network_that_is_not_registered(tmp_path, refused, arch):
+def test_a_network_that_is_not_registered(
+    tmp_path: Path, refused: Callable[..., str], arch: str
+) -> None:
     path = tmp_path / "weights.pth"
     state = getattr(tv, arch)(num_classes=10).state_dict()
     torch.save(state, path)
@@ -29,7 +35,9 @@ def test_a_network_that_is_not_registered(tmp_path, refused, arch):
     assert "or register this one" in message
 
 
-def test_a_near_relative_of_a_registered_network(tmp_path, refused):
+def test_a_near_relative_of_a_registered_network(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
     timm = pytest.importorskip("timm")
     path = tmp_path / "weights.pth"
     torch.save(timm.create_model("resnet50d", num_classes=10).state_dict(), path)
@@ -41,7 +49,9 @@ def test_a_near_relative_of_a_registered_network(tmp_path, refused):
     ) in message
 
 
-def test_a_block_with_something_more_in_it(tmp_path, refused, state):
+def test_a_block_with_something_more_in_it(
+    tmp_path: Path, refused: Callable[..., str], state: dict[str, torch.Tensor]
+) -> None:
     torch.save({**state, "layer4.0.se.weight": torch.rand(3)}, tmp_path / "weights.pth")
     message = refused(tmp_path / "weights.pth", tmp_path / "out.pth")
     assert (
@@ -49,7 +59,7 @@ def test_a_block_with_something_more_in_it(tmp_path, refused, state):
     ) in message
 
 
-def test_networks_of_caffe2(tmp_path, refused):
+def test_networks_of_caffe2(tmp_path: Path, refused: Callable[..., str]) -> None:
     names = {"conv1_w": (64, 3, 7, 7), "res_conv1_bn_s": (64,), "res2_0_branch2a_w": (64, 64, 1, 1)}
     with open(tmp_path / "R-50.pkl", "wb") as file:
         blobs = {name: torch.rand(shape).numpy() for name, shape in names.items()}
@@ -68,7 +78,13 @@ def test_networks_of_caffe2(tmp_path, refused):
         ("layer2.0.bn2.", "layer2.0.bn2.weight and 3 more"),
     ],
 )
-def test_stages_that_are_missing(tmp_path, refused, state, lost, what):
+def test_stages_that_are_missing(
+    tmp_path: Path,
+    refused: Callable[..., str],
+    state: dict[str, torch.Tensor],
+    lost: Any,
+    what: str,
+) -> None:
     path = tmp_path / "weights.pth"
     torch.save({n: t for n, t in state.items() if not n.startswith(lost)}, path)
     assert refused(path, tmp_path / "out.pth") == (
@@ -77,7 +93,13 @@ def test_stages_that_are_missing(tmp_path, refused, state, lost, what):
 
 
 @pytest.mark.parametrize("channels, said", [(1, "1 channel,"), (4, "4 channels,")])
-def test_images_of_other_than_three_channels(tmp_path, refused, state, channels, said):
+def test_images_of_other_than_three_channels(
+    tmp_path: Path,
+    refused: Callable[..., str],
+    state: dict[str, torch.Tensor],
+    channels: int,
+    said: str,
+) -> None:
     path = tmp_path / "weights.pth"
     torch.save({**state, "conv1.weight": torch.rand(16, channels, 7, 7)}, path)
     assert refused(path, tmp_path / "out.pth") == (
@@ -86,7 +108,7 @@ def test_images_of_other_than_three_channels(tmp_path, refused, state, channels,
     )
 
 
-def test_norms_of_another_kind(tmp_path, refused):
+def test_norms_of_another_kind(tmp_path: Path, refused: Callable[..., str]) -> None:
     path = tmp_path / "weights.pth"
     network = tv.resnet18(num_classes=10, norm_layer=lambda width: nn.GroupNorm(8, width))
     torch.save(network.state_dict(), path)
@@ -97,7 +119,12 @@ def test_norms_of_another_kind(tmp_path, refused):
     )
 
 
-def test_a_pruned_network(tmp_path, refused, tool, network):
+def test_a_pruned_network(
+    tmp_path: Path,
+    refused: Callable[..., str],
+    tool: Callable[..., Outcome],
+    network: torch.nn.Module,
+) -> None:
     path = tmp_path / "weights.pth"
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
     for convolution in convolutions:
@@ -123,7 +150,14 @@ def test_a_pruned_network(tmp_path, refused, tool, network):
         (lambda t: t.to_sparse(), "sparse_tensor"),
     ],
 )
-def test_tensors_that_are_not_rebuilt(tmp_path, refused, state, names, change, kind):
+def test_tensors_that_are_not_rebuilt(
+    tmp_path: Path,
+    refused: Callable[..., str],
+    state: dict[str, torch.Tensor],
+    names: Any,
+    change: Any,
+    kind: str,
+) -> None:
     path = tmp_path / "weights.pth"
     torch.save({**state, **{name: change(state[name]) for name in names}}, path)
     more = " and 1 more" if len(names) > 1 else ""

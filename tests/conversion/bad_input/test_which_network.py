@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -13,12 +17,13 @@ from robust_det.models import (
 )
 from robust_det.models.catalogue import _narrow
 from robust_det.models.registry import Architecture, ResNetLayout, register
+from tests.support import Outcome
 
-from .tool import ARCH
+from .network import ARCH
 
 
 @pytest.fixture
-def twin():
+def twin() -> Iterator[None]:
     """Another architecture with the tensors of the narrow network."""
     layout = ResNetLayout((1, 1, 1, 1), False, 16, 16, 16)
     register(
@@ -30,7 +35,13 @@ def twin():
     del ARCHITECTURES["resnet10_twin"]
 
 
-def test_two_architectures_that_it_could_be(twin, source, tmp_path, refused, tool):
+def test_two_architectures_that_it_could_be(
+    twin: None,
+    source: Path,
+    tmp_path: Path,
+    refused: Callable[..., str],
+    tool: Callable[..., Outcome],
+) -> None:
     assert refused(source, tmp_path / "out.pth") == (
         f"{source} could be resnet10_narrow or resnet10_twin; say which with --arch resnet10_narrow"
     )
@@ -46,11 +57,17 @@ def test_two_architectures_that_it_could_be(twin, source, tmp_path, refused, too
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_two_networks_in_one_file(tmp_path, refused, tool, state, together):
+def test_two_networks_in_one_file(
+    tmp_path: Path,
+    refused: Callable[..., str],
+    tool: Callable[..., Outcome],
+    state: dict[str, torch.Tensor],
+    together: bool,
+) -> None:
     path = tmp_path / "weights.pth"
     other = build_classifier(ARCH, 10).body.state_dict()
     if together:
-        content = {f"student.{n}": t for n, t in state.items()}
+        content: dict[str, Any] = {f"student.{n}": t for n, t in state.items()}
         content.update({f"teacher.{n}": t for n, t in other.items()})
         student, teacher = "student.", "teacher."
     else:
@@ -71,14 +88,18 @@ def test_two_networks_in_one_file(tmp_path, refused, tool, state, together):
         assert all(torch.equal(read[name], tensor) for name, tensor in expected.items())
 
 
-def test_an_object_beside_two_networks_is_not_the_problem(tmp_path, refused, state):
+def test_an_object_beside_two_networks_is_not_the_problem(
+    tmp_path: Path, refused: Callable[..., str], state: dict[str, torch.Tensor]
+) -> None:
     path = tmp_path / "weights.pth"
     other = build_classifier(ARCH, 10).body.state_dict()
     torch.save({"student": state, "teacher": other, "criterion": nn.CrossEntropyLoss()}, path)
     assert "choose with --prefix 'student/'" in refused(path, tmp_path / "out.pth")
 
 
-def test_two_names_of_one_network_are_one(tmp_path, tool, state):
+def test_two_names_of_one_network_are_one(
+    tmp_path: Path, tool: Callable[..., Outcome], state: dict[str, torch.Tensor]
+) -> None:
     both = {**{f"a.{n}": t for n, t in state.items()}, **{f"b.{n}": t for n, t in state.items()}}
     torch.save(both, tmp_path / "weights.pth")
     code, _, err = tool(tmp_path / "weights.pth", tmp_path / "out.pth")

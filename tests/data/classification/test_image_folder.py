@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ def test_evaluation_crops_the_centre(tmp_path: Path) -> None:
     for split in ("train", "val"):
         (tmp_path / split / "a").mkdir(parents=True)
         Image.fromarray(pixels).save(tmp_path / split / "a" / "x.png")
-    image, target, index, corrupt = ImageFolder(tmp_path, "val", eval_transform(8, 4))[0, 0]
+    sample: Any = ImageFolder(tmp_path, "val", eval_transform(8, 4))[0, 0]
+    image, target, index, corrupt = sample
     assert (target, index, corrupt) == (0, 0, "")
     assert image.dtype == torch.uint8 and image.shape == (3, 4, 4)
     assert image[0, 0].tolist() == [40, 50, 60, 70]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -113,7 +114,7 @@ def test_occlusion_happens_and_is_bounded() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
         _, objects = draw_object_scene(rng, ["square", "cross", "ring", "star"], 96)
-        assert sum(o.visible.astype(int) for o in objects).max() == 1  # type: ignore[attr-defined]
+        assert sum(o.visible.astype(int) for o in objects).max() == 1
         assert objects[-1].visible.sum() == objects[-1].pixels
         shares += [o.visible.sum() / o.pixels for o in objects]
         parts += [len(mask_to_polygons(o.visible)) for o in objects]
@@ -162,7 +163,7 @@ def test_outlines_fill_the_unit_circle() -> None:
 
 def test_a_finished_set_is_used_again_and_others_are_refused(tmp_path: Path) -> None:
     root = tmp_path / "set"
-    small = {"train_per_class": 1, "val_per_class": 1, "size": 24}
+    small: Any = {"train_per_class": 1, "val_per_class": 1, "size": 24}
     assert write_classification(root, **small)
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
     assert not write_classification(root, **small)
@@ -203,7 +204,7 @@ def test_a_half_written_set_is_redone(tmp_path: Path, monkeypatch: pytest.Monkey
             raise OSError(28, "No space left on device")
         save(*args)  # type: ignore[arg-type]
 
-    small = {"train_per_class": 1, "val_per_class": 1, "size": 24}
+    small: Any = {"train_per_class": 1, "val_per_class": 1, "size": 24}
     monkeypatch.setattr(synthetic, "_save", breaks)
     with pytest.raises(UserError, match="No space left on device"):
         write_classification(tmp_path / "set", **small)

@@ -4,7 +4,9 @@ import copy
 import itertools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
@@ -16,23 +18,23 @@ NUMBER = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that COCO JSON goes to when it is made."""
     monkeypatch.setenv("ROBUST_DET_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache/datasets"
 
 
 @pytest.fixture
-def document(scenes):
+def document(scenes: Path) -> dict[str, Any]:
     """The validation scenes' annotations: 6 images of 96 px, 8 classes with gaps in their ids."""
     return json.loads((scenes / "annotations/instances_val.json").read_text())
 
 
 @pytest.fixture
-def register_entry():
+def register_entry() -> Callable[..., Any]:
     """Return a function that registers an entry without a name; gives the name."""
 
-    def make(**entry):
+    def make(**entry: Any) -> Any:
         name = f"own_{next(NUMBER)}"
         plain = {k: str(v) if isinstance(v, Path) else v for k, v in entry.items()}
         register_custom([{"NAME": name, **plain}])
@@ -42,10 +44,12 @@ def register_entry():
 
 
 @pytest.fixture
-def register(tmp_path, scenes, document, register_entry):
+def register(
+    tmp_path: Path, scenes: Path, document: dict[str, Any], register_entry: Callable[..., Any]
+) -> Callable[..., Any]:
     """Return a function that registers a changed copy of the validation scenes; gives its name."""
 
-    def make(change=None, images=None):
+    def make(change: Any = None, images: Any = None) -> Any:
         changed = copy.deepcopy(document)
         if change is not None:
             change(changed)
@@ -56,7 +60,7 @@ def register(tmp_path, scenes, document, register_entry):
     return make
 
 
-def _xml(image, objects, names):
+def _xml(image: Any, objects: Any, names: Any) -> str:
     things = "".join(
         f"<object><name>{escape(names[a['category_id']])}</name><difficult>0</difficult><bndbox>"
         f"<xmin>{a['bbox'][0] + 1:.0f}</xmin><ymin>{a['bbox'][1] + 1:.0f}</ymin>"
@@ -71,7 +75,7 @@ def _xml(image, objects, names):
 
 
 @pytest.fixture
-def voc(tmp_path, scenes, document):
+def voc(tmp_path: Path, scenes: Path, document: dict[str, Any]) -> Path:
     """A VOC folder of the validation scenes: ``test`` has all six, ``train`` the first two."""
     root = tmp_path / "voc"
     shutil.copytree(scenes / "val", root / "JPEGImages")
@@ -89,7 +93,7 @@ def voc(tmp_path, scenes, document):
 
 
 @pytest.fixture
-def yolo(tmp_path, scenes, document):
+def yolo(tmp_path: Path, scenes: Path, document: dict[str, Any]) -> Path:
     """A YOLO folder of the validation scenes with boxes: ``images/val``, ``labels/val``."""
     root = tmp_path / "yolo"
     shutil.copytree(scenes / "val", root / "images/val")

@@ -3,7 +3,9 @@
 import functools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from detectron2.data import MetadataCatalog
@@ -18,20 +20,22 @@ from robust_det.detection.datasets import describe_dataset, prepare_dataset, reg
 from robust_det.detection.datasets.registration import source_of
 
 
-def test_facts(register, document):
+def test_facts(register: Callable[..., Any], document: dict[str, Any]) -> None:
     facts = describe_dataset(register())
     assert (facts.images, facts.annotations) == (6, len(document["annotations"]))
     assert facts.classes == tuple(c["name"] for c in document["categories"])
     assert facts.masks == "polygon" and len(facts.classes) == 8
 
 
-def test_the_hash_is_that_of_the_file(register):
+def test_the_hash_is_that_of_the_file(register: Callable[..., Any]) -> None:
     name = register()
     facts = describe_dataset(name)
     assert facts.sha256 == sha256_file(MetadataCatalog.get(name).json_file)
 
 
-def test_relative_paths_are_below_the_data_root(scenes, monkeypatch, tmp_path):
+def test_relative_paths_are_below_the_data_root(
+    scenes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("DETECTRON2_DATASETS", str(scenes.parent))
     monkeypatch.setenv("PART", "val")
     register_custom(
@@ -46,15 +50,15 @@ def test_relative_paths_are_below_the_data_root(scenes, monkeypatch, tmp_path):
     assert describe_dataset("relative_scenes").images == 6
 
 
-def first(document):
+def first(document: Any) -> Any:
     return document["annotations"][0]
 
 
-def box(*values):
+def box(*values: Any) -> Callable[..., Any]:
     return lambda d: first(d).update(bbox=list(values))
 
 
-def mask(value):
+def mask(value: Any) -> Callable[..., Any]:
     return lambda d: first(d).update(segmentation=value)
 
 
@@ -99,7 +103,9 @@ def mask(value):
         (mask({"size": [96, 96], "counts": [96]}), "1 malformed mask"),
     ],
 )  # fmt: skip
-def test_what_would_stop_a_run_later(change, message, register):
+def test_what_would_stop_a_run_later(
+    change: Any, message: str, register: Callable[..., Any]
+) -> None:
     name = register(change)
     with pytest.raises(UserError) as caught:
         describe_dataset(name)
@@ -109,24 +115,26 @@ def test_what_would_stop_a_run_later(change, message, register):
     assert text.startswith(f"data set '{name}' has ")
 
 
-def test_rounding_is_no_problem(register):
+def test_rounding_is_no_problem(register: Callable[..., Any]) -> None:
     """Boxes and masks may leave the image by a pixel, as tools round them."""
 
-    def nudge(document):
+    def nudge(document: Any) -> None:
         first(document).update(bbox=[-1.0, 0, 98.0, 97.0])
         first(document).update(segmentation=[[-1, 0, 97, 0, 97, 97]])
 
     assert describe_dataset(register(nudge)).images == 6
 
 
-def test_all_problems_are_counted_in_one_line(register, scenes, tmp_path):
+def test_all_problems_are_counted_in_one_line(
+    register: Callable[..., Any], scenes: Path, tmp_path: Path
+) -> None:
     shutil.copytree(scenes / "val", tmp_path / "val")
     two, broken = sorted((tmp_path / "val").iterdir())[:2], sorted((tmp_path / "val").iterdir())[2]
     for path in two:
         path.unlink()
     broken.write_bytes(broken.read_bytes()[:20])
 
-    def change(document):
+    def change(document: Any) -> None:
         kept = [a for a in document["annotations"] if a["image_id"] > 2000002]
         kept[0]["category_id"] = 99
         kept[1]["bbox"] = [200, 1, 5, 5]
@@ -139,7 +147,9 @@ def test_all_problems_are_counted_in_one_line(register, scenes, tmp_path):
     assert text.endswith("or set DATASETS.LENIENT True to go on without") and "\n" not in text
 
 
-def test_an_image_is_as_large_as_it_is_shown(register, scenes, tmp_path):
+def test_an_image_is_as_large_as_it_is_shown(
+    register: Callable[..., Any], scenes: Path, tmp_path: Path
+) -> None:
     """A camera's turned JPEG is annotated the way it is shown, which is how Detectron2 reads it."""
     shutil.copytree(scenes / "val", tmp_path / "val")
     exif = Image.Exif()
@@ -149,7 +159,7 @@ def test_an_image_is_as_large_as_it_is_shown(register, scenes, tmp_path):
         Image.new("RGB", (96, 48)).save(path, exif=exif)
         assert read_image(str(path)).shape[:2] == (96, 48)
 
-        def portrait(document, file=file, width=48):
+        def portrait(document: Any, file: Any = file, width: int = 48) -> None:
             image = document["images"][0]
             image.update(file_name=file, width=width)
             others = [a for a in document["annotations"] if a["image_id"] != image["id"]]
@@ -161,7 +171,9 @@ def test_an_image_is_as_large_as_it_is_shown(register, scenes, tmp_path):
             describe_dataset(register(unturned, tmp_path / "val"))
 
 
-def test_images_of_published_data_are_not_opened(tmp_path, scenes, document, register):
+def test_images_of_published_data_are_not_opened(
+    tmp_path: Path, scenes: Path, document: dict[str, Any], register: Callable[..., Any]
+) -> None:
     """There are 118,000 of them; your own are, by their headers."""
     (tmp_path / "empty").mkdir()
     for image in document["images"]:
@@ -174,7 +186,7 @@ def test_images_of_published_data_are_not_opened(tmp_path, scenes, document, reg
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "5", '{"images": [], "annotations": {}}'])
-def test_what_is_not_coco_json(content, register, tmp_path):
+def test_what_is_not_coco_json(content: str, register: Callable[..., Any], tmp_path: Path) -> None:
     name = register()
     Path(MetadataCatalog.get(name).json_file).write_text(content)
     with pytest.raises(UserError, match="not in COCO format") as caught:
@@ -182,7 +194,7 @@ def test_what_is_not_coco_json(content, register, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_files_and_folders(register, tmp_path):
+def test_missing_files_and_folders(register: Callable[..., Any], tmp_path: Path) -> None:
     name = register(images=tmp_path / "nowhere")
     with pytest.raises(UserError, match="no image folder"):
         describe_dataset(name)
@@ -192,7 +204,9 @@ def test_missing_files_and_folders(register, tmp_path):
         describe_dataset(name)
 
 
-def test_published_data_are_taken_as_they_are(tmp_path, scenes, document):
+def test_published_data_are_taken_as_they_are(
+    tmp_path: Path, scenes: Path, document: dict[str, Any]
+) -> None:
     """COCO itself has boxes without area; figures are compared on it as it was published."""
     first(document).update(bbox=[5, 5, 0, 7])
     document["annotations"][1].update(bbox=[90, 90, 20, 20])
@@ -210,10 +224,10 @@ def test_published_data_are_taken_as_they_are(tmp_path, scenes, document):
     ]
 
 
-def test_images_in_subfolders(register, tmp_path, scenes):
+def test_images_in_subfolders(register: Callable[..., Any], tmp_path: Path, scenes: Path) -> None:
     shutil.copytree(scenes / "val", tmp_path / "all/deep")
 
-    def deeper(document):
+    def deeper(document: Any) -> None:
         for image in document["images"]:
             image["file_name"] = f"deep/{image['file_name']}"
 
@@ -241,18 +255,20 @@ ENTRY = {"NAME": "one", "JSON": "a", "IMAGES": "b"}
         ({"NAME": "one", "VOC": "a", "SPLIT": "val", "CLASSES": ["b", "b"]}, "repeated name: b, b"),
     ],
 )
-def test_a_wrong_entry(entry, message):
+def test_a_wrong_entry(entry: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         register_custom([entry])
 
 
-def test_train_and_test_share_their_classes(register, write_config):
+def test_train_and_test_share_their_classes(
+    register: Callable[..., Any], write_config: Callable[..., Path]
+) -> None:
     other = register(lambda d: d["categories"][0].update(name="something else"))
     with pytest.raises(UserError, match=f"'scenes_train' and '{other}' differ in their classes"):
         load_config(str(write_config()), ["DATASETS.TEST", f"['{other}']"])
 
 
-def as_rle(document):
+def as_rle(document: Any) -> None:
     from pycocotools import mask
 
     for a in document["annotations"]:
@@ -260,7 +276,9 @@ def as_rle(document):
         a["segmentation"] = {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
 
-def test_masks_have_to_be_there_and_readable(register, write_config):
+def test_masks_have_to_be_there_and_readable(
+    register: Callable[..., Any], write_config: Callable[..., Path]
+) -> None:
     boxes = register(lambda d: [a.pop("segmentation") for a in d["annotations"]])
     rle = register(as_rle)
     config = str(write_config())

@@ -1,10 +1,8 @@
 """tools/inspect_dataset.py: statistics that are right, pictures, problems and exit codes."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,21 +11,10 @@ from PIL import Image
 
 from robust_det.data.detection.statistics import dataset_statistics
 from robust_det.detection.datasets.sample_sheet import sample_sheet
-
-ROOT = Path(__file__).parents[3]
-
-
-def tool(*arguments):
-    return subprocess.run(
-        [sys.executable, "tools/inspect_dataset.py", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+from tests.support import refused, run_tool
 
 
-def test_statistics(document):
+def test_statistics(document: dict[str, Any]) -> None:
     document["annotations"][0].update(iscrowd=1, area=5000.0, bbox=[0, 0, 50, 100])
     document["annotations"][1]["segmentation"] = {"size": [96, 96], "counts": "abc"}
     document["annotations"][2].pop("segmentation")
@@ -56,12 +43,12 @@ def test_statistics(document):
     assert found["masks"] == {"polygon": len(objects) - 2, "rle": 1, "none": 1}
 
 
-def test_a_sound_data_set(scenes, tmp_path):
+def test_a_sound_data_set(scenes: Path, tmp_path: Path) -> None:
     annotations = scenes / "annotations/instances_val.json"
     given = ("--json", annotations, "--images", scenes / "val", "--samples", 4)
-    done = tool(*given, "--output", tmp_path / "a")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "objects per image" in done.stdout and "problem" not in done.stdout
+    done = run_tool("inspect_dataset", *given, "--output", tmp_path / "a")
+    assert (done.code, done.err) == (0, "")
+    assert "objects per image" in done.out and "problem" not in done.out
     folder = tmp_path / "a/instances_val"
     kept = json.loads((folder / "stats.json").read_text())
     assert kept["images"] == 6 and kept["problems"] == []
@@ -69,10 +56,13 @@ def test_a_sound_data_set(scenes, tmp_path):
     # two by two tiles of 400 pixels, none of them left white
     assert sheet.shape == (818, 818, 3)
     assert all(sheet[y : y + 400, x : x + 400].std() > 10 for x in (6, 412) for y in (6, 412))
-    assert Image.open(folder / "histograms.png").size == (1600, 1120)
+    with Image.open(folder / "histograms.png") as histograms:
+        assert histograms.size == (1600, 1120)
 
 
-def test_the_sheet_is_chosen_by_its_seed_and_takes_any_masks(document, scenes):
+def test_the_sheet_is_chosen_by_its_seed_and_takes_any_masks(
+    document: dict[str, Any], scenes: Path
+) -> None:
     for a in document["annotations"][::2]:
         a.pop("segmentation")
     a = document["annotations"][1]
@@ -86,27 +76,27 @@ def test_the_sheet_is_chosen_by_its_seed_and_takes_any_masks(document, scenes):
     assert abs(one - same).mean() < abs(one - other).mean()
 
 
-def test_problems_are_listed_and_the_exit_code_says_so(voc):
+def test_problems_are_listed_and_the_exit_code_says_so(voc: Path) -> None:
     (stem, *_) = (voc / "ImageSets/Main/test.txt").read_text().split()
     (voc / "JPEGImages" / f"{stem}.png").unlink()
-    done = tool("--voc", voc, "--split", "test")
-    assert (done.returncode, done.stderr) == (1, "")
-    lines = done.stdout.splitlines()
+    done = run_tool("inspect_dataset", "--voc", voc, "--split", "test")
+    assert (done.code, done.err) == (1, "")
+    lines = done.out.splitlines()
     at = lines.index("problem: 1 missing image")
     assert lines[at + 1].strip() == str(voc / "JPEGImages" / f"{stem}.png")
     assert next(line.split()[1] for line in lines if line.startswith("images ")) == "5,"
 
 
-def test_truncated_images_are_found_by_decoding(yolo):
+def test_truncated_images_are_found_by_decoding(yolo: Path) -> None:
     image = sorted((yolo / "images/val").iterdir())[2]
     image.write_bytes(image.read_bytes()[:-200])
-    assert tool("--yolo", yolo, "--split", "val").returncode == 0
-    done = tool("--yolo", yolo / "data.yaml", "--split", "val", "--decode")
-    assert done.returncode == 1 and "1 unreadable image" in done.stdout
-    assert str(image) in done.stdout
+    assert run_tool("inspect_dataset", "--yolo", yolo, "--split", "val").code == 0
+    done = run_tool("inspect_dataset", "--yolo", yolo / "data.yaml", "--split", "val", "--decode")
+    assert done.code == 1 and "1 unreadable image" in done.out
+    assert str(image) in done.out
 
 
-def test_all_data_sets_of_a_config(tmp_path, scenes, yolo):
+def test_all_data_sets_of_a_config(tmp_path: Path, scenes: Path, yolo: Path) -> None:
     entries = [
         {"NAME": "a", "YOLO": str(yolo), "SPLIT": "val"},
         {"NAME": "b", "JSON": str(tmp_path / "nowhere.json"), "IMAGES": str(scenes / "val")},
@@ -116,11 +106,11 @@ def test_all_data_sets_of_a_config(tmp_path, scenes, yolo):
     raw = {"MODEL": {"WEIGHTS": "none.pth"}, "DATASETS": {"CUSTOM": entries, "TRAIN": ["c"]}}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(raw))
-    done = tool("--config", path, "DATASETS.TEST", "['a']")
-    assert (done.returncode, done.stderr) == (1, "")
-    parts = [line for line in done.stdout.splitlines() if line in ("a", "b", "c")]
+    done = run_tool("inspect_dataset", "--config", path, "DATASETS.TEST", "['a']")
+    assert (done.code, done.err) == (1, "")
+    parts = [line for line in done.out.splitlines() if line in ("a", "b", "c")]
     assert parts == ["c", "a", "b"]
-    assert "problem: data set 'b' has no annotations at" in done.stdout
+    assert "problem: data set 'b' has no annotations at" in done.out
 
 
 @pytest.mark.parametrize(
@@ -136,7 +126,5 @@ def test_all_data_sets_of_a_config(tmp_path, scenes, yolo):
         (("--yolo", "a", "--split", "b", "--samples", "0"), "it starts from 1"),
     ],
 )
-def test_a_wrong_command_line(arguments, message):
-    done = tool(*arguments)
-    assert done.returncode == 2 and message in done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+def test_a_wrong_command_line(arguments: Any, message: str) -> None:
+    assert message in refused("inspect_dataset", *arguments)

@@ -3,7 +3,9 @@
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -17,13 +19,13 @@ from robust_det.detection.datasets import describe_dataset, prepare_dataset
 
 
 @pytest.fixture
-def log(monkeypatch, caplog):
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Any:
     # the tools' logging does not propagate
     monkeypatch.setattr(logging.getLogger("robust_det"), "propagate", True)
     return caplog
 
 
-def cleaned(name):
+def cleaned(name: Any) -> Any:
     """The document that a lenient run reads."""
     facts = prepare_dataset(name, lenient=True)
     path = Path(MetadataCatalog.get(name).json_file)
@@ -31,22 +33,29 @@ def cleaned(name):
     return json.loads(path.read_text())
 
 
-def first(document):
+def first(document: Any) -> Any:
     return document["annotations"][0]
 
 
-def of_image(document, number):
+def of_image(document: Any, number: Any) -> list[Any]:
     return [a for a in document["annotations"] if a["image_id"] == number]
 
 
-def test_what_is_left_and_what_is_said(register, scenes, tmp_path, document, log, cache):
+def test_what_is_left_and_what_is_said(
+    register: Callable[..., Any],
+    scenes: Path,
+    tmp_path: Path,
+    document: dict[str, Any],
+    log: Any,
+    cache: Path,
+) -> None:
     shutil.copytree(scenes / "val", tmp_path / "val")
     gone = tmp_path / "val" / document["images"][0]["file_name"]
     gone.unlink()
     on_gone = len(of_image(document, 2000000))
     one, two, three, four = [a for a in document["annotations"] if a["image_id"] != 2000000][:4]
 
-    def change(document):
+    def change(document: Any) -> None:
         by_id = {a["id"]: a for a in document["annotations"]}
         by_id[one["id"]]["category_id"] = 99
         by_id[two["id"]].update(bbox=[-5, 10, 20, 100], segmentation=[[-5, 10, 15, 10, 15, 110]])
@@ -82,7 +91,9 @@ def test_what_is_left_and_what_is_said(register, scenes, tmp_path, document, log
     assert len(DatasetCatalog.get(name)) == 5 == describe_dataset(name).images
 
 
-def test_what_was_cleaned_is_sound(register, register_entry, scenes):
+def test_what_was_cleaned_is_sound(
+    register: Callable[..., Any], register_entry: Callable[..., Any], scenes: Path
+) -> None:
     name = register(lambda d: first(d).update(bbox=[90, 90, 20, 20], segmentation=None))
     after = cleaned(name)
     path = MetadataCatalog.get(name).json_file
@@ -91,7 +102,7 @@ def test_what_was_cleaned_is_sound(register, register_entry, scenes):
     assert prepare_dataset(again).annotations == len(after["annotations"])
 
 
-def test_sound_data_are_left_alone(register, cache):
+def test_sound_data_are_left_alone(register: Callable[..., Any], cache: Path) -> None:
     name = register()
     strict = prepare_dataset(name)
     path = MetadataCatalog.get(name).json_file
@@ -99,7 +110,9 @@ def test_sound_data_are_left_alone(register, cache):
     assert MetadataCatalog.get(name).json_file == path and not cache.exists()
 
 
-def test_a_strict_run_after_a_lenient_one(register, tmp_path, scenes, document):
+def test_a_strict_run_after_a_lenient_one(
+    register: Callable[..., Any], tmp_path: Path, scenes: Path, document: dict[str, Any]
+) -> None:
     """On data of Detectron2's own list as well, which is registered anew and put back."""
     document["images"][0]["file_name"] = "missing.png"
     path = tmp_path / "published.json"
@@ -114,10 +127,12 @@ def test_a_strict_run_after_a_lenient_one(register, tmp_path, scenes, document):
     assert MetadataCatalog.get("partial_scenes").colour == 5
 
 
-def test_an_image_listed_twice_is_merged(register, document):
+def test_an_image_listed_twice_is_merged(
+    register: Callable[..., Any], document: dict[str, Any]
+) -> None:
     number, other = document["images"][0]["id"], 7
 
-    def change(document):
+    def change(document: Any) -> None:
         document["images"].append({**document["images"][0], "id": other})
         things = of_image(document, number)
         # one object is there twice, another under the second entry alone
@@ -130,15 +145,17 @@ def test_an_image_listed_twice_is_merged(register, document):
     assert not of_image(after, other)
 
 
-def test_an_id_of_several_files_is_left_out(register, document):
-    def change(document):
+def test_an_id_of_several_files_is_left_out(
+    register: Callable[..., Any], document: dict[str, Any]
+) -> None:
+    def change(document: Any) -> None:
         document["images"][1]["id"] = document["images"][0]["id"]
 
     after = cleaned(register(change))
     assert [i["id"] for i in after["images"]] == [i["id"] for i in document["images"][2:]]
 
 
-def test_an_empty_split_still_stops(register):
+def test_an_empty_split_still_stops(register: Callable[..., Any]) -> None:
     name = register(lambda d: d.update(annotations=[]))
     with pytest.raises(UserError, match="it has no objects") as caught:
         prepare_dataset(name, lenient=True)
@@ -148,7 +165,9 @@ def test_an_empty_split_still_stops(register):
         prepare_dataset(name, lenient=True)
 
 
-def test_the_config_says_it(write_config, register, scenes):
+def test_the_config_says_it(
+    write_config: Callable[..., Path], register: Callable[..., Any], scenes: Path
+) -> None:
     name = register(lambda d: first(d).update(bbox=[97, 97, 5, 5]))
     overrides = ["DATASETS.TEST", f"['{name}']"]
     with pytest.raises(UserError, match=r"set DATASETS\.LENIENT True"):

@@ -3,7 +3,9 @@
 import copy
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -11,10 +13,26 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from robust_det.core.errors import UserError
 from robust_det.detection.datasets import prepare_dataset
 
-VALUES = (None, True, 0, -1, 1, 10**30, 0.5, float("nan"), float("inf"), "", "x", [], [1], {}, [[]])
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    1,
+    10**30,
+    0.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    [],
+    [1],
+    {},
+    [[]],
+)
 
 
-def spoil(document, rng, times):
+def spoil(document: Any, rng: Any, times: Any) -> None:
     """Replace or remove values anywhere in the images, annotations and categories."""
     for _ in range(times):
         node = document
@@ -31,7 +49,7 @@ def spoil(document, rng, times):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_spoilt_documents(seed, register):
+def test_spoilt_documents(seed: Any, register: Callable[..., Any]) -> None:
     rng = random.Random(seed)
     name = register(lambda d: spoil(d, rng, times=rng.choice([1, 2, 5, 20])))
     try:
@@ -49,7 +67,7 @@ def test_spoilt_documents(seed, register):
     assert sum(len(r["annotations"]) for r in dicts) == facts.annotations
 
 
-def corrupt(path, rng):
+def corrupt(path: Any, rng: Any) -> None:
     """Change, remove and insert bytes."""
     data = bytearray(path.read_bytes())
     if not data:
@@ -72,7 +90,9 @@ def corrupt(path, rng):
 
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("form", ["voc", "yolo"])
-def test_spoilt_folders(seed, form, voc, yolo, register_entry):
+def test_spoilt_folders(
+    seed: Any, form: str, voc: Path, yolo: Path, register_entry: Callable[..., Any]
+) -> None:
     rng = random.Random(seed)
     root = voc if form == "voc" else yolo
     files = [

@@ -1,18 +1,24 @@
 """Training from VOC and YOLO folders, from end to end."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from robust_det.core.files import sha256_file
 from robust_det.records import read_record
+from robust_det.records.detection import DetectionRecord
+from tests.support import refused, run_tool
 
-ROOT = Path(__file__).parents[3]
 
-
-def test_train_on_voc_and_test_on_yolo(write_config, voc, yolo, cache, tmp_path, document):
+def test_train_on_voc_and_test_on_yolo(
+    write_config: Callable[..., Path],
+    voc: Path,
+    yolo: Path,
+    cache: Path,
+    tmp_path: Path,
+    document: dict[str, Any],
+) -> None:
     names = [c["name"] for c in document["categories"]]
     entries = [
         {"NAME": "voc_scenes", "VOC": str(voc), "SPLIT": "test", "CLASSES": names},
@@ -31,24 +37,12 @@ def test_train_on_voc_and_test_on_yolo(write_config, voc, yolo, cache, tmp_path,
         DATASETS={"CUSTOM": entries, "TRAIN": ["voc_scenes"], "TEST": ["yolo_scenes"]},
         SOLVER={"MAX_ITER": 4, "STEPS": [3], "IMS_PER_BATCH": 2},
     )
-    command = [sys.executable, "tools/train_net.py", "--config", str(config)]
-
-    def run(*arguments):
-        return subprocess.run(
-            [*command, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-        )
-
-    done = run()
-    assert done.returncode == 2 and "data set 'voc_scenes' has 1 problem: 1 missing" in done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    done = run("DATASETS.LENIENT", "True")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("was cleaned: 1 missing image") == 1
-    record = read_record(tmp_path / "run")
+    error = refused("train_net", "--config", config, untouched=tmp_path / "run")
+    assert "data set 'voc_scenes' has 1 problem: 1 missing" in error
+    done = run_tool("train_net", "--config", config, "DATASETS.LENIENT", "True")
+    assert done.code == 0, done.err
+    assert done.out.count("was cleaned: 1 missing image") == 1
+    record = read_record(tmp_path / "run", DetectionRecord)
     assert record.config["DATASETS"]["LENIENT"] is True
     (train,), (test,) = record.data.train, record.data.test
     made = {path.name.split("-")[0]: path for path in cache.iterdir()}

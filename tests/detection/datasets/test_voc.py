@@ -1,7 +1,9 @@
 """VOC folders become the same data as their COCO JSON; what is wrong in them is named."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -20,7 +22,7 @@ SHARED = Path(__file__).parents[3].parent / "shared/data"
 BCCD = ["RBC", "WBC", "Platelets"]
 
 
-def loaded(name, lenient=False):
+def loaded(name: Any, lenient: bool = False) -> Any:
     """What Detectron2 trains on, without folders, and without masks, which VOC's XML has not."""
     prepare_dataset(name, lenient)
     dicts = DatasetCatalog.get(name)
@@ -32,13 +34,18 @@ def loaded(name, lenient=False):
     return dicts
 
 
-def replace(voc, number, old, new):
+def replace(voc: Any, number: Any, old: Any, new: Any) -> None:
     path = sorted((voc / "Annotations").iterdir())[number]
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
 
 
-def test_the_same_objects_as_through_coco_json(register, register_entry, voc, document):
+def test_the_same_objects_as_through_coco_json(
+    register: Callable[..., Any],
+    register_entry: Callable[..., Any],
+    voc: Path,
+    document: dict[str, Any],
+) -> None:
     names = [c["name"] for c in document["categories"]]
     own = register_entry(VOC=voc, SPLIT="test", CLASSES=names)
     assert loaded(own) == loaded(register())
@@ -47,7 +54,7 @@ def test_the_same_objects_as_through_coco_json(register, register_entry, voc, do
     assert facts.classes == tuple(names) and facts.masks == "none"
 
 
-def test_boxes_are_those_of_detectron2(register_entry, voc):
+def test_boxes_are_those_of_detectron2(register_entry: Callable[..., Any], voc: Path) -> None:
     own = register_entry(VOC=voc, SPLIT="test")
     ours = loaded(own)
     theirs = load_voc_instances(str(voc), "test", list(describe_dataset(own).classes))
@@ -63,7 +70,7 @@ def test_boxes_are_those_of_detectron2(register_entry, voc):
 
 @pytest.mark.skipif(not (SHARED / "bccd").is_dir(), reason="no BCCD")
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_bccd_through_xml_and_json(split, register_entry):
+def test_bccd_through_xml_and_json(split: str, register_entry: Callable[..., Any]) -> None:
     """BCCD counts pixels from 0, and two of its boxes are points, which its JSON leaves out."""
     root = SHARED / "bccd"
     xml = register_entry(VOC=root, SPLIT=split, CLASSES=BCCD, ORIGIN=0)
@@ -85,7 +92,9 @@ def test_bccd_through_xml_and_json(split, register_entry):
     assert moved == [[x - 1, y - 1, w + 1, h + 1] for x, y, w, h in boxes]
 
 
-def test_classes_are_those_of_all_splits_sorted(register_entry, voc, document):
+def test_classes_are_those_of_all_splits_sorted(
+    register_entry: Callable[..., Any], voc: Path, document: dict[str, Any]
+) -> None:
     both = [register_entry(VOC=voc, SPLIT=split) for split in ("train", "test")]
     used = {a["category_id"] for a in document["annotations"]}
     names = sorted(c["name"] for c in document["categories"] if c["id"] in used)
@@ -94,7 +103,9 @@ def test_classes_are_those_of_all_splits_sorted(register_entry, voc, document):
     assert number_of_classes(both) == len(names)
 
 
-def test_the_json_is_made_once_and_again_when_sources_change(register_entry, voc, cache):
+def test_the_json_is_made_once_and_again_when_sources_change(
+    register_entry: Callable[..., Any], voc: Path, cache: Path
+) -> None:
     first = describe_dataset(register_entry(VOC=voc, SPLIT="test"))
     (made,) = cache.iterdir()
     assert first.sha256 == sha256_file(made)
@@ -107,13 +118,15 @@ def test_the_json_is_made_once_and_again_when_sources_change(register_entry, voc
     assert prepare_dataset(changed, lenient=True).sha256 != first.sha256
 
 
-def test_the_hash_does_not_depend_on_the_place(register_entry, voc):
+def test_the_hash_does_not_depend_on_the_place(
+    register_entry: Callable[..., Any], voc: Path
+) -> None:
     first = describe_dataset(register_entry(VOC=voc, SPLIT="test"))
     moved = voc.rename(voc.with_name("elsewhere"))
     assert describe_dataset(register_entry(VOC=moved, SPLIT="test")).sha256 == first.sha256
 
 
-def test_images_of_any_suffix_and_name(register_entry, voc):
+def test_images_of_any_suffix_and_name(register_entry: Callable[..., Any], voc: Path) -> None:
     first, second, third = sorted((voc / "JPEGImages").iterdir())[:3]
     Image.open(first).convert("RGB").save(first.with_suffix(".jpg"))
     first.unlink()
@@ -126,7 +139,9 @@ def test_images_of_any_suffix_and_name(register_entry, voc):
     assert names[:3] == [first.with_suffix(".jpg").name, "another.PNG", third.name]
 
 
-def test_difficult_objects_are_trained_on_and_ignored_in_evaluation(register_entry, voc):
+def test_difficult_objects_are_trained_on_and_ignored_in_evaluation(
+    register_entry: Callable[..., Any], voc: Path
+) -> None:
     replace(voc, 0, "<difficult>0", "<difficult>1")
     name = register_entry(VOC=voc, SPLIT="test")
     facts = describe_dataset(name)
@@ -150,7 +165,9 @@ def test_difficult_objects_are_trained_on_and_ignored_in_evaluation(register_ent
         assert evaluation.stats[0] == pytest.approx(1)
 
 
-def test_lists_with_a_column_and_names_with_spaces(register_entry, voc):
+def test_lists_with_a_column_and_names_with_spaces(
+    register_entry: Callable[..., Any], voc: Path
+) -> None:
     main, path = voc / "ImageSets/Main", sorted((voc / "Annotations").iterdir())[0]
     path.with_name("with a space.xml").write_text(path.read_text())
     image = voc / "JPEGImages" / f"{path.stem}.png"
@@ -176,7 +193,9 @@ def test_lists_with_a_column_and_names_with_spaces(register_entry, voc):
         ("<width>96", "<width>", ""),
     ],
 )
-def test_faults_in_an_annotation(old, new, message, register_entry, voc):
+def test_faults_in_an_annotation(
+    old: str, new: str, message: str, register_entry: Callable[..., Any], voc: Path
+) -> None:
     replace(voc, 0, old, new)
     name = register_entry(VOC=voc, SPLIT="test")
     if not message:
@@ -188,7 +207,7 @@ def test_faults_in_an_annotation(old, new, message, register_entry, voc):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_faults_in_a_folder(register_entry, voc):
+def test_faults_in_a_folder(register_entry: Callable[..., Any], voc: Path) -> None:
     stems = (voc / "ImageSets/Main/test.txt").read_text().split()
     (voc / "Annotations" / f"{stems[0]}.xml").unlink()
     (voc / "JPEGImages" / f"{stems[1]}.png").unlink()
@@ -213,7 +232,9 @@ def test_faults_in_a_folder(register_entry, voc):
         describe_dataset(register_entry(VOC=voc, SPLIT="test"))
 
 
-def test_a_class_that_is_not_listed(register_entry, voc, document):
+def test_a_class_that_is_not_listed(
+    register_entry: Callable[..., Any], voc: Path, document: dict[str, Any]
+) -> None:
     names = [c["name"] for c in document["categories"]]
     used = document["annotations"][0]["category_id"]
     missing = next(c["name"] for c in document["categories"] if c["id"] == used)
@@ -222,7 +243,7 @@ def test_a_class_that_is_not_listed(register_entry, voc, document):
         describe_dataset(name)
 
 
-def _as_voc(voc, name):
+def _as_voc(voc: Any, name: Any) -> None:
     """Give every object a class of VOC, and register the folder as Detectron2 does its own."""
     for path in (voc / "Annotations").iterdir():
         before, *things = path.read_text().split("<name>")
@@ -233,7 +254,7 @@ def _as_voc(voc, name):
     MetadataCatalog.get(name).evaluator_type = "pascal_voc"
 
 
-def test_detectron2s_own_voc_sets(voc, document):
+def test_detectron2s_own_voc_sets(voc: Path, document: dict[str, Any]) -> None:
     _as_voc(voc, "voc_of_scenes")
     facts = prepare_dataset("voc_of_scenes")
     assert (facts.images, facts.annotations) == (6, len(document["annotations"]))
@@ -243,7 +264,7 @@ def test_detectron2s_own_voc_sets(voc, document):
     assert len(DatasetCatalog.get("voc_of_scenes")) == 6
 
 
-def test_faults_in_detectron2s_own_voc_sets(voc):
+def test_faults_in_detectron2s_own_voc_sets(voc: Path) -> None:
     _as_voc(voc, "voc_with_faults")
     replace(voc, 0, "<name>dog", "<name>circle")
     next((voc / "JPEGImages").glob("*3.jpg")).unlink()
@@ -256,7 +277,7 @@ def test_faults_in_detectron2s_own_voc_sets(voc):
 
 
 @pytest.mark.skipif(not (SHARED / "VOC2007").is_dir(), reason="no VOC2007")
-def test_voc2007_itself(register_entry):
+def test_voc2007_itself(register_entry: Callable[..., Any]) -> None:
     root = SHARED / "VOC2007"
     register_pascal_voc("own_voc_2007", str(root), "test", 2007)
     MetadataCatalog.get("own_voc_2007").evaluator_type = "pascal_voc"

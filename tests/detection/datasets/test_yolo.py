@@ -1,7 +1,9 @@
 """YOLO folders become the same data as their COCO JSON; what is wrong in them is named."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +13,7 @@ from robust_det.core.errors import UserError
 from robust_det.detection.datasets import describe_dataset, prepare_dataset
 
 
-def boxes(name):
+def boxes(name: Any) -> dict[Any, Any]:
     """For each image its name, and class and box of each object."""
     prepare_dataset(name)
     return {
@@ -20,19 +22,24 @@ def boxes(name):
     }
 
 
-def edit(yolo, **keys):
+def edit(yolo: Any, **keys: Any) -> None:
     """Change the YAML file; None takes a key out."""
     path = yolo / "data.yaml"
     raw = {**yaml.safe_load(path.read_text()), **keys}
     path.write_text(yaml.safe_dump({k: v for k, v in raw.items() if v is not None}))
 
 
-def append(yolo, line):
+def append(yolo: Any, line: Any) -> None:
     path = sorted((yolo / "labels/val").iterdir())[0]
     path.write_text(f"{path.read_text()}\n{line}\n")
 
 
-def test_the_same_boxes_as_through_coco_json(register, register_entry, yolo, document):
+def test_the_same_boxes_as_through_coco_json(
+    register: Callable[..., Any],
+    register_entry: Callable[..., Any],
+    yolo: Path,
+    document: dict[str, Any],
+) -> None:
     own = register_entry(YOLO=yolo / "data.yaml", SPLIT="val")
     expected = boxes(register())
     assert list(boxes(own)) == list(expected)
@@ -45,7 +52,7 @@ def test_the_same_boxes_as_through_coco_json(register, register_entry, yolo, doc
     assert (facts.annotations, facts.masks) == (len(document["annotations"]), "none")
 
 
-def test_polygons_become_masks(register_entry, yolo):
+def test_polygons_become_masks(register_entry: Callable[..., Any], yolo: Path) -> None:
     for path in (yolo / "labels/val").iterdir():
         path.write_text("2 0.25 0.25 0.75 0.25 0.75 0.5\n")
     own = register_entry(YOLO=yolo, SPLIT="val")
@@ -56,7 +63,9 @@ def test_polygons_become_masks(register_entry, yolo):
     assert (thing["category_id"], thing["bbox"]) == (2, [24, 24, 48, 24])
 
 
-def test_where_images_may_be(register_entry, yolo, tmp_path, monkeypatch):
+def test_where_images_may_be(
+    register_entry: Callable[..., Any], yolo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = boxes(register_entry(YOLO=yolo, SPLIT="val"))
     # without a path, and with one of another machine
     for path in (None, "/nowhere/of/another/machine", "."):
@@ -80,7 +89,9 @@ def test_where_images_may_be(register_entry, yolo, tmp_path, monkeypatch):
     assert boxes(register_entry(YOLO="yolo/data.yaml", SPLIT="val")) == expected
 
 
-def test_without_yaml(register_entry, yolo, document):
+def test_without_yaml(
+    register_entry: Callable[..., Any], yolo: Path, document: dict[str, Any]
+) -> None:
     names = [c["name"] for c in document["categories"]]
     expected = boxes(register_entry(YOLO=yolo, SPLIT="val"))
     (yolo / "data.yaml").unlink()
@@ -93,7 +104,7 @@ def test_without_yaml(register_entry, yolo, document):
         describe_dataset(register_entry(YOLO=yolo, SPLIT="train"))
 
 
-def test_images_without_labels_show_nothing(register_entry, yolo):
+def test_images_without_labels_show_nothing(register_entry: Callable[..., Any], yolo: Path) -> None:
     first, second = sorted((yolo / "labels/val").iterdir())[:2]
     first.unlink()
     second.write_text("\n")
@@ -120,7 +131,9 @@ def test_images_without_labels_show_nothing(register_entry, yolo):
         ("0 48 48 10 10", "1 box outside its image"),
     ],
 )
-def test_faults_in_a_line(line, message, register_entry, yolo):
+def test_faults_in_a_line(
+    line: str, message: str, register_entry: Callable[..., Any], yolo: Path
+) -> None:
     append(yolo, line)
     with pytest.raises(UserError) as caught:
         describe_dataset(register_entry(YOLO=yolo, SPLIT="val"))
@@ -139,13 +152,15 @@ def test_faults_in_a_line(line, message, register_entry, yolo):
         ({"kpt_shape": [17, 3]}, "describes poses"),
     ],
 )
-def test_faults_in_the_yaml_file(keys, message, register_entry, yolo):
+def test_faults_in_the_yaml_file(
+    keys: Any, message: str, register_entry: Callable[..., Any], yolo: Path
+) -> None:
     edit(yolo, **keys)
     with pytest.raises(UserError, match=message):
         describe_dataset(register_entry(YOLO=yolo, SPLIT="val"))
 
 
-def test_faults_in_a_folder(register_entry, yolo):
+def test_faults_in_a_folder(register_entry: Callable[..., Any], yolo: Path) -> None:
     images = sorted((yolo / "images/val").iterdir())
     lines = [str(path) for path in images] + [str(images[2])]
     (yolo / "list.txt").write_text("\n".join(lines))

@@ -1,7 +1,10 @@
 """Evaluation on the way is of the averaged weights, and training goes on as if it had not been."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from robust_det.core.seeding import seed_generators
@@ -10,7 +13,7 @@ from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.training.world import bare
 
 
-def trained(write_config, monkeypatch, period, average):
+def trained(write_config: Any, monkeypatch: pytest.MonkeyPatch, period: Any, average: Any) -> Any:
     """Train; return the trainer and, of each evaluation, the weights and the average then."""
     path = write_config(
         SOLVER={
@@ -28,7 +31,7 @@ def trained(write_config, monkeypatch, period, average):
     trainer = RobustTrainer(cfg, card)
     evaluations = []
 
-    def test(cfg, model, evaluators=None):
+    def test(cfg: Any, model: Any, evaluators: Any = None) -> dict[Any, Any]:
         own = {name: value.clone() for name, value in bare(model).state_dict().items()}
         values = trainer.average.values if average else {}
         evaluations.append((trainer.iter, own, {n: v.clone() for n, v in values.items()}))
@@ -40,7 +43,9 @@ def trained(write_config, monkeypatch, period, average):
     return trainer, evaluations
 
 
-def test_evaluation_every_n_iterations_is_of_the_average(write_config, monkeypatch):
+def test_evaluation_every_n_iterations_is_of_the_average(
+    write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer, evaluations = trained(write_config, monkeypatch, period=2, average=True)
     assert [iteration for iteration, *_ in evaluations] == [1, 3, 6]  # the last when all is done
     for _, weights, average in evaluations:

@@ -1,6 +1,9 @@
 """Clipped gradients are clipped at the size they have, whatever the precision scales them by."""
 
 import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,16 +22,22 @@ TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Detector(nn.Module):
     """Two layers with a loss whose gradients are far above any bound."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.layers = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3))
 
-    def forward(self, batch):
+    def forward(self, batch: Any) -> dict[Any, Any]:
         return {"loss": 100 * self.layers(batch).square().mean()}
 
 
-def update(precision="fp32", fused=False, accumulate=1, clip_norm=0.0, **clipping):
+def update(
+    precision: str = "fp32",
+    fused: bool = False,
+    accumulate: int = 1,
+    clip_norm: float = 0.0,
+    **clipping: Any,
+) -> list[Any]:
     """Do one update at learning rate 1; return each tensor's change, which is its gradient."""
     cfg = detection_defaults()
     cfg.SOLVER.BASE_LR, cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.MOMENTUM = 1.0, 0.0, 0.0
@@ -57,7 +66,7 @@ def update(precision="fp32", fused=False, accumulate=1, clip_norm=0.0, **clippin
     return [b - p.detach() for b, p in zip(before, model.parameters(), strict=True)]
 
 
-def norm(tensors):
+def norm(tensors: Any) -> Any:
     return float(torch.cat([t.flatten() for t in tensors]).norm())
 
 
@@ -74,7 +83,7 @@ ways = pytest.mark.parametrize(
 
 
 @ways
-def test_the_update_is_bounded(precision, fused, accumulate):
+def test_the_update_is_bounded(precision: Any, fused: Any, accumulate: Any) -> None:
     how = {"precision": precision, "fused": fused, "accumulate": accumulate}
     free = update(**how)
     assert norm(free) > 20 and min(float(g.norm()) for g in free) > 1
@@ -93,11 +102,11 @@ def test_the_update_is_bounded(precision, fused, accumulate):
         torch.testing.assert_close(mine, whole.clamp(-0.01, 0.01), rtol=1e-4, atol=1e-6)
 
 
-def test_a_bound_that_is_not_reached_changes_nothing():
+def test_a_bound_that_is_not_reached_changes_nothing() -> None:
     for mine, whole in zip(update(clip_norm=1e6), update(), strict=True):
         assert torch.equal(mine, whole)
 
 
-def test_the_bound_is_not_negative(write_config):
+def test_the_bound_is_not_negative(write_config: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match=r"^SOLVER.CLIP_NORM is -1.0; .* 0 does not clip$"):
         load_config(str(write_config()), ["SOLVER.CLIP_NORM", "-1"])

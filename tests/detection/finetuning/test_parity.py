@@ -1,7 +1,9 @@
 """With every acceleration off, training computes what Detectron2's own trainer computes."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,16 +22,16 @@ STEPS = 20
 class Losses(HookBase):
     """Keeps the losses of every step."""
 
-    def __init__(self):
-        self.steps = []
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
 
-    def after_step(self):
+    def after_step(self) -> None:
         latest = self.trainer.storage.latest()
         self.steps.append({k: v[0] for k, v in latest.items() if "loss" in k})
 
 
 @pytest.fixture
-def cfg(write_config):
+def cfg(write_config: Callable[..., Path]) -> Any:
     # the augmentation of both is fixed: their random numbers come from different places
     path = write_config(
         SOLVER={"MAX_ITER": STEPS, "STEPS": [15], "IMS_PER_BATCH": 2, "CHECKPOINT_PERIOD": 1000},
@@ -47,7 +49,7 @@ def cfg(write_config):
 
 class Stock(DefaultTrainer):
     @classmethod
-    def build_train_loader(cls, cfg):
+    def build_train_loader(cls, cfg: Any) -> Any:
         # the same draws of images; ours come from the same sampler
         length = len(RobustTrainer.build_train_loader(cfg).dataset)
         loader = build_detection_train_loader(
@@ -57,11 +59,11 @@ class Stock(DefaultTrainer):
         batches = iter(loader)
         return itertools.chain([next(batches)], batches)
 
-    def build_hooks(self):
+    def build_hooks(self) -> list[Any]:
         return [hook for hook in super().build_hooks() if type(hook).__name__ == "LRScheduler"]
 
 
-def run(trainer_class, cfg, **more):
+def run(trainer_class: Any, cfg: Any, **more: Any) -> Any:
     Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
     seed_generators(cfg.SEED)
     trainer = trainer_class(cfg, **more)
@@ -78,7 +80,7 @@ def run(trainer_class, cfg, **more):
     return losses.steps, initial, trainer.model.state_dict()
 
 
-def test_the_first_20_losses_are_those_of_stock_detectron2(cfg):
+def test_the_first_20_losses_are_those_of_stock_detectron2(cfg: Any) -> None:
     ours, ours_before, ours_after = run(RobustTrainer, cfg)
     stock, stock_before, stock_after = run(Stock, cfg)
     for name, value in stock_before.items():

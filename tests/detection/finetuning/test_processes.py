@@ -1,32 +1,24 @@
 """Two processes compute what one does with the same whole batch."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.records import read_record
+from robust_det.records.detection import DetectionRecord
+from tests.support import run_tool
 
-ROOT = Path(__file__).parents[3]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def run(*command):
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 
 @pytest.mark.slow
-def test_two_processes_on_the_cpu_equal_one(tmp_path, write_config):
+def test_two_processes_on_the_cpu_equal_one(
+    tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
     # every anchor and proposal counts, and each image has as many: means over processes are then
     # means over images
     config = write_config(
@@ -54,12 +46,11 @@ def test_two_processes_on_the_cpu_equal_one(tmp_path, write_config):
         INPUT={"MIN_SIZE_TRAIN": [80, 96], "MAX_SIZE_TRAIN": 96, "MIN_SIZE_TEST": 96},
         TEST={"PICTURES": 0},
     )
-    tool = ["tools/train_net.py", "--config", config, "OUTPUT_DIR"]
     one, two = tmp_path / "one", tmp_path / "two"
-    done = run(*tool, one)
-    assert done.returncode == 0, done.stderr
-    done = run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, *tool, two)
-    assert done.returncode == 0, done.stderr
+    for folder, launcher in ((one, ()), (two, (*TORCHRUN, "2"))):
+        arguments = ("--config", config, "OUTPUT_DIR", folder)
+        done = run_tool("train_net", *arguments, process=True, launcher=launcher)
+        assert done.code == 0, done.err
     a, b = (load_checkpoint(folder / "model_final.pth")["model"] for folder in (one, two))
     start = load_checkpoint(read_weights(write_config))["model"]
     moved = 0.0
@@ -69,19 +60,18 @@ def test_two_processes_on_the_cpu_equal_one(tmp_path, write_config):
         if begun is not None and begun.shape == value.shape:
             moved = max(moved, float((value - begun).abs().max()))
     assert moved > 1e-3  # it trained
-    assert read_record(two).metrics.keys() == read_record(one).metrics.keys()
+    both = [read_record(folder, DetectionRecord) for folder in (one, two)]
+    assert both[0].metrics.keys() == both[1].metrics.keys()
 
 
-def read_weights(write_config):
+def read_weights(write_config: Any) -> Any:
     import yaml
 
     return yaml.safe_load(write_config("other.yaml").read_text())["MODEL"]["WEIGHTS"]
 
 
-def test_torchrun_and_the_launcher_exclude_each_other(write_config):
-    done = run(
-        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 1,
-        "tools/train_net.py", "--config", write_config(), "--num-gpus", 2,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "torchrun starts the processes; leave --num-gpus" in done.stderr
+def test_torchrun_and_the_launcher_exclude_each_other(write_config: Callable[..., Path]) -> None:
+    arguments = ("--config", write_config(), "--num-gpus", 2)
+    done = run_tool("train_net", *arguments, process=True, launcher=(*TORCHRUN, "1"))
+    assert done.code != 0
+    assert "torchrun starts the processes; leave --num-gpus" in done.err

@@ -2,9 +2,8 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,13 @@ import torch
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.trainer import RobustTrainer
-
-ROOT = Path(__file__).parents[3]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def tool(config, *arguments, **more):
-    command = [sys.executable, "tools/train_net.py", "--config", str(config), *arguments]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
-    )
+from tests.support import run_tool, start_tool
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_after_sigkill_the_data_and_the_losses_are_the_same(workers, tmp_path, write_config):
+def test_after_sigkill_the_data_and_the_losses_are_the_same(
+    workers: int, tmp_path: Path, write_config: Callable[..., Path]
+) -> None:
     """Random flips and scales, momentum, averaged weights, accumulation: all of it comes back."""
     config = write_config(
         DATALOADER={"NUM_WORKERS": workers},
@@ -42,19 +34,18 @@ def test_after_sigkill_the_data_and_the_losses_are_the_same(workers, tmp_path, w
         TEST={"PICTURES": 0},
     )
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    first = tool(config, "OUTPUT_DIR", str(whole))
-    _, errors = first.communicate()
-    assert first.returncode == 0, errors
+    arguments = ("--config", config, "OUTPUT_DIR")
+    first = run_tool("train_net", *arguments, whole, process=True)
+    assert first.code == 0, first.err
 
-    second = tool(config, "OUTPUT_DIR", str(killed), start_new_session=True)
+    second = start_tool("train_net", *arguments, killed, start_new_session=True)
     while not (killed / "model_0000005.pth").exists() and second.poll() is None:
         time.sleep(0.05)
     os.killpg(second.pid, signal.SIGKILL)
     second.communicate()
     assert not (killed / "model_final.pth").exists()
-    third = tool(config, "--resume", "OUTPUT_DIR", str(killed))
-    _, errors = third.communicate()
-    assert third.returncode == 0, errors
+    third = run_tool("train_net", "--resume", *arguments, killed, process=True)
+    assert third.code == 0, third.err
 
     # equal to the last bit, as they only are if every batch and every draw was the same
     one, other = (load_checkpoint(f / "model_final.pth") for f in (whole, killed))
@@ -63,7 +54,7 @@ def test_after_sigkill_the_data_and_the_losses_are_the_same(workers, tmp_path, w
         assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_batch_is_a_function_of_the_seed(write_config):
+def test_a_batch_is_a_function_of_the_seed(write_config: Callable[..., Path]) -> None:
     cfg, _ = load_config(str(write_config()))
     Path(cfg.OUTPUT_DIR).mkdir()
     one, other = RobustTrainer(cfg).data_loader, RobustTrainer(cfg).data_loader

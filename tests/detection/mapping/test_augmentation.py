@@ -1,24 +1,28 @@
 """Large-scale jitter: one size, Detectron2's pixels, and boxes that bound what is left of masks."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from detectron2.data import transforms as T
 from PIL import Image
 
-from robust_det.detection.finetuning.seeding import seeded
+from robust_det.core.seeding import seeded
 from robust_det.detection.mapping.augmentation import large_scale_jitter
 from robust_det.detection.mapping.mapper import build_mapper
 
 NO_MASKS = ("MODEL.MASK_ON", "False")
 
 
-def tight(mask):
+def tight(mask: Any) -> list[Any]:
     rows, columns = np.nonzero(mask.numpy())
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
-def test_size_masks_and_boxes(draw, jitter):
+def test_size_masks_and_boxes(draw: Callable[..., Any], jitter: Any) -> None:
     fewer, sides = 0, set()
     for mapped in draw(LSJ=jitter):
         instances = mapped["instances"]
@@ -38,7 +42,7 @@ def test_size_masks_and_boxes(draw, jitter):
     assert fewer < 6
 
 
-def test_pixels_are_those_of_detectron2s_transforms(load, jitter):
+def test_pixels_are_those_of_detectron2s_transforms(load: Callable[..., Any], jitter: Any) -> None:
     cfg, images = load(NO_MASKS, LSJ=jitter)
     stock = T.AugmentationList(
         [T.ResizeScale(0.3, 2.0, 80, 80), T.FixedSizeCrop((80, 80)), T.RandomFlip()]
@@ -53,7 +57,7 @@ def test_pixels_are_those_of_detectron2s_transforms(load, jitter):
         np.testing.assert_array_equal(mapped["image"].permute(1, 2, 0).numpy(), inputs.image)
 
 
-def test_boxes_without_masks(draw, jitter):
+def test_boxes_without_masks(draw: Callable[..., Any], jitter: Any) -> None:
     for mapped in draw(NO_MASKS, LSJ=jitter):
         boxes = mapped["instances"].gt_boxes.tensor
         assert not mapped["instances"].has("gt_masks")
@@ -61,14 +65,16 @@ def test_boxes_without_masks(draw, jitter):
         assert (boxes[:, 2:] > boxes[:, :2]).all()
 
 
-def test_the_flip_is_the_configs(load, jitter):
+def test_the_flip_is_the_configs(load: Callable[..., Any], jitter: Any) -> None:
     for flip, kinds in (("none", []), ("vertical", ["vertical"])):
         cfg, _ = load(RANDOM_FLIP=flip, LSJ=jitter)
         flips = [a for a in large_scale_jitter(cfg) if isinstance(a, T.RandomFlip)]
         assert [("vertical" if f.vertical else "horizontal") for f in flips] == kinds
 
 
-def test_run_lengths_are_cut_and_padded_like_polygons(load, run_lengths, jitter):
+def test_run_lengths_are_cut_and_padded_like_polygons(
+    load: Callable[..., Any], run_lengths: Any, jitter: Any
+) -> None:
     """Detectron2's FixedSizeCrop makes the padding a part of such masks, from version 0.6 on."""
     drawn = []
     for overrides in ((), ["DATASETS.TRAIN", f"['{run_lengths}']"]):
@@ -94,7 +100,7 @@ def test_run_lengths_are_cut_and_padded_like_polygons(load, run_lengths, jitter)
     assert compared > 10
 
 
-def test_self_crossing_polygons_keep_all_parts(load, jitter):
+def test_self_crossing_polygons_keep_all_parts(load: Callable[..., Any], jitter: Any) -> None:
     cfg, images = load(LSJ={**jitter, "MIN_SCALE": 1.2, "MAX_SCALE": 1.2}, RANDOM_FLIP="none")
     image = images[0]
     # an hourglass
@@ -114,7 +120,9 @@ def test_self_crossing_polygons_keep_all_parts(load, jitter):
     assert float(upper / lower) == pytest.approx(1, abs=0.25)
 
 
-def test_padding_has_no_semantic_label(load, jitter, tmp_path):
+def test_padding_has_no_semantic_label(
+    load: Callable[..., Any], jitter: Any, tmp_path: Path
+) -> None:
     cfg, images = load(LSJ={**jitter, "MIN_SCALE": 0.5, "MAX_SCALE": 0.5})
     Image.new("L", (96, 96), 3).save(tmp_path / "labels.png")
     image = {**images[0], "sem_seg_file_name": str(tmp_path / "labels.png")}
@@ -123,7 +131,9 @@ def test_padding_has_no_semantic_label(load, jitter, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(400, 3), (3, 400)])
-def test_a_very_long_image(size, load, jitter, tmp_path):
+def test_a_very_long_image(
+    size: Any, load: Callable[..., Any], jitter: Any, tmp_path: Path
+) -> None:
     cfg, images = load(NO_MASKS, LSJ={**jitter, "MIN_SCALE": 0.1, "MAX_SCALE": 0.1})
     Image.new("RGB", size, "white").save(tmp_path / "long.png")
     image = {
@@ -138,7 +148,7 @@ def test_a_very_long_image(size, load, jitter, tmp_path):
     assert len(mapped["instances"]) == 0
 
 
-def test_an_image_of_crowds_alone(load, jitter):
+def test_an_image_of_crowds_alone(load: Callable[..., Any], jitter: Any) -> None:
     cfg, images = load(LSJ=jitter)
     for annotation in images[0]["annotations"]:
         annotation["iscrowd"] = 1

@@ -1,6 +1,8 @@
 """Copy-paste: what is pasted, what is left of what is below, and where the pixels come from."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,14 +10,14 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robust_det.detection.finetuning.seeding import seeded
+from robust_det.core.seeding import seeded
 from robust_det.detection.mapping.copy_paste import CopyPaste, paste
 from robust_det.detection.mapping.mapper import TrainingMapper, build_mapper
 
 ALWAYS = {"PROB": 1.0, "OBJECTS": 1.0}
 
 
-def objects_of(masks, first_class):
+def objects_of(masks: Any, first_class: Any) -> Any:
     """Instances with these masks and classes counted from the first one."""
     instances = Instances((9, 11))
     instances.gt_masks = BitMasks(torch.from_numpy(masks))
@@ -24,7 +26,7 @@ def objects_of(masks, first_class):
     return instances
 
 
-def scene(value, instances):
+def scene(value: Any, instances: Any) -> dict[Any, Any]:
     """What a mapper gives of an image of one value."""
     return {
         "file_name": f"{value}.png",
@@ -34,7 +36,7 @@ def scene(value, instances):
     }
 
 
-def random_masks(seed, count):
+def random_masks(seed: Any, count: Any) -> Any:
     """Rectangles of any size, so that some hide others wholly and some in part."""
     rng = np.random.default_rng(seed)
     masks = np.zeros((count, 9, 11), bool)
@@ -46,7 +48,7 @@ def random_masks(seed, count):
 
 @settings(deadline=None, max_examples=100)
 @given(st.integers(0, 10**6), st.integers(0, 6), st.integers(1, 6))
-def test_what_pasting_leaves(seed, below, above):
+def test_what_pasting_leaves(seed: Any, below: Any, above: Any) -> None:
     under, over = random_masks(seed, below), random_masks(seed + 1, above)
     onto, source = scene(0, objects_of(under, 10)), scene(1, objects_of(over, 50))
     mixed = paste(onto, source, source["instances"])
@@ -67,7 +69,7 @@ def test_what_pasting_leaves(seed, below, above):
     assert onto["image"].sum() == 0 and onto["instances"].gt_masks.tensor.sum() == under.sum()
 
 
-def test_onto_an_image_without_objects():
+def test_onto_an_image_without_objects() -> None:
     empty = Instances((9, 11))  # as Detectron2 makes it: without masks
     empty.gt_boxes, empty.gt_classes = Boxes(torch.zeros(0, 4)), torch.zeros(0, dtype=torch.int64)
     masks = random_masks(0, 2)
@@ -75,7 +77,7 @@ def test_onto_an_image_without_objects():
     assert mixed["instances"].gt_classes.tolist() == [4, 5]
 
 
-def test_objects_of_another_image_are_added(draw, jitter):
+def test_objects_of_another_image_are_added(draw: Callable[..., Any], jitter: Any) -> None:
     alone, pasted = draw(LSJ=jitter), draw(LSJ=jitter, COPY_PASTE=ALWAYS)
     more = 0
     for before, after in zip(alone, pasted, strict=True):
@@ -90,10 +92,12 @@ def test_objects_of_another_image_are_added(draw, jitter):
     assert more > len(alone) / 2
 
 
-def test_how_often_and_how_many(draw, load, jitter):
+def test_how_often_and_how_many(
+    draw: Callable[..., Any], load: Callable[..., Any], jitter: Any
+) -> None:
     alone = draw(LSJ=jitter)
 
-    def changed(**keys):
+    def changed(**keys: Any) -> Any:
         drawn = draw(LSJ=jitter, COPY_PASTE=keys)
         pairs = zip(alone, drawn, strict=True)
         return sum(not torch.equal(a["image"], b["image"]) for a, b in pairs)
@@ -105,7 +109,7 @@ def test_how_often_and_how_many(draw, load, jitter):
     assert type(build_mapper(cfg, images)) is TrainingMapper
 
 
-def test_crowds_are_never_pasted(load, run_lengths, jitter):
+def test_crowds_are_never_pasted(load: Callable[..., Any], run_lengths: Any, jitter: Any) -> None:
     cfg, images = load(["DATASETS.TRAIN", f"['{run_lengths}']"], LSJ=jitter, COPY_PASTE=ALWAYS)
     source = copy.deepcopy(images[0])
     for number, annotation in enumerate(source["annotations"]):
@@ -119,7 +123,7 @@ def test_crowds_are_never_pasted(load, run_lengths, jitter):
     assert classes == {7}  # as crowds would be of class 6
 
 
-def test_from_an_image_without_objects(load, jitter):
+def test_from_an_image_without_objects(load: Callable[..., Any], jitter: Any) -> None:
     cfg, images = load(LSJ=jitter)
     mapper = TrainingMapper(cfg)
     pasting = CopyPaste(mapper, [{**images[0], "annotations": []}], prob=1.0, share=1.0)
@@ -131,7 +135,7 @@ def test_from_an_image_without_objects(load, jitter):
     assert len(before["instances"]) == len(after["instances"])
 
 
-def test_the_seed_decides(load, jitter):
+def test_the_seed_decides(load: Callable[..., Any], jitter: Any) -> None:
     cfg, images = load(LSJ=jitter, COPY_PASTE={"PROB": 1.0})
     mapper, results = build_mapper(cfg, images), []
     for seed in (1, 1, 2):
@@ -143,7 +147,7 @@ def test_the_seed_decides(load, jitter):
     assert not torch.equal(one["image"], other["image"])
 
 
-def test_the_data_set_stays_as_it_is(load, jitter):
+def test_the_data_set_stays_as_it_is(load: Callable[..., Any], jitter: Any) -> None:
     cfg, images = load(LSJ=jitter, COPY_PASTE=ALWAYS)
     before, mapper = copy.deepcopy(images), build_mapper(cfg, images)
     for image in images:

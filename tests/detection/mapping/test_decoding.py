@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +19,13 @@ RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 256, (37, 51, 3), np.uint8))
 
 
-def exif(orientation):
+def exif(orientation: Any) -> Any:
     data = Image.Exif()
     data[274] = orientation
     return data
 
 
-def saved(image, suffix, **options):
+def saved(image: Any, suffix: Any, **options: Any) -> Any:
     return suffix, image, options
 
 
@@ -55,11 +56,11 @@ OTHER = {
 
 
 @pytest.fixture
-def stock(monkeypatch):
+def stock(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The arguments that Detectron2's reader is called with."""
     calls = []
 
-    def counted(path, layout):
+    def counted(path: Any, layout: Any) -> Any:
         calls.append(path)
         return STOCK(path, layout)
 
@@ -67,13 +68,15 @@ def stock(monkeypatch):
     return calls
 
 
-def both(path, layout, fast=True):
+def both(path: Any, layout: Any, fast: bool = True) -> Any:
     return read_image(path, layout, fast), STOCK(path, layout)
 
 
 @pytest.mark.parametrize("kind", [*FAST, *OTHER])
 @pytest.mark.parametrize("layout", ["RGB", "BGR", "L", "YUV-BT.601"])
-def test_the_bits_are_those_of_detectron2(kind, layout, stock, tmp_path):
+def test_the_bits_are_those_of_detectron2(
+    kind: Any, layout: str, stock: Any, tmp_path: Path
+) -> None:
     suffix, image, options = {**FAST, **OTHER}[kind]
     path = str(tmp_path / f"image.{suffix}")
     image.save(path, **options)
@@ -84,18 +87,18 @@ def test_the_bits_are_those_of_detectron2(kind, layout, stock, tmp_path):
 
 
 @pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.stem)
-def test_photographs(path, stock):
+def test_photographs(path: Any, stock: Any) -> None:
     ours, theirs = both(str(path), "RGB")
     assert min(ours.shape[:2]) > 100 and not stock
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_it_can_be_switched_off(stock):
+def test_it_can_be_switched_off(stock: Any) -> None:
     np.testing.assert_array_equal(*both(str(PHOTOS[0]), "RGB", fast=False))
     assert len(stock) == 1
 
 
-def jpeg():
+def jpeg() -> Any:
     buffer = io.BytesIO()
     NOISE.save(buffer, "JPEG")
     return buffer.getvalue()
@@ -107,7 +110,7 @@ def jpeg():
     ids=["empty", "text", "header", "half", "zeros"],
 )
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_broken_file_is_named_in_one_line(content, fast, tmp_path):
+def test_a_broken_file_is_named_in_one_line(content: Any, fast: bool, tmp_path: Path) -> None:
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
@@ -117,12 +120,12 @@ def test_a_broken_file_is_named_in_one_line(content, fast, tmp_path):
     assert "inspect_dataset.py --decode" in message
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.jpg"):
         read_image(str(tmp_path / "gone.jpg"), "RGB")
 
 
-def test_damage_in_the_middle_is_decoded_alike(tmp_path):
+def test_damage_in_the_middle_is_decoded_alike(tmp_path: Path) -> None:
     """Neither way notices all damage; what they make of it is the same."""
     content, outcomes = jpeg(), []
     rng = np.random.default_rng(1)

@@ -1,6 +1,9 @@
 """Without jitter and copy-paste, the mapper gives what Detectron2's gives."""
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,15 +11,15 @@ import torch
 from detectron2.data import DatasetMapper, MetadataCatalog
 from detectron2.structures import PolygonMasks
 from PIL import Image
-from robust_det.detection.finetuning.seeding import seeded
 
 from robust_det.core.errors import UserError
+from robust_det.core.seeding import seeded
 from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.training_data import build_loader, training_images
 from robust_det.detection.mapping.mapper import TrainingMapper, build_mapper
 
 
-def same(ours, theirs):
+def same(ours: Any, theirs: Any) -> None:
     """Assert that two mapped images are equal to the last bit."""
     assert ours.keys() == theirs.keys()
     for key, value in theirs.items():
@@ -37,7 +40,7 @@ def same(ours, theirs):
             assert ours[key] == value
 
 
-def compare(cfg, images):
+def compare(cfg: Any, images: Any) -> None:
     ours, theirs = build_mapper(cfg, images), DatasetMapper(cfg, is_train=True)
     assert type(ours) is TrainingMapper
     for seed, image in enumerate([*images, *images]):
@@ -60,11 +63,11 @@ def compare(cfg, images):
     ],
     ids=["multi-scale polygons", "range of scales", "boxes", "fixed", "cropped"],
 )
-def test_it_is_detectron2s(inputs, overrides, load):
+def test_it_is_detectron2s(inputs: Any, overrides: Any, load: Callable[..., Any]) -> None:
     compare(*load(overrides, **inputs))
 
 
-def test_run_lengths_and_crowds_in_crops(run_lengths, load):
+def test_run_lengths_and_crowds_in_crops(run_lengths: Any, load: Callable[..., Any]) -> None:
     cfg, images = load(
         ["DATASETS.TRAIN", f"['{run_lengths}']"], CROP={"ENABLED": True, "SIZE": [0.6, 0.6]}
     )
@@ -72,7 +75,7 @@ def test_run_lengths_and_crowds_in_crops(run_lengths, load):
     compare(cfg, images)
 
 
-def test_keypoints_proposals_and_jpeg(load, tmp_path):
+def test_keypoints_proposals_and_jpeg(load: Callable[..., Any], tmp_path: Path) -> None:
     cfg, images = load(["MODEL.MASK_ON", "False"])
     cfg = cfg.clone()
     cfg.defrost()
@@ -103,7 +106,7 @@ def test_keypoints_proposals_and_jpeg(load, tmp_path):
         same(mine, stock)
 
 
-def test_the_label_map_of_semantic_segmentation(load, tmp_path):
+def test_the_label_map_of_semantic_segmentation(load: Callable[..., Any], tmp_path: Path) -> None:
     cfg, images = load()
     labels = np.arange(96 * 96, dtype=np.uint8).reshape(96, 96) % 7
     Image.fromarray(labels).save(tmp_path / "labels.png")
@@ -116,14 +119,15 @@ def test_the_label_map_of_semantic_segmentation(load, tmp_path):
     same(mine, theirs)
 
 
-def test_workers_map_as_the_main_process_does(load, jitter):
+def test_workers_map_as_the_main_process_does(load: Callable[..., Any], jitter: Any) -> None:
     batches = []
     for workers in ("0", "2"):
         cfg, images = load(
             ["DATALOADER.NUM_WORKERS", workers], LSJ=jitter, COPY_PASTE={"PROB": 0.7}
         )
         loader = build_loader(cfg, images, build_mapper(cfg, images))
-        loader.plan.draws._seed = 5
+        draws: Any = loader.plan.draws
+        draws._seed = 5
         batches.append([batch for batch, _ in zip(loader, range(4), strict=False)])
     for one, other in zip(*batches, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -131,7 +135,9 @@ def test_workers_map_as_the_main_process_does(load, jitter):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_image_ends_training_in_one_line(workers, load, tmp_path):
+def test_a_broken_image_ends_training_in_one_line(
+    workers: int, load: Callable[..., Any], tmp_path: Path
+) -> None:
     cfg, images = load(["DATALOADER.NUM_WORKERS", str(workers)])
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8 no more")
@@ -169,12 +175,14 @@ def test_a_broken_image_ends_training_in_one_line(workers, load, tmp_path):
         ),
     ],
 )
-def test_contradicting_keys_are_one_line(keys, said, write_config):
+def test_contradicting_keys_are_one_line(
+    keys: Any, said: str, write_config: Callable[..., Path]
+) -> None:
     with pytest.raises(UserError) as caught:
         load_config(str(write_config(INPUT={"MASK_FORMAT": "bitmask"})), keys)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_images_are_those_of_the_config(load):
+def test_the_images_are_those_of_the_config(load: Callable[..., Any]) -> None:
     cfg, images = load()
     assert len(images) == len(training_images(cfg)) == 12

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.jobs import finetune
 
 
-def test_training_and_resuming(write_config, tmp_path):
+def test_training_and_resuming(write_config: Callable[..., Path], tmp_path: Path) -> None:
     config = write_config(
         INPUT={
             "MASK_FORMAT": "bitmask",

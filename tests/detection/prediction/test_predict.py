@@ -3,10 +3,10 @@
 import contextlib
 import io
 import json
-import runpy
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import faster_coco_eval
@@ -26,44 +26,30 @@ from robust_det.detection.finetuning.jobs import FINAL, evaluate
 from robust_det.detection.prediction.inputs import find_inputs
 from robust_det.detection.prediction.journal import Journal
 from robust_det.detection.prediction.predict import JOURNAL_NAME, PREDICTIONS_NAME, predict
-
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def tool(monkeypatch, capsys):
-    """Return a function that runs the tool in this process: exit code, output and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            runpy.run_path(str(ROOT / "tools/predict.py"), run_name="__main__")
-        return stopped.value.code, *capsys.readouterr()
-
-    return run
+from tests.support import refused, run_tool
 
 
-def read(folder):
+def read(folder: Any) -> Any:
     return json.loads((folder / PREDICTIONS_NAME).read_text())
 
 
-def by_name(document):
+def by_name(document: dict[str, Any]) -> dict[str, np.ndarray]:
     """Scores and boxes of each image, best first."""
     names = {image["id"]: image["file_name"] for image in document["images"]}
-    found = {name: [] for name in names.values()}
+    found: dict[str, list[Any]] = {name: [] for name in names.values()}
     for a in document["annotations"]:
         found[names[a["image_id"]]].append([a["score"], a["category_id"], *a["bbox"]])
     return {name: np.array(sorted(rows, reverse=True)) for name, rows in found.items()}
 
 
-def assert_same(document, other, tolerance=1e-4):
+def assert_same(document: Any, other: Any, tolerance: float = 1e-4) -> None:
     ours, theirs = by_name(document), by_name(other)
     assert ours.keys() == theirs.keys()
     for name, rows in ours.items():
         np.testing.assert_allclose(rows, theirs[name], atol=tolerance, err_msg=name)
 
 
-def average_precision(annotations, results, task):
+def average_precision(annotations: Any, results: Any, task: Any) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
         # without boxes, so that the areas are those of the masks, as Detectron2 has it
@@ -76,7 +62,9 @@ def average_precision(annotations, results, task):
     return evaluation.stats
 
 
-def test_the_detections_are_those_of_evaluation(detector_config, scenes, tmp_path):
+def test_the_detections_are_those_of_evaluation(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
     config = detector_config(data=True)
     cfg, card = load_config(str(config))
     evaluate(cfg, card, "evaluated", Path(cfg.OUTPUT_DIR) / FINAL)
@@ -111,7 +99,9 @@ def test_the_detections_are_those_of_evaluation(detector_config, scenes, tmp_pat
         assert a[0] > 0.1
 
 
-def test_coco_libraries_load_the_file(detector_config, scenes, tmp_path):
+def test_coco_libraries_load_the_file(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
     source = find_inputs(str(scenes / "val"), tmp_path)
     predict(load_detector(str(detector_config())), source, tmp_path, pictures=False)
     path = str(tmp_path / PREDICTIONS_NAME)
@@ -126,7 +116,9 @@ def test_coco_libraries_load_the_file(detector_config, scenes, tmp_path):
             assert len(results.getAnnIds()) == len(loaded.getAnnIds()) > 60
 
 
-def test_the_size_of_a_batch_changes_nothing(detector_config, scenes, tmp_path):
+def test_the_size_of_a_batch_changes_nothing(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for number, path in enumerate(sorted((scenes / "val").iterdir())):
@@ -134,9 +126,14 @@ def test_the_size_of_a_batch_changes_nothing(detector_config, scenes, tmp_path):
             image.resize(((96, 96), (96, 70), (60, 90))[number % 3]).save(folder / path.name)
     detector = load_detector(str(detector_config()))
     source = find_inputs(str(folder), tmp_path)
-    sizes = []
+    sizes: list[int] = []
     inference = detector.model.forward
-    detector.model.forward = lambda inputs: sizes.append(len(inputs)) or inference(inputs)
+
+    def counted(inputs: list[Any]) -> Any:
+        sizes.append(len(inputs))
+        return inference(inputs)
+
+    detector.model.forward = counted
     for size in (1, 4):
         predict(detector, source, tmp_path / str(size), pictures=False, batch_size=size)
     # those of 96 x 96 and of 96 x 70 are padded to the same shape, those of 60 x 90 to another
@@ -144,16 +141,26 @@ def test_the_size_of_a_batch_changes_nothing(detector_config, scenes, tmp_path):
     assert_same(read(tmp_path / "1"), read(tmp_path / "4"))
 
 
-def test_a_killed_run_goes_on(detector_config, scenes, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on(
+    detector_config: Callable[..., Path],
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     detector = load_detector(str(detector_config()))
     source = find_inputs(str(scenes / "val"), tmp_path)
     predict(detector, source, tmp_path / "whole", batch_size=2)
-    seen = []
+    seen: list[Any] = []
     inference = detector.model.forward
-    detector.model.forward = lambda inputs: seen.extend(inputs) or inference(inputs)
+
+    def watched(inputs: list[Any]) -> Any:
+        seen.extend(inputs)
+        return inference(inputs)
+
+    detector.model.forward = watched
     add, left = Journal.add, [1]
 
-    def stop_after_one(journal, records):
+    def stop_after_one(journal: Any, records: Any) -> None:
         if not left:
             raise KeyboardInterrupt
         left.pop()
@@ -180,7 +187,9 @@ def test_a_killed_run_goes_on(detector_config, scenes, tmp_path, monkeypatch):
     assert len(seen) == 6
 
 
-def test_what_changed_is_done_again(detector_config, scenes, tmp_path):
+def test_what_changed_is_done_again(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
     folder, out = tmp_path / "images", tmp_path / "out"
     shutil.copytree(scenes / "val", folder)
     detector = load_detector(str(detector_config()))
@@ -195,11 +204,13 @@ def test_what_changed_is_done_again(detector_config, scenes, tmp_path):
     np.testing.assert_allclose(after[second], before[rest[0]], atol=1e-4)
 
 
-def test_predictions_of_another_detector_are_kept(detector_config, scenes, tmp_path, tool):
+def test_predictions_of_another_detector_are_kept(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
     config, out = detector_config(), tmp_path / "out"
     image = sorted((scenes / "val").iterdir())[0]
     arguments = ["--config", config, "--input", image, "--output", out, "--no-pictures"]
-    assert tool(*arguments)[0] == 0
+    assert run_tool("predict", *arguments).code == 0
     before = (out / JOURNAL_NAME).read_bytes()
     content = load_checkpoint(tmp_path / "run" / FINAL)
     content["model"]["roi_heads.box_predictor.cls_score.bias"] += 1
@@ -208,16 +219,19 @@ def test_predictions_of_another_detector_are_kept(detector_config, scenes, tmp_p
         (["--weights", tmp_path / "other.pth"], "weights: "),
         (["MODEL.ROI_HEADS.NMS_THRESH_TEST", "0.3"], "MODEL.ROI_HEADS.NMS_THRESH_TEST: 0.5 -> 0.3"),
     ):
-        code, _, error = tool(*arguments, *change)
-        assert code == 2 and error.count("\n") == 1 and reason in error and "--overwrite" in error
+        error = refused("predict", *arguments, *change, untouched=out)
+        assert reason in error and "--overwrite" in error
         assert (out / JOURNAL_NAME).read_bytes() == before
-    assert tool(*arguments, "--weights", tmp_path / "other.pth", "--overwrite")[0] == 0
+    again = run_tool("predict", *arguments, "--weights", tmp_path / "other.pth", "--overwrite")
+    assert again.code == 0
     assert (out / JOURNAL_NAME).read_bytes() != before
     (out / JOURNAL_NAME).write_text("[1]\n")
-    assert "cannot be read; remove it, or pass --overwrite" in tool(*arguments)[2]
+    assert "cannot be read; remove it, or pass --overwrite" in refused("predict", *arguments)
 
 
-def test_all_kinds_of_images(detector_config, scenes, tmp_path, tool):
+def test_all_kinds_of_images(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
     folder, out = tmp_path / "images", tmp_path / "images/out"
     (folder / "below").mkdir(parents=True)
     with Image.open(sorted((scenes / "val").iterdir())[0]) as image:
@@ -236,9 +250,10 @@ def test_all_kinds_of_images(detector_config, scenes, tmp_path, tool):
     (folder / "._plain.png").write_text("hidden")
     Image.new("RGB", (700, 30)).save(folder / "thin.bmp")
     Image.new("RGB", (700, 2)).save(folder / "thinner.bmp")
-    code, said, error = tool("--config", detector_config(), "--input", folder, "--output", out)
-    assert code == 1 and said == f"wrote {out / PREDICTIONS_NAME}\n"
-    lines = error.splitlines()
+    config = detector_config()
+    done = run_tool("predict", "--config", config, "--input", folder, "--output", out)
+    assert done.code == 1 and done.out == f"wrote {out / PREDICTIONS_NAME}\n"
+    lines = done.err.splitlines()
     assert lines[0] == "4 images could not be read:"
     assert [line.split(": ")[0].strip() for line in lines[1:]] == [
         "cut.jpg",
@@ -260,16 +275,18 @@ def test_all_kinds_of_images(detector_config, scenes, tmp_path, tool):
     assert drawn == {n if n.endswith(".jpg") else f"{n}.jpg" for n in sizes}
     # the pictures of this run are no images of the next one; what was mended is added
     image.save(folder / "text.png")
-    code, _, error = tool("--config", detector_config(), "--input", folder, "--output", out)
-    assert code == 1 and error.splitlines()[0] == "3 images could not be read:"
+    done = run_tool("predict", "--config", config, "--input", folder, "--output", out)
+    assert done.code == 1 and done.err.splitlines()[0] == "3 images could not be read:"
     assert len(read(out)["images"]) == 8
     for name in ("cut.jpg", "empty.jpg"):
         image.save(folder / name)
-    code, _, error = tool("--config", detector_config(), "--input", folder, "--output", out)
-    assert code == 1 and error.splitlines()[0] == "1 image could not be read:"
+    done = run_tool("predict", "--config", config, "--input", folder, "--output", out)
+    assert done.code == 1 and done.err.splitlines()[0] == "1 image could not be read:"
 
 
-def test_the_config_of_a_run_means_its_folder(detector_config, tmp_path, monkeypatch):
+def test_the_config_of_a_run_means_its_folder(
+    detector_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, folder = detector_config(), tmp_path / "run"
     raw = yaml.safe_load(config.read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump({**raw, "OUTPUT_DIR": "output/elsewhere"}))
@@ -278,11 +295,12 @@ def test_the_config_of_a_run_means_its_folder(detector_config, tmp_path, monkeyp
         assert load_detector(str(name)).path.resolve() == folder / FINAL
 
 
-def test_globs(detector_config, scenes, tmp_path):
+def test_globs(detector_config: Callable[..., Path], scenes: Path, tmp_path: Path) -> None:
     val = scenes / "val"
     names = sorted(path.name for path in val.iterdir())
-    assert find_inputs(str(val / "*1.*"), tmp_path).names == [n for n in names if "1." in n]
-    source = find_inputs(str(scenes / "**/*.png"), tmp_path)
+    some: Any = find_inputs(str(val / "*1.*"), tmp_path)
+    assert some.names == [n for n in names if "1." in n]
+    source: Any = find_inputs(str(scenes / "**/*.png"), tmp_path)
     assert source.place == scenes and len(source) == 18
     assert source.names[0].startswith("train/") and source.names[-1].startswith("val/")
     assert find_inputs(str(scenes / "**/*.png"), val).place == scenes / "train"
@@ -303,21 +321,30 @@ def test_globs(detector_config, scenes, tmp_path):
     ],
 )
 def test_mistakes_are_one_line(
-    detector_config, scenes, backbone_file, tmp_path, tool, change, message
-):
+    detector_config: Callable[..., Path],
+    scenes: Path,
+    backbone_file: Path,
+    tmp_path: Path,
+    change: Any,
+    message: str,
+) -> None:
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "FILE").touch()
     (tmp_path / "BROKEN.mp4").write_text("no video")
     places = {name: tmp_path / name for name in ("EMPTY", "FILE", "BROKEN.mp4")}
     places["BACKBONE"] = backbone_file
-    given = {key: places.get(value, value) for key, value in change.items()}
-    arguments = {"config": detector_config(), "input": scenes, "output": tmp_path / "out", **given}
-    code, said, error = tool(*[x for key, value in arguments.items() for x in (f"--{key}", value)])
-    assert code == 2 and said == "" and error.count("\n") == 1 and message in error
-    assert not (tmp_path / "out").exists()
+    changed = {key: places.get(value, value) for key, value in change.items()}
+    arguments = {
+        "config": detector_config(),
+        "input": scenes,
+        "output": tmp_path / "out",
+        **changed,
+    }
+    given = [x for key, value in arguments.items() for x in (f"--{key}", value)]
+    assert message in refused("predict", *given, untouched=tmp_path)
 
 
-def test_a_video(detector_config, scenes, tmp_path, tool):
+def test_a_video(detector_config: Callable[..., Path], scenes: Path, tmp_path: Path) -> None:
     path, out = tmp_path / "clip.avi", tmp_path / "out"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 96))
     frames = [cv2.imread(str(p)) for p in sorted((scenes / "val").iterdir())[:4]]
@@ -325,7 +352,7 @@ def test_a_video(detector_config, scenes, tmp_path, tool):
         writer.write(frame)
     writer.release()
     config = detector_config("faster")
-    assert tool("--config", config, "--input", path, "--output", out)[0] == 0
+    assert run_tool("predict", "--config", config, "--input", path, "--output", out).code == 0
     document = read(out)
     names = [image["file_name"] for image in document["images"]]
     assert names == [f"clip_{number:06d}" for number in range(4)]
@@ -340,11 +367,13 @@ def test_a_video(detector_config, scenes, tmp_path, tool):
     # the frames of a run that was stopped
     whole = (out / JOURNAL_NAME).read_text().splitlines(keepends=True)
     (out / JOURNAL_NAME).write_text("".join(whole[:3]))
-    assert tool("--config", config, "--input", path, "--output", out)[0] == 0
+    assert run_tool("predict", "--config", config, "--input", path, "--output", out).code == 0
     assert_same(read(out), document)
 
 
-def test_channels_reach_the_model_in_its_order(detector_config, tmp_path):
+def test_channels_reach_the_model_in_its_order(
+    detector_config: Callable[..., Path], tmp_path: Path
+) -> None:
     from robust_det.detection.prediction.batches import load_ahead
 
     Image.new("RGB", (96, 96), (250, 100, 0)).save(tmp_path / "red.png")
@@ -355,7 +384,9 @@ def test_channels_reach_the_model_in_its_order(detector_config, tmp_path):
     assert loaded.image[:, 0, 0].tolist() == [250, 100, 0]
 
 
-def test_damaged_names_of_classes_are_refused(detector_config, tmp_path):
+def test_damaged_names_of_classes_are_refused(
+    detector_config: Callable[..., Path], tmp_path: Path
+) -> None:
     config = detector_config()
     content = load_checkpoint(tmp_path / "run" / FINAL)
     for damaged in ([{"id": 1}], [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "ab", 3):

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ SKY, GROUND = 20, 30
 VOID_ROWS = 4
 
 
-def segments_of(coco, image):
+def segments_of(coco: Any, image: Any) -> Any:
     """Ids and segments of an image: shapes, the sky's upper and the ground's lower half, and a few
     rows of void in between."""
     height, width = image["height"], image["width"]
@@ -45,7 +47,7 @@ def segments_of(coco, image):
 
 
 @pytest.fixture(scope="session")
-def panoptic(tmp_path_factory, scenes):
+def panoptic(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Path:
     """The folder of ``{train,val}.json`` and of ``segments_{train,val}``; maps are made. Do not
     change it."""
     root = tmp_path_factory.mktemp("panoptic")
@@ -71,21 +73,25 @@ def panoptic(tmp_path_factory, scenes):
     return root
 
 
-def sources(root, part):
+def sources(root: Path, part: str) -> tuple[str, str, str]:
     return str(root / f"{part}.json"), f"{root}/segments_{part}", f"{root}/segments_{part}_stuff"
 
 
 @pytest.fixture
-def own_panoptic(tmp_path, panoptic):
+def own_panoptic(tmp_path: Path, panoptic: Path) -> Path:
     """A copy that may be changed."""
     return Path(shutil.copytree(panoptic, tmp_path / "own_panoptic"))
 
 
 @pytest.fixture
-def panoptic_config(tmp_path, scenes, panoptic, write_config):
+def panoptic_config(
+    tmp_path: Path, scenes: Path, panoptic: Path, write_config: Callable[..., Path]
+) -> Callable[..., Path]:
     """Return a function that writes the config of a tiny model on the panoptic scenes."""
 
-    def write(base, prefix, root=panoptic, objects=True, **changes):
+    def write(
+        base: Any, prefix: Any, root: Any = panoptic, objects: bool = True, **changes: Any
+    ) -> Any:
         raw = yaml.safe_load(write_config().read_text())
         bases = Path(__file__).parents[3] / "configs/detection"
         raw["_BASE_"] = [raw["_BASE_"], str(bases / f"{base}.yaml")]

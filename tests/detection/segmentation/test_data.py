@@ -3,9 +3,9 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,26 +26,16 @@ from robust_det.detection.config import load_config
 from robust_det.detection.datasets import register_custom
 from robust_det.detection.datasets.panoptic_metadata import panoptic_metadata
 from robust_det.detection.datasets.registration import prepare_dataset, source_of
+from tests.support import run_tool
 
-ROOT = Path(__file__).parents[3]
 NAMES = iter(f"data_{number}" for number in range(1000))
 
 
-def tool(script, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, f"tools/{script}.py", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.fixture
-def register(scenes, own_panoptic):
+def register(scenes: Path, own_panoptic: Path) -> Callable[..., str]:
     """Return a function that registers the validation scenes, changed, under a fresh name."""
 
-    def make(change=None, objects=True):
+    def make(change: Any = None, objects: bool = True) -> Any:
         path = own_panoptic / "val.json"
         if change is not None:
             document = json.loads(path.read_text())
@@ -62,14 +52,14 @@ def register(scenes, own_panoptic):
     return make
 
 
-def test_ids_are_the_three_bytes_of_a_pixel(tmp_path):
+def test_ids_are_the_three_bytes_of_a_pixel(tmp_path: Path) -> None:
     ids = np.array([[0, 1, 255, 256], [65535, 65536, 256**3 - 1, 70000]], dtype=np.int32)
     write_ids(tmp_path / "ids.png", ids)
     assert Image.open(tmp_path / "ids.png").getpixel((3, 1)) == (112, 17, 1)  # 70000
     assert np.array_equal(read_ids(tmp_path / "ids.png"), ids)
 
 
-def test_a_semantic_map_by_hand():
+def test_a_semantic_map_by_hand() -> None:
     categories = [
         {"id": 90, "isthing": 0},
         {"id": 4, "isthing": 1},
@@ -83,7 +73,7 @@ def test_a_semantic_map_by_hand():
     assert made.tolist() == [[255, 2, 2], [0, 1, 255]]  # void, and an id that is not described
 
 
-def test_metadata_of_coco_are_those_of_detectron2():
+def test_metadata_of_coco_are_those_of_detectron2() -> None:
     ours = panoptic_metadata(COCO_CATEGORIES)
     theirs = MetadataCatalog.get("coco_2017_val_panoptic_separated")
     different = [key for key in ours if ours[key] != theirs.get(key)]
@@ -94,8 +84,8 @@ def test_metadata_of_coco_are_those_of_detectron2():
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_detectron2s_data_sets_are_found(split):
-    whole = source_of(f"coco_2017_{split}_panoptic_separated")
+def test_detectron2s_data_sets_are_found(split: str) -> None:
+    whole: Any = source_of(f"coco_2017_{split}_panoptic_separated")
     root = os.environ.get("DETECTRON2_DATASETS", "datasets")
     assert whole == PanopticSource(
         f"{root}/coco/annotations/panoptic_{split}2017.json",
@@ -105,11 +95,11 @@ def test_detectron2s_data_sets_are_found(split):
         f"{root}/coco/annotations/instances_{split}2017.json",
         published=True,
     )
-    alone = source_of(f"coco_2017_{split}_panoptic_stuffonly")
+    alone: Any = source_of(f"coco_2017_{split}_panoptic_stuffonly")
     assert (alone.json_file, alone.panoptic_json) == ("", whole.panoptic_json)
 
 
-def test_what_a_run_reads(register, panoptic):
+def test_what_a_run_reads(register: Callable[..., str], panoptic: Path) -> None:
     name = register()
     facts = prepare_dataset(name)
     assert (facts.images, facts.annotations, facts.masks) == (6, 13, "polygon")
@@ -130,7 +120,7 @@ def test_what_a_run_reads(register, panoptic):
     assert [set(record) for record in DatasetCatalog.get(alone)] == [keys] * 6
 
 
-def refused(name, lenient=False):
+def refused(name: Any, lenient: bool = False) -> Any:
     with pytest.raises(UserError) as caught:
         prepare_dataset(name, lenient)
     message = str(caught.value)
@@ -138,7 +128,9 @@ def refused(name, lenient=False):
     return message
 
 
-def test_maps_that_are_not_made_name_the_tool(register, own_panoptic):
+def test_maps_that_are_not_made_name_the_tool(
+    register: Callable[..., str], own_panoptic: Path
+) -> None:
     shutil.rmtree(own_panoptic / "segments_val_stuff")
     message = refused(register())
     assert "lacks the semantic maps of 6 images" in message
@@ -146,11 +138,13 @@ def test_maps_that_are_not_made_name_the_tool(register, own_panoptic):
 
 
 @pytest.mark.parametrize("objects", [True, False])
-def test_images_without_segments_are_counted_and_can_be_left_out(objects, register, own_panoptic):
+def test_images_without_segments_are_counted_and_can_be_left_out(
+    objects: bool, register: Callable[..., str], own_panoptic: Path
+) -> None:
     first, second, *_ = sorted((own_panoptic / "segments_val").iterdir())
     first.unlink()
 
-    def change(document):
+    def change(document: Any) -> None:
         annotations = document["annotations"]
         document["annotations"] = [a for a in annotations if a["file_name"] != second.name]
 
@@ -162,7 +156,7 @@ def test_images_without_segments_are_counted_and_can_be_left_out(objects, regist
     assert {Path(r["file_name"]).name for r in left}.isdisjoint({first.name, second.name})
 
 
-def test_a_map_of_another_size(register, own_panoptic):
+def test_a_map_of_another_size(register: Callable[..., str], own_panoptic: Path) -> None:
     path = sorted((own_panoptic / "segments_val_stuff").iterdir())[0]
     Image.new("L", (96, 95)).save(path)
     message = refused(register())
@@ -170,40 +164,40 @@ def test_a_map_of_another_size(register, own_panoptic):
     assert "96 x 95, its image 96 x 96" in message
 
 
-def unlisted(document):
+def unlisted(document: Any) -> None:
     document["annotations"][0]["segments_info"][0]["category_id"] = 77
 
 
-def without_segments(document):
+def without_segments(document: Any) -> None:
     del document["annotations"][2]["segments_info"]
 
 
-def without_crowds(document):
+def without_crowds(document: Any) -> None:
     del document["annotations"][2]["segments_info"][0]["iscrowd"]
 
 
-def without_kind(document):
+def without_kind(document: Any) -> None:
     del document["categories"][0]["isthing"]
 
 
-def all_things(document):
+def all_things(document: Any) -> None:
     for category in document["categories"]:
         category["isthing"] = 1
 
 
-def repeated(document):
+def repeated(document: Any) -> None:
     document["categories"][1]["id"] = document["categories"][0]["id"]
 
 
-def outside(document):
+def outside(document: Any) -> None:
     document["annotations"][1]["file_name"] = "../../elsewhere.png"
 
 
-def named_ids(document):
+def named_ids(document: Any) -> None:
     document["annotations"][1]["segments_info"][0]["category_id"] = "sky"
 
 
-def renamed(document):
+def renamed(document: Any) -> None:
     document["categories"][0]["name"] = "disc"
 
 
@@ -222,11 +216,11 @@ def renamed(document):
         (dict.clear, "they need a list 'images'"),
     ],
 )
-def test_bad_annotations(change, complaint, register):
+def test_bad_annotations(change: Any, complaint: str, register: Callable[..., str]) -> None:
     assert complaint in refused(register(change))
 
 
-def test_bad_files(own_panoptic, register, tmp_path):
+def test_bad_files(own_panoptic: Path, register: Callable[..., str], tmp_path: Path) -> None:
     (own_panoptic / "val.json").write_text("{")
     assert "not in COCO's panoptic format (JSONDecodeError" in refused(register())
     (own_panoptic / "val.json").unlink()
@@ -247,12 +241,14 @@ def test_bad_files(own_panoptic, register, tmp_path):
         {"PANOPTIC": "a.json", "SEGMENTS": "b", "IMAGES": "c", "JSON": 3},
     ],
 )
-def test_bad_entries(entry):
+def test_bad_entries(entry: Any) -> None:
     with pytest.raises(UserError, match="PANOPTIC, SEGMENTS, IMAGES"):
         register_custom([{"NAME": next(NAMES), **entry}])
 
 
-def test_data_that_do_not_show_what_the_model_finds(panoptic_config, write_config):
+def test_data_that_do_not_show_what_the_model_finds(
+    panoptic_config: Callable[..., Path], write_config: Callable[..., Path]
+) -> None:
     overrides = ["MODEL.META_ARCHITECTURE", "PanopticFPN"]
     with pytest.raises(
         UserError, match="needs semantic maps, and data set 'scenes_train' has none"
@@ -270,7 +266,9 @@ def test_data_that_do_not_show_what_the_model_finds(panoptic_config, write_confi
         load_config(str(config), ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "54"])
 
 
-def test_objects_alone_are_learnt_from_panoptic_data_too(panoptic_config):
+def test_objects_alone_are_learnt_from_panoptic_data_too(
+    panoptic_config: Callable[..., Path],
+) -> None:
     config = panoptic_config("base_panoptic_fpn", "boxes")
     cfg, _ = load_config(str(config), ["MODEL.META_ARCHITECTURE", "GeneralizedRCNN"])
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 8
@@ -278,7 +276,7 @@ def test_objects_alone_are_learnt_from_panoptic_data_too(panoptic_config):
 
 
 @pytest.fixture(scope="module")
-def coco(tmp_path_factory):
+def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """COCO's layout and categories, on scenes: shapes are people, what is behind them is a wall."""
     root = tmp_path_factory.mktemp("datasets")
     folder = root / "coco"
@@ -320,14 +318,15 @@ def coco(tmp_path_factory):
     return root
 
 
-def test_coco_from_the_command_line(coco, backbone_file, tmp_path):
-    place = {"DETECTRON2_DATASETS": str(coco)}
-    done = tool("prepare_panoptic", "--workers", 2, **place)
-    assert done.returncode == 0, done.stderr
+def test_coco_from_the_command_line(coco: Path, backbone_file: Path, tmp_path: Path) -> None:
+    # Detectron2 reads it once, at its import
+    place: dict[str, Any] = {"process": True, "environment": {"DETECTRON2_DATASETS": str(coco)}}
+    done = run_tool("prepare_panoptic", "--workers", 2, **place)
+    assert done.code == 0, done.err
     for part, count in (("train", 3), ("val", 2)):
         made = sorted((coco / f"coco/panoptic_stuff_{part}2017").iterdir())
         assert len(made) == count
-        assert f"{count} maps written to {made[0].parent}" in done.stdout
+        assert f"{count} maps written to {made[0].parent}" in done.out
         pixels = np.asarray(Image.open(made[0]))
         assert np.all(pixels[20:60, 20:60] == 0) and pixels[0, 0] == 52  # the last but one
     overrides = ["INPUT.MIN_SIZE_TRAIN", "[64]", "INPUT.MIN_SIZE_TEST", "64", "TEST.PICTURES", "0"]
@@ -335,18 +334,20 @@ def test_coco_from_the_command_line(coco, backbone_file, tmp_path):
     overrides += ["SOLVER.MAX_ITER", "2", "OUTPUT_DIR", str(tmp_path / "run")]
     overrides += ["MODEL.FPN.OUT_CHANNELS", "16", "MODEL.SEM_SEG_HEAD.CONVS_DIM", "32"]
     config = ("--config", "coco_semantic_fpn_1x.yaml", "--backbone", backbone_file)
-    trained = tool("train_net", *config, *overrides, **place)
-    assert trained.returncode == 0, trained.stderr
+    trained = run_tool("train_net", *config, *overrides, **place)
+    assert trained.code == 0, trained.err
     record = json.loads((tmp_path / "run/record.json").read_text())
     assert record["config"]["MODEL"]["SEM_SEG_HEAD"]["NUM_CLASSES"] == 54
     assert "IoU-wall" in record["metrics"]["sem_seg"]
 
 
-def test_maps_are_made_once(scenes, own_panoptic):
-    paths = [
-        str(own_panoptic / name) for name in ("val.json", "segments_val", "segments_val_stuff")
-    ]
-    source = PanopticSource(*paths, str(scenes / "val"))
+def test_maps_are_made_once(scenes: Path, own_panoptic: Path) -> None:
+    source = PanopticSource(
+        str(own_panoptic / "val.json"),
+        str(own_panoptic / "segments_val"),
+        str(own_panoptic / "segments_val_stuff"),
+        str(scenes / "val"),
+    )
     made = sorted(Path(source.stuff_root).iterdir())
     before = made[0].read_bytes()
     assert make_semantic_maps("val", source, workers=1) == 0
@@ -362,7 +363,7 @@ def test_maps_are_made_once(scenes, own_panoptic):
         make_semantic_maps("val", source, workers=1)
 
 
-def test_a_map_of_a_class_that_is_not_listed(scenes, own_panoptic):
+def test_a_map_of_a_class_that_is_not_listed(scenes: Path, own_panoptic: Path) -> None:
     path = own_panoptic / "val.json"
     document = json.loads(path.read_text())
     unlisted(document)
@@ -377,7 +378,7 @@ def test_a_map_of_a_class_that_is_not_listed(scenes, own_panoptic):
         make_semantic_maps("val", source, workers=1)
 
 
-def test_the_tool_says_what_is_missing(tmp_path):
-    done = tool("prepare_panoptic", DETECTRON2_DATASETS=str(tmp_path))
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "no panoptic annotations at" in done.stderr
+def test_the_tool_says_what_is_missing(tmp_path: Path) -> None:
+    place = {"DETECTRON2_DATASETS": str(tmp_path)}
+    done = run_tool("prepare_panoptic", process=True, environment=place)
+    assert done.code == 2 and "no panoptic annotations at" in done.error

@@ -1,6 +1,9 @@
 """Semantic and panoptic FPN from end to end: figures, files, pictures, comparison."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +33,7 @@ SKY, GROUND = 20, 30
 PLACES = {0: 0, SKY: 1, GROUND: 2}
 
 
-def run(config, *overrides):
+def run(config: Any, *overrides: Any) -> Any:
     """Train a config; return the complete config and the record."""
     cfg, card = load_config(str(config), overrides)
     finetune(cfg, card, "run")
@@ -38,7 +41,7 @@ def run(config, *overrides):
         return cfg, json.load(file)
 
 
-def kept(cfg, record, task):
+def kept(cfg: Any, record: Any, task: Any) -> Any:
     """The file that a record names for a task."""
     described = record["segmentations"][cfg.DATASETS.TEST[0]][task]
     path = f"{cfg.OUTPUT_DIR}/{described['path']}"
@@ -47,16 +50,16 @@ def kept(cfg, record, task):
         return json.load(file)
 
 
-def mean_iou(predictions, folder):
+def mean_iou(predictions: Any, folder: Any) -> Any:
     """Mean and single IoU of things, sky and ground, in percent."""
-    found, true = [], []
+    kept_found, kept_true = [], []
     for name in sorted({p["file_name"] for p in predictions}):
         segments = [p for p in predictions if p["file_name"] == name]
         classes = sum(PLACES[p["category_id"]] * mask.decode(p["segmentation"]) for p in segments)
         truth = np.asarray(Image.open(folder / name.rpartition("/")[2]))
-        found.append(classes[truth < 255])
-        true.append(truth[truth < 255])
-    found, true = np.concatenate(found), np.concatenate(true)
+        kept_found.append(classes[truth < 255])
+        kept_true.append(truth[truth < 255])
+    found, true = np.concatenate(kept_found), np.concatenate(kept_true)
     ious = [
         100 * np.sum((found == c) & (true == c)) / np.sum((found == c) | (true == c))
         for c in range(3)
@@ -64,7 +67,7 @@ def mean_iou(predictions, folder):
     return np.mean(ious), ious
 
 
-def changed_copy(record, folder, task, metric, value):
+def changed_copy(record: Any, folder: Any, task: Any, metric: Any, value: Any) -> Any:
     """The record of a robust run that differs in one figure."""
     other = json.loads(json.dumps(record))
     other.update(eps=3.0, norm="l2", weights={"path": "robust", "sha256": "f" * 64})
@@ -74,7 +77,7 @@ def changed_copy(record, folder, task, metric, value):
     return folder
 
 
-def standard(cfg, record):
+def standard(cfg: Any, record: Any) -> Any:
     """Make a run's record that of the standard backbone."""
     record["eps"] = 0.0
     with open(f"{cfg.OUTPUT_DIR}/record.json", "w") as file:
@@ -82,7 +85,7 @@ def standard(cfg, record):
     return cfg.OUTPUT_DIR
 
 
-def test_semantic_fpn(panoptic_config, panoptic, tmp_path):
+def test_semantic_fpn(panoptic_config: Callable[..., Path], panoptic: Path, tmp_path: Path) -> None:
     config = panoptic_config("base_semantic_fpn", "semantic", objects=False)
     cfg, record = run(config, "SOLVER.MAX_ITER", "20", "SOLVER.STEPS", "[]")
     assert cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == 3
@@ -107,7 +110,7 @@ def test_semantic_fpn(panoptic_config, panoptic, tmp_path):
         compare([robust], tmp_path / "none", options=Options(significance=True))
 
 
-def check_pictures(cfg, record):
+def check_pictures(cfg: Any, record: Any) -> None:
     """Truth and prediction are drawn, on the image, and differ."""
     assert len(record["pictures"]) == 2
     for picture in record["pictures"]:
@@ -119,7 +122,7 @@ def check_pictures(cfg, record):
         assert np.abs(truth - found).mean() > 1
 
 
-def test_panoptic_fpn(panoptic_config, panoptic, tmp_path):
+def test_panoptic_fpn(panoptic_config: Callable[..., Path], panoptic: Path, tmp_path: Path) -> None:
     config = panoptic_config("base_panoptic_fpn", "both")
     overrides = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0", "SOLVER.MAX_ITER", "20"]
     overrides += ["MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH", "0.01"]
@@ -165,7 +168,9 @@ def test_panoptic_fpn(panoptic_config, panoptic, tmp_path):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_maps_are_augmented_as_by_detectron2(panoptic_config, seed):
+def test_maps_are_augmented_as_by_detectron2(
+    panoptic_config: Callable[..., Path], seed: int
+) -> None:
     changes = {"INPUT": {"MIN_SIZE_TRAIN": [64, 80, 112], "MAX_SIZE_TRAIN": 200}}
     config = panoptic_config("base_panoptic_fpn", f"mapped{seed}", **changes)
     cfg, _ = load_config(str(config))
@@ -182,7 +187,9 @@ def test_maps_are_augmented_as_by_detectron2(panoptic_config, seed):
         assert set(ours["sem_seg"].unique().tolist()) <= {0, 1, 2, 255}
 
 
-def test_a_run_goes_on_to_the_same_bits(panoptic_config, tmp_path):
+def test_a_run_goes_on_to_the_same_bits(
+    panoptic_config: Callable[..., Path], tmp_path: Path
+) -> None:
     config = panoptic_config("base_semantic_fpn", "resumed", objects=False)
     more = ["SOLVER.STEPS", "[]", "TEST.PICTURES", "0"]
     run(config, *more, "OUTPUT_DIR", str(tmp_path / "whole"))
@@ -201,7 +208,9 @@ def test_a_run_goes_on_to_the_same_bits(panoptic_config, tmp_path):
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
 
 
-def test_a_panoptic_detector_is_loaded_without_its_data(panoptic_config, tmp_path):
+def test_a_panoptic_detector_is_loaded_without_its_data(
+    panoptic_config: Callable[..., Path], tmp_path: Path
+) -> None:
     config = panoptic_config("base_panoptic_fpn", "loaded")
     cfg, card = load_config(str(config))
     model = build_model(cfg)
