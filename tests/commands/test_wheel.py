@@ -113,20 +113,3 @@ def test_the_whole_road(
         assert environment["commit"] == committed[1] and not environment["modified"]
         assert environment["command"][:3] == ["-m", "robust_det", name]
     assert (tmp_path / "run/config.yaml").read_text().startswith("# written by robust_det ")
-    shown = installed(
-        "python", "-m", "robust_det", "config", "show", "run/config.yaml", cwd=tmp_path
-    )
-    assert "  MAX_ITER: 2  " in shown
-    assert shown.count("# run/config.yaml\n") > 200 and shown.count("# default\n") == 1  # VERSION
-
-
-def test_a_sweep_starts_its_runs_from_the_wheel(
-    installed: Callable[..., str], tmp_path: Path
-) -> None:
-    write_coco(tmp_path / "datasets/scenes", train_images=2, val_images=2, size=96)
-    said = installed(
-        "robust-det", "sweep", "--run", "--config base_demo_mask.yaml SEED {0,1}", "--output",
-        "sweep", "--dry-run", "MODEL.BACKBONE.ARCH", "resnet10_narrow", cwd=tmp_path,
-    )  # fmt: skip
-    assert said.count("to do ") == 2
-    assert said.count(" -m robust_det train --config base_demo_mask.yaml --resume ") == 2

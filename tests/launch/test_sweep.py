@@ -60,6 +60,7 @@ def test_a_sweep_that_is_stopped_goes_on(tmp_path: Path, write_config: Callable[
     assert 19 <= int(kept.removeprefix("model_").removesuffix(".pth")) < 3999
     code, out, _ = run_tool("sweep", *arguments, "--dry-run")
     assert code == 0 and out.startswith("to do ") and "--resume" in out
+    assert "python -m robust_det train --config " in out  # there is no other way from a wheel
 
 
 def test_mistakes_are_said_before_anything_runs(
