@@ -36,7 +36,6 @@ from robust_det.records import environment
 HIDDEN = ("folder", "output", "table")
 SIDES = ("before", "exact", "torchvision", "ours")
 SCALE = (0.08, 1.0)
-IMAGE_SIZE = 224
 
 
 class Before(ImageFolder):
@@ -52,17 +51,17 @@ class Before(ImageFolder):
             return self.transform(image), int(self.targets[i]), i, ""
 
 
-def steps(jitter: float) -> list[torch.nn.Module]:
+def steps(size: int, jitter: float) -> list[torch.nn.Module]:
     """Return torchvision's transforms."""
-    crop = [v2.RandomResizedCrop(IMAGE_SIZE, scale=SCALE, antialias=True)]
+    crop = [v2.RandomResizedCrop(size, scale=SCALE, antialias=True)]
     colours = [v2.ColorJitter(jitter, jitter, jitter)] if jitter else []
     return [*crop, v2.RandomHorizontalFlip(), *colours]
 
 
-def make_sides(root: Path, jitter: float) -> dict[str, ImageFolder]:
+def make_sides(root: Path, size: int, jitter: float) -> dict[str, ImageFolder]:
     """Return the data sets to compare, by name; all crop the same boxes."""
-    of_pillow: Any = v2.Compose([*steps(jitter), v2.PILToTensor()])
-    of_tensor = v2.Compose(steps(jitter))
+    of_pillow: Any = v2.Compose([*steps(size, jitter), v2.PILToTensor()])
+    of_tensor = v2.Compose(steps(size, jitter))
 
     def torchvision(path: str) -> torch.Tensor:
         content = tv_io.read_file(path)
@@ -70,7 +69,7 @@ def make_sides(root: Path, jitter: float) -> dict[str, ImageFolder]:
         return image
 
     def ours(exact: bool) -> Callable[[str], torch.Tensor]:
-        return train_transform(IMAGE_SIZE, SCALE, True, jitter, exact=exact)
+        return train_transform(size, SCALE, True, jitter, exact=exact)
 
     return {
         "before": Before(root, "train", of_pillow),
@@ -150,7 +149,7 @@ def crops(height: int, width: int, count: int = 2000) -> dict[str, float]:
         Kolmogorov-Smirnov tests of top, left, height and width by other seeds.
     """
     image = torch.empty(3, height, width, device="meta")
-    stock = v2.RandomResizedCrop(IMAGE_SIZE, scale=SCALE)
+    stock = v2.RandomResizedCrop(1, scale=SCALE)
 
     def theirs(seed: int) -> Sequence[int]:
         torch.manual_seed(seed)
@@ -170,7 +169,7 @@ def crops(height: int, width: int, count: int = 2000) -> dict[str, float]:
 
 def table(path: Path) -> str:
     """Return recorded results as a Markdown table."""
-    head = ["pixels", "kB", "jitter", "images/s, ours", "exact", "before", "torchvision"]
+    head = ["pixels", "kB", "crop", "jitter", "images/s, ours", "exact", "before", "torchvision"]
     head += ["ours to before", "ours to torchvision", "difference, largest", "mean"]
     cells = []
     for row in read_results(path):
@@ -179,6 +178,7 @@ def table(path: Path) -> str:
             [
                 f"{settings['width']} x {settings['height']}",
                 round(row["bytes"] / 1000),
+                settings["size"],
                 settings["jitter"],
                 *(f"{1e3 / ms[side]:,.0f}" for side in ("ours", "exact", "before", "torchvision")),
                 f"{ms['before'] / ms['ours']:.2f}x",
@@ -196,6 +196,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=500, help="of the images, in pixels")
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--kilobytes", type=int, default=65, help="of an image, at most")
+    parser.add_argument("--size", type=int, default=224, help="of the crops")
     parser.add_argument("--jitter", type=float, default=0.0, help="DATA.COLOR_JITTER")
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
@@ -208,20 +209,20 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root:
-        size = write_images(args.folder, Path(root) / "train" / "photos", args)
-        sides = make_sides(Path(root), args.jitter)
+        length = write_images(args.folder, Path(root) / "train" / "photos", args)
+        sides = make_sides(Path(root), args.size, args.jitter)
         measure(sides, args.batch, 1)  # fills the caches
         result: dict[str, Any] = {
             "benchmark": "loading",
             "settings": {k: v for k, v in vars(args).items() if k not in HIDDEN},
-            "bytes": size,
+            "bytes": length,
             "ms": measure(sides, args.batch, args.rounds),
             "difference": differences(sides),
             "crops": crops(args.height, args.width),
             "environment": environment("cpu"),
         }
     ms = result["ms"]
-    print(f"{args.images} images of {args.width} x {args.height}, {size / 1000:.0f} kB")
+    print(f"{args.images} images of {args.width} x {args.height}, {length / 1000:.0f} kB")
     for name in SIDES:
         faster = ms["before"] / ms[name]
         print(f"  {name:12s} {ms[name]:6.3f} ms, {1e3 / ms[name]:7.1f} images/s, {faster:.2f}x")

@@ -34,7 +34,8 @@ def jitter_colours(image: torch.Tensor, strength: float) -> torch.Tensor:
 def adjust_colours(image: torch.Tensor, adjustments: Sequence[tuple[int, float]]) -> torch.Tensor:
     """Blend an image with black (0), with its mean grey (1) or with its own grey (2).
 
-    torchvision rounds to whole levels after each adjustment, here only the result is rounded.
+    torchvision and Pillow cut the fraction off after each adjustment, half a level on average; here
+    the result alone is rounded, to the nearest level.
 
     Args:
         image: (3, H, W) RGB, uint8.

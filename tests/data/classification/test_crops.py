@@ -57,6 +57,16 @@ def test_boxes_are_those_of_random_resized_crop(
     assert torch.rand(1) == after
 
 
+def test_exact_is_torchvision_on_pillow(tmp_path: Path) -> None:
+    path = write(tmp_path / "image.jpg")
+    ours = train_transform(SIZE, SCALE, True, 0.2, exact=True)
+    steps = [v2.RandomResizedCrop(SIZE, scale=SCALE), v2.RandomHorizontalFlip()]
+    theirs = v2.Compose([*steps, v2.ColorJitter(0.2, 0.2, 0.2), v2.PILToTensor()])
+    for seed in range(6):
+        expected = seeded(lambda name: theirs(Image.open(name)), path, seed)
+        assert torch.equal(seeded(ours, path, seed), expected)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_is_no_colour_jpeg_gets_pillows_bits(name: str, tmp_path: Path) -> None:
     mode, kind, options = FORMATS[name]
