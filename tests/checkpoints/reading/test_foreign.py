@@ -32,7 +32,7 @@ def function() -> None:
 HERE = Local.__module__
 OBJECTS = {
     "argparse.Namespace": argparse.Namespace(lr=0.1),
-    "pathlib.PosixPath": Path("x"),
+    f"{type(Path()).__module__}.PosixPath": Path("x"),  # another module in Python 3.13
     "slice": slice(1),
     "torch.nn.modules.container.Sequential": nn.Sequential(nn.Linear(2, 2)),
     "torch._utils._rebuild_sparse_tensor": torch.eye(2).to_sparse(),

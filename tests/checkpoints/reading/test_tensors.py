@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,17 @@ DTYPES = [
 ]
 
 
+def savable(dtype: torch.dtype) -> bool:
+    """Whether this torch writes it: 2.4 has wide unsigned integers, but saves none."""
+    try:
+        torch.save(torch.empty(1, dtype=dtype), io.BytesIO())
+    except KeyError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("how", TORCH)
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", [*filter(savable, DTYPES)], ids=str)
 def test_every_type_of_tensor(dtype: torch.dtype, how: Any, path: Path) -> None:
     numbers = torch.tensor([[0, 1, 2], [3, 5, 100]])
     # an odd count of bytes before: a legacy file aligns nothing
@@ -45,9 +55,10 @@ def test_shapes_strides_and_parameters(how: Any, path: Path) -> None:
         "channels last": base[None].to(memory_format=torch.channels_last),
         "parameter": nn.Parameter(base.clone()),
         "frozen": nn.Parameter(base.clone(), requires_grad=False),
-        "buffer": nn.Buffer(base.clone()),
         "with gradient": (base.clone().requires_grad_() * 2).detach(),
     }
+    if hasattr(nn, "Buffer"):  # since torch 2.5
+        tensors["buffer"] = nn.Buffer(base.clone())
     value = back(path, {**tensors, "size": base.size()}, how)
     assert value.pop("size") == (2, 3, 4)
     for name, tensor in tensors.items():
