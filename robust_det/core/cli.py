@@ -61,7 +61,8 @@ class _BesideBars(logging.Handler):
 def setup_logging() -> None:
     """Send the package's log lines to standard output, once, however often it is called."""
     logger = logging.getLogger("robust_det")
-    if not logger.handlers:
+    # others may have put handlers of theirs there
+    if not any(isinstance(handler, _BesideBars) for handler in logger.handlers):
         handler = _BesideBars()
         handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
