@@ -13,6 +13,7 @@ from robust_det.classification.settings import memory_layout, train_attack
 from robust_det.classification.state import Progress, TrainingState
 from robust_det.classification.step import TrainingStep
 from robust_det.core.config import CfgNode
+from robust_det.core.device import AMP_DTYPES
 from robust_det.models import Classifier, ModelCard, build_classifier
 from robust_det.training.world import World
 
@@ -58,6 +59,8 @@ def build_step(cfg: CfgNode, model: Classifier, device: torch.device, world: Wor
         network,
         optimizer,
         train_attack(cfg),
+        objective=cfg.ATTACK.OBJECTIVE,
+        amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
         label_smoothing=cfg.OPTIM.LABEL_SMOOTHING,
         clip_norm=cfg.OPTIM.CLIP_NORM,
         accumulate=cfg.TRAIN.ACCUMULATE,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from robust_det.attacks import PGD, make_threat
+from robust_det.attacks import PGD, get_objective, make_threat
 from robust_det.core.config import CfgNode, find_config, load_raw, merge_config, overrides_to_dict
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError, did_you_mean
@@ -56,6 +56,7 @@ def pretrain_defaults() -> CfgNode:
     cfg.ATTACK.STEP_SIZE = 0.0  # 0 means 2/3 of eps, the paper's rule
     cfg.ATTACK.RANDOM_START = False
     cfg.ATTACK.ITERATE = "last"  # last | best
+    cfg.ATTACK.OBJECTIVE = "cross_entropy"  # cross_entropy | margin | dlr
 
     cfg.TRAIN = CfgNode()
     cfg.TRAIN.EPOCHS = 90
@@ -86,6 +87,8 @@ def pretrain_defaults() -> CfgNode:
     cfg.EVAL.EPS = -1.0  # the training eps if negative
     cfg.EVAL.STEPS = 10
     cfg.EVAL.STEP_SIZE = 0.0  # 0 means 2.5 * eps / steps (Madry et al. 2018)
+    cfg.EVAL.OBJECTIVE = "cross_entropy"  # cross_entropy | margin | dlr
+    cfg.EVAL.RESTARTS = 1  # random starts, of which each image counts the worst
     cfg.EVAL.ADVERSARIAL_IMAGES = 0  # attack only the first N (evenly spread); 0 is all
     return cfg
 
@@ -117,7 +120,6 @@ def train_attack(cfg: CfgNode) -> PGD:
         step_size=cfg.ATTACK.STEP_SIZE or eps * 2 / 3,
         random_start=cfg.ATTACK.RANDOM_START,
         best_iterate=cfg.ATTACK.ITERATE == "best",
-        amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
     )
 
 
@@ -130,7 +132,7 @@ def eval_attack(cfg: CfgNode) -> PGD:
         step_size=cfg.EVAL.STEP_SIZE or 2.5 * eps / max(cfg.EVAL.STEPS, 1),
         random_start=True,
         best_iterate=True,
-        amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
+        restarts=cfg.EVAL.RESTARTS,
     )
 
 
@@ -150,6 +152,8 @@ def _check(cfg: CfgNode) -> None:
         if value not in known:
             choices = ", ".join(known)
             raise UserError(f"{key} is one of {choices}, not '{value}'{did_you_mean(value, known)}")
+    get_objective(cfg.ATTACK.OBJECTIVE)
+    get_objective(cfg.EVAL.OBJECTIVE)
     _check_numbers(cfg)
     train_attack(cfg)
     eval_attack(cfg)
@@ -183,6 +187,7 @@ def _check_numbers(cfg: CfgNode) -> None:
         ("EVAL.ADVERSARIAL_IMAGES", 0, True),
         ("EVAL.BATCH_SIZE", 1, True),
         ("EVAL.EPOCHS", 1, True),
+        ("EVAL.RESTARTS", 1, True),
         ("EVAL.STEPS", 1, True),
         ("EVAL.STEP_SIZE", 0, True),
         ("OPTIM.CLIP_NORM", 0, True),

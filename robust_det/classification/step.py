@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from robust_det.attacks import PGD
+from robust_det.attacks import Attack, classifier_objective, frozen
 
 __all__ = ["TrainingStep"]
 
@@ -18,10 +20,13 @@ class TrainingStep:
     """Trains ``network`` on adversarial examples of ``model`` (the same weights, without DDP).
 
     Args:
-        model: the bare classifier, attacked in eval mode.
+        model: the bare classifier.
         network: what is trained: ``model`` itself, or DDP around it.
         optimizer: updates the parameters of ``model``.
         attack: makes the training examples; eps 0 gives standard training.
+        attacked: yields the network that is attacked; by default ``model`` in eval mode.
+        objective: what the attack maximises, a name of ``robust_det.attacks.OBJECTIVES``.
+        amp_dtype: autocast all passes to this type; None for the network's own precision.
         label_smoothing: of the training loss only.
         clip_norm: largest gradient norm; 0 is no clipping.
         accumulate: number of passes the batch is split into.
@@ -33,8 +38,11 @@ class TrainingStep:
         model: nn.Module,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        attack: PGD,
+        attack: Attack,
         *,
+        attacked: Callable[[], contextlib.AbstractContextManager[nn.Module]] | None = None,
+        objective: str = "cross_entropy",
+        amp_dtype: torch.dtype | None = None,
         label_smoothing: float = 0.0,
         clip_norm: float = 0.0,
         accumulate: int = 1,
@@ -44,13 +52,16 @@ class TrainingStep:
         self.network = network
         self.optimizer = optimizer
         self.attack = attack
+        self.attacked = attacked or functools.partial(frozen, model)
+        self.objective = objective
+        self.amp_dtype = amp_dtype
         self.label_smoothing = label_smoothing
         self.clip_norm = clip_norm
         self.accumulate = accumulate
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         device = next(model.parameters()).device
         # fp16 gradients underflow without loss scaling; bf16 has float32's range
-        self.scaler = torch.amp.GradScaler(device.type, enabled=attack.amp_dtype == torch.float16)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype == torch.float16)
 
     def __call__(
         self, images: torch.Tensor, targets: torch.Tensor, noise: torch.Generator | None = None
@@ -76,7 +87,7 @@ class TrainingStep:
         ):
             if x.dtype == torch.uint8:
                 x = x.float().div_(255)
-            x = self.attack(self.model, x.contiguous(memory_format=self.format), y, noise)
+            x = self._examples(x.contiguous(memory_format=self.format), y, noise)
             with self._sync_only_if(i == parts - 1):
                 logits = self._forward(x)
                 loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
@@ -91,8 +102,17 @@ class TrainingStep:
         self.scaler.update()
         return total_loss, correct
 
+    def _examples(
+        self, x: torch.Tensor, y: torch.Tensor, noise: torch.Generator | None
+    ) -> torch.Tensor:
+        if self.attack.threat.eps == 0:
+            return x
+        with self.attacked() as network:
+            objective = classifier_objective(network, y, self.objective, amp_dtype=self.amp_dtype)
+            return self.attack(objective, x, noise)
+
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        dtype = self.attack.amp_dtype
+        dtype = self.amp_dtype
         with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
             logits: torch.Tensor = self.network(x)
         return logits.float()

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from robust_det.attacks import PGD, make_threat
+from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
 from robust_det.classification.step import TrainingStep
 from robust_det.models import Classifier, build_classifier
 
@@ -65,7 +65,8 @@ def test_adversarial_step_trains_on_the_examples_of_the_attack() -> None:
     pixels, targets = batch(size=32)
     loss, _ = TrainingStep(model, model, sgd(model), ATTACK)(pixels, targets)
 
-    x = ATTACK(plain.eval(), pixels.float() / 255, targets)
+    with frozen(plain) as network:
+        x = ATTACK(classifier_objective(network, targets), pixels.float() / 255)
     optimizer = sgd(plain)
     by_hand = F.cross_entropy(plain.train()(x), targets)
     by_hand.backward()
@@ -132,8 +133,8 @@ def test_autocast_is_used_in_every_pass_and_only_when_asked(dtype: torch.dtype |
     model = build_classifier("resnet10_narrow", 4)
     seen: list[tuple[bool, torch.dtype]] = []
     model.body.layer4.register_forward_hook(lambda m, i, o: seen.append((m.training, o.dtype)))
-    attack = PGD(make_threat("l2", 0.5), 2, 0.3, best_iterate=True, amp_dtype=dtype)
-    step = TrainingStep(model, model, sgd(model), attack)
+    attack = PGD(make_threat("l2", 0.5), 2, 0.3, best_iterate=True)
+    step = TrainingStep(model, model, sgd(model), attack, amp_dtype=dtype)
     loss, _ = step(*batch(size=32))
     assert seen == [(False, dtype or torch.float32)] * 3 + [(True, dtype or torch.float32)]
     assert loss.dtype == torch.float32
@@ -143,8 +144,8 @@ def test_autocast_is_used_in_every_pass_and_only_when_asked(dtype: torch.dtype |
 def test_fp16_scales_the_loss() -> None:
     torch.manual_seed(0)
     model = without_batch_norm()
-    attack = PGD(make_threat("l2", 0.5), 1, 0.3, amp_dtype=torch.float16)
-    step = TrainingStep(model, model, sgd(model), attack)
+    attack = PGD(make_threat("l2", 0.5), 1, 0.3)
+    step = TrainingStep(model, model, sgd(model), attack, amp_dtype=torch.float16)
     before = copy.deepcopy(model)
     assert step.scaler.is_enabled() and step.scaler.get_scale() == 65536
     loss, _ = step(*batch())
