@@ -15,6 +15,7 @@ from robust_det.classification.step import TrainingStep
 from robust_det.core.config import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.models import Classifier, ModelCard, build_classifier
+from robust_det.models.folding import FoldedNorms
 from robust_det.training.world import World
 
 __all__ = ["build_model", "build_state", "build_step"]
@@ -54,11 +55,17 @@ def build_step(cfg: CfgNode, model: Classifier, device: torch.device, world: Wor
         ids = [device.index] if device.type == "cuda" else None
         # buffers: see World.average_buffers
         network = DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+    attacked = None
+    if cfg.ATTACK.FOLD_NORMS and cfg.ATTACK.EPS > 0:
+        attacked = FoldedNorms(model)
+        if cfg.TRAIN.COMPILE:
+            attacked.network.compile()
     return TrainingStep(
         model,
         network,
         optimizer,
         train_attack(cfg),
+        attacked=attacked,
         objective=cfg.ATTACK.OBJECTIVE,
         amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
         label_smoothing=cfg.OPTIM.LABEL_SMOOTHING,

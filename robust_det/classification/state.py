@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.pretrained import FORMAT, read_pretrained
 from robust_det.checkpoints.state_dicts import load_state
-from robust_det.core.config import CfgNode, config_differences, to_dict
+from robust_det.core.config import CfgNode, config_differences, flatten, to_dict
 from robust_det.core.errors import UserError
 from robust_det.models import ModelCard
 from robust_det.training.world import World
@@ -24,6 +24,14 @@ __all__ = ["Progress", "TrainingState", "refuse_other_config"]
 
 # keys that change where or how fast a run goes, but not what it computes
 _FREE_KEYS = ("OUTPUT_DIR", "DATA.ROOT", "DATA.WORKERS", "TRAIN.CHECKPOINT_STEPS")
+
+# what was done before there was a key for it: files of earlier versions lack these
+_BEFORE = {
+    "ATTACK.FOLD_NORMS": False,
+    "ATTACK.OBJECTIVE": "cross_entropy",
+    "EVAL.OBJECTIVE": "cross_entropy",
+    "EVAL.RESTARTS": 1,
+}
 
 
 @dataclass
@@ -159,7 +167,7 @@ def refuse_other_config(old: dict[str, Any], cfg: CfgNode, path: Path) -> None:
     Raises:
         UserError: lists the differing keys.
     """
-    differing = config_differences(old, cfg, ignore=_FREE_KEYS)
+    differing = config_differences({**_BEFORE, **flatten(old)}, cfg, ignore=_FREE_KEYS)
     if differing:
         raise UserError(
             f"{path} is of a run with another config ({'; '.join(differing)});"

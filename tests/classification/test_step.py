@@ -9,8 +9,12 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
+from robust_det.classification.build import build_step
+from robust_det.classification.settings import pretrain_defaults
 from robust_det.classification.step import TrainingStep
 from robust_det.models import Classifier, build_classifier
+from robust_det.models.folding import FoldedNorms
+from robust_det.training.world import World
 
 NO_ATTACK = PGD(make_threat("l2", 0.0), 3, 0.0)
 ATTACK = PGD(make_threat("l2", 0.5), 2, 1 / 3)
@@ -163,3 +167,32 @@ def test_channels_last_gives_the_same_step() -> None:
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
     for x, y in zip(plain.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(x, y, atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "margin"])
+def test_a_step_with_folded_norms_is_the_same_but_for_rounding(objective: str) -> None:
+    torch.manual_seed(0)
+    plain = build_classifier("resnet10_narrow", 4)
+    other = copy.deepcopy(plain)
+    pixels, targets = batch(size=32)
+    steps = [
+        TrainingStep(plain, plain, sgd(plain), ATTACK, objective=objective),
+        TrainingStep(
+            other, other, sgd(other), ATTACK, attacked=FoldedNorms(other), objective=objective
+        ),
+    ]
+    for i in range(2):
+        a, b = (step(pixels.roll(i, 3), targets)[0] for step in steps)
+        assert b.item() == pytest.approx(a.item(), rel=1e-3)
+    assert all(p.grad is not None and p.requires_grad for p in other.parameters())
+    assert all(module.training for module in other.modules())
+
+
+@pytest.mark.parametrize("fold, eps", [(True, 0.5), (False, 0.5), (True, 0.0)])
+def test_the_config_says_whether_norms_are_folded(fold: bool, eps: float) -> None:
+    cfg = pretrain_defaults()
+    cfg.ATTACK.FOLD_NORMS, cfg.ATTACK.EPS, cfg.ATTACK.OBJECTIVE = fold, eps, "dlr"
+    model = build_classifier("resnet10_narrow", 4)
+    step = build_step(cfg, model, torch.device("cpu"), World())
+    assert isinstance(step.attacked, FoldedNorms) == (fold and eps > 0)
+    assert step.objective == "dlr"
