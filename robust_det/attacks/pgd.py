@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
-from torch.nn import functional as F
 
+from robust_det.attacks.interface import Noise, Objective
 from robust_det.attacks.threat import ThreatModel
+from robust_det.core.errors import UserError
 
-__all__ = ["PGD", "frozen_for_attack"]
-
-# keeps the input gradients of a half precision network above fp16's smallest number
-_FP16_LOSS_SCALE = 1024.0
-
-
-@contextlib.contextmanager
-def frozen_for_attack(model: nn.Module) -> Iterator[None]:
-    """Put ``model`` in eval mode with no parameter gradients, and restore it as it was."""
-    training = [module for module in model.modules() if module.training]
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    model.eval()
-    for p in trainable:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for p in trainable:
-            p.requires_grad_(True)
+__all__ = ["PGD"]
 
 
 @dataclass(frozen=True)
 class PGD:
-    """An untargeted PGD attack on the cross-entropy loss.
+    """Steps of steepest ascent on an objective, each projected back into the threat model.
+
+    The cost is ``restarts * steps`` forward and input-gradient passes, and one more forward pass a
+    restart where iterates or restarts are compared.
 
     Args:
-        threat: the ball to stay in.
-        steps: gradient steps, >= 0; each costs a forward and an input-gradient pass.
+        threat: where to stay.
+        steps: gradient steps, >= 0.
         step_size: in [0, 1] pixel units.
-        random_start: start from a random point of the ball instead of the image.
-        best_iterate: return, per image, the iterate of the highest loss instead of the last one
-            (``use_best`` of the `robustness` library); costs one more forward pass.
-        amp_dtype: autocast the network to this type; None for its own precision.
+        random_start: start from a random point of the threat model instead of the image.
+        best_iterate: return, per image, the iterate of the highest objective instead of the last
+            one (``use_best`` of the `robustness` library).
+        restarts: times to start, >= 1. The first is the attack without restarts, bit for bit, the
+            others start from random points; each image keeps the result of the highest objective.
+
+    Raises:
+        UserError: a number is out of its range.
     """
 
     threat: ThreatModel
@@ -54,71 +39,108 @@ class PGD:
     step_size: float
     random_start: bool = False
     best_iterate: bool = False
-    amp_dtype: torch.dtype | None = None
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("steps", 0), ("step_size", 0), ("restarts", 1)):
+            if not lowest <= getattr(self, name) < float("inf"):
+                raise UserError(f"PGD needs {name} >= {lowest}, not {getattr(self, name)}")
 
     def __call__(
         self,
-        model: nn.Module,
+        objective: Objective,
         images: torch.Tensor,
-        targets: torch.Tensor,
-        noise: torch.Generator | None = None,
+        noise: Noise = None,
         start: torch.Tensor | None = None,
+        steps: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return adversarial examples.
 
         Args:
-            model: takes images in [0, 1], returns logits; attacked in eval mode, and left in the
-                mode it came in.
-            images: (N, 3, H, W) float in [0, 1].
-            targets: (N,) true classes.
-            noise: the source of random starts; the global one by default.
-            start: (N, 3, H, W) where to start, a point of the ball; by default the image, or a
-                random one with ``random_start``.
+            objective: of images like these; always gets all of them, in their order.
+            images: (N, ...) float in [0, 1].
+            noise: the source of random starts; torch's global generator by default.
+            start: like ``images``, where to start first, a point of the threat model; by default
+                the image, or a random point with ``random_start``.
+            steps: (N,) steps of each image, 0 to ``self.steps``, after which it stays where it is;
+                by default ``self.steps`` for all.
 
         Returns:
-            (N, 3, H, W) in [0, 1], within ``threat.eps`` of ``images``; detached.
+            Like ``images``: in [0, 1] and in the threat model around them; detached.
+
+        Raises:
+            UserError: the objective does not return one loss an image, or ``steps`` does not fit.
         """
         center = images.detach()
+        rounds = self.steps if steps is None else self._rounds(steps, len(center))
         if self.threat.eps == 0:
             return center
-        x = center if start is None else start.detach()
-        if start is None and self.random_start:
-            x = self.threat.random_start(center, noise)
-        if self.steps == 0:
-            return x
-        best, best_losses = x, None
-        scale = _FP16_LOSS_SCALE if self.amp_dtype == torch.float16 else 1.0
-
-        with frozen_for_attack(model), torch.enable_grad():
-            for _ in range(self.steps):
-                x = x.detach().requires_grad_(True)
-                losses = self._losses(model, x, targets)
-                (grad,) = torch.autograd.grad(losses.sum() * scale, x)
-                if scale != 1.0:
-                    # what overflowed even so tells no direction
-                    grad = grad.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-                with torch.no_grad():
-                    if self.best_iterate:
-                        best, best_losses = _keep_best(x, losses, best, best_losses)
-                    x = self.threat.project(self.threat.step(x, grad, self.step_size), center)
-            if not self.best_iterate:
-                return x.detach()
+        compared = self.restarts > 1 or (self.best_iterate and rounds > 0)
+        best, highest = center, center.new_full((len(center),), -torch.inf)
+        for restart in range(self.restarts):
+            if restart == 0 and start is not None:
+                x = start.detach()
+            elif restart == 0 and not self.random_start:
+                x = center
+            else:
+                x = _random_start(self.threat, center, noise)
+            for i in range(rounds):
+                losses, grad = _ascent(objective, x)
+                if self.best_iterate:
+                    best, highest = _keep_best(x, losses, best, highest)
+                moved = self.threat.project(self.threat.step(x, grad, self.step_size), center)
+                x = moved if steps is None else torch.where(_as_wide(i < steps, x), moved, x)
+            if not compared:
+                return x
             with torch.no_grad():
-                losses = self._losses(model, x, targets)
-                return _keep_best(x, losses, best, best_losses)[0].detach()
+                losses = _evaluated(objective, x)
+            best, highest = _keep_best(x, losses, best, highest)
+        return best
 
-    def _losses(self, model: nn.Module, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        enabled = self.amp_dtype is not None
-        with torch.autocast(x.device.type, dtype=self.amp_dtype, enabled=enabled):
-            logits = model(x)
-        return F.cross_entropy(logits.float(), targets, reduction="none")
+    def _rounds(self, steps: torch.Tensor, images: int) -> int:
+        """The largest of the images' own step counts."""
+        lowest, highest = (int(n) for n in steps.aminmax()) if steps.numel() else (0, 0)
+        if steps.shape != (images,) or lowest < 0 or highest > self.steps:
+            raise UserError(
+                f"steps are one number an image, ({images},), from 0 to {self.steps}, not"
+                f" {tuple(steps.shape)} from {lowest} to {highest}"
+            )
+        return highest
+
+
+def _ascent(objective: Objective, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the losses (N,) at ``x`` and their gradients; detached."""
+    x = x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        losses = _evaluated(objective, x)
+        (grad,) = torch.autograd.grad(losses.sum(), x)
+    # what overflowed tells no direction
+    return losses.detach(), grad.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _evaluated(objective: Objective, x: torch.Tensor) -> torch.Tensor:
+    losses = objective(x)
+    if losses.shape != (len(x),):
+        raise UserError(
+            f"an objective returns one loss an image, ({len(x)},), not {tuple(losses.shape)}"
+        )
+    return losses
+
+
+def _random_start(threat: ThreatModel, center: torch.Tensor, noise: Noise) -> torch.Tensor:
+    if noise is None or isinstance(noise, torch.Generator):
+        return threat.random_start(center, noise)
+    pairs = zip(center.split(1), noise, strict=True)
+    return torch.cat([threat.random_start(image, own) for image, own in pairs])
 
 
 def _keep_best(
-    x: torch.Tensor, losses: torch.Tensor, best: torch.Tensor, best_losses: torch.Tensor | None
+    x: torch.Tensor, losses: torch.Tensor, best: torch.Tensor, highest: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    if best_losses is None:
-        return x.detach(), losses.detach()
-    better = losses > best_losses
-    mask = better.view(-1, *[1] * (x.dim() - 1))
-    return torch.where(mask, x.detach(), best), torch.where(better, losses, best_losses)
+    better = losses > highest
+    return torch.where(_as_wide(better, x), x, best), torch.where(better, losses, highest)
+
+
+def _as_wide(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """View a mask of images as one of their values."""
+    return mask.view(-1, *[1] * (x.dim() - 1))

@@ -1,6 +1,6 @@
 """Threat models: the ball of allowed perturbations and how to move in it.
 
-Images are (N, C, H, W) in [0, 1]; eps and step sizes are in the same units
+Images are (N, ...) in [0, 1], of any number of channels; eps and step sizes are in the same units
 (Salman et al. 2020, section 2; Madry et al. 2018).
 """
 

@@ -9,7 +9,9 @@ import torch
 from robust_det.classification.settings import memory_layout, train_attack
 from robust_det.classification.step import TrainingStep
 from robust_det.core.config import CfgNode
+from robust_det.core.device import AMP_DTYPES
 from robust_det.models import Classifier, ModelCard, build_classifier
+from robust_det.models.folding import FoldedNorms
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.engine import Plan
 from robust_det.training.schedule import LearningRate, steps_per_epoch
@@ -55,11 +57,19 @@ def build_step(
         nesterov=cfg.OPTIM.NESTEROV,
         weight_decay=cfg.OPTIM.WEIGHT_DECAY,
     )
+    attacked = None
+    if cfg.ATTACK.FOLD_NORMS and cfg.ATTACK.EPS > 0:
+        attacked = FoldedNorms(model)
+        if cfg.TRAIN.COMPILE:
+            attacked.network.compile()
     return TrainingStep(
         model,
         world.wrap(model),
         optimizer,
         train_attack(cfg),
+        attacked=attacked,
+        objective=cfg.ATTACK.OBJECTIVE,
+        amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
         label_smoothing=cfg.OPTIM.LABEL_SMOOTHING,
         clip_norm=cfg.OPTIM.CLIP_NORM,
         accumulate=cfg.TRAIN.ACCUMULATE,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from robust_det.attacks import PGD
+from robust_det.attacks import Attack, classifier_objective, frozen
 from robust_det.data.classification.image_folder import Batch
 from robust_det.training.world import World
 
@@ -18,13 +18,15 @@ __all__ = ["evaluate"]
 def evaluate(
     model: nn.Module,
     batches: Iterable[Batch],
-    attack: PGD,
+    attack: Attack,
     *,
     world: World,
     device: torch.device,
     length: int,
     adversarial_images: int = 0,
     channels_last: bool = False,
+    objective: str = "cross_entropy",
+    amp_dtype: torch.dtype | None = None,
     seed: int = 0,
     on_batch: Callable[[int], None] = lambda n: None,
 ) -> dict[str, float]:
@@ -42,6 +44,8 @@ def evaluate(
         length: number of images over all processes.
         adversarial_images: attack this many, evenly spread over the split; 0 is all of them.
         channels_last: memory format of the images.
+        objective: what the attack maximises, a name of ``robust_det.attacks.OBJECTIVES``.
+        amp_dtype: autocast all passes to this type; None for the network's own precision.
         seed: of the random starts.
         on_batch: is told the number of images done.
 
@@ -63,7 +67,7 @@ def evaluate(
         x = batch.images.to(device, non_blocking=True).float().div_(255)
         x = x.contiguous(memory_format=layout)
         y = batch.targets.to(device, non_blocking=True)
-        logits = _logits(model, x, attack)
+        logits = _logits(model, x, amp_dtype)
         top5_known = logits.shape[1] >= 5
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
         counts[0] += len(y)
@@ -74,9 +78,11 @@ def evaluate(
             if len(chosen):
                 where = chosen.to(device, non_blocking=True)
                 x, y = x[where], y[where]
-                start = _starts(attack, x, batch.indices[chosen].tolist(), seed)
-                adversarial = attack(model, x, y, start=start)
-                right = _logits(model, adversarial, attack).argmax(1) == y
+                noise = [_noise(seed, index, device) for index in batch.indices[chosen].tolist()]
+                with frozen(model):
+                    goal = classifier_objective(model, y, objective, amp_dtype=amp_dtype)
+                    adversarial = attack(goal, x, noise)
+                right = _logits(model, adversarial, amp_dtype).argmax(1) == y
                 counts[3] += len(right)
                 counts[4] += right.sum()
         on_batch(len(batch.targets))
@@ -89,20 +95,13 @@ def evaluate(
     return metrics
 
 
-def _starts(attack: PGD, x: torch.Tensor, indices: list[int], seed: int) -> torch.Tensor | None:
-    if not attack.random_start:
-        return None
-    starts = []
-    for i, index in enumerate(indices):
-        state = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-        noise = torch.Generator(device=x.device).manual_seed(state)
-        starts.append(attack.threat.random_start(x[i : i + 1], noise))
-    return torch.cat(starts)
+def _noise(seed: int, index: int, device: torch.device) -> torch.Generator:
+    state = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+    return torch.Generator(device=device).manual_seed(state)
 
 
 @torch.no_grad()
-def _logits(model: nn.Module, x: torch.Tensor, attack: PGD) -> torch.Tensor:
-    dtype = attack.amp_dtype
+def _logits(model: nn.Module, x: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
         logits: torch.Tensor = model(x)
     return logits.float()

@@ -32,7 +32,13 @@ __all__ = ["Pretraining", "pretrain", "pretraining_engine"]
 # keys that change where or how fast a run goes, but not what it computes
 _FREE_KEYS = ("OUTPUT_DIR", "DATA.ROOT", "DATA.WORKERS", "TRAIN.CHECKPOINT_STEPS")
 # what keys that came later mean for a run that does not have them
-_BEFORE = {"DATA.EXACT_DECODE": True}
+_BEFORE = {
+    "ATTACK.FOLD_NORMS": False,
+    "ATTACK.OBJECTIVE": "cross_entropy",
+    "DATA.EXACT_DECODE": True,
+    "EVAL.OBJECTIVE": "cross_entropy",
+    "EVAL.RESTARTS": 1,
+}
 
 
 def pretrain(cfg: CfgNode, name: str, resume: bool = False) -> bool:
@@ -173,5 +179,4 @@ class Pretraining:
 
 def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's config with what runs did before there were keys for it."""
-    flat = flatten(config)
-    return {**{key: value for key, value in _BEFORE.items() if key not in flat}, **flat}
+    return {**_BEFORE, **flatten(config)}

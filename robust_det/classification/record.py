@@ -55,6 +55,8 @@ def write_pretrain_record(
         eps=attack.threat.eps,
         steps=attack.steps,
         step_size=attack.step_size,
+        objective=cfg.EVAL.OBJECTIVE,
+        restarts=attack.restarts,
         images=min(cfg.EVAL.ADVERSARIAL_IMAGES or val_images, val_images),
     )
     record = PretrainRecord(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from robust_det.attacks import PGD, make_threat
+from robust_det.attacks import OBJECTIVES, PGD, make_threat
 from robust_det.attacks.threat import NORMS
 from robust_det.core.config import (
     CfgNode,
@@ -61,6 +61,10 @@ SETTINGS = {
     "ATTACK.STEP_SIZE": Setting(0.0, "0 means 2/3 of eps, the paper's rule", least=0),
     "ATTACK.RANDOM_START": Setting(False, "start anywhere in the ball, not at the image"),
     "ATTACK.ITERATE": Setting("last", "which iterate is trained on", ("last", "best")),
+    "ATTACK.OBJECTIVE": Setting("cross_entropy", "what it maximises", tuple(OBJECTIVES)),
+    "ATTACK.FOLD_NORMS": Setting(
+        True, "fold batch norms into convolutions in its passes: faster, but for rounding the same"
+    ),
     "TRAIN.EPOCHS": Setting(90, "passes over the training images", least=1),
     "TRAIN.BATCH_SIZE": Setting(512, "images an optimiser step, over all processes", least=2),
     "TRAIN.ACCUMULATE": Setting(
@@ -91,6 +95,8 @@ SETTINGS = {
     "EVAL.EPS": Setting(-1.0, "radius in [0, 1] pixel units; the training eps if negative"),
     "EVAL.STEPS": Setting(10, "of PGD", least=1),
     "EVAL.STEP_SIZE": Setting(0.0, "0 means 2.5 * eps / steps (Madry et al. 2018)", least=0),
+    "EVAL.OBJECTIVE": Setting("cross_entropy", "what it maximises", tuple(OBJECTIVES)),
+    "EVAL.RESTARTS": Setting(1, "random starts, of which each image counts the worst", least=1),
     "EVAL.ADVERSARIAL_IMAGES": Setting(
         0, "attack only the first N (evenly spread); 0 is all", least=0
     ),
@@ -142,7 +148,6 @@ def train_attack(cfg: CfgNode) -> PGD:
         step_size=cfg.ATTACK.STEP_SIZE or eps * 2 / 3,
         random_start=cfg.ATTACK.RANDOM_START,
         best_iterate=cfg.ATTACK.ITERATE == "best",
-        amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
     )
 
 
@@ -155,7 +160,7 @@ def eval_attack(cfg: CfgNode) -> PGD:
         step_size=cfg.EVAL.STEP_SIZE or 2.5 * eps / max(cfg.EVAL.STEPS, 1),
         random_start=True,
         best_iterate=True,
-        amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
+        restarts=cfg.EVAL.RESTARTS,
     )
 
 

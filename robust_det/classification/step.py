@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from robust_det.attacks import PGD
+from robust_det.attacks import Attack, classifier_objective, frozen
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.step import OptimizerStep
 from robust_det.training.world import World
@@ -18,10 +22,13 @@ class TrainingStep:
     """Trains ``network`` on adversarial examples of ``model`` (the same weights, without DDP).
 
     Args:
-        model: the bare classifier, attacked in eval mode.
+        model: the bare classifier.
         network: what is trained: ``model`` itself, or DDP around it.
         optimizer: updates the parameters of ``model``.
         attack: makes the training examples; eps 0 gives standard training.
+        attacked: yields the network that is attacked; by default ``model`` in eval mode.
+        objective: what the attack maximises, a name of ``robust_det.attacks.OBJECTIVES``.
+        amp_dtype: autocast all passes to this type; None for the network's own precision.
         label_smoothing: of the training loss only.
         clip_norm: largest gradient norm; 0 is no clipping.
         accumulate: number of passes the batch is split into.
@@ -34,8 +41,11 @@ class TrainingStep:
         model: nn.Module,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        attack: PGD,
+        attack: Attack,
         *,
+        attacked: Callable[[], AbstractContextManager[nn.Module]] | None = None,
+        objective: str = "cross_entropy",
+        amp_dtype: torch.dtype | None = None,
         label_smoothing: float = 0.0,
         clip_norm: float = 0.0,
         accumulate: int = 1,
@@ -46,13 +56,16 @@ class TrainingStep:
         self.model = model
         self.network = network
         self.attack = attack
+        self.attacked = attacked or functools.partial(frozen, model)
+        self.objective = objective
+        self.amp_dtype = amp_dtype
         self.label_smoothing = label_smoothing
         self.accumulate = accumulate
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.update = OptimizerStep(
             network,
             optimizer,
-            dtype=attack.amp_dtype,
+            dtype=amp_dtype,
             clip_norm=clip_norm,
             average=average,
             world=world,
@@ -78,8 +91,11 @@ class TrainingStep:
         correct = torch.zeros((), device=images.device, dtype=torch.long)
 
         def losses(number: int) -> dict[str, torch.Tensor]:
-            x, y = self._examples(xs[number], ys[number], noise), ys[number]
-            logits = self._forward(x)
+            x, y = xs[number], ys[number]
+            if x.dtype == torch.uint8:
+                x = x.float().div_(255)
+            x = x.contiguous(memory_format=self.format)
+            logits = self._forward(self._examples(x, y, noise))
             loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
             correct.add_((logits.detach().argmax(1) == y).sum())
             return {"loss": loss * (len(y) / len(targets))}
@@ -89,12 +105,14 @@ class TrainingStep:
     def _examples(
         self, x: torch.Tensor, y: torch.Tensor, noise: torch.Generator | None
     ) -> torch.Tensor:
-        if x.dtype == torch.uint8:
-            x = x.float().div_(255)
-        return self.attack(self.model, x.contiguous(memory_format=self.format), y, noise)
+        if self.attack.threat.eps == 0:
+            return x
+        with self.attacked() as network:
+            objective = classifier_objective(network, y, self.objective, amp_dtype=self.amp_dtype)
+            return self.attack(objective, x, noise)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        dtype = self.attack.amp_dtype
+        dtype = self.amp_dtype
         with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
             logits: torch.Tensor = self.network(x)
         return logits.float()

@@ -13,7 +13,7 @@ from robust_det.classification.evaluate import evaluate
 from robust_det.classification.image_sets import batches_of, validation_set
 from robust_det.classification.settings import eval_attack, memory_layout
 from robust_det.core.config import CfgNode
-from robust_det.core.device import resolve_device
+from robust_det.core.device import AMP_DTYPES, resolve_device
 from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar
 from robust_det.data.classification.image_folder import Batch, ImageFolder
@@ -74,6 +74,8 @@ def validate(
             length=len(data),
             adversarial_images=cfg.EVAL.ADVERSARIAL_IMAGES,
             channels_last=cfg.TRAIN.CHANNELS_LAST,
+            objective=cfg.EVAL.OBJECTIVE,
+            amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
             seed=cfg.SEED,
             on_batch=lambda images: _void(bar.update(images)),
         )

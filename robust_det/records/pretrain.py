@@ -39,6 +39,7 @@ class AttackEvaluator(Part, frozen=True):
         norm, eps: its threat model; eps in [0, 1] pixel units.
         steps, step_size: of the attack; the size as eps.
         images: how many were attacked.
+        objective, restarts: what it maximised, and from how many starts.
     """
 
     name: str
@@ -47,6 +48,8 @@ class AttackEvaluator(Part, frozen=True):
     steps: int
     step_size: float
     images: int
+    objective: str = "cross_entropy"
+    restarts: int = 1
 
 
 class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="pretrain"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust_det.attacks import PGD, make_threat
+from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
 from robust_det.models import Classifier
 
 VECTORS = Path(__file__).parent.parent / "fixtures" / "robustness_vectors.pt"
@@ -29,7 +29,7 @@ def model() -> Classifier:
         nn.Linear(16, 10),
     )
     body.load_state_dict(RECORDED["weights"])
-    # in train mode: the attack itself must switch to eval
+    # in train mode: it is `frozen` that switches to eval
     return Classifier(body, RECORDED["mean"], RECORDED["std"]).train()
 
 
@@ -48,7 +48,9 @@ def test_examples_equal_the_library_s(case: dict[str, Any], model: Classifier) -
         best_iterate=case["best"],
     )
     images = RECORDED["pixels"].float() / 255
-    ours = attack(model, images, RECORDED["targets"], start=case.get("start"))
+    with frozen(model) as network:
+        objective = classifier_objective(network, RECORDED["targets"])
+        ours = attack(objective, images, start=case.get("start"))
     assert (ours - case["result"]).abs().max() <= 1e-5
     assert (ours - images).abs().max() > 0.5 / 255
 

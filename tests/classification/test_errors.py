@@ -29,6 +29,10 @@ def tree(image_tree: Path, tmp_path: Path) -> Path:
     [
         (["ATTACK.EPS", "-0.5"], "ATTACK.EPS must be at least 0, not -0.5"),
         (["ATTACK.NORM", "L_inf"], "unknown norm 'L_inf'; did you mean 'linf'?"),
+        (["ATTACK.OBJECTIVE", "margins"], "unknown objective 'margins'; did you mean 'margin'?"),
+        (["EVAL.OBJECTIVE", "ce"], "unknown objective 'ce' (known: cross_entropy, margin, dlr)"),
+        (["EVAL.RESTARTS", "0"], "EVAL.RESTARTS must be at least 1, not 0"),
+        (["ATTACK.FOLD_NORMS", "maybe"], "'ATTACK.FOLD_NORMS' needs a bool, not 'maybe'"),
         (["MODEL.ARCH", "resnet_50"], "unknown architecture 'resnet_50'; did you mean 'resnet50'?"),
         (["MODEL.STD", "[58.4, 57.1, 57.4]"], "need three numbers each, RGB in [0, 1], and STD"),
         (["OPTIM.LRR", "1"], "unknown config key 'OPTIM.LRR'; did you mean 'OPTIM.LR'?"),

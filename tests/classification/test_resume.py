@@ -192,6 +192,19 @@ def test_a_run_older_than_fast_decoding_goes_on_exactly_or_not_at_all(
     assert pretrain("--resume", *exactly).code == 0
 
 
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(tmp_path: Path, pretrain: Any) -> None:
+    plain = ("TRAIN.EPOCHS", 1, "ATTACK.FOLD_NORMS", False)
+    assert pretrain(*plain).code == 0
+    last = tmp_path / "run" / "last.pth"
+    state = torch.load(last, weights_only=True)
+    for section, key in (("ATTACK", "FOLD_NORMS"), ("ATTACK", "OBJECTIVE"), ("EVAL", "RESTARTS")):
+        del state["config"][section][key]
+    torch.save(state, last)
+    error = pretrain("--resume", "TRAIN.EPOCHS", 1).error
+    assert "(ATTACK.FOLD_NORMS: False -> True);" in error
+    assert pretrain("--resume", *plain).code == 0
+
+
 def test_resume_refuses_other_data(
     tmp_path: Path, image_tree: Path, pretrain: Any, tiny: Path
 ) -> None:
@@ -230,11 +243,15 @@ def test_a_line_cut_off_by_a_kill_does_no_harm(tmp_path: Path, pretrain: Any, ti
 
 
 def test_the_record_says_what_the_last_epoch_measured(tmp_path: Path, tiny: Path) -> None:
-    cfg = load_config(str(tiny), ["TRAIN.ACCUMULATE", "3", "TRAIN.EPOCHS", "1"])
+    options = ["TRAIN.ACCUMULATE", "3", "TRAIN.EPOCHS", "1"]
+    options += ["EVAL.OBJECTIVE", "margin", "EVAL.RESTARTS", "2"]
+    cfg = load_config(str(tiny), options)
     assert run_config(cfg, "tiny")
     (line,) = metrics_of(tmp_path / "run")
     assert line["step"] == 6 and line["epoch"] == 1
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     assert record["metrics"]["clean_top1"] == line["clean_top1"]
     assert record["arch"] == "resnet10_narrow" and record["eps"] == 0.25
+    assert record["config"]["ATTACK"]["FOLD_NORMS"] is True
+    assert (record["evaluator"]["objective"], record["evaluator"]["restarts"]) == ("margin", 2)
     assert record["data"] == {"train": {"images": 36, "classes": 3}, "val": {"images": 15}}

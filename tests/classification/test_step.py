@@ -9,9 +9,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from robust_det.attacks import PGD, make_threat
+from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
+from robust_det.classification.build import build_step
+from robust_det.classification.settings import pretrain_defaults
 from robust_det.classification.step import TrainingStep
 from robust_det.models import Classifier, build_classifier
+from robust_det.models.folding import FoldedNorms
+from robust_det.training.world import World
 
 NO_ATTACK = PGD(make_threat("l2", 0.0), 3, 0.0)
 ATTACK = PGD(make_threat("l2", 0.5), 2, 1 / 3)
@@ -66,7 +70,8 @@ def test_adversarial_step_trains_on_the_examples_of_the_attack() -> None:
     pixels, targets = batch(size=32)
     loss, _ = TrainingStep(model, model, sgd(model), ATTACK)(pixels, targets)
 
-    x = ATTACK(plain.eval(), pixels.float() / 255, targets)
+    with frozen(plain) as network:
+        x = ATTACK(classifier_objective(network, targets), pixels.float() / 255)
     optimizer = sgd(plain)
     by_hand = F.cross_entropy(plain.train()(x), targets)
     by_hand.backward()
@@ -133,8 +138,8 @@ def test_autocast_is_used_in_every_pass_and_only_when_asked(dtype: torch.dtype |
     model = build_classifier("resnet10_narrow", 4)
     seen: list[tuple[bool, torch.dtype]] = []
     model.body.layer4.register_forward_hook(lambda m, i, o: seen.append((m.training, o.dtype)))
-    attack = PGD(make_threat("l2", 0.5), 2, 0.3, best_iterate=True, amp_dtype=dtype)
-    step = TrainingStep(model, model, sgd(model), attack)
+    attack = PGD(make_threat("l2", 0.5), 2, 0.3, best_iterate=True)
+    step = TrainingStep(model, model, sgd(model), attack, amp_dtype=dtype)
     loss, _ = step(*batch(size=32))
     assert seen == [(False, dtype or torch.float32)] * 3 + [(True, dtype or torch.float32)]
     assert loss.dtype == torch.float32
@@ -144,8 +149,8 @@ def test_autocast_is_used_in_every_pass_and_only_when_asked(dtype: torch.dtype |
 def test_fp16_scales_the_loss() -> None:
     torch.manual_seed(0)
     model = without_batch_norm()
-    attack = PGD(make_threat("l2", 0.5), 1, 0.3, amp_dtype=torch.float16)
-    step = TrainingStep(model, model, sgd(model), attack)
+    attack = PGD(make_threat("l2", 0.5), 1, 0.3)
+    step = TrainingStep(model, model, sgd(model), attack, amp_dtype=torch.float16)
     before = copy.deepcopy(model)
     assert step.update.scaler.is_enabled() and step.update.scaler.get_scale() == 65536
     loss, _ = step(*batch())
@@ -163,3 +168,32 @@ def test_channels_last_gives_the_same_step() -> None:
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
     for x, y in zip(plain.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(x, y, atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "margin"])
+def test_a_step_with_folded_norms_is_the_same_but_for_rounding(objective: str) -> None:
+    torch.manual_seed(0)
+    plain = build_classifier("resnet10_narrow", 4)
+    other = copy.deepcopy(plain)
+    pixels, targets = batch(size=32)
+    steps = [
+        TrainingStep(plain, plain, sgd(plain), ATTACK, objective=objective),
+        TrainingStep(
+            other, other, sgd(other), ATTACK, attacked=FoldedNorms(other), objective=objective
+        ),
+    ]
+    for i in range(2):
+        a, b = (step(pixels.roll(i, 3), targets)[0] for step in steps)
+        assert b.item() == pytest.approx(a.item(), rel=1e-3)
+    assert all(p.grad is not None and p.requires_grad for p in other.parameters())
+    assert all(module.training for module in other.modules())
+
+
+@pytest.mark.parametrize("fold, eps", [(True, 0.5), (False, 0.5), (True, 0.0)])
+def test_the_config_says_whether_norms_are_folded(fold: bool, eps: float) -> None:
+    cfg = pretrain_defaults()
+    cfg.ATTACK.FOLD_NORMS, cfg.ATTACK.EPS, cfg.ATTACK.OBJECTIVE = fold, eps, "dlr"
+    model = build_classifier("resnet10_narrow", 4)
+    step = build_step(cfg, model, None, World())
+    assert isinstance(step.attacked, FoldedNorms) == (fold and eps > 0)
+    assert step.objective == "dlr"

@@ -1,0 +1,164 @@
+"""Batch norms folded into the convolutions before them, for passes that change no weight.
+
+In eval mode a batch norm is an affine map of each channel, and a convolution followed by one is a
+convolution again (Jacob et al. 2018, section 3.2): with s = gamma / sqrt(var + eps),
+s * (W x + b - mean) + beta = (s W) x + s * (b - mean) + beta. That saves a pass over the features
+in each direction, and the memory of those that the norm keeps for its gradient.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from robust_det.core.errors import UserError, reason_of
+
+__all__ = ["FoldedNorms"]
+
+# exactly these: a class derived from one may do more than the convolution or the affine map
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, FrozenBatchNorm2d)
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+class FoldedNorms:
+    """Yields a network as it is in eval mode, without parameter gradients, its norms folded.
+
+    Folded is a norm that alone reads the output of a convolution, where each runs once and neither
+    has hooks; other norms stay. Such pairs are found once, by symbolic tracing. What is yielded is
+    a twin of the network: its folded weights are computed anew by each call, and let go at its end,
+    so that they take no memory while the network is trained; all other tensors are the network's
+    own. The network itself is not touched: not its mode, parameters, statistics or hooks, nor what
+    is compiled or wrapped around it.
+
+    Args:
+        model: a network that :mod:`torch.fx` can trace; its modules stay the same from now on,
+            their values may change.
+
+    Attributes:
+        network: the twin, for instance to compile it; it runs only within a call.
+        folded: the names of the folded norms.
+
+    Raises:
+        UserError: the network cannot be traced.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        as_is = _sharing_copy(model, {}).eval()
+        pairs = _find_pairs(as_is)
+        self.network = _sharing_copy(as_is, {norm: nn.Identity() for _, norm in pairs})
+        names = {module: name for name, module in as_is.named_modules()}
+        self.folded = tuple(names[norm] for _, norm in pairs)
+        # each as (the network's, ..., the twin's)
+        self._pairs: list[tuple[Any, nn.Module, Any]] = [
+            (
+                model.get_submodule(names[conv]),
+                model.get_submodule(names[norm]),
+                self.network.get_submodule(names[conv]),
+            )
+            for conv, norm in pairs
+        ]
+        inside = set(itertools.chain.from_iterable(pairs))
+        self._others = [
+            (model.get_submodule(name), self.network.get_submodule(name))
+            for module, name in names.items()
+            if module not in inside
+        ]
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[nn.Module]:
+        """Yield the twin with the values that the network has now."""
+        try:
+            with torch.no_grad():
+                self._take_over()
+                self._fold()
+            yield self.network
+        finally:
+            for _, _, twin in self._pairs:
+                twin.weight = twin.bias = None
+
+    def _take_over(self) -> None:
+        for module, twin in self._others:
+            for name, parameter in module.named_parameters(recurse=False):
+                setattr(twin, name, nn.Parameter(parameter, requires_grad=False))
+            for name, buffer in module.named_buffers(recurse=False):
+                setattr(twin, name, buffer)
+
+    def _fold(self) -> None:
+        for conv, norm, twin in self._pairs:
+            scale, shift = _affine(norm)
+            if conv.bias is not None:
+                shift = shift + scale * conv.bias
+            weight = conv.weight * scale.view(-1, *[1] * (conv.weight.dim() - 1))
+            for name, value in (("weight", weight), ("bias", shift)):
+                fixed = nn.Parameter(value.to(conv.weight.dtype), requires_grad=False)
+                setattr(twin, name, fixed)
+
+
+def _affine(norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what a norm multiplies each channel by in eval mode, and what it adds; (C,) each."""
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = -norm.running_mean * scale
+    return scale, shift if norm.bias is None else shift + norm.bias
+
+
+def _sharing_copy(model: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """Copy modules but not tensors and hooks, which both then have, with some modules replaced."""
+    shared: list[Any] = [*model.parameters(), *model.buffers()]
+    for module in model.modules():
+        shared += [hook for name in _HOOKS for hook in getattr(module, name).values()]
+    memo: dict[int, Any] = {id(thing): thing for thing in shared}
+    memo.update((id(old), new) for old, new in replaced.items())
+    return copy.deepcopy(model, memo)
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, _NORMS) or super().is_leaf_module(module, name)
+
+
+def _find_pairs(network: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """Return the convolutions and the norms that can be folded into them, in their order.
+
+    Raises:
+        UserError: the network cannot be traced.
+    """
+    try:
+        nodes = list(_Tracer().trace(network).nodes)
+    except Exception as error:  # tracing runs the network's code, which may raise anything
+        raise UserError(
+            f"the norms of a {type(network).__name__} cannot be folded (ATTACK.FOLD_NORMS), for it"
+            f" cannot be traced: {reason_of(error)}"
+        ) from error
+    called = {n: network.get_submodule(str(n.target)) for n in nodes if n.op == "call_module"}
+    uses = Counter(called.values())
+    # a parameter that is read by other code than its module's
+    owners = [str(n.target).rpartition(".")[0] for n in nodes if n.op == "get_attr"]
+    uses.update(network.get_submodule(name) for name in owners)
+
+    def foldable(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+        hooked = any(getattr(module, name) for name in _HOOKS)
+        return type(module) in kinds and uses[module] == 1 and not hooked
+
+    pairs = []
+    for node, norm in called.items():
+        source = node.args[0] if node.args else None
+        if not isinstance(source, fx.Node) or source not in called or len(source.users) != 1:
+            continue
+        conv = called[source]
+        if not (foldable(conv, _CONVOLUTIONS) and foldable(norm, _NORMS)):
+            continue
+        # without running statistics a norm takes those of the batch in eval mode too
+        if norm.running_var is not None:
+            pairs.append((conv, norm))
+    return pairs
