@@ -35,7 +35,7 @@ from typing import Any
 
 import torch
 from results import append_result, markdown_table, read_results
-from robust_det.zoo.verify import wilson_interval
+from robust_det.classification.measure import wilson_interval
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
