@@ -45,7 +45,8 @@ from robust_det.checkpoints.model_file import read_model
 from robust_det.classification.step import TrainingStep
 from robust_det.core.device import AMP_DTYPES, resolve_device
 from robust_det.core.progress import progress_bar
-from robust_det.data.classification.image_folder import ImageFolder, collate, eval_transform
+from robust_det.data.classification.crops import eval_transform
+from robust_det.data.classification.image_folder import ImageFolder, collate
 from robust_det.models import build_classifier
 from robust_det.models.folding import FoldedNorms
 from robust_det.records import environment
