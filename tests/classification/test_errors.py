@@ -29,7 +29,10 @@ def tree(image_tree: Path, tmp_path: Path) -> Path:
     [
         (["ATTACK.EPS", "-0.5"], "ATTACK.EPS must be at least 0, not -0.5"),
         (["ATTACK.NORM", "L_inf"], "unknown norm 'L_inf'; did you mean 'linf'?"),
-        (["ATTACK.OBJECTIVE", "margins"], "unknown objective 'margins'; did you mean 'margin'?"),
+        (
+            ["ATTACK.OBJECTIVE", "margins"],
+            "ATTACK.OBJECTIVE is one of cross_entropy, margin, dlr, not 'margins'; did you mean 'margin'?",
+        ),
         (["EVAL.OBJECTIVE", "ce"], "unknown objective 'ce' (known: cross_entropy, margin, dlr)"),
         (["EVAL.RESTARTS", "0"], "EVAL.RESTARTS must be at least 1, not 0"),
         (["ATTACK.FOLD_NORMS", "maybe"], "'ATTACK.FOLD_NORMS' needs a bool, not 'maybe'"),
