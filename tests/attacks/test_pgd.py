@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -175,3 +177,105 @@ def test_bad_threats_are_refused() -> None:
     for eps in (-0.1, math.nan, math.inf):
         with pytest.raises(UserError, match="eps must be"):
             make_threat("l2", eps)
+
+
+def test_any_objective_and_any_number_of_channels() -> None:
+    """The optimiser knows neither networks nor classes: brightness alone is climbed here."""
+    x = torch.full((2, 7, 4), 0.5)
+    out = PGD(make_threat("linf", 0.1), 2, 0.1)(lambda z: z.flatten(1).sum(1), x)
+    torch.testing.assert_close(out, torch.full((2, 7, 4), 0.6))
+    assert not out.requires_grad
+
+
+def bumps(x: torch.Tensor) -> torch.Tensor:
+    """Two hills per image of one pixel: a low one at 0.3, and a high one at 0.9."""
+    z = x.flatten(1)
+    return (torch.exp(-((z - 0.3) ** 2) / 0.01) + 3 * torch.exp(-((z - 0.9) ** 2) / 0.01)).sum(1)
+
+
+def test_restarts_keep_the_worst_case_of_each_image() -> None:
+    x = torch.full((64, 1, 1, 1), 0.35)
+    plain = PGD(make_threat("linf", 0.6), 20, 0.02)
+    once = plain(bumps, x)
+    assert (once < 0.5).all()  # the low hill
+    again = dataclasses.replace(plain, restarts=8)
+    noise = torch.Generator().manual_seed(3)
+    worst = again(bumps, x, noise)
+    assert (bumps(worst) >= bumps(once) - 1e-6).all()
+    assert (worst > 0.8).float().mean() > 0.9  # starts are uniform: few miss the high hill
+    assert torch.equal(worst, again(bumps, x, torch.Generator().manual_seed(3)))
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_what_restarts_cost_and_that_the_first_is_the_plain_attack(best: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(4, 1, 2, 2)
+    passes = {True: 0, False: 0}
+    flat = PGD(make_threat("l2", 0.5), 3, 0.2, random_start=True, best_iterate=best)
+
+    def seeded(attack: PGD, level: float) -> torch.Tensor:
+        def objective(z: torch.Tensor) -> torch.Tensor:
+            passes[z.requires_grad] += 1
+            return (z * level).flatten(1).sum(1)
+
+        return attack(objective, x, torch.Generator().manual_seed(0))
+
+    # the objective is the same everywhere, so no restart is better than the first
+    first = seeded(flat, 0.0)
+    assert torch.equal(seeded(dataclasses.replace(flat, restarts=3), 0.0), first)
+    assert passes == {True: 3 + 9, False: int(best) + 3}
+
+
+def test_each_image_moves_as_often_as_it_is_told() -> None:
+    torch.manual_seed(0)
+    model = Linear(torch.randn(3, 4, 4))
+    x, y = torch.full((4, 3, 4, 4), 0.5), torch.zeros(4, dtype=torch.long)
+    objective = classifier_objective(model, y)
+    attack = PGD(make_threat("l2", 1.0), 5, 0.1)
+    counts = torch.tensor([0, 3, 1, 3])
+    passes = []
+    out = attack(lambda z: passes.append(1) or objective(z), x, steps=counts)
+    torch.testing.assert_close((out - x).flatten(1).norm(dim=1), 0.1 * counts)
+    assert len(passes) == 3  # the largest of the counts
+    for i, count in enumerate(counts.tolist()):
+        same = PGD(make_threat("l2", 1.0), count, 0.1)(objective, x)
+        torch.testing.assert_close(out[i], same[i])
+
+
+def test_a_generator_an_image_makes_starts_independent_of_the_batch() -> None:
+    x = torch.rand(5, 3, 4, 4)
+    attack = PGD(make_threat("l2", 0.3), 1, 0.1, random_start=True, restarts=2)
+
+    def result(size: int) -> torch.Tensor:
+        parts = []
+        for part in torch.arange(5).split(size):
+            noise = [torch.Generator().manual_seed(int(i)) for i in part]
+            parts.append(attack(lambda z: (z**2).flatten(1).sum(1), x[part], noise))
+        return torch.cat(parts)
+
+    assert torch.equal(result(5), result(2))
+    assert torch.equal(result(5), result(1))
+
+
+def test_gradients_that_overflow_tell_no_direction() -> None:
+    x = torch.full((1, 1, 1, 3), 0.5)
+    weights = torch.tensor([1.0, math.inf, math.nan])
+    out = PGD(make_threat("linf", 0.1), 1, 0.1)(lambda z: (z * weights).flatten(1).sum(1), x)
+    torch.testing.assert_close(out.flatten(), torch.tensor([0.6, 0.5, 0.5]))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda attack, x: attack(lambda z: z.sum(), x), r"one loss an image, \(2,\), not \(\)"),
+        (lambda attack, x: attack(bumps, x, steps=torch.tensor([1, 4])), "from 0 to 3, not"),
+        (lambda attack, x: attack(bumps, x, steps=torch.tensor([-1, 1])), "from 0 to 3, not"),
+        (lambda attack, x: attack(bumps, x, steps=torch.tensor([1])), r"not \(1,\)"),
+        (lambda attack, x: dataclasses.replace(attack, restarts=0), "restarts >= 1, not 0"),
+        (lambda attack, x: dataclasses.replace(attack, steps=-1), "steps >= 0, not -1"),
+        (lambda attack, x: dataclasses.replace(attack, step_size=math.nan), "step_size >= 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(wrong: Callable[..., object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        wrong(PGD(make_threat("l2", 0.5), 3, 0.1), torch.rand(2, 1, 1, 1))
