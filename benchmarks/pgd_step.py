@@ -2,83 +2,195 @@
 
 An adversarial step with k PGD steps does k input-gradient passes and one full pass. The bound runs
 just those passes on one fixed batch in the same precision, with no data loading, no attack
-arithmetic and no optimiser. Both sides alternate within one process; the ratio of their medians
-is printed. Peak memory is what three steps take above the loaded network and
-batch, in a fresh process a side, against a standard (eps 0) step.
+arithmetic and no optimiser, and with the network as it is. Our step runs twice: so, and with batch
+norms folded in the attack's passes (``ATTACK.FOLD_NORMS``), which may beat the bound. The sides
+alternate within one process; the ratios of their medians are printed. Peak memory is what three
+steps take above the loaded network and batch, in a fresh process a side, against a standard (eps 0)
+step.
+
+Folding changes the rounding, so what the attack reaches is compared too: the mean loss of the
+network as it is on the examples of either attack and, with ``--weights`` and ``--data``, how many
+validation images it classifies right under either, at the evaluation's 10 steps.
 
     python benchmarks/pgd_step.py --arch resnet18 --size 64 --batch 128
     python benchmarks/pgd_step.py --arch resnet50 --size 224 --batch 16
+    python benchmarks/pgd_step.py --arch resnet18 --size 64 --batch 128 --eps 0.25 \\
+        --weights output/pretrain/tiny_resnet18_l2_eps0.25/best.pth --data tiny-imagenet-100
     python benchmarks/pgd_step.py --table benchmarks/records/pgd_step.jsonl
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from results import append_result, markdown_table, read_results
+from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Subset
 
-from robust_det.attacks import PGD, make_threat
-from robust_det.attacks.pgd import frozen_for_attack
+from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
+from robust_det.checkpoints.model_file import read_model
 from robust_det.classification.step import TrainingStep
 from robust_det.core.device import AMP_DTYPES, resolve_device
+from robust_det.core.progress import progress_bar
+from robust_det.data.classification.image_folder import ImageFolder, collate, eval_transform
 from robust_det.models import build_classifier
+from robust_det.models.folding import FoldedNorms
 from robust_det.records import environment
+from robust_det.zoo.verify import wilson_interval
 
 _NOT_SETTINGS = ("output", "memory_of", "table")
 
+Attacked = Callable[[], AbstractContextManager[nn.Module]]
 
-def make_sides(args: argparse.Namespace) -> dict[str, Callable[[], None]]:
-    """Return the three contestants, each a function that does one whole step."""
-    device = resolve_device(args.device)
-    dtype = AMP_DTYPES[args.precision]
-    torch.manual_seed(0)
-    layout = torch.channels_last if args.channels_last else torch.contiguous_format
-    model = build_classifier(args.arch, args.classes).to(device).to(memory_format=layout).train()
-    pixels = torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8)
-    pixels = pixels.to(device)
-    targets = torch.randint(0, args.classes, (args.batch,), device=device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
 
-    def step(eps: float) -> TrainingStep:
-        attack = PGD(make_threat("l2", eps), args.steps, eps * 2 / 3, amp_dtype=dtype)
-        return TrainingStep(model, model, optimizer, attack, channels_last=args.channels_last)
+class Bench:
+    """One network and one batch, with which all sides work.
 
-    ours, standard = step(1.0), step(0.0)
-    fixed = pixels.float().div(255).contiguous(memory_format=layout)
-    with_grad = fixed.clone(memory_format=torch.preserve_format).requires_grad_(True)
+    Args:
+        args: of the command line.
+    """
 
-    # batch-norm statistics of a network in training: with those of a fresh one, features explode
-    # in eval mode, gradients underflow, and a CPU is slow at numbers that small
-    with torch.no_grad():
-        for _ in range(10):
-            model(fixed)
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.device = resolve_device(args.device)
+        self.dtype = AMP_DTYPES[args.precision]
+        self.layout = torch.channels_last if args.channels_last else torch.contiguous_format
+        torch.manual_seed(0)
+        if args.weights:
+            model: nn.Module = read_model(args.weights, args.arch).classifier()
+        else:
+            model = build_classifier(args.arch, args.classes)
+        self.model = model.to(self.device).to(memory_format=self.layout).train()
+        shape = (args.batch, 3, args.size, args.size)
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
+        targets = torch.randint(0, args.classes, (args.batch,))
+        if args.data:
+            pixels, targets = next(iter(self.validation_batches(args.batch)))
+        self.pixels, self.targets = pixels.to(self.device), targets.to(self.device)
+        self.fixed = self.in_unit_range(self.pixels)
+        if not args.weights:
+            # batch-norm statistics of a network in training: with those of a fresh one, features
+            # explode in eval mode, gradients underflow, and a CPU is slow at numbers that small
+            with torch.no_grad():
+                for _ in range(10):
+                    self.model(self.fixed)
 
-    def loss_of(x: torch.Tensor, reduction: str) -> torch.Tensor:
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-            logits = model(x)
-        return F.cross_entropy(logits.float(), targets, reduction=reduction)
+    def in_unit_range(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.float().div(255).contiguous(memory_format=self.layout)
 
-    def bound() -> None:
-        model.zero_grad(set_to_none=True)
-        with frozen_for_attack(model):
-            for _ in range(args.steps):
-                torch.autograd.grad(loss_of(with_grad, "sum"), with_grad)
-        loss_of(fixed, "mean").backward()
+    def validation_batches(self, images: int) -> DataLoader:
+        """Load that many images, evenly spread over the validation split."""
+        transform = eval_transform(self.args.size, self.args.size)
+        data = ImageFolder(self.args.data, "val", transform)
+        chosen = [(0, i * len(data) // images) for i in range(images)]
 
-    return {
-        "ours": lambda: void(ours(pixels, targets)),
-        "bound": bound,
-        "standard": lambda: void(standard(pixels, targets)),
-    }
+        def stacked(samples: list) -> tuple[torch.Tensor, torch.Tensor]:
+            batch = collate(samples)
+            return batch.images, batch.targets
+
+        return DataLoader(
+            Subset(data, chosen),  # type: ignore[arg-type]  # its indices are pairs
+            batch_size=self.args.batch,
+            collate_fn=stacked,
+        )
+
+    def sides(self) -> dict[str, Callable[[], object]]:
+        """Return the contestants, each a function that does one whole step."""
+        args, model = self.args, self.model
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
+
+        def step(eps: float, attacked: Attacked | None = None) -> Callable[[], object]:
+            attack = PGD(make_threat("l2", eps), args.steps, eps * 2 / 3)
+            one = TrainingStep(
+                model,
+                model,
+                optimizer,
+                attack,
+                attacked=attacked,
+                amp_dtype=self.dtype,
+                channels_last=args.channels_last,
+            )
+            return lambda: void(one(self.pixels, self.targets))
+
+        return {
+            "ours": step(args.eps),
+            "folded": step(args.eps, FoldedNorms(model)),
+            "bound": self.bound,
+            "standard": step(0.0),
+        }
+
+    def bound(self) -> None:
+        """Do the bare passes."""
+        x = self.fixed.clone(memory_format=torch.preserve_format).requires_grad_(True)
+        self.model.zero_grad(set_to_none=True)
+        with frozen(self.model):
+            for _ in range(self.args.steps):
+                torch.autograd.grad(self.loss(x, "sum"), x)
+        self.loss(self.fixed, "mean").backward()
+
+    def loss(self, x: torch.Tensor, reduction: str) -> torch.Tensor:
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            logits = self.model(x)
+        return F.cross_entropy(logits.float(), self.targets, reduction=reduction)
+
+    def attacked(self) -> dict[str, Attacked]:
+        """Return how the attack sees the network: as it is, and folded."""
+        return {"ours": functools.partial(frozen, self.model), "folded": FoldedNorms(self.model)}
+
+    def examples(
+        self, attacked: Attacked, attack: PGD, x: torch.Tensor, y: torch.Tensor
+    ) -> torch.Tensor:
+        with attacked() as network:
+            noise = torch.Generator(self.device).manual_seed(0)
+            return attack(classifier_objective(network, y, amp_dtype=self.dtype), x, noise)
+
+    def losses_reached(self) -> dict[str, float]:
+        """Return the mean loss of the network as it is under either training attack."""
+        args = self.args
+        attack = PGD(make_threat("l2", args.eps), args.steps, args.eps * 2 / 3)
+        reached = {}
+        for name, attacked in self.attacked().items():
+            x = self.examples(attacked, attack, self.fixed, self.targets)
+            with frozen(self.model), torch.no_grad():
+                reached[name] = self.loss(x, "mean").item()
+        return reached
+
+    def robust_accuracy(self) -> dict[str, Any]:
+        """Count the validation images that the network as it is classifies right under either
+        evaluation attack."""
+        args = self.args
+        size = 2.5 * args.eps / 10
+        attack = PGD(make_threat("l2", args.eps), 10, size, random_start=True, best_iterate=True)
+        right: dict[str, list[bool]] = {"ours": [], "folded": []}
+        ways = self.attacked()
+        with progress_bar(args.eval_images, "evaluate", "img") as bar:
+            for pixels, targets in self.validation_batches(args.eval_images):
+                x, y = self.in_unit_range(pixels.to(self.device)), targets.to(self.device)
+                for name, attacked in ways.items():
+                    adversarial = self.examples(attacked, attack, x, y)
+                    with frozen(self.model), torch.no_grad():
+                        right[name] += (self.model(adversarial).argmax(1) == y).tolist()
+                bar.update(len(y))
+        n = len(right["ours"])
+        low, high = wilson_interval(sum(right["ours"]) / n, n)
+        return {
+            "images": n,
+            "top1": {name: 100 * sum(hits) / n for name, hits in right.items()},
+            "interval": [100 * low, 100 * high],
+            "apart": sum(a != b for a, b in zip(right["ours"], right["folded"], strict=True)),
+        }
 
 
 def void(_: object) -> None:
@@ -96,8 +208,8 @@ def timed(side: Callable[[], None], device: torch.device) -> float:
 
 def peak_memory(args: argparse.Namespace) -> int:
     """Run three steps of one side and return the bytes they took above what was there before."""
-    side = make_sides(args)[args.memory_of]
-    device = resolve_device(args.device)
+    bench = Bench(args)
+    side, device = bench.sides()[args.memory_of], bench.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -112,26 +224,47 @@ def peak_memory(args: argparse.Namespace) -> int:
 
 
 def table(path: Path) -> str:
-    """Return recorded results as a Markdown table."""
+    """Return recorded results as Markdown tables: the step as it is, and with norms folded."""
     rows = read_results(path)
     head = ["network", "px", "batch", "precision", "s, ours", "s, bound", "of the bound", "memory"]
-    cells = []
+    cells, folded_cells = [], []
     for row in rows:
         what, seconds = row["settings"], row["seconds"]
         layout = ", channels_last" if what["channels_last"] else ""
+        setting = [what["arch"], what["size"], what["batch"], what["precision"] + layout]
         cells.append(
             [
-                what["arch"],
-                what["size"],
-                what["batch"],
-                what["precision"] + layout,
+                *setting,
                 f"{seconds['ours']:.3f}",
                 f"{seconds['bound']:.3f}",
                 f"{row['of_bound']:.3f}",
                 f"{row['memory_ratio']:.3f}x",
             ]
         )
-    return markdown_table(head, cells)
+        if "folded" in row:
+            folded = row["folded"]
+            folded_cells.append(
+                [
+                    *setting,
+                    f"{seconds['folded']:.3f}",
+                    f"{folded['of_bound']:.3f}",
+                    f"{folded['memory_ratio']:.3f}x",
+                    f"{folded['loss_difference']:.1e}",
+                    _accuracy_text(folded["robust_accuracy"]),
+                ]
+            )
+    tables = markdown_table(head, cells)
+    if folded_cells:
+        head = [*head[:4], "s, folded", *head[6:], "loss reached", "robust top-1 (not folded)"]
+        tables += "\n\n" + markdown_table(head, folded_cells)
+    return tables
+
+
+def _accuracy_text(accuracy: dict[str, Any] | None) -> str:
+    if accuracy is None:
+        return ""
+    top1, (low, high) = accuracy["top1"], accuracy["interval"]
+    return f"{top1['folded']:.1f} ({top1['ours']:.1f}, 95%: {low:.1f} to {high:.1f})"
 
 
 def main() -> None:
@@ -141,33 +274,43 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--steps", type=int, default=3, help="PGD steps")
+    parser.add_argument("--eps", type=float, default=1.0, help="of the L2 ball, in pixel units")
     parser.add_argument("--precision", choices=list(AMP_DTYPES), default="fp32")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--weights", type=Path, help="a trained network instead of a random one")
+    parser.add_argument("--data", type=Path, help="folder with val/<class>/, its classes")
+    parser.add_argument("--eval-images", type=int, default=500, help="attacked, of --data")
     parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as a table, and stop")
-    parser.add_argument("--memory-of", choices=["ours", "standard"], help=argparse.SUPPRESS)
+    parser.add_argument("--table", type=Path, help="print a file of results as tables, and stop")
+    parser.add_argument(
+        "--memory-of", choices=["ours", "folded", "standard"], help=argparse.SUPPRESS
+    )
     args = parser.parse_args()
     if args.table:
         print(table(args.table))
         return
+    if bool(args.data) != bool(args.weights):
+        parser.error("--weights and --data come together")
     if args.memory_of:
         print(peak_memory(args))
         return
 
-    device = resolve_device(args.device)
-    sides = make_sides(args)
+    bench = Bench(args)
+    reached = bench.losses_reached()  # before the steps change the network
+    accuracy = bench.robust_accuracy() if args.data else None
+    sides = bench.sides()
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
-        timed(side, device)  # warm-up
+        timed(side, bench.device)  # warm-up
     for number in range(args.rounds):
         # in turn, so that no side always runs after the same other
         for name, side in list(sides.items())[:: -1 if number % 2 else 1]:
-            seconds[name].append(timed(side, device))
+            seconds[name].append(timed(side, bench.device))
     median = {name: statistics.median(values) for name, values in seconds.items()}
     memory = {}
-    for name in ("ours", "standard"):
+    for name in ("ours", "folded", "standard"):
         command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", name]
         memory[name] = int(
             subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -176,22 +319,36 @@ def main() -> None:
     result = {
         "benchmark": "pgd_step",
         "settings": {
-            k: v for k, v in vars(args).items() if k not in ("output", "memory_of", "table")
+            k: str(v) if isinstance(v, Path) else v
+            for k, v in vars(args).items()
+            if k not in _NOT_SETTINGS
         },
         "seconds": median,
         "of_bound": median["bound"] / median["ours"],
         "cost_of_standard": median["ours"] / median["standard"],
         "peak_memory": memory,
         "memory_ratio": memory["ours"] / memory["standard"],
-        "environment": environment(str(device)),
+        "folded": {
+            "of_bound": median["bound"] / median["folded"],
+            "memory_ratio": memory["folded"] / memory["standard"],
+            "loss_reached": reached,
+            "loss_difference": abs(reached["folded"] - reached["ours"]) / reached["ours"],
+            "robust_accuracy": accuracy,
+        },
+        "environment": environment(str(bench.device)),
     }
     print(
         f"{args.arch} at {args.size} px, batch {args.batch}, {args.precision}, {args.rounds} rounds"
     )
     for name, value in median.items():
         print(f"  {name:9s} {value:8.3f} s a step, {args.batch / value:8.1f} images/s")
-    print(f"  throughput of the bound: {result['of_bound']:.3f}")
-    print(f"  peak memory of a standard step: {result['memory_ratio']:.3f}x")
+    for name, ratios in (("ours", result), ("folded", result["folded"])):
+        print(f"  {name}: throughput of the bound {ratios['of_bound']:.3f}")
+        print(f"  {name}: peak memory of a standard step {ratios['memory_ratio']:.3f}x")
+    print(f"  loss reached: {reached['ours']:.5f}, folded {reached['folded']:.5f}")
+    if accuracy:
+        print(f"  robust top-1, folded (not folded): {_accuracy_text(accuracy)},", end=" ")
+        print(f"{accuracy['apart']} of {accuracy['images']} images differ")
     if args.output:
         append_result(args.output, result)
 
