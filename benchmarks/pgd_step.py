@@ -35,13 +35,14 @@ from typing import Any
 
 import torch
 from results import append_result, markdown_table, read_results
-from robust_det.classification.measure import wilson_interval
+from robust_det.zoo.verify import wilson_interval
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
 from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
 from robust_det.checkpoints.model_file import read_model
+from robust_det.classification.measure import wilson_interval
 from robust_det.classification.step import TrainingStep
 from robust_det.core.device import AMP_DTYPES, resolve_device
 from robust_det.core.progress import progress_bar
