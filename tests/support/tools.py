@@ -65,18 +65,20 @@ def run_tool(name: str, *arguments: object, process: bool = False, **options: An
 
 @contextlib.contextmanager
 def _logs_end_with_the_tool() -> Iterator[None]:
-    """Take away the handlers that a tool adds; else its log would get the lines of later ones."""
+    """Leave loggers as they were; else a tool's log would get the lines of later ones."""
 
-    def handlers() -> dict[logging.Logger, list[logging.Handler]]:
-        loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-        return {each: list(each.handlers) for each in loggers if isinstance(each, logging.Logger)}
+    def loggers() -> list[logging.Logger]:
+        known = [logging.root, *logging.root.manager.loggerDict.values()]
+        return [each for each in known if isinstance(each, logging.Logger)]
 
-    before = handlers()
+    logging.getLogger("robust_det")  # is one of them
+    before = {each: (list(each.handlers), each.level, each.propagate) for each in loggers()}
     yield
-    for logger, after in handlers().items():
-        for handler in after:
-            if handler not in before.get(logger, []):
-                logger.removeHandler(handler)
+    for each in loggers():
+        handlers, level, propagate = before.get(each, ([], each.level, each.propagate))
+        each.handlers[:] = handlers
+        each.setLevel(level)
+        each.propagate = propagate
 
 
 def start_tool(
