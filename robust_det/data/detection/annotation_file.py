@@ -6,10 +6,10 @@ import contextlib
 import gc
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import msgspec
 
@@ -27,7 +27,7 @@ __all__ = [
 Text = msgspec.Raw | bytes
 
 
-class Entries(Sequence[Any]):
+class Entries:
     """The elements of a list in JSON, each parsed when it is asked for.
 
     Those of COCO's training set would take 2.5 GB, and one after the other they take none.
@@ -39,23 +39,15 @@ class Entries(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._texts)
 
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Entries: ...
-
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return Entries(self._texts[index])
-        return parse_json(self._texts[index])
+    def __iter__(self) -> Iterator[Any]:
+        return map(parse_json, self._texts)
 
     def with_texts(self) -> Iterator[tuple[Any, Text]]:
         """Give each element and its text."""
         return ((parse_json(text), text) for text in self._texts)
 
 
-def with_texts(entries: Iterable[Any]) -> Iterator[tuple[Any, Text | None]]:
+def with_texts(entries: Sequence[Any] | Entries) -> Iterator[tuple[Any, Text | None]]:
     """Give each entry of a document, and its text where there is one."""
     if isinstance(entries, Entries):
         return entries.with_texts()

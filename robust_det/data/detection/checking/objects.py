@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from robust_det.data.detection.annotation_file import Text, with_texts
+from robust_det.data.detection.annotation_file import Entries, Text, with_texts
 from robust_det.data.detection.checking.masks import TOLERANCE, check_mask
 from robust_det.data.detection.checking.report import Report, shortened
 
@@ -14,7 +14,7 @@ __all__ = ["check_objects"]
 
 
 def check_objects(
-    annotations: Sequence[Any],
+    annotations: Sequence[Any] | Entries,
     images: Mapping[Any, Mapping[str, Any]],
     same_as: Mapping[Any, Any],
     gone: set[Any],
@@ -58,7 +58,7 @@ class _Objects:
         same_as: Mapping[Any, Any],
         classes: set[Any],
         report: Report,
-        annotations: Sequence[Any],
+        annotations: Sequence[Any] | Entries,
     ) -> None:
         self._images, self._same_as, self._classes = images, same_as, classes
         self._report = report
