@@ -35,7 +35,6 @@ from typing import Any
 
 import torch
 from results import append_result, markdown_table, read_results
-from robust_det.zoo.verify import wilson_interval
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset

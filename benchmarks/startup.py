@@ -188,7 +188,8 @@ def measure(side: str, folder: Path) -> dict[str, float]:
     if done.returncode:
         raise SystemExit(done.stderr)
     found = json.loads(done.stdout.splitlines()[-1])
-    return {**found, "seconds": found.pop("now") - start}
+    found["seconds"] = found.pop("now") - start
+    return found
 
 
 def write_config(folder: Path) -> None:
@@ -197,7 +198,7 @@ def write_config(folder: Path) -> None:
     lines = [
         f"_BASE_: {base}",
         "MODEL: {MASK_ON: true, DEVICE: cpu, BACKBONE: {ARCH: resnet50},",
-        f"  ROI_HEADS: {{NUM_CLASSES: {80}}}}}",
+        "  ROI_HEADS: {NUM_CLASSES: 80}}",
         "DATASETS: {TRAIN: [coco_2017_train], TEST: [coco_2017_val]}",
         "DATALOADER: {NUM_WORKERS: 4}",
     ]

@@ -4,6 +4,7 @@ COCO data set of real image files."""
 from __future__ import annotations
 
 import faulthandler
+import json
 import pickle
 import signal
 from collections.abc import Callable
@@ -124,6 +125,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "scenes"
     write_coco(root, train_images=12, val_images=6, size=96)
     return root
+
+
+@pytest.fixture
+def document(scenes: Path) -> dict[str, Any]:
+    """The validation scenes' annotations: 6 images of 96 px, 8 classes with gaps in their ids."""
+    return json.loads((scenes / "annotations/instances_val.json").read_text())
 
 
 @pytest.fixture

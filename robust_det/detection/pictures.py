@@ -17,8 +17,9 @@ from PIL import Image
 from torch import nn
 
 from robust_det.core.files import write_atomically
-from robust_det.data.detection.segments import read_ids, read_panoptic
+from robust_det.data.detection.segments import read_ids
 from robust_det.detection.colours import ClassVisualizer
+from robust_det.detection.datasets.registration import prepared_dataset
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records.detection import Picture
 
@@ -79,9 +80,8 @@ def _drawing(cfg: CfgNode, metadata: Metadata) -> _Draw:
         return _draw_objects
     if not finds_objects(cfg):
         return _draw_stuff
-    truth, _ = read_panoptic(metadata.panoptic_json, metadata.name)
-    by_image = {a["image_id"]: a for a in truth["annotations"]}
-    return functools.partial(_draw_panoptic, metadata, by_image)
+    truth = prepared_dataset(metadata.name).segments()
+    return functools.partial(_draw_panoptic, metadata, truth)
 
 
 def _draw_objects(

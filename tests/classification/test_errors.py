@@ -31,9 +31,9 @@ def tree(image_tree: Path, tmp_path: Path) -> Path:
         (["ATTACK.NORM", "L_inf"], "unknown norm 'L_inf'; did you mean 'linf'?"),
         (
             ["ATTACK.OBJECTIVE", "margins"],
-            "ATTACK.OBJECTIVE is one of cross_entropy, margin, dlr, not 'margins'; did you mean 'margin'?",
+            "is one of cross_entropy, margin, dlr, not 'margins'; did you mean 'margin'?",
         ),
-        (["EVAL.OBJECTIVE", "ce"], "unknown objective 'ce' (known: cross_entropy, margin, dlr)"),
+        (["EVAL.OBJECTIVE", "ce"], "EVAL.OBJECTIVE is one of cross_entropy, margin, dlr, not 'ce'"),
         (["EVAL.RESTARTS", "0"], "EVAL.RESTARTS must be at least 1, not 0"),
         (["ATTACK.FOLD_NORMS", "maybe"], "'ATTACK.FOLD_NORMS' needs a bool, not 'maybe'"),
         (["MODEL.ARCH", "resnet_50"], "unknown architecture 'resnet_50'; did you mean 'resnet50'?"),

@@ -54,6 +54,7 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from robust_det.core.errors import UserError
+    from robust_det.data.detection.handover import share_with_children
     from robust_det.training.spawning import spawn
     from robust_det.training.world import under_torchrun
 
@@ -74,6 +75,8 @@ def main(args: argparse.Namespace) -> None:
     processes = max(args.num_gpus, 1) * args.num_machines
     if args.num_machines > 1 and (args.num_gpus < 1 or args.dist_url == "auto"):
         raise UserError("several machines need --num-gpus and --dist-url, such as tcp://HOST:PORT")
+    if processes > 1:
+        share_with_children()
     # so that a mistake is said once, by this process, before any other is started
     cfg, _, _ = load(args)
     if processes > 1 and cfg.MODEL.DEVICE != "cuda":

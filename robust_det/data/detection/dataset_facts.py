@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from robust_det.data.detection.packed_images import PackedImages
 
 __all__ = ["DatasetFacts", "facts_of"]
 
@@ -38,28 +40,21 @@ class DatasetFacts:
 
 def facts_of(
     name: str,
-    document: Mapping[str, Any],
+    images: PackedImages,
+    categories: Iterable[Mapping[str, Any]],
     sha256: str,
     stuff: Sequence[str] = (),
     panoptic_sha256: str = "",
 ) -> DatasetFacts:
-    """Return the facts of a sound document in COCO format; see :class:`DatasetFacts`."""
-    annotations = document["annotations"]
-    categories = sorted(document["categories"], key=lambda c: c["id"])
+    """Return the facts of a checked data set; see :class:`DatasetFacts`."""
+    ordered = sorted(categories, key=lambda c: c["id"])
     return DatasetFacts(
         name,
-        len(document["images"]),
-        len(annotations),
-        tuple(str(c["name"]) for c in categories),
+        len(images),
+        len(images.object_order),
+        tuple(str(c["name"]) for c in ordered),
         sha256,
-        _masks(annotations),
+        images.masks,
         tuple(stuff),
         panoptic_sha256,
     )
-
-
-def _masks(annotations: Sequence[Mapping[str, Any]]) -> str:
-    outlines = [a.get("segmentation") for a in annotations if not a["iscrowd"]]
-    if not all(outlines):
-        return "none"
-    return "rle" if any(isinstance(outline, Mapping) for outline in outlines) else "polygon"

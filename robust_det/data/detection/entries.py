@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,6 @@ from robust_det.data.detection.source import Source
 
 __all__ = ["class_list", "entry_schema", "parse_entry"]
 
-# the field that tells the form, the others it needs, and those it may have
-_FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "PANOPTIC": (("SEGMENTS", "IMAGES"), ("JSON",)),
-    "JSON": (("IMAGES",), ()),
-    "VOC": (("SPLIT",), ("CLASSES", "ORIGIN")),
-    "YOLO": (("SPLIT",), ("CLASSES",)),
-}
 _HELP = (
     "each entry of DATASETS.CUSTOM needs NAME, JSON, IMAGES; or NAME, VOC, SPLIT (and, if you like,"
     " CLASSES and ORIGIN 0 or 1); or NAME, YOLO, SPLIT (and CLASSES); or NAME, PANOPTIC, SEGMENTS,"
@@ -51,8 +44,8 @@ def parse_entry(entry: Any) -> tuple[str, Source]:
     form = next((form for form in _FORMS if form in entry), None)
     if form is None:
         raise refusal
-    needed, optional = _FORMS[form]
-    needed = ("NAME", form, *needed)
+    also, optional, build = _FORMS[form]
+    needed = ("NAME", form, *also)
     # JSON is a path wherever it is
     texts = [entry.get(key) for key in (*needed, *{"JSON"} & {*entry})]
     if not set(entry) <= {*needed, *optional} or not all(isinstance(t, str) and t for t in texts):
@@ -62,7 +55,39 @@ def parse_entry(entry: Any) -> tuple[str, Source]:
             f"the data set name '{entry['NAME']}' in DATASETS.CUSTOM may hold only letters,"
             " digits, '_' and '-'"
         )
-    return entry["NAME"], _source(form, entry)
+    return entry["NAME"], build(entry)
+
+
+def _panoptic(entry: Mapping[str, Any]) -> Source:
+    place, segments = _located(entry["PANOPTIC"]), _located(entry["SEGMENTS"])
+    objects = _located(entry["JSON"]) if "JSON" in entry else ""
+    return PanopticSource(place, segments, f"{segments}_stuff", _located(entry["IMAGES"]), objects)
+
+
+def _coco(entry: Mapping[str, Any]) -> Source:
+    return CocoSource(_located(entry["JSON"]), _located(entry["IMAGES"]))
+
+
+def _voc(entry: Mapping[str, Any]) -> Source:
+    origin = entry.get("ORIGIN", 1)
+    if isinstance(origin, bool) or origin not in (0, 1):
+        raise UserError(f"ORIGIN of data set '{entry['NAME']}' is {origin}; it can be 0 or 1")
+    return VocSource(_located(entry["VOC"]), entry["SPLIT"], _classes(entry), origin)
+
+
+def _yolo(entry: Mapping[str, Any]) -> Source:
+    return YoloSource(_located(entry["YOLO"]), entry["SPLIT"], _classes(entry))
+
+
+# by the field that tells the form: the others it needs, those it may have, what makes the source
+_FORMS: dict[
+    str, tuple[tuple[str, ...], tuple[str, ...], Callable[[Mapping[str, Any]], Source]]
+] = {
+    "PANOPTIC": (("SEGMENTS", "IMAGES"), ("JSON",), _panoptic),
+    "JSON": (("IMAGES",), (), _coco),
+    "VOC": (("SPLIT",), ("CLASSES", "ORIGIN"), _voc),
+    "YOLO": (("SPLIT",), ("CLASSES",), _yolo),
+}
 
 
 def entry_schema() -> dict[str, Any]:
@@ -73,8 +98,8 @@ def entry_schema() -> dict[str, Any]:
         "NAME": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
     }
     forms = []
-    for form, (needed, optional) in _FORMS.items():
-        required = ["NAME", form, *needed]
+    for form, (also, optional, _) in _FORMS.items():
+        required = ["NAME", form, *also]
         properties = {key: kinds.get(key, {"type": "string"}) for key in (*required, *optional)}
         forms.append(
             {"required": required, "properties": properties, "additionalProperties": False}
@@ -82,23 +107,8 @@ def entry_schema() -> dict[str, Any]:
     return {"type": "object", "anyOf": forms}
 
 
-def _source(form: str, entry: Mapping[str, Any]) -> Source:
-    place = _located(entry[form])
-    if form == "PANOPTIC":
-        segments = _located(entry["SEGMENTS"])
-        objects = _located(entry["JSON"]) if "JSON" in entry else ""
-        return PanopticSource(
-            place, segments, f"{segments}_stuff", _located(entry["IMAGES"]), objects
-        )
-    if form == "JSON":
-        return CocoSource(place, _located(entry["IMAGES"]))
-    classes = class_list(entry.get("CLASSES", []), f"CLASSES of data set '{entry['NAME']}'")
-    if form == "YOLO":
-        return YoloSource(place, entry["SPLIT"], classes)
-    origin = entry.get("ORIGIN", 1)
-    if isinstance(origin, bool) or origin not in (0, 1):
-        raise UserError(f"ORIGIN of data set '{entry['NAME']}' is {origin}; it can be 0 or 1")
-    return VocSource(place, entry["SPLIT"], classes, origin)
+def _classes(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return class_list(entry.get("CLASSES", []), f"CLASSES of data set '{entry['NAME']}'")
 
 
 def class_list(names: Sequence[Any], what: str) -> tuple[str, ...]:

@@ -85,23 +85,26 @@ class _Head(msgspec.Struct):
     made_here: bool = False
     categories: tuple[dict[str, Any], ...] = ()
     panoptic: Panoptic | None = None
-    ends: bytes = b""
-    wide: bytes = b""
-    learnable: bytes = b""
+    arrays: dict[str, tuple[str, bytes]] = {}
     of_class: dict[int, int] = {}
+    masks: str = ""
 
 
 def _plain(prepared: Prepared) -> dict[str, Any]:
     plain = {key: value for key, value in vars(prepared).items() if key != "images"}
+    plain["arrays"] = {}
     if (images := prepared.images) is not None:
-        for key in ("ends", "wide", "learnable"):
-            plain[key] = getattr(images, key).tobytes()
-        plain["of_class"] = dict(images.of_class)
+        for key, value in vars(images).items():
+            if key == "content":
+                continue
+            if isinstance(value, np.ndarray):
+                plain["arrays"][key] = (value.dtype.str, value.tobytes())
+            else:
+                plain[key] = value
     return plain
 
 
 def _leave(path: Path, plain: dict[str, Any], images: PackedImages | None = None) -> None:
-    # JSON, as MessagePack ends at 64 bits, and ids of categories need not
     head = json.dumps(msgspec.to_builtins(plain)).encode()
 
     def write(file: Any) -> None:
@@ -119,15 +122,13 @@ def _take(path: Path) -> Prepared:
         head = msgspec.convert(json.loads(file.read(length)), _Head, str_keys=True)
     if head.facts is None:
         raise UserError(head.refusal)
-    ends = np.frombuffer(head.ends, np.int64)
     images = None
-    if len(ends):
+    if head.arrays:
         images = PackedImages(
-            np.memmap(path, np.uint8, "r", offset=_LENGTH + length),
-            ends,
-            np.frombuffer(head.wide, bool),
-            np.frombuffer(head.learnable, np.int64),
-            head.of_class,
+            content=np.memmap(path, np.uint8, "r", offset=_LENGTH + length),
+            of_class=head.of_class,
+            masks=head.masks,
+            **{k: np.frombuffer(values, kind) for k, (kind, values) in head.arrays.items()},
         )
     return Prepared(
         head.facts,

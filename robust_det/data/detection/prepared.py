@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robust_det.core.errors import UserError
-from robust_det.data.detection.annotation_file import without_garbage_collection
+from robust_det.data.detection.annotation_file import read_json, without_garbage_collection
 from robust_det.data.detection.cache import keep_document
 from robust_det.data.detection.dataset_facts import DatasetFacts, facts_of
 from robust_det.data.detection.packed_images import PackedImages
@@ -49,6 +49,11 @@ class Prepared:
     def places(self) -> dict[int, int]:
         """The place of each category among the classes, from 0, by id."""
         return {c["id"]: place for place, c in enumerate(self.categories)}
+
+    def segments(self) -> dict[Any, dict[str, Any]]:
+        """The panoptic annotation of each image, by image id."""
+        entries = self.images or ()
+        return {image["id"]: segments for image, _, segments in entries if segments is not None}
 
     def truth(self) -> dict[str, Any]:
         """The document that evaluation goes by, as ``json_file`` has it; all objects are new."""
@@ -93,32 +98,30 @@ def _of_published_voc(name: str, reading: Reading) -> Prepared:
     if reading.report.problems:
         complaint = reading.report.complaint(False)
         raise UserError(f"{complaint}, or name its folder as VOC in DATASETS.CUSTOM")
-    return Prepared(facts_of(name, reading.document, reading.sha256), reading.image_root)
+    facts = facts_of(name, reading.images, reading.categories, reading.sha256)
+    return Prepared(facts, reading.image_root)
 
 
 def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> Prepared:
-    report, document, panoptic = reading.report, reading.document, reading.panoptic
+    report, panoptic = reading.report, reading.panoptic
     if report.problems and (not lenient or report.hopeless):
         raise UserError(report.complaint())
-    if not document["annotations"]:
+    if not len(reading.images.object_order):
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     json_file, sha256 = reading.json_file, reading.sha256
     made_here = not json_file
-    if isinstance(source, PanopticSource) and not source.json_file:
-        # of stuff alone; the facts count segments
-        objects = {**document, "annotations": [], "categories": []}
-        document = {**document, "categories": []}
-    else:
-        if made_here or report.problems:
-            kept, sha256 = keep_document(name, as_coco(document) if made_here else document)
-            json_file = str(kept)
-        objects = document
+    stuff_alone = isinstance(source, PanopticSource) and not source.json_file
+    if (made_here or report.problems) and not stuff_alone:
+        kept, sha256 = keep_document(name, _as_file(reading))
+        json_file = str(kept)
     if report.problems:
         logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
+    categories = () if stuff_alone else sorted(reading.categories, key=lambda c: c["id"])
     return Prepared(
         facts_of(
             name,
-            document,
+            reading.images,
+            categories,
             sha256,
             stuff_names(panoptic.categories) if panoptic else (),
             panoptic.sha256 if panoptic else "",
@@ -126,7 +129,15 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
         reading.image_root,
         json_file,
         made_here,
-        tuple(sorted(objects["categories"], key=lambda c: c["id"])),
+        tuple(categories),
         panoptic,
-        PackedImages.pack(objects, reading.segments),
+        reading.images,
     )
+
+
+def _as_file(reading: Reading) -> dict[str, Any]:
+    """Return what a data set's own COCO JSON holds: with all that the file had that was cleaned."""
+    document = reading.document()
+    if not reading.json_file:
+        return as_coco(document)
+    return {**read_json(reading.json_file)[0], **document}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.packed_images import PackedImages
 
 __all__ = ["Panoptic", "Reading", "Source", "object_entry"]
 
@@ -35,23 +36,27 @@ class Reading:
     """A data set as it was read.
 
     Attributes:
-        document: in COCO format: ``images``, ``annotations``, ``categories``. What is unsound is
-            left out or mended. See :func:`object_entry` for ``difficult``.
+        images: with what is on them, in COCO format; what is unsound is left out or mended. See
+            :func:`object_entry` for ``difficult``.
+        categories: of the objects.
         image_root: the folder that image names are relative to.
         report: what was unsound.
-        json_file: holds the document if nothing was unsound; empty if there is no such file yet.
+        json_file: holds the same if nothing was unsound; empty if there is no such file yet.
         sha256: of what was read.
-        segments: the panoptic annotation of each image, by image id; empty without any.
-        panoptic: where those come from; None without any.
+        panoptic: where segments are; None without any.
     """
 
-    document: dict[str, Any]
+    images: PackedImages
+    categories: list[dict[str, Any]]
     image_root: str
     report: Report
     json_file: str = ""
     sha256: str = ""
-    segments: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
     panoptic: Panoptic | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return images and objects as a document in COCO format."""
+        return self.images.document(self.categories)
 
 
 class Source(Protocol):

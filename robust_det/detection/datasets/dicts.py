@@ -84,7 +84,8 @@ def _dataset_dict(prepared: Prepared, number: int) -> dict[str, Any]:
         "image_id": image["id"],
     }
     if prepared.categories:  # which stuff alone has not
-        known = (_annotation(a, prepared.places) for a in objects)
+        places = prepared.places
+        known = (_annotation(a, places) for a in objects)
         record["annotations"] = [a for a in known if a is not None]
     if segments is not None and prepared.panoptic is not None:
         file = os.path.join(prepared.panoptic.map_root, segments["file_name"])

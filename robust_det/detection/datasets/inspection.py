@@ -43,19 +43,25 @@ def inspect_dataset(
         UserError: there is nothing that could be checked, or the files cannot be written.
     """
     reading = source.read(name, Depth.PIXELS if decode else Depth.HEADERS)
-    report, statistics = reading.report, dataset_statistics(reading.document)
+    report, document = reading.report, reading.document()
+    statistics = dataset_statistics(document)
     print(f"{name}\n\n{statistics_text(statistics)}\n")
     print("\n".join(report.lines()) or "nothing to complain of")
     if report.problems:
         print("the statistics are of what is left without the problems")
     if folder is not None:
-        _write(folder, reading, statistics, samples, seed)
+        _write(folder, reading, document, statistics, samples, seed)
         print(f"statistics and pictures: {folder}")
     return not report.problems
 
 
 def _write(
-    folder: Path, reading: Reading, statistics: dict[str, Any], samples: int, seed: int
+    folder: Path,
+    reading: Reading,
+    document: dict[str, Any],
+    statistics: dict[str, Any],
+    samples: int,
+    seed: int,
 ) -> None:
     report = reading.report
     found = {
@@ -64,10 +70,10 @@ def _write(
     }
     text = json.dumps({"name": report.name, **statistics, **found}, indent=1) + "\n"
     write_atomically(folder / "stats.json", lambda file: file.write(text.encode()))
-    figure = image_bytes(histograms(reading.document, report.name), "png")
+    figure = image_bytes(histograms(document, report.name), "png")
     write_atomically(folder / "histograms.png", lambda file: file.write(figure))
     sheet = io.BytesIO()
-    sample_sheet(reading.document, reading.image_root, samples, seed).save(sheet, "PNG")
+    sample_sheet(document, reading.image_root, samples, seed).save(sheet, "PNG")
     write_atomically(folder / "samples.png", lambda file: file.write(sheet.getvalue()))
 
 

@@ -13,7 +13,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from robust_det.core.files import sha256_file, write_atomically
-from robust_det.data.detection.segments import read_ids, read_panoptic, write_ids
+from robust_det.data.detection.segments import read_ids, write_ids
+from robust_det.detection.datasets.registration import prepared_dataset
 from robust_det.detection.evaluation.quality import (
     Tally,
     merged,
@@ -37,9 +38,9 @@ class PanopticEvaluator(DatasetEvaluator):
 
     def __init__(self, name: str, folder: Path) -> None:
         metadata = MetadataCatalog.get(name)
-        document, _ = read_panoptic(metadata.panoptic_json, name)
-        self._categories = document["categories"]
-        self._truth = {a["image_id"]: a for a in document["annotations"]}
+        prepared = prepared_dataset(name)
+        assert prepared.panoptic is not None
+        self._categories, self._truth = prepared.panoptic.categories, prepared.segments()
         self._truth_folder, self._folder = metadata.panoptic_root, folder
         self._names: list[dict[int, str]] = []
         self._ids: list[dict[int, int]] = []

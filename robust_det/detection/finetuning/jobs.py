@@ -23,7 +23,6 @@ from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_back
 from robust_det.detection.config import CONFIG_NAME, load_config
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.finetuning.watching import Stopwatch
-from robust_det.detection.pictures import draw_pictures
 from robust_det.detection.record import write_detection_record
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.metrics import task_of
@@ -129,6 +128,9 @@ def _conclude(
     seconds: Stopwatch,
 ) -> None:
     """Draw the pictures, write the record into ``OUTPUT_DIR``, and say the AP."""
+    # here, as matplotlib takes a second of each start
+    from robust_det.detection.pictures import draw_pictures
+
     folder, results = Path(cfg.OUTPUT_DIR), by_task(raw)
     # drawn before the time is taken, which is that of the whole run
     pictures = draw_pictures(cfg, bare(model), folder)

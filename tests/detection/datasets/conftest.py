@@ -25,12 +25,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def document(scenes: Path) -> dict[str, Any]:
-    """The validation scenes' annotations: 6 images of 96 px, 8 classes with gaps in their ids."""
-    return json.loads((scenes / "annotations/instances_val.json").read_text())
-
-
-@pytest.fixture
 def register_entry() -> Callable[..., Any]:
     """Return a function that registers an entry without a name; gives the name."""
 

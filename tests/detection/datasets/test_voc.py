@@ -17,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.detection.datasets import describe_dataset, number_of_classes, prepare_dataset
+from robust_det.detection.datasets.registration import ground_truth, prepared_dataset
 
 SHARED = Path(__file__).parents[3].parent / "shared/data"
 BCCD = ["RBC", "WBC", "Platelets"]
@@ -151,6 +152,13 @@ def test_difficult_objects_are_trained_on_and_ignored_in_evaluation(
     truth = COCO(MetadataCatalog.get(name).json_file)
     difficult = [a for a in truth.dataset["annotations"] if a["iscrowd"]]
     assert len(difficult) == 1
+    # what is difficult is called so until COCO is written
+    assert ground_truth(name)["annotations"] == truth.dataset["annotations"]
+    (image,) = [
+        i for i in prepared_dataset(name).images if any("difficult" in a for a in i.objects)
+    ]
+    (thing,) = [a for a in image.objects if a.get("difficult")]
+    assert {**difficult[0], "iscrowd": 0, "difficult": 1} == thing
     # all objects found but the difficult one, then with it: neither costs anything
     for found in (lambda a: not a["iscrowd"], lambda a: True):
         results = [

@@ -10,9 +10,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from robust_det.data.detection.annotation_file import Text, with_texts
 from robust_det.data.detection.checking.images import Depth, Listing, look
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
+from robust_det.data.detection.packed_images import PackedImages, Packer
 
 __all__ = ["check_document"]
 
@@ -22,7 +24,7 @@ def check_document(
     image_root: str,
     report: Report,
     depth: Depth,
-) -> dict[str, Any]:
+) -> PackedImages:
     """Check images and objects.
 
     Args:
@@ -32,7 +34,7 @@ def check_document(
         depth: how closely to look at the image files.
 
     Returns:
-        The document with what is unsound left out or mended, sharing all that is sound.
+        Images and objects with what is unsound left out or mended.
     """
     classes = _classes(document["categories"], report)
     if not document["images"]:
@@ -40,21 +42,21 @@ def check_document(
     elif not document["annotations"]:
         report.add("no_objects")
     images = _Images(report)
-    for entry in document["images"]:
-        images.take(entry)
+    for entry, text in with_texts(document["images"]):
+        images.take(entry, text)
     images.look_at_files(image_root, depth)
-    annotations = check_objects(
+    packer = Packer(images.kept, images.texts)
+    for annotation, text in check_objects(
         document["annotations"], images.kept, images.same_as, images.gone, set(classes), report
-    )
-    used = {a["category_id"] for a in annotations}
+    ):
+        packer.add(annotation, text)
     for number, name in classes.items():
-        if number not in used:
+        if number not in packer.classes:
             report.add("unused_class", name)
-    shown = {a["image_id"] for a in annotations}
     for number, image in images.kept.items():
-        if number not in shown:
+        if packer.is_empty(number):
             report.add("empty_image", image["file_name"])
-    return {**document, "images": list(images.kept.values()), "annotations": annotations}
+    return packer.packed()
 
 
 def _classes(categories: list[Any], report: Report) -> dict[Any, str]:
@@ -83,13 +85,14 @@ class _Images:
 
     def __init__(self, report: Report) -> None:
         self.kept: dict[Any, dict[str, Any]] = {}
+        self.texts: dict[Any, Text] = {}
         self.same_as: dict[Any, Any] = {}
         self.gone: set[Any] = set()
         self._by_file: dict[str, Any] = {}
         self._type: type | None = None
         self._report = report
 
-    def take(self, entry: Any) -> None:
+    def take(self, entry: Any, text: Text | None) -> None:
         """Check one entry."""
         number = entry.get("id") if isinstance(entry, dict) else None
         if type(number) not in (int, str):
@@ -120,6 +123,8 @@ class _Images:
             self._report.add("duplicate_file", f"{file} as {self._by_file[file]} and {number}")
         else:
             self.kept[number] = entry
+            if text is not None:
+                self.texts[number] = text
             self._by_file[file] = number
 
     def look_at_files(self, root: str, depth: Depth) -> None:

@@ -31,10 +31,9 @@ def check_mask(outline: Any, width: float, height: float) -> tuple[str, Any]:
         if not _is_polygon(polygon):
             kind = "broken_mask"
             continue
-        xs, ys = polygon[0::2], polygon[1::2]
-        if min(polygon) < -TOLERANCE or max(xs) > width + TOLERANCE or max(ys) > height + TOLERANCE:
+        if not _is_inside(polygon, width, height):
             kind = kind or "mask_outside"
-            limits = (width, height) * len(xs)
+            limits = (width, height) * (len(polygon) // 2)
             polygon = [min(max(v, 0), end) for v, end in zip(polygon, limits, strict=True)]
         kept.append(polygon)
     return kind, kept or None
@@ -48,6 +47,14 @@ def _is_polygon(points: Any) -> bool:
         return math.isfinite(sum(points))
     except TypeError:
         return False
+
+
+def _is_inside(points: list[float], width: float, height: float) -> bool:
+    if min(points) < -TOLERANCE:
+        return False
+    if max(points) <= min(width, height) + TOLERANCE:
+        return True
+    return max(points[0::2]) <= width + TOLERANCE and max(points[1::2]) <= height + TOLERANCE
 
 
 def _check_runs(outline: dict[str, Any], width: float, height: float) -> tuple[str, Any]:

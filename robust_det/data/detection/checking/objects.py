@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from robust_det.data.detection.annotation_file import Entries, Text, with_texts
 from robust_det.data.detection.checking.masks import TOLERANCE, check_mask
 from robust_det.data.detection.checking.report import Report, shortened
 
 __all__ = ["check_objects"]
 
-_KEYS = ("image_id", "category_id", "bbox")
-
 
 def check_objects(
-    annotations: Sequence[Any],
+    annotations: Sequence[Any] | Entries,
     images: Mapping[Any, Mapping[str, Any]],
     same_as: Mapping[Any, Any],
     gone: set[Any],
     classes: set[Any],
     report: Report,
-) -> list[dict[str, Any]]:
+) -> Iterator[tuple[dict[str, Any], Text | None]]:
     """Check the annotations of a document; COCO has 860,000, so a sound one costs little.
 
     Args:
@@ -32,12 +31,12 @@ def check_objects(
         classes: ids of the categories.
         report: what is found is added to it.
 
-    Returns:
-        The annotations with what is unsound left out, or replaced by a mended copy.
+    Yields:
+        The annotations with what is unsound left out, or replaced by a mended copy; and the text of
+        those that are as they were, where they have one.
     """
     check = _Objects(images, same_as, classes, report, annotations)
-    kept = []
-    for entry in annotations:
+    for entry, text in with_texts(annotations):
         try:
             if entry["image_id"] in gone:
                 continue
@@ -49,8 +48,7 @@ def check_objects(
             report.add("broken_object", f"{_which(entry)}: {error}")
             continue
         if sound is not None:
-            kept.append(sound)
-    return kept
+            yield sound, text if sound is entry else None
 
 
 class _Objects:
@@ -60,20 +58,20 @@ class _Objects:
         same_as: Mapping[Any, Any],
         classes: set[Any],
         report: Report,
-        annotations: Sequence[Any],
+        annotations: Sequence[Any] | Entries,
     ) -> None:
         self._images, self._same_as, self._classes = images, same_as, classes
         self._report = report
         self._ids: set[Any] = set()
-        taken = (a.get("id") for a in annotations if isinstance(a, dict))
-        self._fresh = max((n for n in taken if type(n) is int), default=0)
+        self._annotations = annotations
+        self._fresh = -1  # the last id that was given; unknown yet
         # what merged images show, to tell an object that both list
         self._merged = set(same_as.values())
         self._shown: set[tuple[Any, ...]] = set()
 
     def one(self, entry: dict[str, Any]) -> dict[str, Any] | None:
         """Return the entry, a mended copy, or None if there is no use for it."""
-        image_id, category, box = (entry[key] for key in _KEYS)
+        image_id, category, box = entry["image_id"], entry["category_id"], entry["bbox"]
         changed: dict[str, Any] = {}
         if image_id in self._same_as:
             image_id = changed["image_id"] = self._same_as[image_id]
@@ -90,7 +88,7 @@ class _Objects:
             if key in self._shown:
                 return None
             self._shown.add(key)
-        changed.update(self._identity(entry))
+        self._identify(entry, changed)
         if entry.get("ignore"):
             self._report.add("ignored_object", _which(entry))
             changed.update(ignore=0, iscrowd=1)
@@ -110,10 +108,13 @@ class _Objects:
             changed["area"] = clipped[2] * clipped[3]
         return {**entry, **changed} if changed else entry
 
-    def _identity(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Return what is to be put in place of id, area and iscrowd: pycocotools reads them."""
-        changed: dict[str, Any] = {}
+    def _identify(self, entry: dict[str, Any], changed: dict[str, Any]) -> None:
+        """Add what is to be put in place of id, area and iscrowd: pycocotools reads them."""
         number, area, crowd = entry.get("id"), entry.get("area"), entry.get("iscrowd")
+        sound_area = isinstance(area, (int, float)) and math.isfinite(area)
+        if number and number not in self._ids and sound_area and crowd in (0, 1):
+            self._ids.add(number)
+            return
         if number == 0:
             self._report.add("zero_id", _which(entry))
         if number in self._ids:
@@ -123,12 +124,15 @@ class _Objects:
             self._ids.add(number)
         faults = []
         if number is None:
+            if self._fresh < 0:
+                taken = (a.get("id") for a in self._annotations if isinstance(a, dict))
+                self._fresh = max((n for n in taken if type(n) is int), default=0)
             self._fresh += 1
             changed["id"] = self._fresh
             self._ids.add(self._fresh)
             if entry.get("id") is None:
                 faults.append("lacks 'id'")
-        if not isinstance(area, (int, float)) or not math.isfinite(area):
+        if not sound_area:
             faults.append(f"has the area {area}" if "area" in entry else "lacks 'area'")
             changed["area"] = entry["bbox"][2] * entry["bbox"][3]
         if crowd not in (0, 1):
@@ -136,7 +140,6 @@ class _Objects:
             changed["iscrowd"] = 0
         if faults:
             self._report.add("incomplete_object", f"{_which(entry)} {' and '.join(faults)}")
-        return changed
 
     def _box(
         self, entry: dict[str, Any], box: Sequence[float], image: Mapping[str, Any]
@@ -144,21 +147,23 @@ class _Objects:
         x, y, width, height = box
         right, bottom = x + width, y + height
         columns, rows = image["width"], image["height"]
+        if (
+            -TOLERANCE <= x < columns
+            and -TOLERANCE <= y < rows
+            and 0 < right <= columns + TOLERANCE
+            and 0 < bottom <= rows + TOLERANCE
+            and width > 0
+            and height > 0
+        ):
+            return box
         if not math.isfinite(right + bottom) or width < 0 or height < 0:
             kind = "broken_box"
         elif width == 0 or height == 0:
             kind = "empty_box"
         elif x >= columns or y >= rows or right <= 0 or bottom <= 0:
             kind = "outside"
-        elif (
-            x < -TOLERANCE
-            or y < -TOLERANCE
-            or right > columns + TOLERANCE
-            or bottom > rows + TOLERANCE
-        ):
-            kind = "partly_outside"
         else:
-            return box
+            kind = "partly_outside"
         where = f"{_which(entry)} on {image['file_name']} has the box {list(box)}"
         if not self._report.add(kind, f"{where} in {columns} x {rows}"):
             return box

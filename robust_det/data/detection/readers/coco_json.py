@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust_det.core.errors import UserError
-from robust_det.data.detection.annotation_file import read_json, without_garbage_collection
+from robust_det.data.detection.annotation_file import Entries, read_coco, without_garbage_collection
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
@@ -43,13 +43,13 @@ class CocoSource:
                 " set DETECTRON2_DATASETS to the folder that holds your data sets"
             )
         try:
-            document, sha256 = read_json(path)
+            document, sha256 = read_coco(path)
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"annotations {path} are not in COCO format ({type(error).__name__}: {error})"
             ) from error
         for key in _LISTS:
-            if not isinstance(document, dict) or not isinstance(document.get(key), list):
+            if not isinstance(document, dict) or not isinstance(document.get(key), (list, Entries)):
                 raise UserError(
                     f"annotations {path} are not in COCO format: they need a list '{key}'"
                 )
@@ -58,5 +58,6 @@ class CocoSource:
         report = Report(name, self.published)
         if depth is None:
             depth = Depth.NAMES if self.published else Depth.HEADERS
-        document = check_document(document, self.image_root, report, depth)
-        return Reading(document, self.image_root, report, self.json_file, sha256)
+        images = check_document(document, self.image_root, report, depth)
+        categories = document["categories"]
+        return Reading(images, categories, self.image_root, report, self.json_file, sha256)

@@ -50,8 +50,7 @@ class PanopticSource:
             segments = self._segments(panoptic, reading, name, depth)
         return replace(
             reading,
-            document=_of_images(reading.document, segments),
-            segments=segments,
+            images=reading.images.with_segments(segments),
             panoptic=Panoptic(
                 self.panoptic_json,
                 self.panoptic_root,
@@ -67,13 +66,13 @@ class PanopticSource:
                 raise UserError(f"data set '{name}' has no image folder {self.image_root}")
             report = Report(name, self.published)
             document = {**panoptic, "annotations": list(_as_objects(panoptic))}
-            document = check_document(document, self.image_root, report, depth)
-            return Reading(document, self.image_root, report)
+            images = check_document(document, self.image_root, report, depth)
+            return Reading(images, panoptic["categories"], self.image_root, report)
         reading = CocoSource(self.json_file, self.image_root, self.published).read(name, depth)
         if reading.report.count("broken_class"):
             return reading
         things = {(c["id"], str(c["name"])) for c in panoptic["categories"] if c["isthing"]}
-        if things != {(c["id"], str(c["name"])) for c in reading.document["categories"]}:
+        if things != {(c["id"], str(c["name"])) for c in reading.categories}:
             raise UserError(
                 f"data set '{name}': the things of {self.panoptic_json} are not the categories of"
                 f" {self.json_file}; both need the same ids and names"
@@ -87,7 +86,7 @@ class PanopticSource:
         known = {c["id"] for c in panoptic["categories"]}
         files = {a["image_id"]: a for a in panoptic["annotations"]}
         listing, segments, unmade = Listing(), {}, 0
-        for image in reading.document["images"]:
+        for image in reading.images.heads():
             annotation = files.get(image["id"])
             if annotation is None:
                 reading.report.add("missing_segments", f"none for {image['file_name']}")
@@ -114,7 +113,7 @@ class PanopticSource:
         self, reading: Reading, segments: dict[Any, dict[str, Any]], depth: Depth
     ) -> None:
         maps = {n: os.path.join(self.stuff_root, a["file_name"]) for n, a in segments.items()}
-        sizes = {i["id"]: (i["width"], i["height"]) for i in reading.document["images"]}
+        sizes = {i["id"]: (i["width"], i["height"]) for i in reading.images.heads()}
         looked = look(list(maps.values()), f"{reading.report.name}: semantic maps", depth)
         for (number, path), size in zip(maps.items(), looked, strict=True):
             if isinstance(size, str):
@@ -133,14 +132,3 @@ def _as_objects(panoptic: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for segment in annotation["segments_info"]:
             number += 1
             yield {**segment, "id": number, "image_id": annotation["image_id"]}
-
-
-def _of_images(document: dict[str, Any], kept: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a document without the images that are not kept, and without their objects."""
-    if len(kept) == len(document["images"]):
-        return document
-    return {
-        **document,
-        "images": [image for image in document["images"] if image["id"] in kept],
-        "annotations": [a for a in document["annotations"] if a["image_id"] in kept],
-    }

@@ -67,8 +67,9 @@ class VocSource:
             if times > 1:
                 report.add("duplicate_file", f"{stem} in {self.split}.txt")
         root = str(Path(self.folder, "JPEGImages"))
-        document = check_document(document, root, report, Depth.NAMES)
-        return Reading(document, root, report, sha256=digest.hexdigest())
+        images = check_document(document, root, report, Depth.NAMES)
+        categories = document["categories"]
+        return Reading(images, categories, root, report, sha256=digest.hexdigest())
 
     def _listed(self, name: str) -> list[str]:
         folder = Path(self.folder)

@@ -55,13 +55,14 @@ class YoloSource:
                 report.add("unreadable_image", f"{path}: {size}")
                 continue
             reader.add(path, os.path.relpath(path, root), size, labels)
+        categories = [{"id": n, "name": c} for n, c in enumerate(layout.classes, 1)]
         document = {
             "images": reader.images,
             "annotations": reader.annotations,
-            "categories": [{"id": n, "name": c} for n, c in enumerate(layout.classes, 1)],
+            "categories": categories,
         }
-        document = check_document(document, root, report, Depth.NAMES)
-        return Reading(document, root, report)
+        images = check_document(document, root, report, Depth.NAMES)
+        return Reading(images, categories, root, report)
 
 
 def _common_folder(paths: list[str]) -> str:
