@@ -16,6 +16,8 @@ def detection_defaults() -> CfgNode:
     cfg.MODEL.BACKBONE.ARCH = ""  # from the weights if empty
     cfg.MODEL.BACKBONE.COMPILE = False  # torch.compile of backbone and pyramid
     cfg.MODEL.CHANNELS_LAST = False
+    cfg.MODEL.FOLD_NORMS = False  # in training, frozen norms are part of their convolutions
+    cfg.MODEL.TABLE_ROI_ALIGN = False  # in training on CPUs, ROIAlign as sums over table rows
     cfg.MODEL.ROI_HEADS.RES5_EXTRA_NORM = False  # of C4: a norm between res5 and the box head
     cfg.INPUT.FAST_JPEG = True  # the same bits as Pillow's
     # large-scale jitter in place of MIN_SIZE_TRAIN: images are scaled to MIN_SCALE..MAX_SCALE of
