@@ -57,23 +57,23 @@ class TableROIAlign(ROIAlign):
         x0, y0, x1, y1 = (rois[:, 1:] * self.spatial_scale - 0.5 * self.aligned).unbind(1)
         top, down = self._windows(y0, y1, self.output_size[0], height)
         left, across = self._windows(x0, x1, self.output_size[1], width)
-        first_row = rois[:, 0].long() * (height * width)
-        taps = max(down.shape[2] * across.shape[2], 1)
+        image = rois[:, 0].long() * height
+        taps = down.shape[2] * across.shape[2]
         step = max(_ENTRIES // (bins * taps), 1)
         rows, weights, counts = [], [], []
         for part in torch.arange(len(rois)).split(step):
             # (regions, h, w, down, across); most of the larger windows is zero
-            weight = torch.einsum("khd,kwa->khwda", down[part], across[part]).flatten()
-            kept = weight.nonzero()[:, 0]
+            weight = down[part][:, :, None, :, None] * across[part][:, None, :, None, :]
             y = (top[part][..., None] + torch.arange(down.shape[2])).clamp(max=height - 1)
             x = (left[part][..., None] + torch.arange(across.shape[2])).clamp(max=width - 1)
-            y = first_row[part][:, None, None] + y * width
+            y = (image[part][:, None, None] + y) * width
             row = y[:, :, None, :, None] + x[:, None, :, None, :]
-            rows.append(row.flatten()[kept])
-            weights.append(weight[kept])
-            counts.append(torch.bincount(kept // taps, minlength=len(part) * bins))
+            kept = weight.flatten().nonzero()[:, 0]
+            rows.append(row.flatten().index_select(0, kept))
+            weights.append(weight.flatten().index_select(0, kept))
+            counts.append((weight != 0).flatten(3).sum(3).flatten())
         if not rows:
-            return torch.empty(0, dtype=torch.long), torch.empty(0), torch.empty(0).long()
+            return torch.empty(0).long(), torch.empty(0), torch.empty(0).long()
         count = torch.cat(counts)
         return torch.cat(rows), torch.cat(weights), count.cumsum(0) - count
 
