@@ -8,7 +8,7 @@ from typing import Any
 from detectron2.data.catalog import Metadata
 from detectron2.utils.visualizer import ColorMode, Visualizer
 
-__all__ = ["ClassVisualizer", "class_colours"]
+__all__ = ["ClassVisualizer", "class_colours", "drawable"]
 
 _GOLDEN = 0.618034  # of the circle of hues: neighbours in number are far apart
 _LIGHTNESS = 0.65  # is seen on dark images as well
@@ -46,3 +46,12 @@ class ClassVisualizer(Visualizer):
 
     def _change_color_brightness(self, color: Any, brightness_factor: float) -> Any:
         return color  # of labels and outlines
+
+
+def drawable(record: dict[str, Any]) -> dict[str, Any]:
+    """Return Detectron2's dict of an image as its visualizer draws it: with all masks or none."""
+    things = record["annotations"]
+    if all(thing.get("segmentation") for thing in things):
+        return record
+    bare = [{k: v for k, v in thing.items() if k != "segmentation"} for thing in things]
+    return {**record, "annotations": bare}

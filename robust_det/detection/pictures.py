@@ -18,12 +18,12 @@ from torch import nn
 
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.segments import read_ids
-from robust_det.detection.colours import ClassVisualizer
+from robust_det.detection.colours import ClassVisualizer, drawable
 from robust_det.detection.datasets.registration import prepared_dataset
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records.detection import Picture
 
-__all__ = ["draw_pictures", "drawable", "picture_scale", "save_picture"]
+__all__ = ["draw_pictures", "picture_scale", "save_picture"]
 
 SCORE = 0.5
 # in pixels: labels need room on the short side, and JPEG files end at 65,500
@@ -119,15 +119,6 @@ def _draw_panoptic(
         segments.append({**segment, "category_id": places[category], "isthing": category in things})
     ids = read_ids(Path(metadata.panoptic_root) / annotation["file_name"])
     return visualizer.draw_panoptic_seg(torch.from_numpy(ids), segments)
-
-
-def drawable(record: dict[str, Any]) -> dict[str, Any]:
-    """Return Detectron2's dict of an image as its visualizer draws it: with all masks or none."""
-    things = record["annotations"]
-    if all(thing.get("segmentation") for thing in things):
-        return record
-    bare = [{k: v for k, v in thing.items() if k != "segmentation"} for thing in things]
-    return {**record, "annotations": bare}
 
 
 def picture_scale(image: Any) -> float:

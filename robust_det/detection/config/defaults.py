@@ -22,6 +22,12 @@ SETTINGS = {
     ),
     "MODEL.BACKBONE.COMPILE": Setting(False, "torch.compile of backbone and pyramid"),
     "MODEL.CHANNELS_LAST": Setting(False, "memory format of weights and images"),
+    "MODEL.FOLD_NORMS": Setting(
+        False, "in training, frozen norms are part of their convolutions: rounding only"
+    ),
+    "MODEL.TABLE_ROI_ALIGN": Setting(
+        False, "in training on CPUs, ROIAlign as sums over table rows: rounding only"
+    ),
     "MODEL.ROI_HEADS.RES5_EXTRA_NORM": Setting(
         False, "of C4: a norm between res5 and the box head"
     ),

@@ -21,8 +21,7 @@ from pycocotools import mask as mask_util
 
 from robust_det.core.progress import progress_bar
 from robust_det.data.detection.statistics import box_sides, objects_per_image
-from robust_det.detection.colours import ClassVisualizer
-from robust_det.detection.pictures import drawable
+from robust_det.detection.colours import ClassVisualizer, drawable
 
 __all__ = ["histograms", "sample_sheet"]
 

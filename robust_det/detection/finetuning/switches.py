@@ -1,4 +1,5 @@
-"""The accelerations that do not change what a step means: memory format, compilation, optimiser."""
+"""The accelerations that do not change what a step means: memory format, folded norms, compilation,
+pooling, optimiser."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
+from robust_det.backbones.frozen_folding import fold_frozen_norms
 from robust_det.core.device import AMP_DTYPES
+from robust_det.core.errors import UserError
+from robust_det.detection.roi_align import pool_by_table
 
 __all__ = ["accelerate_model", "faster_optimizer", "precision"]
 
@@ -19,7 +23,29 @@ def precision(cfg: CfgNode) -> torch.dtype | None:
 
 
 def accelerate_model(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """Apply ``MODEL.CHANNELS_LAST`` and ``MODEL.BACKBONE.COMPILE`` in place."""
+    """Apply ``MODEL.CHANNELS_LAST``, ``FOLD_NORMS`` and ``TABLE_ROI_ALIGN``, and
+    ``MODEL.BACKBONE.COMPILE`` in place.
+
+    Raises:
+        UserError: one of them finds nothing to change.
+    """
+    if cfg.MODEL.FOLD_NORMS:
+        if cfg.MODEL.BACKBONE.COMPILE:
+            raise UserError(
+                "MODEL.BACKBONE.COMPILE merges frozen norms with what follows them; leave"
+                " MODEL.FOLD_NORMS out"
+            )
+        if not fold_frozen_norms(model):
+            raise UserError(
+                "MODEL.FOLD_NORMS finds no frozen norm after a convolution (MODEL.RESNETS.NORM is"
+                f" {cfg.MODEL.RESNETS.NORM}, MODEL.BACKBONE.ARCH {cfg.MODEL.BACKBONE.ARCH}); leave"
+                " it out"
+            )
+    if cfg.MODEL.TABLE_ROI_ALIGN and not pool_by_table(model):
+        raise UserError(
+            f"MODEL.TABLE_ROI_ALIGN: a {cfg.MODEL.META_ARCHITECTURE} with these keys has no"
+            " ROIAlign; leave it out"
+        )
     if cfg.MODEL.CHANNELS_LAST:
         # convolutions with such weights make such features of any input
         model.to(memory_format=torch.channels_last)
