@@ -77,7 +77,7 @@ def installed_version() -> tuple[int, int]:
     if spec is None or spec.origin is None:
         raise UserError(
             "Detectron2 is not installed; 'make .venv' installs all this project needs, "
-            "'python tools/install_detectron2.py' adds Detectron2 alone"
+            "'robust-det install-detectron2' adds Detectron2 alone"
         )
     text = Path(spec.origin).read_text(encoding="utf-8")
     match = re.search(r"^__version__ = [\"'](\d+)\.(\d+)", text, re.MULTILINE)

@@ -35,7 +35,7 @@ def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
         if read.arch != cfg.MODEL.ARCH:
             raise UserError(f"{weights} holds a {read.arch}, the config asks for {cfg.MODEL.ARCH}")
         if not read.classes:
-            raise UserError(f"{weights} does not name its classes; tools/pretrain.py writes them")
+            raise UserError(f"{weights} does not name its classes; robust-det pretrain writes them")
         model = read.classifier()
         data = validation_set(cfg, list(read.classes))
         model.to(device).to(memory_format=memory_layout(cfg))

@@ -93,17 +93,15 @@ class RobustCheckpointer(DetectionCheckpointer):
         if not filename.endswith(".pth"):
             raise UserError(
                 f"cannot load {filename}: only .pth files are read, since other formats could run"
-                " code; convert it with tools/convert_backbone.py"
+                " code; convert it with robust-det convert"
             )
         content = load_checkpoint(filename, leave_out=["rest"])
         if content.get("format") == FORMAT:
-            raise UserError(
-                f"{filename} is a classifier; convert it with tools/convert_backbone.py first"
-            )
+            raise UserError(f"{filename} is a classifier; convert it with robust-det convert first")
         if not isinstance(content.get("model"), dict):
             raise UserError(
                 f"{filename} is neither a converted backbone nor a detector checkpoint;"
-                " convert classifiers with tools/convert_backbone.py"
+                " convert classifiers with robust-det convert"
             )
         own = self.model.state_dict()
         if is_backbone(content):

@@ -26,7 +26,7 @@ class Entry:
         arch, norm, eps: as in :class:`PublishedModel`; empty or None where nobody knows.
         top1: reported ImageNet accuracy in percent, of published models alone.
         state: of what is in ``$ROBUST_DET_BACKBONES``, which comes first, ``trained here`` (by
-            tools/pretrain.py) or ``yours``; else ``cached`` (converted), ``downloaded`` (the
+            robust-det pretrain) or ``yours``; else ``cached`` (converted), ``downloaded`` (the
             original alone, placed by hand) or ``-``.
     """
 

@@ -103,14 +103,14 @@ def _commands_that_make(name: str) -> str:
         return ""
     classifier = Path(load_raw(recipe)["OUTPUT_DIR"], "final.pth")
     commands = (
-        ["python", "tools/pretrain.py", "--config", f"{name}.yaml"],
-        ["python", "tools/convert_backbone.py", str(classifier), str(_own(name))],
+        ["robust-det", "pretrain", "--config", f"{name}.yaml"],
+        ["robust-det", "convert", str(classifier), str(_own(name))],
     )
     return " && ".join(map(shlex.join, commands))
 
 
 def _pretraining_recipes() -> dict[str, Path]:
-    """Return the recipes of tools/pretrain.py by name, where that tool looks for them."""
+    """Return the recipes of robust-det pretrain by name, where that tool looks for them."""
     recipes: dict[str, Path] = {}
     for root in config_folders():
         for file in sorted(root.rglob("*.yaml")):

@@ -144,7 +144,7 @@ def get_model(name: str) -> PublishedModel:
     model = find_model(name)
     if model is None:
         raise UserError(
-            f"no published model '{name}' (tools/zoo.py list shows all)"
+            f"no published model '{name}' (robust-det zoo list shows all)"
             f"{did_you_mean(name, all_models())}"
         )
     return model

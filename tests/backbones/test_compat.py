@@ -110,7 +110,7 @@ def test_a_newer_version_is_left_alone() -> None:
 
 def test_missing_detectron2_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"tools/install_detectron2\.py"):
+    with pytest.raises(UserError, match=r"robust-det install-detectron2"):
         compat.installed_version()
 
 

@@ -149,7 +149,7 @@ def test_files_that_are_no_checkpoints(
         (path, "refused, nothing was executed"),
         (tmp_path / "model.pkl", r"only \.pth files are read"),
         (tmp_path / "cut.pth", "truncated or not a checkpoint"),
-        (classifier_file, r"is a classifier; convert it with tools/convert_backbone\.py"),
+        (classifier_file, r"is a classifier; convert it with robust-det convert"),
         (tmp_path / "other.pth", "neither a converted backbone nor a detector"),
     ):
         with pytest.raises(UserError, match=message):

@@ -158,7 +158,7 @@ def test_a_classifier_has_to_be_converted_first(
 ) -> None:
     with pytest.raises(UserError) as caught:
         load(write_config(), "MODEL.WEIGHTS", str(classifier_file))
-    command = f"python tools/convert_backbone.py {classifier_file} output/backbones/NAME.pth"
+    command = f"robust-det convert {classifier_file} output/backbones/NAME.pth"
     assert str(caught.value).endswith(f"does not say what it is; convert it: {command}")
 
 

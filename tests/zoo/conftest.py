@@ -181,7 +181,7 @@ class Place:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def tool(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        """Run tools/zoo.py, to which the model TINY is known."""
+        """Run robust-det zoo, to which the model TINY is known."""
         return self.run(TOOL, *argv)
 
 

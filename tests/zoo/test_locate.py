@@ -58,8 +58,8 @@ def test_a_missing_backbone_names_commands_that_fit_its_recipe(
     with pytest.raises(UserError) as caught:
         locate_backbone("robust://mine_eps1")
     pretrain, convert = commands(caught.value)
-    assert pretrain == ["python", "tools/pretrain.py", "--config", "mine_eps1.yaml"]
-    assert convert[:2] == ["python", "tools/convert_backbone.py"]
+    assert pretrain == ["robust-det", "pretrain", "--config", "mine_eps1.yaml"]
+    assert convert[:2] == ["robust-det", "convert"]
     assert convert[2:] == ["runs/number 7/final.pth", str(tmp_path / "my zoo/mine_eps1.pth")]
     assert "\n" not in str(caught.value)
 

@@ -53,7 +53,7 @@ def scored_tasks(run: Run) -> dict[str, tuple[str, DataSet]]:
             if len(sets) != 1 or sets[0].name not in run.detections:
                 raise UserError(
                     f"run {run.path} names no detections for {task}; evaluate it again with"
-                    " tools/train_net.py --eval-only"
+                    " robust-det train --eval-only"
                 )
             found[task] = (kind, sets[0])
     return found
@@ -65,7 +65,7 @@ def find_detections(run: Run, data: DataSet) -> Path:
     Raises:
         UserError: it is missing, outside of the run's folder, or not that of the record.
     """
-    again = "evaluate the run again with tools/train_net.py --eval-only"
+    again = "evaluate the run again with robust-det train --eval-only"
     saved = run.detections[data.name]
     path = (run.folder / saved.path).resolve()
     if not path.is_relative_to(run.folder.resolve()):

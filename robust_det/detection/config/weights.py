@@ -75,9 +75,7 @@ def adopt_weights(cfg: CfgNode, origins: Origins) -> BackboneCard | None:
     weights, card = cfg.MODEL.WEIGHTS, None
     if weights:
         path = PathManager.get_local_path(weights)
-        command = shlex.join(
-            ["python", "tools/convert_backbone.py", path, "output/backbones/NAME.pth"]
-        )
+        command = shlex.join(["robust-det", "convert", path, "output/backbones/NAME.pth"])
         if not path.endswith(".pth"):
             raise UserError(f"MODEL.WEIGHTS {weights} is not a .pth file; convert it: {command}")
         content = peek_checkpoint(path)

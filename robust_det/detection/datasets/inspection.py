@@ -1,4 +1,4 @@
-"""What ``tools/inspect_dataset.py`` says and draws of one data set."""
+"""What ``robust-det inspect`` says and draws of one data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The job of ``tools/export_detector.py``."""
+"""The job of ``robust-det export``."""
 
 from __future__ import annotations
 

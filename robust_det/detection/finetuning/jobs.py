@@ -1,4 +1,4 @@
-"""The two jobs of ``tools/train_net.py``: fine-tuning a detector, and evaluating one."""
+"""The two jobs of ``robust-det train``: fine-tuning a detector, and evaluating one."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
         logger.info(f"learning rate {cfg.SOLVER.BASE_LR:g} for {images} images an update{scaled}")
         if card is None or card.eps is None:
             what = "these weights do not say their eps" if card else "this run has no backbone"
-            logger.warning(f"{what}, so tools/compare_ap.py cannot place the result")
+            logger.warning(f"{what}, so robust-det compare cannot place the result")
     try:
         trainer.train()
     except FloatingPointError as error:

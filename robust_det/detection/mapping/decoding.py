@@ -44,8 +44,7 @@ def read_image(path: str, layout: str, fast: bool = True) -> np.ndarray:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(
-            f"cannot decode image {path}: {error};"
-            " tools/inspect_dataset.py --decode finds all such files"
+            f"cannot decode image {path}: {error}; robust-det inspect --decode finds all such files"
         ) from error
 
 

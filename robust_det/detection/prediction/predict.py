@@ -1,4 +1,4 @@
-"""The job of ``tools/predict.py``."""
+"""The job of ``robust-det predict``."""
 
 from __future__ import annotations
 

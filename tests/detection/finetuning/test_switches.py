@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.utils.events import EventStorage
-from robust_det.core.seeding import seed_generators
 
 from robust_det.core.errors import UserError
+from robust_det.core.seeding import seed_generators
 from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.trainer import RobustTrainer
 

@@ -167,7 +167,7 @@ class Report:
         text = (
             f"data set '{self.name}' has {total} problem{'s' if total > 1 else ''}:"
             f" {', '.join(f.phrase() for f in self.problems)};"
-            " tools/inspect_dataset.py shows more; mend the data"
+            " robust-det inspect shows more; mend the data"
         )
         if mendable and not self.hopeless:
             text += ", or set DATASETS.LENIENT True to go on without"

@@ -22,7 +22,7 @@ __all__ = ["PanopticSource"]
 
 @dataclass(frozen=True)
 class PanopticSource:
-    """Segments of things and stuff, and the semantic maps that ``tools/prepare_panoptic.py`` makes.
+    """Segments of things and stuff, and the semantic maps that ``robust-det panoptic`` makes.
 
     Attributes:
         panoptic_json, panoptic_root: the annotations, and the folder of their PNG files.
@@ -103,7 +103,7 @@ class PanopticSource:
         if unmade:
             raise UserError(
                 f"data set '{name}' lacks the semantic maps of {unmade} images in"
-                f" {self.stuff_root}; tools/prepare_panoptic.py --config CONFIG makes them"
+                f" {self.stuff_root}; robust-det panoptic --config CONFIG makes them"
             )
         if depth > Depth.NAMES:
             self._check_sizes(reading, segments, depth)
