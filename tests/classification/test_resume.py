@@ -253,5 +253,8 @@ def test_the_record_says_what_the_last_epoch_measured(tmp_path: Path, tiny: Path
     assert record["metrics"]["clean_top1"] == line["clean_top1"]
     assert record["arch"] == "resnet10_narrow" and record["eps"] == 0.25
     assert record["config"]["ATTACK"]["FOLD_NORMS"] is True
-    assert (record["evaluator"]["objective"], record["evaluator"]["restarts"]) == ("margin", 2)
+    assert (record["evaluators"][0]["objective"], record["evaluators"][0]["restarts"]) == (
+        "margin",
+        2,
+    )
     assert record["data"] == {"train": {"images": 36, "classes": 3}, "val": {"images": 15}}

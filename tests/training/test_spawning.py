@@ -67,5 +67,5 @@ def test_a_detector_is_trained_by_two(tmp_path: Path, write_config: Any) -> None
         tmp_path,
     )
     folder = tmp_path / "run"
-    assert read_record(folder)["kind"] == "detection"
+    assert read_record(folder).kind() == "detection"
     assert (folder / "log.txt.rank1").exists()  # of the second process of one group

@@ -156,6 +156,9 @@ def test_nothing_of_a_file_runs(attempt: Any, tmp_path: Path) -> None:
     fuzz("gadgets", gadgets(str(tmp_path / "executed")), check)
 
 
+# what is run opens files and closes none
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval", "os.mkdir", "builtins.open"])
 def test_the_traps_work_where_anybody_unpickles(target: str, tmp_path: Path) -> None:
     marker = tmp_path / "executed"

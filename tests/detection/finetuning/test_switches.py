@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+import torch
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.utils.events import EventStorage
 
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import seed_generators
 from robust_det.detection.config import load_config
+from robust_det.detection.detector import load_detector
 from robust_det.detection.finetuning.trainer import RobustTrainer
 
 FASTER = ["MODEL.FOLD_NORMS", "True", "MODEL.TABLE_ROI_ALIGN", "True"]
@@ -45,6 +47,18 @@ def test_losses_are_the_same_up_to_rounding(write_config: Any) -> None:
             assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4)
     assert faster != plain
     assert sum(plain[-1].values()) != pytest.approx(sum(plain[0].values()), rel=1e-2)  # it learns
+
+
+def test_a_trained_detector_finds_the_same_to_the_bit(detector_config: Any) -> None:
+    path = str(detector_config("mask"))
+    image = torch.rand(3, 90, 70, generator=torch.Generator().manual_seed(0)) * 255
+    found = []
+    for overrides in ([], FASTER):
+        with torch.no_grad():
+            objects = load_detector(path, overrides).model([{"image": image}])[0]["instances"]
+        found.append([objects.pred_boxes.tensor, objects.scores, objects.pred_masks])
+    assert len(found[0][0]) > 5
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
 
 
 def build(path: Any, *overrides: Any) -> Any:

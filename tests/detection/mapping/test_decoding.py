@@ -117,7 +117,7 @@ def test_a_broken_file_is_named_in_one_line(content: Any, fast: bool, tmp_path: 
         read_image(str(path), "RGB", fast)
     message = str(caught.value)
     assert message.startswith(f"cannot decode image {path}: ") and "\n" not in message
-    assert "inspect_dataset.py --decode" in message
+    assert "robust-det inspect --decode" in message
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

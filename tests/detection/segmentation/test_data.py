@@ -134,7 +134,7 @@ def test_maps_that_are_not_made_name_the_tool(
     shutil.rmtree(own_panoptic / "segments_val_stuff")
     message = refused(register())
     assert "lacks the semantic maps of 6 images" in message
-    assert "tools/prepare_panoptic.py" in message
+    assert "robust-det panoptic" in message
 
 
 @pytest.mark.parametrize("objects", [True, False])
