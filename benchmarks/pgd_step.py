@@ -198,7 +198,7 @@ def void(_: object) -> None:
     """Drop a result, so that no side keeps tensors alive."""
 
 
-def timed(side: Callable[[], None], device: torch.device) -> float:
+def timed(side: Callable[[], object], device: torch.device) -> float:
     """Return the seconds of one call, the GPU's queue included."""
     start = time.perf_counter()
     side()
@@ -317,7 +317,7 @@ def main() -> None:
             subprocess.run(command, capture_output=True, text=True, check=True).stdout
         )
 
-    result = {
+    result: dict[str, Any] = {
         "benchmark": "pgd_step",
         "settings": {
             k: str(v) if isinstance(v, Path) else v
