@@ -27,7 +27,8 @@ import faster_coco_eval
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
+from turns import in_turn
 
 from robust_det.analysis.significance.accumulate import average_precisions, metrics
 from robust_det.analysis.significance.bootstrap import (
@@ -75,15 +76,13 @@ def compared(document: Document, detections: Detections, rounds: int) -> dict[st
     sides = make_sides(document, detections)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     results: dict[str, Any] = {}
-    for number in range(rounds):
-        # in turn, so that no side always runs after the same other
-        for name, side in list(sides.items())[:: -1 if number % 2 else 1]:
-            # no side pays for collecting what the other has left
-            results.pop(name, None)
-            gc.collect()
-            start = time.perf_counter()
-            results[name] = side()
-            seconds[name].append(time.perf_counter() - start)
+    for name, side in in_turn(sides.items(), rounds):
+        # no side pays for collecting what the other has left
+        results.pop(name, None)
+        gc.collect()
+        start = time.perf_counter()
+        results[name] = side()
+        seconds[name].append(time.perf_counter() - start)
     theirs, ours = results["pycocotools"], results["faster-coco-eval"]
     pairs = [(theirs.stats, ours.stats[:12]), (theirs.eval["precision"], ours.eval["precision"])]
     median = {name: statistics.median(values) for name, values in seconds.items()}
@@ -194,12 +193,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--coverage", action="store_true", help="count intervals, time nothing")
-    parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as tables, and stop")
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
 
     document = make_truth(args.images, args.classes, objects=7.3)
     detections = make_detections(document, args.per_image)

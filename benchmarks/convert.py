@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {
@@ -190,15 +190,10 @@ def main() -> None:
     parser.add_argument("--arch", default="resnet50")
     parser.add_argument("--kind", choices=list(KINDS), help="one file layout; all of them if unset")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, help="append the results as JSON lines to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as a table, and stop")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--target", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
     if args.side:
         one_run(args.side, args.source, args.kind, args.target)
         return

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
+from turns import in_turn
 
 HIDDEN = ("folder", "output", "table")
 
@@ -60,13 +61,11 @@ def measure(
 ) -> dict[str, float]:
     """Return the median milliseconds of processor time an image, by side."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds):
-        # in turn, so that no side always runs after the same other
-        for name, side in list(sides.items())[:: -1 if number % 2 else 1]:
-            start = time.process_time()
-            for path in paths:
-                side(path)
-            taken[name].append((time.process_time() - start) / len(paths) * 1e3)
+    for name, side in in_turn(sides.items(), rounds):
+        start = time.process_time()
+        for path in paths:
+            side(path)
+        taken[name].append((time.process_time() - start) / len(paths) * 1e3)
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
@@ -97,12 +96,7 @@ def main() -> None:
     parser.add_argument("--name", default="COCO", help="of the images, for the table")
     parser.add_argument("--images", type=int, default=100, help="at most")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as a table, and stop")
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
     paths = [str(path) for path in sorted(args.folder.glob("*.jpg"))[: args.images]]
     if not paths:
         raise SystemExit(f"no .jpg files in {args.folder}")

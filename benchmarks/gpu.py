@@ -22,7 +22,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,14 +33,16 @@ from typing import Any
 
 import torch
 from pgd_step import Bench
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
 from torch import nn
+from turns import alternated
 
 from robust_det.core.device import resolve_device
 from robust_det.core.progress import progress_bar
 from robust_det.records import environment
 
 HERE = Path(__file__).resolve().parent
+WARM_UP = 2  # calls of each side
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--small", action="store_true", help="the small mode; always on a CPU")
-    parser.add_argument("--output", type=Path, help="append the results as JSON lines to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as tables, and stop")
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
     device = resolve_device(args.device)
     scale = SMALL if args.small or device.type == "cpu" else FULL
     parts: dict[str, Callable[[Scale, torch.device], list[dict[str, Any]]]] = {
@@ -153,7 +149,7 @@ def adversarial_steps(scale: Scale, device: torch.device) -> list[dict[str, Any]
         if way.compiled:
             bench.model.compile()
             ours = bench.sides()["folded"]
-        seconds = alternated({"ours": ours, "bound": bound}, scale.rounds, device)
+        seconds = alternated({"ours": ours, "bound": bound}, scale.rounds, device, WARM_UP)
         rows.append(
             {
                 "way": way.name,
@@ -165,7 +161,7 @@ def adversarial_steps(scale: Scale, device: torch.device) -> list[dict[str, Any]
         )
     if importlib.util.find_spec("robustness"):
         library = library_step(scale, device)
-        seconds = alternated({"library": library}, scale.rounds, device)["library"]
+        seconds = alternated({"library": library}, scale.rounds, device, WARM_UP)["library"]
         rows.append(
             {
                 "way": "robustness library, float32",
@@ -233,9 +229,11 @@ def fine_tuning(scale: Scale, device: torch.device) -> list[dict[str, Any]]:
     sizes = ["--arch", arch, "--size", scale.detector_size, "--batch", scale.detector_batch]
     sizes += ["--iterations", scale.iterations, "--rounds", 1, "--device", device]
     sizes += ["--full"] if scale.full else []
+    stock = ["--precision", "fp32", "--no-channels-last", "--no-fused", "--no-fold-norms"]
+    stock += ["--no-table-roi-align"]
     ways = {
-        "float32": ("same bits", ["--precision", "fp32", "--no-channels-last", "--no-fused"]),
-        "bf16, channels_last, fused": ("another method", []),
+        "float32": ("same bits", stock),
+        "bf16, channels_last, fused, folded norms": ("another method", []),
         "and compiled": ("another method", ["--compile"]),
     }
     rows = []
@@ -301,7 +299,7 @@ def classifier_evaluations(scale: Scale, device: torch.device) -> list[dict[str,
         ("classifier, float32", "same bits", None),
         ("classifier, bf16", "another method", torch.bfloat16),
     ):
-        seconds = alternated({"ours": side(dtype)}, scale.rounds, device)["ours"]
+        seconds = alternated({"ours": side(dtype)}, scale.rounds, device, WARM_UP)["ours"]
         rows.append(
             {
                 "way": name,
@@ -356,7 +354,7 @@ def detector_evaluation(scale: Scale, device: torch.device) -> dict[str, Any]:
             return run
 
         sides = {"ours": test(RobustTrainer), "stock": test(Stock)}
-        seconds = alternated(sides, scale.rounds, device)
+        seconds = alternated(sides, scale.rounds, device, WARM_UP)
         return {
             "way": "detector, float32",
             "class": "same bits",
@@ -373,24 +371,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def alternated(
-    sides: dict[str, Callable[[], object]], rounds: int, device: torch.device
-) -> dict[str, float]:
-    """Return the median seconds of each side; they take turns, and two calls warm each up."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(2):
-        for side in sides.values():
-            side()
-    for number in range(rounds):
-        for name, side in list(sides.items())[:: -1 if number % 2 else 1]:
-            synchronise(device)
-            start = time.perf_counter()
-            side()
-            synchronise(device)
-            taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
 def peak_memory(side: Callable[[], object], device: torch.device) -> int | None:
     """Return the bytes that a call has allocated at its most; None on a CPU, which cannot say."""
     if device.type != "cuda":
@@ -398,12 +378,6 @@ def peak_memory(side: Callable[[], object], device: torch.device) -> int | None:
     torch.cuda.reset_peak_memory_stats()
     side()
     return int(torch.cuda.max_memory_allocated())
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def table(path: Path) -> str:

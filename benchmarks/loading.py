@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
 from scipy.stats import ks_2samp
 from torchvision import io as tv_io
 from torchvision.transforms import v2
+from turns import in_turn
 
 import robust_det
 from robust_det.data.classification.crops import random_box, train_transform
@@ -120,13 +121,12 @@ def encode(image: Image.Image, most: int) -> bytes:
 def measure(sides: dict[str, ImageFolder], batch: int, rounds: int) -> dict[str, float]:
     """Return the median milliseconds of processor time an image, by side."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds):
-        # in turn, so that no side always runs after the same other
-        for name, data in list(sides.items())[:: -1 if number % 2 else 1]:
-            start = time.process_time()
-            for first in range(0, len(data), batch):
-                collate([data[number, i] for i in range(first, min(first + batch, len(data)))])
-            taken[name].append((time.process_time() - start) / len(data) * 1e3)
+    for turn, (name, data) in enumerate(in_turn(sides.items(), rounds)):
+        epoch = turn // len(sides)  # by which the crops differ
+        start = time.process_time()
+        for first in range(0, len(data), batch):
+            collate([data[epoch, i] for i in range(first, min(first + batch, len(data)))])
+        taken[name].append((time.process_time() - start) / len(data) * 1e3)
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
@@ -201,12 +201,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as a table, and stop")
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root:
         length = write_images(args.folder, Path(root) / "train" / "photos", args)

@@ -24,20 +24,19 @@ from __future__ import annotations
 import argparse
 import functools
 import resource
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
+from turns import alternated
 
 from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
 from robust_det.checkpoints.model_file import read_model
@@ -198,15 +197,6 @@ def void(_: object) -> None:
     """Drop a result, so that no side keeps tensors alive."""
 
 
-def timed(side: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of one call, the GPU's queue included."""
-    start = time.perf_counter()
-    side()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def peak_memory(args: argparse.Namespace) -> int:
     """Run three steps of one side and return the bytes they took above what was there before."""
     bench = Bench(args)
@@ -283,15 +273,10 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="a trained network instead of a random one")
     parser.add_argument("--data", type=Path, help="folder with val/<class>/, its classes")
     parser.add_argument("--eval-images", type=int, default=500, help="attacked, of --data")
-    parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as tables, and stop")
     parser.add_argument(
         "--memory-of", choices=["ours", "folded", "standard"], help=argparse.SUPPRESS
     )
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
     if bool(args.data) != bool(args.weights):
         parser.error("--weights and --data come together")
     if args.memory_of:
@@ -302,14 +287,7 @@ def main() -> None:
     reached = bench.losses_reached()  # before the steps change the network
     accuracy = bench.robust_accuracy() if args.data else None
     sides = bench.sides()
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for side in sides.values():
-        timed(side, bench.device)  # warm-up
-    for number in range(args.rounds):
-        # in turn, so that no side always runs after the same other
-        for name, side in list(sides.items())[:: -1 if number % 2 else 1]:
-            seconds[name].append(timed(side, bench.device))
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    median = alternated(sides, args.rounds, bench.device)
     memory = {}
     for name in ("ours", "folded", "standard"):
         command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", name]

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
+from turns import in_turn
 
 ROOT = Path(__file__).resolve().parent.parent
 # with 80 classes, the largest under docs/results
@@ -110,15 +111,13 @@ def measure(number: int, rounds: int) -> dict[str, Any]:
         folder = Path(name)
         size = make_records(folder, number)
         typed(folder / "1")  # imports
-        for turn in range(rounds):
-            for side in list(sides)[:: -1 if turn % 2 else 1]:
-                load, schema = sides[side]
-                gc.collect()
-                start = time.perf_counter()
-                found = load(folder / str(schema))
-                seconds[side].append(time.perf_counter() - start)
-                if found != number:
-                    raise ValueError(f"{side} found {found} runs of {number}")
+        for side, (load, schema) in in_turn(sides.items(), rounds):
+            gc.collect()
+            start = time.perf_counter()
+            found = load(folder / str(schema))
+            seconds[side].append(time.perf_counter() - start)
+            if found != number:
+                raise ValueError(f"{side} found {found} runs of {number}")
     return {
         "benchmark": "records",
         "settings": {"records": number, "rounds": rounds},
@@ -150,12 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=10_000, help="how many")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="JSON lines file to append the result to")
-    parser.add_argument("--table", type=Path, help="print the table of such a file and stop")
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
     result = measure(args.records, args.rounds)
     print(f"{args.records} records of {result['file_bytes'] / 1000:.1f} kB")
     for side, seconds in result["seconds"].items():

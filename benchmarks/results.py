@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-__all__ = ["append_result", "markdown_table", "read_results"]
+__all__ = ["append_result", "markdown_table", "parse_arguments", "read_results"]
+
+
+def parse_arguments(
+    parser: argparse.ArgumentParser, table: Callable[[Path], str]
+) -> argparse.Namespace:
+    """Parse the command line of a benchmark; with ``--table`` print that, and exit.
+
+    Args:
+        parser: gets ``--output`` and ``--table``.
+        table: returns a file of results as Markdown.
+    """
+    parser.add_argument("--output", type=Path, help="append what comes out to this JSON lines file")
+    parser.add_argument("--table", type=Path, help="print such a file as Markdown, and stop")
+    args = parser.parse_args()
+    if args.table:
+        print(table(args.table))
+        parser.exit()
+    return args
 
 
 def append_result(path: Path, result: dict[str, Any]) -> None:

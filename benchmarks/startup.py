@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
+from turns import in_turn
 
 ROOT = Path(__file__).resolve().parent.parent
 # of COCO 2017: training images, objects, validation images, and how far the category ids go
@@ -239,14 +240,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES, help="for training")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as a table, and stop")
     parser.add_argument("--side", choices=("ours", "stock"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
     if args.side:
         with contextlib.redirect_stdout(io.StringIO()):
             (start_ours if args.side == "ours" else start_stock)(args.folder)
@@ -261,11 +257,10 @@ def main() -> None:
         objects = write_coco_sized(folder / "data", args.images)
         write_config(folder)
         size = (folder / "data/coco/annotations/instances_train2017.json").stat().st_size
-        for number in range(args.rounds):
-            for side in list(runs)[:: -1 if number % 2 else 1]:
-                runs[side].append(measure(side, folder))
-                for left in ("ours", "stock"):
-                    subprocess.run(["rm", "-rf", str(folder / left)], check=True)
+        for side in in_turn(runs, args.rounds):
+            runs[side].append(measure(side, folder))
+            for left in ("ours", "stock"):
+                subprocess.run(["rm", "-rf", str(folder / left)], check=True)
     seconds = {s: statistics.median(r["seconds"] for r in got) for s, got in runs.items()}
     memory = {s: max(r["memory"] for r in got) for s, got in runs.items()}
     for what in ("parameters", "images"):

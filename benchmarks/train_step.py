@@ -27,7 +27,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from results import append_result, markdown_table, read_results
+from results import append_result, markdown_table, parse_arguments, read_results
+from turns import in_turn
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP = 5
@@ -236,14 +237,9 @@ def main() -> None:
         "--ablation", action="store_true", help="a result for each acceleration added to the last"
     )
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--output", type=Path, help="append the result as a JSON line to this file")
-    parser.add_argument("--table", type=Path, help="print a file of results as a table, and stop")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.table:
-        print(table(args.table))
-        return
+    args = parse_arguments(parser, table)
     if args.side:
         one_side(args)
         return
@@ -258,13 +254,12 @@ def main() -> None:
         added = [name for name in SWITCHES if asked[name] != STOCK[name]]
         rows = [STOCK | {n: asked[n] for n in added[:count]} for count in range(len(added) + 1)]
     runs: list[list[dict[str, Any]]] = [[] for _ in [STOCK, *rows]]
-    sides = list(zip(runs, ["stock"] + ["ours"] * len(rows), [STOCK, *rows], strict=True))
+    sides = zip(runs, ["stock"] + ["ours"] * len(rows), [STOCK, *rows], strict=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_coco(folder / "scenes", train_images=64, val_images=2, size=args.size)
-        for number in range(args.rounds):
-            for results, side, switches in sides[:: -1 if number % 2 else 1]:
-                results.append(measure(switches, side, folder))
+        for results, side, switches in in_turn(sides, args.rounds):
+            results.append(measure(switches, side, folder))
     hidden = ("output", "table", "side", "folder", "ablation")
     print(f"{args.arch}, {args.size} px, batch {args.batch}, {args.rounds} rounds")
     for switches, results in zip(rows, runs[1:], strict=True):
