@@ -194,6 +194,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--coverage", action="store_true", help="count intervals, time nothing")
     args = parse_arguments(parser, table)
+    if args is None:
+        return
 
     document = make_truth(args.images, args.classes, objects=7.3)
     detections = make_detections(document, args.per_image)

@@ -194,6 +194,8 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--target", type=Path, help=argparse.SUPPRESS)
     args = parse_arguments(parser, table)
+    if args is None:
+        return
     if args.side:
         one_run(args.side, args.source, args.kind, args.target)
         return

@@ -97,6 +97,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="at most")
     parser.add_argument("--rounds", type=int, default=9)
     args = parse_arguments(parser, table)
+    if args is None:
+        return
     paths = [str(path) for path in sorted(args.folder.glob("*.jpg"))[: args.images]]
     if not paths:
         raise SystemExit(f"no .jpg files in {args.folder}")

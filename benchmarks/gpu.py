@@ -90,6 +90,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--small", action="store_true", help="the small mode; always on a CPU")
     args = parse_arguments(parser, table)
+    if args is None:
+        return
     device = resolve_device(args.device)
     scale = SMALL if args.small or device.type == "cpu" else FULL
     parts: dict[str, Callable[[Scale, torch.device], list[dict[str, Any]]]] = {

@@ -202,6 +202,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
     args = parse_arguments(parser, table)
+    if args is None:
+        return
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root:
         length = write_images(args.folder, Path(root) / "train" / "photos", args)

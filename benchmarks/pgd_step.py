@@ -277,6 +277,8 @@ def main() -> None:
         "--memory-of", choices=["ours", "folded", "standard"], help=argparse.SUPPRESS
     )
     args = parse_arguments(parser, table)
+    if args is None:
+        return
     if bool(args.data) != bool(args.weights):
         parser.error("--weights and --data come together")
     if args.memory_of:

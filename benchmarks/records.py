@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=10_000, help="how many")
     parser.add_argument("--rounds", type=int, default=3)
     args = parse_arguments(parser, table)
+    if args is None:
+        return
     result = measure(args.records, args.rounds)
     print(f"{args.records} records of {result['file_bytes'] / 1000:.1f} kB")
     for side, seconds in result["seconds"].items():

@@ -15,19 +15,19 @@ __all__ = ["append_result", "markdown_table", "parse_arguments", "read_results"]
 
 def parse_arguments(
     parser: argparse.ArgumentParser, table: Callable[[Path], str]
-) -> argparse.Namespace:
-    """Parse the command line of a benchmark; with ``--table`` print that, and exit.
+) -> argparse.Namespace | None:
+    """Parse the command line of a benchmark; return None if the table was all it asked for.
 
     Args:
         parser: gets ``--output`` and ``--table``.
-        table: returns a file of results as Markdown.
+        table: returns a file of results as Markdown, which is printed with ``--table``.
     """
     parser.add_argument("--output", type=Path, help="append what comes out to this JSON lines file")
     parser.add_argument("--table", type=Path, help="print such a file as Markdown, and stop")
     args = parser.parse_args()
     if args.table:
         print(table(args.table))
-        parser.exit()
+        return None
     return args
 
 

@@ -243,6 +243,8 @@ def main() -> None:
     parser.add_argument("--side", choices=("ours", "stock"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parse_arguments(parser, table)
+    if args is None:
+        return
     if args.side:
         with contextlib.redirect_stdout(io.StringIO()):
             (start_ours if args.side == "ours" else start_stock)(args.folder)

@@ -240,6 +240,8 @@ def main() -> None:
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parse_arguments(parser, table)
+    if args is None:
+        return
     if args.side:
         one_side(args)
         return

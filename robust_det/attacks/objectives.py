@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from robust_det.attacks.interface import Objective
+from robust_det.core.device import autocast
 from robust_det.core.errors import UserError, did_you_mean
 
 __all__ = ["OBJECTIVES", "classifier_objective", "get_objective"]
@@ -111,7 +112,7 @@ def classifier_objective(
     scale = _FP16_LOSS_SCALE if amp_dtype == torch.float16 else 1.0
 
     def objective(x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
+        with autocast(x.device, amp_dtype):
             logits = network(x)
         losses = loss(logits.float(), targets, towards)
         return losses if scale == 1.0 else losses * scale

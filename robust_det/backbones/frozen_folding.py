@@ -22,6 +22,8 @@ from torch.nn import functional as F
 from torchvision.models.feature_extraction import DualGraphModule
 from torchvision.ops.misc import Conv2dNormActivation
 
+from robust_det.models.folding import folded_tensors
+
 __all__ = ["fold_frozen_norms"]
 
 
@@ -32,11 +34,7 @@ def _folded(conv: nn.Conv2d, norm: FrozenBatchNorm2d, x: torch.Tensor) -> torch.
     positions = x.shape[0] * x.shape[2] * x.shape[3] / (conv.stride[0] * conv.stride[1])
     if not conv.training or positions < conv.weight[0].numel():
         return FrozenBatchNorm2d.forward(norm, _convolve(conv, x, conv.weight, conv.bias))
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    shift = norm.bias - norm.running_mean * scale
-    if conv.bias is not None:
-        shift = shift + conv.bias * scale
-    return _convolve(conv, x, conv.weight * scale[:, None, None, None], shift)
+    return _convolve(conv, x, *folded_tensors(conv, norm))
 
 
 def _convolve(

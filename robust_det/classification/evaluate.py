@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
 import torch
 from torch import nn
 
 from robust_det.attacks import Attack, classifier_objective, frozen
+from robust_det.core.device import autocast
+from robust_det.core.seeding import seeded_generator
 from robust_det.data.classification.image_folder import Batch
 from robust_det.training.world import World
 
@@ -78,7 +79,10 @@ def evaluate(
             if len(chosen):
                 where = chosen.to(device, non_blocking=True)
                 x, y = x[where], y[where]
-                noise = [_noise(seed, index, device) for index in batch.indices[chosen].tolist()]
+                noise = [
+                    seeded_generator(device, seed, index)
+                    for index in batch.indices[chosen].tolist()
+                ]
                 with frozen(model):
                     goal = classifier_objective(model, y, objective, amp_dtype=amp_dtype)
                     adversarial = attack(goal, x, noise)
@@ -95,13 +99,8 @@ def evaluate(
     return metrics
 
 
-def _noise(seed: int, index: int, device: torch.device) -> torch.Generator:
-    state = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-    return torch.Generator(device=device).manual_seed(state)
-
-
 @torch.no_grad()
 def _logits(model: nn.Module, x: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
-    with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
+    with autocast(x.device, dtype):
         logits: torch.Tensor = model(x)
     return logits.float()

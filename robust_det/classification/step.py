@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from robust_det.attacks import Attack, classifier_objective, frozen
+from robust_det.core.device import autocast
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.step import OptimizerStep
 from robust_det.training.world import World
@@ -112,7 +113,6 @@ class TrainingStep:
             return self.attack(objective, x, noise)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        dtype = self.amp_dtype
-        with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
+        with autocast(x.device, self.amp_dtype):
             logits: torch.Tensor = self.network(x)
         return logits.float()

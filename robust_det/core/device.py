@@ -6,7 +6,7 @@ import torch
 
 from robust_det.core.errors import UserError
 
-__all__ = ["AMP_DTYPES", "resolve_device"]
+__all__ = ["AMP_DTYPES", "autocast", "resolve_device"]
 
 # the autocast type of each TRAIN.PRECISION; None is no autocast
 AMP_DTYPES: dict[str, torch.dtype | None] = {
@@ -14,6 +14,11 @@ AMP_DTYPES: dict[str, torch.dtype | None] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """Return what lets passes on a device compute in a type; None leaves them their own."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:

@@ -7,9 +7,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
-__all__ = ["BUILD_NAME", "CONFIGS", "PACKAGE", "REPOSITORY", "SCHEMAS", "source_state"]
+__all__ = [
+    "BUILD_NAME",
+    "CONFIGS",
+    "PACKAGE",
+    "REPOSITORY",
+    "SCHEMAS",
+    "source_state",
+    "versions_of",
+]
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent  # of a wheel, the folder of all packages
@@ -31,6 +41,17 @@ def source_state() -> tuple[str | None, bool]:
         return None, False
     commit = _git("rev-parse", "HEAD")
     return commit, bool(commit and _git("status", "--porcelain", "--untracked-files=no"))
+
+
+def versions_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of distributions, those left out that are not installed."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def _git(*args: str) -> str | None:

@@ -21,7 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from robust_det.core.errors import UserError, reason_of
 
-__all__ = ["FoldedNorms"]
+__all__ = ["FoldedNorms", "folded_tensors"]
 
 # exactly these: a class derived from one may do more than the convolution or the affine map
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -94,22 +94,28 @@ class FoldedNorms:
 
     def _fold(self) -> None:
         for conv, norm, twin in self._pairs:
-            scale, shift = _affine(norm)
-            if conv.bias is not None:
-                shift = shift + scale * conv.bias
-            weight = conv.weight * scale.view(-1, *[1] * (conv.weight.dim() - 1))
-            for name, value in (("weight", weight), ("bias", shift)):
+            weight, bias = folded_tensors(conv, norm)
+            for name, value in (("weight", weight), ("bias", bias)):
                 fixed = nn.Parameter(value.to(conv.weight.dtype), requires_grad=False)
                 setattr(twin, name, fixed)
 
 
-def _affine(norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what a norm multiplies each channel by in eval mode, and what it adds; (C,) each."""
+def folded_tensors(conv: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the weight and the bias of the convolution that computes both.
+
+    Args:
+        conv: a convolution of any number of dimensions.
+        norm: of its C output channels, with running statistics.
+    """
     scale = (norm.running_var + norm.eps).rsqrt()
     if norm.weight is not None:
         scale = scale * norm.weight
-    shift = -norm.running_mean * scale
-    return scale, shift if norm.bias is None else shift + norm.bias
+    bias = -norm.running_mean * scale
+    if norm.bias is not None:
+        bias = bias + norm.bias
+    if conv.bias is not None:
+        bias = bias + scale * conv.bias
+    return conv.weight * scale.view(-1, *[1] * (conv.weight.dim() - 1)), bias
 
 
 def _sharing_copy(model: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:

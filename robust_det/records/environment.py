@@ -5,11 +5,10 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from importlib import metadata
 
 import msgspec
 
-from robust_det.core.installation import source_state
+from robust_det.core.installation import source_state, versions_of
 from robust_det.core.version import __version__
 
 __all__ = ["Environment", "environment"]
@@ -58,17 +57,11 @@ def environment(device: str) -> Environment:
     """
     import torch
 
-    versions = {"robust_det": __version__}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     commit, modified = source_state()
     cuda = device.startswith("cuda")
     return Environment(
         python=platform.python_version(),
-        versions=versions,
+        versions={"robust_det": __version__, **versions_of(_LIBRARIES)},
         commit=commit,
         modified=modified,
         device=torch.cuda.get_device_name() if cuda else f"cpu ({platform.machine()})",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from robust_det.core.garbage import without_garbage_collection
 from robust_det.records.base import Record
 from robust_det.records.record_file import RECORD_NAME, read_record
 
@@ -79,17 +78,5 @@ def load_records(paths: Sequence[Path], kind: type[Record] = Record) -> list[tup
     Raises:
         UserError: see :func:`.read_record`.
     """
-    with _no_collection():
+    with without_garbage_collection():
         return [(path, read_record(path, kind)) for path in paths]
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Do not look for garbage in cycles: records have none, and it takes half of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -235,7 +235,7 @@ class Engine:
         Returns False when SIGTERM came during validation, which a resumed run then repeats.
         """
         progress = self.state.progress
-        values, corrupt = self._epoch_values()
+        values = self._epoch_values()
         finished = progress.step == self.plan.steps
         if finished or values["epoch"] % self.plan.eval_epochs == 0:
             # validation may take longer than a scheduler waits after SIGTERM
@@ -249,7 +249,7 @@ class Engine:
                 self._save_weights(BEST)
         progress.begin_epoch()
         self.log.epoch(progress.step, values)
-        self._say_epoch(values, corrupt)
+        self._say_epoch(values)
         if finished:
             self._save_weights(FINAL)
             if self.world.is_main:
@@ -257,9 +257,8 @@ class Engine:
         self._save_last()
         return True
 
-    def _epoch_values(self) -> tuple[dict[str, Any], int]:
-        """Return the line of ``metrics.jsonl`` before validation, and the number of corrupt
-        images, over all processes."""
+    def _epoch_values(self) -> dict[str, Any]:
+        """Return the line of ``metrics.jsonl`` before validation, over all processes."""
         plan, progress = self.plan, self.state.progress
         sums = torch.tensor(
             [progress.loss, progress.correct, progress.images, progress.corrupt],
@@ -276,7 +275,7 @@ class Engine:
             "corrupt_skipped": int(corrupt),
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(progress.step * plan.batch_size / progress.seconds, 2),
-        }, int(corrupt)
+        }
 
     def _read_updates(self) -> None:
         """Add the losses and hits of the latest steps to the progress.
@@ -317,11 +316,11 @@ class Engine:
         epoch, step = divmod(self.state.progress.step, self.plan.steps_per_epoch)
         return f"epoch {epoch + 1}, step {step}/{self.plan.steps_per_epoch}"
 
-    def _say_epoch(self, values: Mapping[str, Any], corrupt: int) -> None:
+    def _say_epoch(self, values: Mapping[str, Any]) -> None:
         shown = ("train_loss", "train_top1", "clean_top1", "clean_top5", "adversarial_top1")
         text = ", ".join(f"{k} {values[k]:.2f}" for k in shown if k in values)
         self._say(f"epoch {values['epoch']}/{self.plan.epochs}: {text}")
-        if corrupt:
+        if corrupt := values["corrupt_skipped"]:
             self._say(f"skipped {corrupt} corrupt images in this epoch")
 
     def _say(self, text: str) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,7 @@ import pytest
 import torch
 
 from robust_det.commands.main import run_command
-
-REPOSITORY = Path(__file__).parent.parent.parent
-TOOL = REPOSITORY / "tools" / "pretrain.py"
+from tests.support import tools
 
 CONFIG = """
 OUTPUT_DIR: {output}
@@ -31,13 +27,8 @@ EVAL: {{STEPS: 1, BATCH_SIZE: 8}}
 """
 
 
-@dataclass
-class Outcome:
-    """How a run of the tool ended."""
-
-    code: int
-    out: str
-    err: str
+class Outcome(tools.Outcome):
+    """How a run of the tool ended, whose log goes to standard error as well."""
 
     @property
     def error(self) -> str:
@@ -92,17 +83,9 @@ def start(tiny: Path) -> Any:
     """Start the tool in a process of its own; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: object, launcher: tuple[str, ...] = (), **options: Any) -> Any:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
-        command = [sys.executable, *launcher, str(TOOL), "--config", str(tiny)]
-        process = subprocess.Popen(
-            [*command, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            start_new_session=True,
-            **options,
+    def run(*arguments: object, **options: Any) -> Any:
+        process = tools.start_tool(
+            "pretrain", "--config", tiny, *arguments, start_new_session=True, **options
         )
         started.append(process)
         return process
@@ -119,8 +102,7 @@ def finish() -> Callable[..., Outcome]:
     """Wait for a process of ``start``."""
 
     def wait(process: subprocess.Popen[str], timeout: float = 120) -> Outcome:
-        out, err = process.communicate(timeout=timeout)
-        return Outcome(process.returncode, out, err)
+        return Outcome(*tools.outcome_of(process, timeout))
 
     return wait
 

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import pytest
 
 from robust_det.commands.main import main
-
-
-class Outcome(NamedTuple):
-    """What a command did: its exit code, and what it wrote to standard output and error."""
-
-    code: int
-    out: str
-    err: str
+from tests.support import Outcome
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from robust_det.core.cli import Parser
 from robust_det.core.errors import reason_of
-from robust_det.core.installation import PACKAGE, source_state
+from robust_det.core.installation import PACKAGE, source_state, versions_of
 from robust_det.core.version import __version__
 
 _LIBRARIES = (
@@ -59,11 +59,7 @@ def facts() -> Iterator[tuple[str, str]]:
     yield "python", f"{platform.python_version()}, {sys.executable}"
     yield "platform", f"{platform.platform()}, {len(os.sched_getaffinity(0))} usable cores"
     yield "detectron2", _attempt(_detectron2)
-    for name in _LIBRARIES:
-        try:
-            yield name, metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    yield from versions_of(_LIBRARIES).items()
     yield "threads of torch", _attempt(_threads)
     yield "CUDA of torch", _attempt(_cuda)
     yield "devices", _attempt(_devices)

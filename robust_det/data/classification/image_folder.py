@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from robust_det.core.errors import UserError
+from robust_det.core.seeding import mixed_seed
 from robust_det.data.classification.crops import Transform, Undecodable
 
 __all__ = ["Batch", "Corrupt", "ImageFolder", "collate"]
@@ -145,7 +146,7 @@ def _seeded(*key: int) -> Iterator[None]:
     """
     generator = torch.default_generator
     before = generator.get_state()
-    generator.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+    generator.manual_seed(mixed_seed(*key))
     try:
         yield
     finally:

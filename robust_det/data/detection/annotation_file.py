@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +18,6 @@ __all__ = [
     "read_coco",
     "read_json",
     "with_texts",
-    "without_garbage_collection",
 ]
 
 # an entry as it stands in its file, which need not be written again
@@ -118,15 +115,3 @@ def parse_json(text: Any) -> Any:
     except (msgspec.DecodeError, ValueError, RecursionError):
         # the standard library takes more than JSON: NaN, other encodings, half of a surrogate pair
         return json.loads(bytes(text))
-
-
-@contextlib.contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Halves the time that COCO takes: of a million small lists none is garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -31,6 +31,7 @@ class DatasetDicts(Sequence[dict[str, Any]]):
 
     def __init__(self, prepared: Sequence[Prepared], filter_empty: bool = False) -> None:
         self._prepared = prepared
+        self._places = [p.places for p in prepared]
         images = [_images(p) for p in prepared]
         # of each image: its data set, and its number there
         where = [np.stack([np.full(len(s), n), np.arange(len(s))], 1) for n, s in enumerate(images)]
@@ -53,7 +54,7 @@ class DatasetDicts(Sequence[dict[str, Any]]):
         if isinstance(index, slice):
             return [self[number] for number in range(len(self))[index]]
         part, number = self._where[index]
-        return _dataset_dict(self._prepared[part], int(number))
+        return _dataset_dict(self._prepared[part], int(number), self._places[part])
 
     def objects_of_class(self) -> list[int]:
         """Return how many objects there are to learn of each class, in the order of the classes."""
@@ -75,7 +76,7 @@ def _images(prepared: Prepared) -> PackedImages:
     return prepared.images
 
 
-def _dataset_dict(prepared: Prepared, number: int) -> dict[str, Any]:
+def _dataset_dict(prepared: Prepared, number: int, places: Mapping[int, int]) -> dict[str, Any]:
     image, objects, segments = _images(prepared)[number]
     record = {
         "file_name": os.path.join(prepared.image_root, image["file_name"]),
@@ -84,7 +85,6 @@ def _dataset_dict(prepared: Prepared, number: int) -> dict[str, Any]:
         "image_id": image["id"],
     }
     if prepared.categories:  # which stuff alone has not
-        places = prepared.places
         known = (_annotation(a, places) for a in objects)
         record["annotations"] = [a for a in known if a is not None]
     if segments is not None and prepared.panoptic is not None:

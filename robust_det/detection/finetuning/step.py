@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from detectron2.engine import SimpleTrainer
 
+from robust_det.core.device import autocast
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.step import OptimizerStep
 from robust_det.training.world import this_world
@@ -69,7 +70,7 @@ class TrainingStep(SimpleTrainer):
         return {name: value / self.accumulate for name, value in self._losses(batch).items()}
 
     def _losses(self, batch: Any) -> Mapping[str, torch.Tensor]:
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+        with autocast(self.device, self.dtype):
             losses = self._forward(batch)
         if isinstance(losses, torch.Tensor):
             losses = {"total_loss": losses}
