@@ -52,7 +52,7 @@ def run_tool(name: str, *arguments: object, process: bool = False, **options: An
         mock.patch.object(sys, "argv", [f"{name}.py", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        _logs_end_with_the_tool(),
+        logs_end_with_the_tool(),
     ):
         try:
             runpy.run_path(str(ROOT / "tools" / f"{name}.py"), run_name="__main__")
@@ -64,7 +64,7 @@ def run_tool(name: str, *arguments: object, process: bool = False, **options: An
 
 
 @contextlib.contextmanager
-def _logs_end_with_the_tool() -> Iterator[None]:
+def logs_end_with_the_tool() -> Iterator[None]:
     """Leave loggers as they were; else a tool's log would get the lines of later ones."""
 
     def loggers() -> list[logging.Logger]:
