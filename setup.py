@@ -1,7 +1,6 @@
 """Package metadata of robust_det; ``pip install -e .`` is how it is meant to be installed."""
 
 import json
-import re
 import runpy
 import shutil
 from pathlib import Path
@@ -10,11 +9,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
-# read, not imported: the package's requirements are not there while pip builds it
-VERSION = re.search(
-    r'^__version__ = "([^"]+)"', (HERE / "robust_det/core/version.py").read_text(), re.MULTILINE
-)
-assert VERSION is not None
+# run, not imported: the package's requirements are not there while pip builds it
+INSTALLATION = runpy.run_path(str(HERE / "robust_det/core/installation.py"))
 
 
 class BuildPackage(build_py):
@@ -29,15 +25,14 @@ class BuildPackage(build_py):
         if self.editable_mode:
             return
         shutil.copytree(HERE / "configs", target / "configs")
-        installation = runpy.run_path(str(HERE / "robust_det/core/installation.py"))
-        commit, modified = installation["source_state"]()
+        commit, modified = INSTALLATION["source_state"]()
         known = {"commit": commit, "modified": modified}
-        (target / installation["BUILD_NAME"]).write_text(json.dumps(known) + "\n")
+        (target / INSTALLATION["BUILD_NAME"]).write_text(json.dumps(known) + "\n")
 
 
 setup(
     name="robust_det",
-    version=VERSION[1],
+    version=INSTALLATION["__version__"],
     description="Adversarially robust ImageNet backbones for Detectron2 detectors",
     license="Apache-2.0",
     packages=find_packages(include=["robust_det", "robust_det.*"]),

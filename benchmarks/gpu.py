@@ -145,13 +145,12 @@ def adversarial_steps(scale: Scale, device: torch.device) -> list[dict[str, Any]
                 data=None,
             )
         )
+        if way.compiled:
+            bench.compile()
         sides = bench.sides()
         ours = sides["folded" if way.folded else "ours"]
-        bound = sides["bound"]
-        if way.compiled:
-            bench.model.compile()
-            ours = bench.sides()["folded"]
-        seconds = alternated({"ours": ours, "bound": bound}, scale.rounds, device, WARM_UP)
+        both = {"ours": ours, "bound": sides["bound"]}
+        seconds = alternated(both, scale.rounds, device, WARM_UP)
         rows.append(
             {
                 "way": way.name,

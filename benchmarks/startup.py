@@ -146,7 +146,7 @@ def start_stock(folder: Path) -> None:
     from detectron2.engine import DefaultTrainer  # isort: skip
     from detectron2.utils.logger import setup_logger  # isort: skip
 
-    from robust_det.core.config import load_raw, merge_config
+    from robust_det.core.config.reading import load_raw, merge_config
     from robust_det.detection.config.defaults import detection_defaults
 
     DefaultTrainer.run_step = lambda self: report(self)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robust_det.core.version import __version__
+from robust_det.core.installation import __version__
 
 if TYPE_CHECKING:
     from detectron2.modeling import Backbone

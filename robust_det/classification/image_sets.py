@@ -7,7 +7,7 @@ from collections.abc import Generator
 import torch
 from torch.utils.data import DataLoader
 
-from robust_det.core.config import CfgNode
+from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.core.signals import leave_to_parent
 from robust_det.data.classification.crops import eval_transform, train_transform

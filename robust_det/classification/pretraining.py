@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining, require_format
-from robust_det.classification.build import build_average, build_model, build_plan, build_step
+from robust_det.classification.components import build_average, build_model, build_plan, build_step
 from robust_det.classification.image_sets import batches_of, training_set, validation_set
-from robust_det.classification.record import write_pretrain_record
+from robust_det.classification.pretrain_record import write_pretrain_record
 from robust_det.classification.validate import validate
-from robust_det.core.config import CfgNode, flatten, to_dict
+from robust_det.core.config.reading import CfgNode, flatten, to_dict
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError, naming
+from robust_det.core.memory import keep_freed_memory
 from robust_det.core.seeding import seed_generators, seeded_generator
 from robust_det.data.classification.image_folder import Batch
 from robust_det.data.classification.sampling import TrainBatches
@@ -54,6 +55,7 @@ def pretrain(cfg: CfgNode, name: str, resume: bool = False) -> bool:
 
     Raises:
         UserError: data, device, or output folder do not fit.
+        KeyboardInterrupt: Ctrl-C; the state is saved if it came once.
     """
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     with joined_world(device) as world:
@@ -72,6 +74,8 @@ def pretraining_engine(
     refuse_other_run(folder, (LAST, FINAL, BEST, RECORD_NAME), resume, resumed_from=(LAST,))
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # all training batches have one shape
+    else:
+        keep_freed_memory()
     seed_generators(cfg.SEED)
     task = Pretraining(cfg, name, device, world)
     plan = build_plan(cfg, task.images, world.size)

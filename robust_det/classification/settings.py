@@ -9,7 +9,7 @@ import torch
 
 from robust_det.attacks import OBJECTIVES, PGD, make_threat
 from robust_det.attacks.threat import NORMS
-from robust_det.core.config import (
+from robust_det.core.config.reading import (
     CfgNode,
     command_line,
     find_config,
@@ -17,9 +17,9 @@ from robust_det.core.config import (
     merge_config,
     read_layers,
 )
+from robust_det.core.config.setting import Setting, add_defaults, check_settings
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError
-from robust_det.core.setting import Setting, add_defaults, check_settings
 from robust_det.models import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.training.schedule import SCHEDULES
 

@@ -12,7 +12,7 @@ from robust_det.checkpoints.model_file import read_model
 from robust_det.classification.evaluate import evaluate
 from robust_det.classification.image_sets import batches_of, validation_set
 from robust_det.classification.settings import eval_attack, memory_layout
-from robust_det.core.config import CfgNode
+from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES, resolve_device
 from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from robust_det.commands.registry import COMMANDS
+from robust_det.commands.index import COMMANDS
 from robust_det.core.cli import Parser, run_tool
 from robust_det.core.errors import UserError, did_you_mean
-from robust_det.core.version import __version__
+from robust_det.core.installation import __version__
 
 __all__ = ["front_parser", "main", "run_command"]
 
@@ -42,7 +42,7 @@ def run_command(name: str, argv: Sequence[str] | None = None, prog: str | None =
     """Run a sub-command.
 
     Args:
-        name: of :data:`~robust_det.commands.registry.COMMANDS`.
+        name: of :data:`~robust_det.commands.index.COMMANDS`.
         argv: its arguments; those of the process by default.
         prog: what it is called in ``--help``; the script's name if None.
 

@@ -1,6 +1,7 @@
-"""What is installed, a checkout or a wheel: its configs, its schemas, its commit.
+"""What is installed, a checkout or a wheel: its version, its configs, its schemas, its commit.
 
-Only the standard library is imported: ``setup.py`` runs this file while it builds the wheel.
+Only the standard library is imported: ``setup.py`` runs this file, before what the project needs is
+there.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ __all__ = [
     "PACKAGE",
     "REPOSITORY",
     "SCHEMAS",
+    "__version__",
     "source_state",
     "versions_of",
 ]
 
+__version__ = "0.1.0"
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent  # of a wheel, the folder of all packages
 SCHEMAS = PACKAGE / "schemas"

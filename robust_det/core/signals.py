@@ -1,10 +1,12 @@
-"""What SIGTERM does: it ends a tool with cleaning up, or asks a run to stop after its step."""
+"""What SIGTERM and Ctrl-C do: end a tool with cleaning up, or ask a run to stop after its step."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn
@@ -13,6 +15,7 @@ __all__ = ["TERMINATED", "StopRequest", "Terminated", "leave_to_parent", "raise_
 
 # the exit code of a process that SIGTERM ended
 TERMINATED = 128 + signal.SIGTERM
+_ONE = 1.0  # seconds in which one Ctrl-C may arrive twice: from the terminal, and from torchrun
 
 
 class Terminated(BaseException):
@@ -41,21 +44,39 @@ def leave_to_parent(*_: object) -> None:
 
 
 class StopRequest:
-    """Whether SIGTERM came while this was entered; a run looks between two steps.
+    """Whether SIGTERM or Ctrl-C came while this was entered; a run looks between two steps.
 
-    Further ones change nothing: where a scheduler signals the whole group, ``torchrun`` passes its
-    own signal on as well. What ends a run at once are SIGINT and SIGKILL.
+    Further ones of SIGTERM change nothing: where a scheduler signals the whole group, ``torchrun``
+    passes its own signal on as well. A second Ctrl-C interrupts at once.
 
     Attributes:
-        asked: whether it came.
+        asked: whether one came.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._by = 0
+        self._since = 0.0
         self._restore: Callable[[], object] = lambda: None
 
+    @property
+    def source(self) -> str:
+        """What came, as a user calls it."""
+        return "Ctrl-C" if self._by == signal.SIGINT else "SIGTERM"
+
+    def leave_if_interrupted(self) -> None:
+        """Raise :class:`KeyboardInterrupt` if it was Ctrl-C."""
+        if self._by == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    def leave(self) -> NoReturn:
+        """End the process as what came would: exit code 130 of Ctrl-C, 143 of SIGTERM."""
+        self.leave_if_interrupted()
+        sys.exit(TERMINATED)
+
     def __enter__(self) -> StopRequest:
-        self._restore = _handle(self._ask)
+        restore = _handle(self._ask), _handle(self._ask, signal.SIGINT)
+        self._restore = lambda: [each() for each in restore]
         return self
 
     def __exit__(
@@ -66,12 +87,19 @@ class StopRequest:
     ) -> None:
         self._restore()
 
-    def _ask(self, *_: object) -> None:
-        self.asked = True
+    def _ask(self, number: int, frame: object) -> None:
+        now = time.monotonic()
+        if number == signal.SIGINT and self._by == signal.SIGINT and now > self._since + _ONE:
+            raise KeyboardInterrupt
+        if not self.asked:
+            self.asked, self._by, self._since = True, number, now
+            if number == signal.SIGINT and os.environ.get("RANK", "0") == "0":
+                # not print: its buffer may be in use
+                os.write(2, b"\nstopping after this step; Ctrl-C once more stops at once\n")
 
 
-def _handle(handler: Any) -> Callable[[], object]:
+def _handle(handler: Any, number: int = signal.SIGTERM) -> Callable[[], object]:
     if threading.current_thread() is not threading.main_thread():  # which alone has handlers
         return lambda: None
-    before = signal.signal(signal.SIGTERM, handler)
-    return lambda: signal.signal(signal.SIGTERM, before)
+    before = signal.signal(number, handler)
+    return lambda: signal.signal(number, before)

@@ -9,7 +9,7 @@ from typing import Any
 from detectron2.config import CfgNode, get_cfg
 
 from robust_det.checkpoints.backbone_file import BackboneCard
-from robust_det.core.config import flatten, to_dict
+from robust_det.core.config.reading import flatten, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.weights import weights_file

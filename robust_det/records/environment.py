@@ -8,8 +8,7 @@ import time
 
 import msgspec
 
-from robust_det.core.installation import source_state, versions_of
-from robust_det.core.version import __version__
+from robust_det.core.installation import __version__, source_state, versions_of
 
 __all__ = ["Environment", "environment"]
 

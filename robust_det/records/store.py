@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from robust_det.core.garbage import without_garbage_collection
+from robust_det.core.memory import without_garbage_collection
 from robust_det.records.base import Record
 from robust_det.records.record_file import RECORD_NAME, read_record
 

@@ -158,7 +158,11 @@ class Engine:
             state.restore(content, last, world)
 
     def run(self) -> bool:
-        """Train to the end; returns False when SIGTERM stopped it before."""
+        """Train to the end; returns False when SIGTERM stopped it before.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C did, and the state is saved.
+        """
         plan, progress = self.plan, self.state.progress
         if self._finished_epochs() == plan.epochs and (self.folder / FINAL).exists():
             self._say(f"{self.folder} is finished already; nothing to do")
@@ -189,7 +193,10 @@ class Engine:
                 if stopped:
                     self._save_last()
                 if stopped or not self._finish_epoch():
-                    self._say(f"stopped by SIGTERM at {self._position()}; --resume continues")
+                    self._say(
+                        f"stopped by {self._stop.source} at {self._position()}; --resume continues"
+                    )
+                    self._stop.leave_if_interrupted()
                     return False
         return True
 
@@ -232,7 +239,7 @@ class Engine:
     def _finish_epoch(self) -> bool:
         """Validate, log, keep the best, save; at the end of the run also the final weights.
 
-        Returns False when SIGTERM came during validation, which a resumed run then repeats.
+        Returns False when a signal came during validation, which a resumed run then repeats.
         """
         progress = self.state.progress
         values = self._epoch_values()

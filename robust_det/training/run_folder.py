@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robust_det.core.config import config_differences
+from robust_det.core.config.reading import config_differences
 from robust_det.core.errors import UserError
 
 __all__ = ["refuse_other_config", "refuse_other_run"]

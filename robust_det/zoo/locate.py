@@ -10,7 +10,7 @@ import os
 import shlex
 from pathlib import Path
 
-from robust_det.core.config import config_folders, load_raw
+from robust_det.core.config.reading import config_folders, load_raw
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.core.folders import backbone_folder, cached_file
 from robust_det.zoo.download import Unavailable

@@ -26,7 +26,8 @@ def run_python(code: str) -> str:
 
 def test_importing_the_package_alone_patches_nothing() -> None:
     code = (
-        "import sys, numpy, robust_det.core.config, robust_det.core.cli, robust_det.records\n"
+        "import sys, numpy\n"
+        "import robust_det.core.config.reading, robust_det.core.cli, robust_det.records\n"
         "print('int' in vars(numpy), 'str' in vars(numpy), 'detectron2' in sys.modules)"
     )
     assert run_python(code) == "False False False"

@@ -86,7 +86,7 @@ def start(tiny: Path) -> Any:
 
     def run(*arguments: object, **options: Any) -> Any:
         process = tools.start_tool(
-            "pretrain", "--config", tiny, *arguments, start_new_session=True, **options
+            "pretrain", "--config", tiny, *arguments, fresh=True, start_new_session=True, **options
         )
         started.append(process)
         return process

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from robust_det.attacks import PGD, make_threat
-from robust_det.classification.step import TrainingStep
+from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.models import Classifier
 
 pytestmark = [

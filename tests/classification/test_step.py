@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
-from robust_det.classification.build import build_step
+from robust_det.classification.adversarial_step import TrainingStep
+from robust_det.classification.components import build_step
 from robust_det.classification.settings import pretrain_defaults
-from robust_det.classification.step import TrainingStep
 from robust_det.models import Classifier, build_classifier
 from robust_det.models.folding import FoldedNorms
 from robust_det.training.world import World

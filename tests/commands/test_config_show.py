@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from robust_det.classification import settings
-from robust_det.core.config import flatten, to_dict
+from robust_det.core.config.reading import flatten, to_dict
 from robust_det.detection.config import load_config
 
 

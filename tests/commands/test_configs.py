@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from robust_det.core.config import load_raw
+from robust_det.core.config.reading import load_raw
 from robust_det.core.installation import CONFIGS, SCHEMAS
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from robust_det import __version__
-from robust_det.commands.registry import COMMANDS
+from robust_det.commands.index import COMMANDS
 
 TOOLS = Path(__file__).parents[2] / "tools"
 OF_TOOLS = {
@@ -70,7 +70,7 @@ def test_help_imports_nothing_heavy_and_no_other_command() -> None:
     code = """
 import contextlib, io, json, sys
 from robust_det.commands.main import main
-from robust_det.commands.registry import COMMANDS
+from robust_det.commands.index import COMMANDS
 before = [name for name in sys.modules if name.startswith("robust_det.commands.")]
 loaded = {}
 for name in COMMANDS:
@@ -82,7 +82,7 @@ print(json.dumps([before, loaded, sorted(sys.modules)]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, loaded, modules = json.loads(done.stdout)
-    assert set(before) == {"robust_det.commands.main", "robust_det.commands.registry"}
+    assert set(before) == {"robust_det.commands.main", "robust_det.commands.index"}
     for name, command in COMMANDS.items():
         own = f"robust_det.commands.{command.module}"
         assert own in loaded[name]
@@ -115,7 +115,7 @@ def test_every_job_has_a_tool() -> None:
     jobs = {name for name, known in COMMANDS.items() if known.module.startswith("jobs.")}
     assert jobs <= set(OF_TOOLS.values())
     others = {path.name for path in TOOLS.glob("*.py")} - {path.name for path in OF_TOOLS}
-    assert others == {"demo.py", "make_configs.py"}
+    assert others == {"make_configs.py"}
 
 
 def test_python_dash_m_is_the_command() -> None:

@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 import yaml
 
-from robust_det.core.config import flatten, load_raw
+from robust_det.core.config.reading import flatten, load_raw
+from robust_det.core.config.schema import KINDS, kind_of, read_schema
 from robust_det.core.installation import CONFIGS, REPOSITORY, SCHEMAS
-from robust_det.core.schema import KINDS, kind_of, read_schema
 
 EDITOR = json.loads((REPOSITORY / ".vscode/settings.json").read_text())["yaml.schemas"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from robust_det import __version__
 from robust_det.classification.settings import eval_attack, load_config, train_attack
-from robust_det.core.config import (
+from robust_det.core.config.reading import (
     CfgNode,
     Layer,
     config_differences,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from robust_det.core.config import CfgNode
+from robust_det.core.config.reading import CfgNode
+from robust_det.core.config.setting import Setting, add_defaults, check_settings
 from robust_det.core.errors import UserError
-from robust_det.core.setting import Setting, add_defaults, check_settings
 
 TABLE = {
     "SEED": Setting(0, "of all", least=0, below=2**32),

@@ -1,4 +1,4 @@
-"""What SIGTERM does to a run and to its workers."""
+"""What SIGTERM and Ctrl-C do to a run and to its workers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from robust_det.core import signals
 from robust_det.core.signals import StopRequest, Terminated, raise_on_sigterm
 
 
@@ -24,6 +25,37 @@ def test_a_run_is_asked_to_stop_however_often() -> None:
             terminate()
             assert stop.asked
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number, source", [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+def test_a_run_ends_as_what_stopped_it_would(
+    number: signal.Signals, source: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)  # the same once more, from torchrun
+        assert stop.asked and stop.source == source
+        said = capfd.readouterr().err
+        if number == signal.SIGTERM:
+            assert said == ""
+            with pytest.raises(SystemExit, match="143"):
+                stop.leave()
+        else:
+            assert said == "\nstopping after this step; Ctrl-C once more stops at once\n"
+            with pytest.raises(KeyboardInterrupt):
+                stop.leave()
+
+
+def test_a_second_ctrl_c_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        clock = signals.time.monotonic() + 2
+        monkeypatch.setattr(signals.time, "monotonic", lambda: clock)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_tool_is_ended_with_cleaning_up() -> None:

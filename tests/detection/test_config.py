@@ -15,7 +15,7 @@ from detectron2.modeling import build_model
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.conversion.convert import convert
-from robust_det.core.config import REPOSITORY, find_config, flatten, load_raw
+from robust_det.core.config.reading import REPOSITORY, find_config, flatten, load_raw
 from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config
 from robust_det.models import Classifier
@@ -339,7 +339,7 @@ def test_coco_itself(tmp_path: Path, write_classifier: Callable[..., Classifier]
     # Detectron2 reads the variable once, at its import
     code = (
         "from robust_det.detection.config import load_config\n"
-        "from robust_det.core.config import config_differences as d\n"
+        "from robust_det.core.config.reading import config_differences as d\n"
         "for kind in ('coco', 'coco_mask'):\n"
         "    a, b = (load_config(f'robust_r50_eps{e}_{kind}.yaml') for e in (0, 1))\n"
         "    print([x.split(':')[0] for x in d(a[0], b[0])], a[1].eps, b[1].eps,\n"

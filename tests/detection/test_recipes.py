@@ -7,7 +7,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from robust_det.core.config import find_config, flatten, load_raw, merge_config
+from robust_det.core.config.reading import find_config, flatten, load_raw, merge_config
 from robust_det.detection.config import detection_defaults
 from robust_det.zoo.published import find_model
 from tests.support import ROOT

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+from tests.support.prepared import python
+
 ROOT = Path(__file__).resolve().parents[2]
 # several tests run at once, each with as many threads as it was given cores
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -85,6 +87,7 @@ def start_tool(
     name: str,
     *arguments: object,
     launcher: Sequence[str] = (),
+    fresh: bool = False,
     environment: Mapping[str, str] | None = None,
     **options: Any,
 ) -> subprocess.Popen[str]:
@@ -92,10 +95,12 @@ def start_tool(
 
     Args:
         launcher: what stands between ``python`` and the tool, such as ``-m torch.distributed.run``.
+        fresh: import everything anew, see :mod:`tests.support.prepared`.
         environment: variables beside this process's.
         options: of ``subprocess.Popen``; the working folder is the repository's.
     """
-    command = [sys.executable, *launcher, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
+    words = [*launcher, ROOT / "tools" / f"{name}.py", *arguments]
+    command = [sys.executable, *map(str, words)] if fresh else python(*words)
     return subprocess.Popen(
         command,
         **{

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from robust_det.classification.build import build_plan
+from robust_det.classification.components import build_plan
 from robust_det.classification.settings import pretrain_defaults
 from robust_det.training.schedule import LearningRate
 

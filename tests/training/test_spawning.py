@@ -61,7 +61,7 @@ def test_a_detector_is_trained_by_two(tmp_path: Path, write_config: Any) -> None
     words = ["--config", str(write_config()), "TEST.PICTURES", "0", "MODEL.DEVICE", "cpu"]
     run(
         "from robust_det.commands.jobs.train import work_together\n"
-        "from robust_det.commands.registry import COMMANDS\n"
+        "from robust_det.commands.index import COMMANDS\n"
         "from robust_det.training.spawning import spawn\n"
         f"spawn(work_together, (COMMANDS['train'].parser().parse({words}),), 2)",
         tmp_path,

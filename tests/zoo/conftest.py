@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support import python
 
 ROOT = Path(__file__).parents[2]
 # a model of 1.2 MB, by the name that every test here uses
@@ -167,7 +168,7 @@ class Place:
 
     def start(self, code: str, *argv: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", ADD_TINY + code, *argv],
+            python("-c", ADD_TINY + code, *argv),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,

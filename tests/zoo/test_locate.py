@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from robust_det.core.config import REPOSITORY, find_config, load_raw
+from robust_det.core.config.reading import REPOSITORY, find_config, load_raw
 from robust_det.core.errors import UserError
 from robust_det.zoo.locate import locate_backbone
 from robust_det.zoo.published import find_model

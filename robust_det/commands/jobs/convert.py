@@ -15,7 +15,7 @@ def main(args: argparse.Namespace) -> None:
     """Convert and print the proof."""
     from robust_det.conversion.convert import convert
     from robust_det.conversion.proof import TOLERANCE
-    from robust_det.core.config import parse_number
+    from robust_det.core.config.reading import parse_number
     from robust_det.core.errors import UserError
 
     try:

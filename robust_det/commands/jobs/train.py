@@ -42,7 +42,7 @@ def work(args: argparse.Namespace) -> None:
 
 def work_together(args: argparse.Namespace) -> None:
     """Do the job in one of several processes."""
-    from robust_det.detection.finetuning.processes import joined_processes
+    from robust_det.detection.finetuning.joining import joined_processes
 
     cfg, _, _ = load(args)
     with joined_processes(cfg.MODEL.DEVICE):

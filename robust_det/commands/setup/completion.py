@@ -10,8 +10,8 @@ import argparse
 import shlex
 from collections.abc import Iterator
 
+from robust_det.commands.index import COMMANDS
 from robust_det.commands.main import front_parser
-from robust_det.commands.registry import COMMANDS
 from robust_det.core.cli import Parser
 from robust_det.core.installation import CONFIGS
 
@@ -95,7 +95,7 @@ def _as_one_word(words: list[str]) -> str:
 
 def _words() -> dict[str, list[str]]:
     """Return what the lists hold."""
-    from robust_det.core.schema import KINDS, known_keys
+    from robust_det.core.config.schema import KINDS, known_keys
     from robust_det.zoo.published import all_models
 
     return {

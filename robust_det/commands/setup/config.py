@@ -25,8 +25,8 @@ def main(args: argparse.Namespace) -> None:
     if args.do == "schema":
         print(schema_text(args.kind), end="")
         return
-    from robust_det.core.config import find_config, flatten, load_raw, to_dict
-    from robust_det.core.schema import kind_of
+    from robust_det.core.config.reading import find_config, flatten, load_raw, to_dict
+    from robust_det.core.config.schema import kind_of
 
     kind = kind_of(flatten(load_raw(find_config(args.config))), args.config)
     notes: list[str] = []
@@ -78,7 +78,7 @@ def schema_text(kind: str) -> str:
     """Return the text of a schema's file; that of detection follows the installed Detectron2."""
     import json
 
-    from robust_det.core.schema import config_schema
+    from robust_det.core.config.schema import config_schema
 
     if kind == "pretrain":
         from robust_det.classification import settings

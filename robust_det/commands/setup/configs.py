@@ -42,8 +42,8 @@ def main(args: argparse.Namespace) -> None:
 
 def describe(path: Path) -> str:
     """Return a line about a config: what it trains, on what; of a base, its own comment."""
-    from robust_det.core.config import flatten, load_raw
-    from robust_det.core.schema import kind_of, known_keys
+    from robust_det.core.config.reading import flatten, load_raw
+    from robust_det.core.config.schema import kind_of, known_keys
 
     if path.name.startswith("base_"):
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -76,16 +76,16 @@ def copy(name: str, destination: Path, overwrite: bool = False) -> Path:
     """Copy a config so that it works where it is put, and return the copy's path.
 
     Args:
-        name: see :func:`~robust_det.core.config.find_config`.
+        name: see :func:`~robust_det.core.config.reading.find_config`.
         destination: a folder, or the file to write.
         overwrite: replace the file if it is there.
 
     Raises:
         UserError: there is no such config, or the file is there.
     """
-    from robust_det.core.config import find_config, flatten, load_raw
+    from robust_det.core.config.reading import find_config, flatten, load_raw
+    from robust_det.core.config.schema import kind_of
     from robust_det.core.files import write_atomically
-    from robust_det.core.schema import kind_of
 
     source = find_config(name)
     folder = destination.is_dir() or str(destination).endswith(os.sep)
@@ -102,7 +102,7 @@ def _with_bare_bases(source: Path) -> str:
     """Return a config's text, with its bases by their bare names, which are found from anywhere."""
     import yaml
 
-    from robust_det.core.config import find_config
+    from robust_det.core.config.reading import find_config
 
     text = source.read_text(encoding="utf-8")
     bases = yaml.safe_load(text).get("_BASE_", [])

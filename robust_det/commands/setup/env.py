@@ -19,8 +19,7 @@ from pathlib import Path
 
 from robust_det.core.cli import Parser
 from robust_det.core.errors import reason_of
-from robust_det.core.installation import PACKAGE, source_state, versions_of
-from robust_det.core.version import __version__
+from robust_det.core.installation import PACKAGE, __version__, source_state, versions_of
 
 _LIBRARIES = (
     "torch",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robust_det.core.errors import UserError
-from robust_det.core.garbage import without_garbage_collection
+from robust_det.core.memory import without_garbage_collection
 from robust_det.data.detection.annotation_file import read_json
 from robust_det.data.detection.cache import keep_document
 from robust_det.data.detection.dataset_facts import DatasetFacts, facts_of

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import peek_checkpoint
-from robust_det.core.config import (
+from robust_det.core.config.reading import (
     Layer,
     command_line,
     find_config,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode, get_cfg
 
+from robust_det.core.config.setting import Setting, add_defaults
 from robust_det.core.device import AMP_DTYPES
-from robust_det.core.setting import Setting, add_defaults
 from robust_det.data.detection.entries import entry_schema
 from robust_det.models import ARCHITECTURES
 

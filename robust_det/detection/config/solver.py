@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode
 
-from robust_det.core.config import COMMAND_LINE
+from robust_det.core.config.reading import COMMAND_LINE
 from robust_det.core.device import AMP_DTYPES, resolve_device
 from robust_det.core.errors import UserError
 from robust_det.detection.config.adopt import Origins

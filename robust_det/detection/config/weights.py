@@ -14,7 +14,7 @@ from detectron2.utils.file_io import PathManager
 from robust_det.backbones.norms import NORMS
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of, pixel_settings
 from robust_det.checkpoints.io import peek_checkpoint
-from robust_det.core.config import Layer, flatten
+from robust_det.core.config.reading import Layer, flatten
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.adopt import Origins, adopt

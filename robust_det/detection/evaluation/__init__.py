@@ -1,11 +1,11 @@
 """Evaluators: the figures they give, and what they leave on disk."""
 
-from robust_det.detection.evaluation.build import (
+from robust_det.detection.evaluation.coco import FastCOCOEvaluator
+from robust_det.detection.evaluation.evaluators import (
     annotations_file,
     build_evaluator,
     describe_evaluators,
 )
-from robust_det.detection.evaluation.coco import FastCOCOEvaluator
 from robust_det.detection.evaluation.panoptic import PanopticEvaluator
 from robust_det.detection.evaluation.saved_files import (
     DETECTIONS_NAME,

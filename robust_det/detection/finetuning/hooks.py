@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from detectron2.utils import comm
 
 from robust_det.core.progress import progress_bar
 from robust_det.core.seeding import mixed_seed, seed_generators
-from robust_det.core.signals import TERMINATED, StopRequest
+from robust_det.core.signals import StopRequest
 
 __all__ = ["KeepBest", "ProgressHook", "SeedEachStep", "StopHook", "exit_if_asked", "stop_request"]
 
@@ -88,20 +87,22 @@ class KeepBest(HookBase):
 
 
 class StopHook(HookBase):
-    """Saves and ends the process between two steps when it was asked to; the last of the hooks."""
+    """Saves and ends all processes between two steps when one was asked to; the last hook."""
 
     def after_step(self) -> None:
-        if stop_request.asked and comm.is_main_process():
-            done = self.trainer.iter
-            self.trainer.checkpointer.save(f"model_{done:07d}", iteration=done)
-        exit_if_asked()
+        # on the CPU: nothing waits for a GPU
+        if any(comm.all_gather(stop_request.asked)):
+            if comm.is_main_process():
+                done = self.trainer.iter
+                self.trainer.checkpointer.save(f"model_{done:07d}", iteration=done)
+            stop_request.leave()
 
 
 def exit_if_asked() -> None:
-    """Exit with code 143, as a process that SIGTERM ended, if there was one.
+    """Exit as what SIGTERM or Ctrl-C ended, if one came.
 
     Between two steps, or two images: cut off in the middle of a transfer from the main process, the
     data loader's workers would print tracebacks.
     """
     if stop_request.asked:
-        sys.exit(TERMINATED)
+        stop_request.leave()

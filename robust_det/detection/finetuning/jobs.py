@@ -16,7 +16,7 @@ from detectron2.utils.logger import setup_logger
 
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.core.config import load_raw, written_by
+from robust_det.core.config.reading import load_raw, written_by
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone

@@ -15,11 +15,12 @@ from detectron2.utils.events import CommonMetricPrinter, JSONWriter, Tensorboard
 from fvcore.nn.precise_bn import get_bn_modules
 
 from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.core.memory import keep_freed_memory
 from robust_det.detection.categories import categories_of
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.evaluation import build_evaluator
+from robust_det.detection.finetuning.detector_step import TrainingStep
 from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep, StopHook
-from robust_det.detection.finetuning.step import TrainingStep
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
 from robust_det.detection.finetuning.training_data import build_loader, training_images
 from robust_det.detection.finetuning.watching import Stopwatch, WithProgress
@@ -42,6 +43,8 @@ class RobustTrainer(DefaultTrainer):
         # in place of DefaultTrainer's, which knows neither processes on CPUs nor another step
         TrainerBase.__init__(self)
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        if cfg.MODEL.DEVICE == "cpu":
+            keep_freed_memory()
         self.seconds = Stopwatch()
         # as there, in an order that keeps what each draws from the generators
         model = self.build_model(cfg)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from robust_det.core.config import config_differences
+from robust_det.core.config.reading import config_differences
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.prediction.sources import Item

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from robust_det.core.config import to_dict
+from robust_det.core.config.reading import to_dict
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file, write_atomically
 from robust_det.core.progress import progress_bar

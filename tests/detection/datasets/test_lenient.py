@@ -11,7 +11,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
-from robust_det.core.config import to_dict
+from robust_det.core.config.reading import to_dict
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.detection.config import load_config

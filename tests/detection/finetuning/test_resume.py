@@ -38,7 +38,7 @@ def test_after_sigkill_the_data_and_the_losses_are_the_same(
     first = run_tool("train_net", *arguments, whole, process=True)
     assert first.code == 0, first.err
 
-    second = start_tool("train_net", *arguments, killed, start_new_session=True)
+    second = start_tool("train_net", *arguments, killed, fresh=True, start_new_session=True)
     while not (killed / "model_0000005.pth").exists() and second.poll() is None:
         time.sleep(0.05)
     os.killpg(second.pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from robust_det.analysis.compare import compare
 from robust_det.analysis.runs import runs_of
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.core.config import flatten, to_dict
+from robust_det.core.config.reading import flatten, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.detection.finetuning.jobs import FINAL
 from robust_det.records import read_record

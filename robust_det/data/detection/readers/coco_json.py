@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust_det.core.errors import UserError
-from robust_det.core.garbage import without_garbage_collection
+from robust_det.core.memory import without_garbage_collection
 from robust_det.data.detection.annotation_file import Entries, read_coco
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth

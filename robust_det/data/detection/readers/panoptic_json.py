@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.core.errors import UserError
-from robust_det.core.garbage import without_garbage_collection
+from robust_det.core.memory import without_garbage_collection
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, Listing, look
 from robust_det.data.detection.checking.report import Report

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
+from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.settings import memory_layout, train_attack
-from robust_det.classification.step import TrainingStep
-from robust_det.core.config import CfgNode
+from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.models import Classifier, ModelCard, build_classifier
 from robust_det.models.folding import FoldedNorms

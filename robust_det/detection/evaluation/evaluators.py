@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, SemSegEvaluator
 
-from robust_det.core.version import __version__
+from robust_det.core.installation import __version__
 from robust_det.detection.evaluation.coco import FastCOCOEvaluator
 from robust_det.detection.evaluation.panoptic import PanopticEvaluator
 from robust_det.detection.evaluation.saved_files import evaluation_folder

@@ -40,6 +40,7 @@ class Command:
 
 
 COMMANDS = {
+    "demo": Command("jobs.demo", "Do the whole road on synthetic data, in minutes."),
     "pretrain": Command("jobs.pretrain", "Train a standard or robust classifier with PGD."),
     "convert": Command(
         "jobs.convert", "Turn any checkpoint into verified Detectron2 backbone weights, or back."

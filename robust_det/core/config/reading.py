@@ -20,8 +20,7 @@ from fvcore.common.config import CfgNode
 from packaging.version import InvalidVersion, Version
 
 from robust_det.core.errors import UserError, did_you_mean, reason_of
-from robust_det.core.installation import CONFIGS, REPOSITORY
-from robust_det.core.version import __version__
+from robust_det.core.installation import CONFIGS, REPOSITORY, __version__
 
 __all__ = [
     "COMMAND_LINE",

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from robust_det.core.config.setting import Setting
 from robust_det.core.errors import UserError
 from robust_det.core.installation import SCHEMAS
-from robust_det.core.setting import Setting
 
 __all__ = ["KINDS", "config_schema", "kind_of", "known_keys", "read_schema"]
 

@@ -1,0 +1,186 @@
+"""Processes of Python that have imported torch before they start: it takes seconds of many a test.
+
+A server with the imports done forks a process for each :func:`python` command. What is started is a
+relay, which imports nothing: it hands its arguments, variables, folder and standard streams to the
+server, passes SIGINT and SIGTERM on, and ends as the forked process does, by exit code or signal.
+Killed, it takes that one with it.
+
+Such a process differs from any other only in what the modules below read of variables when they
+are imported, which is the number of threads: it is one. Neither Detectron2 nor the project are
+among them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import runpy
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import types
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+__all__ = ["python"]
+
+_IMPORTS = ("torch", "torchvision", "cv2", "scipy.stats", "matplotlib.figure")
+_LENGTH = 8  # bytes that say how long a request is
+_STREAMS = 3
+
+
+def python(*arguments: object) -> list[str]:
+    """Return the command that runs Python with arguments, which begin with -c, -m or a script.
+
+    Where coverage is measured it is Python's own: that follows processes from their start.
+    """
+    words = [str(each) for each in arguments]
+    if any(name.startswith("COV") for name in os.environ):
+        return [sys.executable, *words]
+    # without the packages of the environment it starts in hundredths of a second
+    return [sys.executable, "-IS", __file__, _server(), *words]
+
+
+@functools.cache
+def _server() -> str:
+    """Start the server; return where it listens. It ends with this process."""
+    folder = tempfile.mkdtemp(prefix="prepared-")
+    path = f"{folder}/socket"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.prepared", "--serve", path],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for whoever started the relay
+    )
+    assert server.stdin is not None and server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+
+    def end() -> None:
+        server.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return path
+
+
+def _serve(path: str) -> dict[str, Any] | None:
+    """Serve until the tests end; in a forked process, return what it is to do."""
+    for name in _IMPORTS:
+        __import__(name)
+    selector = selectors.DefaultSelector()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    selector.register(0, selectors.EVENT_READ)
+    selector.register(listener, selectors.EVENT_READ)
+    relays: dict[socket.socket, int] = {}  # to the process of each
+    ends: dict[int, socket.socket] = {}  # from what tells the end of that process
+    print("ready", flush=True)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj == 0:
+                return None
+            if key.fileobj is listener:
+                relay, _ = listener.accept()
+                with suppress(EOFError):
+                    request, streams = _receive(relay)
+                    child = os.fork()
+                    if not child:
+                        for each in (selector, listener, relay, *relays):
+                            each.close()  # type: ignore[attr-defined]
+                        for end in ends:
+                            os.close(end)
+                        for number, stream in enumerate(streams):
+                            os.dup2(stream, number)
+                            os.close(stream)
+                        return request
+                    for stream in streams:
+                        os.close(stream)
+                    end = os.pidfd_open(child)
+                    relays[relay], ends[end] = child, relay
+                    selector.register(relay, selectors.EVENT_READ)
+                    selector.register(end, selectors.EVENT_READ)
+            elif isinstance(key.fileobj, socket.socket):
+                # a signal to pass on; nothing where the relay was killed
+                told = key.fileobj.recv(1)
+                os.kill(relays[key.fileobj], told[0] if told else signal.SIGKILL)
+                if not told:
+                    selector.unregister(key.fileobj)
+            else:
+                end = key.fd
+                relay = ends.pop(end)
+                _, status = os.waitpid(relays.pop(relay), 0)
+                with suppress(OSError):
+                    relay.sendall(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+                selector.unregister(end)
+                with suppress(KeyError):
+                    selector.unregister(relay)
+                os.close(end)
+                relay.close()
+
+
+def _receive(relay: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    head, streams, _, _ = socket.recv_fds(relay, _LENGTH, _STREAMS)
+    size, body = int.from_bytes(head, "little"), b""
+    while len(body) < size:
+        part = relay.recv(size - len(body))
+        if not part:
+            raise EOFError
+        body += part
+    return json.loads(body), streams
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Do in this process what Python does with these arguments, variables and this folder."""
+    os.environ.clear()
+    os.environ.update(request["variables"])
+    os.chdir(request["folder"])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    first, *rest = request["arguments"]
+    here = {"-c": "", "-m": os.getcwd()}.get(first, os.path.dirname(os.path.abspath(first)))
+    # the first is the folder of the tests, which this process began in
+    sys.path[:] = [here, *paths, *sys.path[1:]]
+    if first == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        sys.modules["__main__"] = main = types.ModuleType("__main__")
+        exec(compile(rest[0], "<string>", "exec"), main.__dict__)
+    elif first == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [first, *rest]
+        runpy.run_path(first, run_name="__main__")
+
+
+def _relay(path: str, arguments: list[str]) -> int:
+    """Have the server do it, and return the exit code; or die of what that died of."""
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(path)
+    request = {"arguments": arguments, "variables": dict(os.environ), "folder": os.getcwd()}
+    body = json.dumps(request).encode()
+    socket.send_fds(server, [len(body).to_bytes(_LENGTH, "little")], range(_STREAMS))
+    server.sendall(body)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: server.send(bytes([number])))
+    code = int(server.recv(100) or 1)
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+if __name__ == "__main__":
+    if sys.argv[1] != "--serve":
+        os._exit(_relay(sys.argv[1], sys.argv[2:]))
+    request = _serve(sys.argv[2])
+    if request is not None:
+        _become(request)
