@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from robust_det.core.errors import UserError
+from robust_det.core.memory import without_garbage_collection
 from robust_det.records import Environment
 from robust_det.records.base import File
 from robust_det.records.detection import DataSet, DetectionRecord, Evaluator, Picture
@@ -101,7 +102,8 @@ def runs_of(records: Sequence[tuple[Path, DetectionRecord]]) -> list[Run]:
         raise UserError(
             "no detection run with an eps among the records; give at least one to compare"
         )
-    return [_run(path, record, eps) for path, record, eps in known]
+    with without_garbage_collection():
+        return [_run(path, record, eps) for path, record, eps in known]
 
 
 def warn_left_out(why: str, left_out: Sequence[Path]) -> None:

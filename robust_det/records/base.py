@@ -14,8 +14,11 @@ __all__ = ["SCHEMA", "File", "Part", "Record", "Weights", "as_json"]
 SCHEMA: Final = 2
 
 
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A group of fields in a record; those that have their default are not written."""
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """A group of fields in a record; those that have their default are not written.
+
+    No record is part of a cycle, so that the collection of garbage need not look through them.
+    """
 
 
 class File(Part, frozen=True):
@@ -44,7 +47,7 @@ class Weights(File, frozen=True):
 _Config = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What was run, on what, and what came out.
 
     A field that is not declared is refused, as it might be what makes two runs incomparable; a new

@@ -24,7 +24,7 @@ _LIBRARIES = (
 )
 
 
-class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What a run was made on.
 
     Attributes:
