@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from robust_det.core.errors import UserError, reason_of
@@ -71,6 +72,28 @@ def setup_logging() -> None:
     logger.propagate = False
 
 
+@contextlib.contextmanager
+def _logging_left_as_it_was() -> Iterator[None]:
+    """Leave every logger as it was; else one command's log would get the lines of later ones."""
+
+    def loggers() -> list[logging.Logger]:
+        known = [logging.root, *logging.root.manager.loggerDict.values()]
+        return [each for each in known if isinstance(each, logging.Logger)]
+
+    logging.getLogger("robust_det")  # is one of them
+    before = {each: (list(each.handlers), each.level, each.propagate) for each in loggers()}
+    try:
+        yield
+    finally:
+        for each in loggers():
+            handlers, level, propagate = before.get(each, ([], each.level, each.propagate))
+            for handler in each.handlers:
+                handler.flush()
+            each.handlers[:] = handlers
+            each.setLevel(level)
+            each.propagate = propagate
+
+
 def run_tool(
     main: Callable[[argparse.Namespace], int | None],
     parser: Parser,
@@ -93,8 +116,9 @@ def run_tool(
     try:
         args = parser.parse(argv)
         debug = "debug" in args
-        setup_logging()
-        code = main(args) or 0
+        with _logging_left_as_it_was():
+            setup_logging()
+            code = main(args) or 0
         if sys.stdout:
             sys.stdout.flush()
         return code

@@ -8,7 +8,6 @@ import pytest
 
 from robust_det.commands.main import main
 from tests.support import Outcome
-from tests.support.tools import logs_end_with_the_tool
 
 
 @pytest.fixture
@@ -17,11 +16,10 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
     def run(*arguments: object) -> Outcome:
         capsys.readouterr()
-        with logs_end_with_the_tool():
-            try:
-                code = main([*map(str, arguments)])
-            except SystemExit as stopped:  # after --help and --version
-                code = int(stopped.code or 0)
+        try:
+            code = main([*map(str, arguments)])
+        except SystemExit as stopped:  # after --help and --version
+            code = int(stopped.code or 0)
         return Outcome(code, *capsys.readouterr())
 
     return run

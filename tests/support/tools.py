@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -54,7 +53,6 @@ def run_tool(name: str, *arguments: object, process: bool = False, **options: An
         mock.patch.object(sys, "argv", [f"{name}.py", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        logs_end_with_the_tool(),
     ):
         try:
             runpy.run_path(str(ROOT / "tools" / f"{name}.py"), run_name="__main__")
@@ -63,24 +61,6 @@ def run_tool(name: str, *arguments: object, process: bool = False, **options: An
             code = end.code or 0
     assert isinstance(code, int), code
     return Outcome(code, out.getvalue(), err.getvalue())
-
-
-@contextlib.contextmanager
-def logs_end_with_the_tool() -> Iterator[None]:
-    """Leave loggers as they were; else a tool's log would get the lines of later ones."""
-
-    def loggers() -> list[logging.Logger]:
-        known = [logging.root, *logging.root.manager.loggerDict.values()]
-        return [each for each in known if isinstance(each, logging.Logger)]
-
-    logging.getLogger("robust_det")  # is one of them
-    before = {each: (list(each.handlers), each.level, each.propagate) for each in loggers()}
-    yield
-    for each in loggers():
-        handlers, level, propagate = before.get(each, ([], each.level, each.propagate))
-        each.handlers[:] = handlers
-        each.setLevel(level)
-        each.propagate = propagate
 
 
 def start_tool(

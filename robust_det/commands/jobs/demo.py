@@ -3,7 +3,7 @@
 robust-det demo
 
 Runs the project's own commands one after the other, prints each, and reuses what is done. All of it
-goes into output/demo.
+goes into output/demo. They share this process, as each would take seconds for its imports.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,6 +27,9 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.data.synthetic import write_classification, write_coco
 
     start = time.perf_counter()
+    # before Detectron2 is imported, which looks at the first once
+    os.environ["DETECTRON2_DATASETS"] = str(OUTPUT / "data")
+    os.environ["ROBUST_DET_BACKBONES"] = str(OUTPUT / "backbones")
     _say("synthetic data: shapes to pretrain on, scenes to fine-tune on")
     shapes, scenes = OUTPUT / "data/shapes", OUTPUT / "data/scenes"
     fresh = write_classification(shapes, train_per_class=200, val_per_class=40, size=48)
@@ -70,13 +72,11 @@ def _step(title: str, product: Path, command: str, *arguments: str) -> None:
 
 def _command(*arguments: str) -> None:
     """Run one of the project's commands as a user would."""
+    from robust_det.commands.main import main as front_door
+
     print(f"$ robust-det {shlex.join(arguments)}", flush=True)
-    places = {
-        "DETECTRON2_DATASETS": str(OUTPUT / "data"),
-        "ROBUST_DET_BACKBONES": str(OUTPUT / "backbones"),
-    }
-    line = [sys.executable, "-m", "robust_det", *arguments]
-    if subprocess.run(line, env={**os.environ, **places}).returncode:
+    sys.argv = ["robust-det", *arguments]  # records keep it
+    if front_door():
         raise UserError(
             f"{arguments[0]} failed; mend what it says above and start again, nothing is lost"
         )
