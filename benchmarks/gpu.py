@@ -235,7 +235,8 @@ def fine_tuning(scale: Scale, device: torch.device) -> list[dict[str, Any]]:
     ways = {
         "float32": ("same bits", stock),
         "bf16, channels_last, fused, folded norms": ("another method", []),
-        "and compiled": ("another method", ["--compile"]),
+        # which merges frozen norms with what follows them, and refuses to have them folded
+        "compiled, norms not folded": ("another method", ["--compile", "--no-fold-norms"]),
     }
     rows = []
     with tempfile.TemporaryDirectory() as folder:
