@@ -26,7 +26,6 @@ import sys
 import tempfile
 import types
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 __all__ = ["python"]
@@ -39,43 +38,47 @@ _STREAMS = 3
 def python(*arguments: object) -> list[str]:
     """Return the command that runs Python with arguments, which begin with -c, -m or a script.
 
-    Where coverage is measured it is Python's own: that follows processes from their start.
+    Where coverage is measured it is Python's own: that follows processes from their start. So it
+    is where no process can be forked.
     """
     words = [str(each) for each in arguments]
     if any(name.startswith("COV") for name in os.environ):
         return [sys.executable, *words]
+    if not (server := _server()):
+        return [sys.executable, *words]
     # without the packages of the environment it starts in hundredths of a second
-    return [sys.executable, "-IS", __file__, _server(), *words]
+    return [sys.executable, "-IS", __file__, server, *words]
 
 
 @functools.cache
 def _server() -> str:
-    """Start the server; return where it listens. It ends with this process."""
+    """Start the server; return where it listens, or nothing. It ends with this process."""
     folder = tempfile.mkdtemp(prefix="prepared-")
     path = f"{folder}/socket"
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.prepared", "--serve", path],
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-P", __file__, "--serve", path],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for whoever started the relay
     )
-    assert server.stdin is not None and server.stdout is not None
-    assert server.stdout.readline() == b"ready\n"
 
     def end() -> None:
         server.communicate()
         shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(end)
-    return path
+    assert server.stdout is not None
+    return path if server.stdout.readline() == b"ready\n" else ""
 
 
 def _serve(path: str) -> dict[str, Any] | None:
     """Serve until the tests end; in a forked process, return what it is to do."""
     for name in _IMPORTS:
         __import__(name)
+    if len(os.listdir("/proc/self/task")) > 1:
+        # imports of older versions start threads; a fork would wait for what they hold for ever
+        return None
     selector = selectors.DefaultSelector()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -147,8 +150,7 @@ def _become(request: dict[str, Any]) -> None:
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     first, *rest = request["arguments"]
     here = {"-c": "", "-m": os.getcwd()}.get(first, os.path.dirname(os.path.abspath(first)))
-    # the first is the folder of the tests, which this process began in
-    sys.path[:] = [here, *paths, *sys.path[1:]]
+    sys.path[:] = [here, *paths, *sys.path]
     if first == "-c":
         sys.argv = ["-c", *rest[1:]]
         sys.modules["__main__"] = main = types.ModuleType("__main__")
