@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pgd_step import Bench
+from adversarial_bench import Bench
 from results import append_result, markdown_table, parse_arguments, read_results
 from torch import nn
 from turns import alternated

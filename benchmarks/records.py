@@ -18,13 +18,15 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from results import append_result, markdown_table, parse_arguments, read_results
 from turns import in_turn
+
+from robust_det.core.config.reading import flatten
 
 ROOT = Path(__file__).resolve().parent.parent
 # with 80 classes, the largest under docs/results
@@ -80,21 +82,10 @@ def by_hand(folder: Path) -> int:
             for key, value in one.items()
             if key != "annotations_file"
         }
-        setting |= {"evaluator": record["evaluator"]["name"], **flat(record["protocol"])}
-        setting |= flat(record["schedule"])
+        setting |= {"evaluator": record["evaluator"]["name"], **flatten(record["protocol"])}
+        setting |= flatten(record["schedule"])
         runs.append((record["name"], metrics, setting, record["pictures"], record["environment"]))
     return len(runs)
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys with dots between."""
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            out.update(flat(value, f"{prefix}{key}."))
-        else:
-            out[prefix + key] = value
-    return out
 
 
 def measure(number: int, rounds: int) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def first_losses(cfg: Any, trainer: Any) -> list[float]:
     from detectron2.utils.env import seed_all_rng
     from detectron2.utils.events import EventStorage
 
+    from robust_det.core.device import autocast
     from robust_det.detection.finetuning.switches import precision
 
     cfg = cfg.clone()
@@ -113,8 +114,7 @@ def first_losses(cfg: Any, trainer: Any) -> list[float]:
         for number in range(LOSSES):
             seed_all_rng(number)
             batch = next(batches)
-            dtype = precision(cfg)
-            with torch.autocast(cfg.MODEL.DEVICE, dtype=dtype, enabled=dtype is not None):
+            with autocast(torch.device(cfg.MODEL.DEVICE), precision(cfg)):
                 loss = sum(model(batch).values())
             optimizer.zero_grad()
             loss.backward()

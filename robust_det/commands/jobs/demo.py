@@ -68,6 +68,8 @@ def _step(title: str, product: Path, command: str, *arguments: str) -> None:
         print(f"  done before, reused: {product}")
         return
     _command(command, *arguments)
+    if not product.exists():
+        raise UserError(f"{command} was stopped; start again, and it goes on")
 
 
 def _command(*arguments: str) -> None:
@@ -76,7 +78,10 @@ def _command(*arguments: str) -> None:
 
     print(f"$ robust-det {shlex.join(arguments)}", flush=True)
     sys.argv = ["robust-det", *arguments]  # records keep it
-    if front_door():
+    code = front_door()
+    if code > 128:  # a signal, of which the command has spoken
+        sys.exit(code)
+    if code:
         raise UserError(
             f"{arguments[0]} failed; mend what it says above and start again, nothing is lost"
         )
