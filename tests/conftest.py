@@ -4,6 +4,7 @@ COCO data set of real image files."""
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import pickle
 import signal
@@ -28,6 +29,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TRAIN_IMAGES, VAL_IMAGES = 12, 5
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # a million objects of torch's are not looked through again and again
 
 
 def pytest_unconfigure() -> None:

@@ -5,15 +5,16 @@ relay, which imports nothing: it hands its arguments, variables, folder and stan
 server, passes SIGINT and SIGTERM on, and ends as the forked process does, by exit code or signal.
 Killed, it takes that one with it.
 
-Such a process differs from any other only in what the modules below read of variables when they
-are imported, which is the number of threads: it is one. Neither Detectron2 nor the project are
-among them.
+Such a process differs from any other in what the modules below read of variables when they are
+imported, which is the number of threads: it is one. Neither Detectron2 nor the project are among
+them. And it ends without taking its modules apart, which would copy them all first.
 """
 
 from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import os
 import runpy
@@ -24,6 +25,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from contextlib import suppress
 from typing import Any
@@ -76,6 +78,7 @@ def _serve(path: str) -> dict[str, Any] | None:
     """Serve until the tests end; in a forked process, return what it is to do."""
     for name in _IMPORTS:
         __import__(name)
+    gc.freeze()  # what nobody collects need not be copied either
     if len(os.listdir("/proc/self/task")) > 1:
         # imports of older versions start threads; a fork would wait for what they hold for ever
         return None
@@ -163,6 +166,32 @@ def _become(request: dict[str, Any]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+def _status(request: dict[str, Any]) -> int:
+    """Do it; return the status that Python would end with. An interruption is left to Python."""
+    try:
+        _become(request)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except Exception:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        return 1
+    return 0
+
+
+def _end(status: int) -> None:
+    """End as Python does, up to where it would free what the process holds."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(status & 0xFF)
+
+
 def _relay(path: str, arguments: list[str]) -> int:
     """Have the server do it, and return the exit code; or die of what that died of."""
     server = socket.socket(socket.AF_UNIX)
@@ -185,4 +214,4 @@ if __name__ == "__main__":
         os._exit(_relay(sys.argv[1], sys.argv[2:]))
     request = _serve(sys.argv[2])
     if request is not None:
-        _become(request)
+        _end(_status(request))
