@@ -25,7 +25,7 @@ def finished(
         scenes,
         backbone_file,
         "finished",
-        # a score of 0, so that there is an AP to compare
+        # a score of 0 and many detections, so that there is an AP to compare
         MODEL={"RESNETS": {"NORM": "BN"}, "ROI_HEADS": {"SCORE_THRESH_TEST": 0.0}},
         DATALOADER={"NUM_WORKERS": 1},
         SOLVER={
@@ -35,7 +35,7 @@ def finished(
             "IMS_PER_BATCH": 4,
             "CHECKPOINT_PERIOD": 10,
         },
-        TEST={"PICTURES": 3},
+        TEST={"PICTURES": 3, "DETECTIONS_PER_IMAGE": 200},
     )
     code, printed, terminal = on_a_terminal(config)
     assert code == 0, terminal
