@@ -82,56 +82,75 @@ def _serve(path: str) -> dict[str, Any] | None:
     if len(os.listdir("/proc/self/task")) > 1:
         # imports of older versions start threads; a fork would wait for what they hold for ever
         return None
-    selector = selectors.DefaultSelector()
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen()
-    selector.register(0, selectors.EVENT_READ)
-    selector.register(listener, selectors.EVENT_READ)
-    relays: dict[socket.socket, int] = {}  # to the process of each
-    ends: dict[int, socket.socket] = {}  # from what tells the end of that process
-    print("ready", flush=True)
-    while True:
-        for key, _ in selector.select():
-            if key.fileobj == 0:
-                return None
-            if key.fileobj is listener:
-                relay, _ = listener.accept()
-                with suppress(EOFError):
-                    request, streams = _receive(relay)
-                    child = os.fork()
-                    if not child:
-                        for each in (selector, listener, relay, *relays):
-                            each.close()  # type: ignore[attr-defined]
-                        for end in ends:
-                            os.close(end)
-                        for number, stream in enumerate(streams):
-                            os.dup2(stream, number)
-                            os.close(stream)
+    return _Server(path).serve()
+
+
+class _Server:
+    def __init__(self, path: str) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(0, selectors.EVENT_READ)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._relays: dict[socket.socket, int] = {}  # to the process of each
+        self._ends: dict[int, socket.socket] = {}  # from what tells the end of that process
+
+    def serve(self) -> dict[str, Any] | None:
+        """Return None once nobody is left to serve; in a forked process, what it is to do."""
+        print("ready", flush=True)
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj == 0:
+                    return None
+                if key.fileobj is self._listener:
+                    if request := self._fork():
                         return request
-                    for stream in streams:
-                        os.close(stream)
-                    end = os.pidfd_open(child)
-                    relays[relay], ends[end] = child, relay
-                    selector.register(relay, selectors.EVENT_READ)
-                    selector.register(end, selectors.EVENT_READ)
-            elif isinstance(key.fileobj, socket.socket):
-                # a signal to pass on; nothing where the relay was killed
-                told = key.fileobj.recv(1)
-                os.kill(relays[key.fileobj], told[0] if told else signal.SIGKILL)
-                if not told:
-                    selector.unregister(key.fileobj)
-            else:
-                end = key.fd
-                relay = ends.pop(end)
-                _, status = os.waitpid(relays.pop(relay), 0)
-                with suppress(OSError):
-                    relay.sendall(json.dumps(os.waitstatus_to_exitcode(status)).encode())
-                selector.unregister(end)
-                with suppress(KeyError):
-                    selector.unregister(relay)
-                os.close(end)
-                relay.close()
+                elif isinstance(key.fileobj, socket.socket):
+                    self._pass_on(key.fileobj)
+                else:
+                    self._tell_end(key.fd)
+
+    def _fork(self) -> dict[str, Any] | None:
+        """Start what a relay asks for, and return its request there; nothing in the server."""
+        relay, _ = self._listener.accept()
+        with suppress(EOFError):
+            request, streams = _receive(relay)
+            child = os.fork()
+            if not child:
+                for each in (self._selector, self._listener, relay, *self._relays):
+                    each.close()  # type: ignore[attr-defined]
+                for end in self._ends:
+                    os.close(end)
+                for number, stream in enumerate(streams):
+                    os.dup2(stream, number)
+                    os.close(stream)
+                return request
+            for stream in streams:
+                os.close(stream)
+            end = os.pidfd_open(child)
+            self._relays[relay], self._ends[end] = child, relay
+            self._selector.register(relay, selectors.EVENT_READ)
+            self._selector.register(end, selectors.EVENT_READ)
+        return None
+
+    def _pass_on(self, relay: socket.socket) -> None:
+        """Send a signal that a relay got to its process; kill that where the relay was killed."""
+        told = relay.recv(1)
+        os.kill(self._relays[relay], told[0] if told else signal.SIGKILL)
+        if not told:
+            self._selector.unregister(relay)
+
+    def _tell_end(self, end: int) -> None:
+        relay = self._ends.pop(end)
+        _, status = os.waitpid(self._relays.pop(relay), 0)
+        with suppress(OSError):
+            relay.sendall(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+        self._selector.unregister(end)
+        with suppress(KeyError):
+            self._selector.unregister(relay)
+        os.close(end)
+        relay.close()
 
 
 def _receive(relay: socket.socket) -> tuple[dict[str, Any], list[int]]:
