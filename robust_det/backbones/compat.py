@@ -60,6 +60,7 @@ def prepare_detectron2() -> None:
     if version < (0, 6):
         _name_numpy_types()
         _name_pillow_filter()
+        _name_base_of_schedulers()
         _stand_in_for_compiled_ops()
         _leave_out_caffe2()
     _done = True
@@ -142,6 +143,16 @@ def _name_pillow_filter() -> None:
     # data/transforms/transform.py has it as a default argument; Pillow 10 removed this second name
     if not hasattr(Image, "LINEAR"):
         Image.LINEAR = Image.BILINEAR  # type: ignore[attr-defined]
+
+
+def _name_base_of_schedulers() -> None:
+    from torch.optim import lr_scheduler
+
+    # engine/hooks.py keeps the state of what is a _LRScheduler, which in torch 2 is a subclass that
+    # none of torch's schedulers has: a resumed run would start their course again, without a word.
+    # With the old meaning of the name, whatever was one is one still
+    if not issubclass(lr_scheduler.StepLR, lr_scheduler._LRScheduler):
+        lr_scheduler._LRScheduler = lr_scheduler.LRScheduler  # type: ignore[misc, assignment]
 
 
 def _stand_in_for_compiled_ops() -> None:
