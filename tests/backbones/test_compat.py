@@ -150,6 +150,18 @@ def test_environment_report_names_the_stand_in() -> None:
     assert lines and lines[0].endswith("none (pure Python)")
 
 
+@only_stand_in
+def test_stock_evaluation_is_that_of_pycocotools() -> None:
+    code = (
+        "import robust_det.backbones\n"
+        "from detectron2.evaluation import coco_evaluation\n"
+        "from detectron2.evaluation.fast_eval_api import COCOeval_opt\n"
+        "from pycocotools.cocoeval import COCOeval\n"
+        "print(COCOeval_opt is COCOeval is coco_evaluation.COCOeval_opt)"
+    )
+    assert run_python(code) == "True"
+
+
 def _stages(optimizer: Any) -> Any:
     from torch.optim.lr_scheduler import LinearLR, SequentialLR, StepLR
 

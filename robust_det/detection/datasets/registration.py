@@ -18,6 +18,7 @@ from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.readers.voc_folder import VocSource
 from robust_det.data.detection.source import Source
+from robust_det.detection.datasets.catalogued import catalogued
 from robust_det.detection.datasets.class_matching import (
     check_test_classes,
     check_training_classes,
@@ -70,17 +71,25 @@ def source_of(name: str) -> Source:
     """Return where a registered data set comes from.
 
     Raises:
-        UserError: unknown name, or a data set in neither COCO's nor VOC's form.
+        UserError: unknown name, or a data set that says in no known way where it is.
     """
-    if name in _sources:
-        return _sources[name]
     known = list(DatasetCatalog.list())
     if name not in known:
         raise UserError(
             f"unknown data set '{name}'{did_you_mean(name, known)};"
-            " your own are named in DATASETS.CUSTOM"
+            " your own are named in DATASETS.CUSTOM, or registered with Detectron2's DatasetCatalog"
+            " in the script that loads the config"
         )
+    function = DatasetCatalog[name]
+    # somebody may have registered another under the name since
+    if name in _sources and getattr(function, "func", None) is _load:
+        return _sources[name]
+    _sources.pop(name, None)
     metadata = MetadataCatalog.get(name)
+    # a user's says more than a file that metadata name: Detectron2's evaluator leaves one there
+    users = not getattr(function, "__module__", "").startswith("detectron2.")
+    if users and metadata.get("evaluator_type") in (None, "coco"):
+        return catalogued(name, function, metadata)
     if hasattr(metadata, "sem_seg_root"):
         # stuff alone is made from the files of the data set that has both
         whole = MetadataCatalog.get(name.replace("_stuffonly", "_separated"))
@@ -98,7 +107,8 @@ def source_of(name: str) -> Source:
         classes = tuple(metadata.thing_classes)
         return VocSource(metadata.dirname, metadata.split, classes, published=True)
     raise UserError(
-        f"data set '{name}' is in neither COCO's nor VOC's format, which this version reads"
+        f"data set '{name}' is in neither COCO's nor VOC's format, and evaluated by"
+        f" '{metadata.get('evaluator_type')}', which this version does not know"
     )
 
 
