@@ -1,10 +1,12 @@
 """The installer refuses what it should, without the network."""
 
+import argparse
 import hashlib
 import io
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,68 @@ def test_a_failing_command_ends_in_its_own_error(tool: Any) -> None:
         tool.run([sys.executable, "-c", code], "try")
 
 
-def test_an_installed_detectron2_is_kept() -> None:
-    done = subprocess.run([sys.executable, str(TOOL)], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert "already installed; nothing to do" in done.stdout
+def package(folder: Path, *configs: str) -> Path:
+    """Write what looks like Detectron2, with these configs in its model zoo."""
+    files = {"__init__.py": "__version__ = '0.5'\n", "model_zoo/__init__.py": ""}
+    for name, text in {**files, **{f"model_zoo/configs/{name}": "" for name in configs}}.items():
+        path = folder / "detectron2" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "detectron2"
+
+
+def test_the_wheel_has_the_configs_of_the_model_zoo(tmp_path: Path, tool: Any) -> None:
+    # in YAML and in Python, which lie in folders that are no packages
+    configs = ("Base.yaml", "new/lsj.py", "common/data/coco.py", "COCO/mask.yaml")
+    package(tmp_path / "source", *configs, "README.md")
+    (tmp_path / "source/setup.py").write_text(
+        "from setuptools import find_packages, setup\n"
+        "setup(name='other', version='0.5', packages=find_packages(),"
+        " install_requires=['black==21.4b2', 'yacs'], ext_modules=[object()])\n"
+    )
+    wheel = tool.build(tmp_path / "source", tmp_path / "wheels")
+    with zipfile.ZipFile(wheel) as file:
+        names = {n for n in file.namelist() if n.startswith("detectron2/")}
+        (meta,) = (file.read(n).decode() for n in file.namelist() if n.endswith("METADATA"))
+    expected = {f"detectron2/model_zoo/configs/{name}" for name in configs}
+    assert names == expected | {"detectron2/__init__.py", "detectron2/model_zoo/__init__.py"}
+    assert "Requires-Dist: yacs" in meta and "black" not in meta
+
+
+@pytest.mark.parametrize(
+    ("version", "files", "whole"),
+    [
+        ("0.5", ["a.yaml"], False),  # as this script once made it
+        ("0.5", ["a.yaml", "b/c.py"], True),
+        ("0.5", ["a.yaml", "../../_C.cpython-311.so"], True),  # somebody compiled it
+        ("0.6", ["a.yaml"], True),
+        ("0.5", [], True),  # nothing that replacing it would mend
+    ],
+)
+def test_an_incomplete_one_of_ours_is_replaced(
+    version: str,
+    files: Any,
+    whole: bool,
+    tmp_path: Path,
+    tool: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = tool.Found(version, package(tmp_path, *files))
+    monkeypatch.setattr(tool, "installed", lambda: found)
+    # the archive is the next thing that is asked for, before anything is changed
+    archive = archive_of(tmp_path / "d.tar.gz", tarfile.TarInfo("top/fine.py"))
+    args = argparse.Namespace(archive=archive, force=False)
+    if whole:
+        assert tool.main(args) == 0
+        assert "already installed; nothing to do" in capsys.readouterr().out
+    else:
+        with pytest.raises(UserError, match="and nothing was installed"):
+            tool.main(args)
+        assert "lacks its model zoo's configs in Python" in capsys.readouterr().out
+
+
+def test_an_installed_detectron2_is_found(tool: Any) -> None:
+    found = tool.installed()
+    assert found is not None and (found.folder / "model_zoo").is_dir()
+    assert found.version[:2] == "0."

@@ -25,22 +25,17 @@ __all__ = ["installed_version", "operators_are_compiled", "prepare_detectron2"]
 
 logger = logging.getLogger(__name__)
 
-_OFFICIAL = "install the official Detectron2 with its compiled operators"
-_FAST_EVAL = "pass use_fast_impl=False to the evaluator"
-# what Detectron2 0.5 calls in detectron2._C, and what helps a user who gets there
-_COMPILED_OPS = {
-    "box_iou_rotated": _OFFICIAL,
-    "roi_align_rotated_forward": _OFFICIAL,
-    "roi_align_rotated_backward": _OFFICIAL,
-    "deform_conv_forward": _OFFICIAL,
-    "deform_conv_backward_input": _OFFICIAL,
-    "deform_conv_backward_filter": _OFFICIAL,
-    "modulated_deform_conv_forward": _OFFICIAL,
-    "modulated_deform_conv_backward": _OFFICIAL,
-    "InstanceAnnotation": f"{_FAST_EVAL}, or {_OFFICIAL}",
-    "COCOevalEvaluateImages": f"{_FAST_EVAL}, or {_OFFICIAL}",
-    "COCOevalAccumulate": f"{_FAST_EVAL}, or {_OFFICIAL}",
-}
+# what Detectron2 0.5 calls in detectron2._C
+_COMPILED_OPS = (
+    "box_iou_rotated",
+    "roi_align_rotated_forward",
+    "roi_align_rotated_backward",
+    "deform_conv_forward",
+    "deform_conv_backward_input",
+    "deform_conv_backward_filter",
+    "modulated_deform_conv_forward",
+    "modulated_deform_conv_backward",
+)
 _done = False
 
 
@@ -60,6 +55,7 @@ def prepare_detectron2() -> None:
     if version < (0, 6):
         _name_numpy_types()
         _name_pillow_filter()
+        _name_base_of_schedulers()
         _stand_in_for_compiled_ops()
         _leave_out_caffe2()
     _done = True
@@ -144,6 +140,16 @@ def _name_pillow_filter() -> None:
         Image.LINEAR = Image.BILINEAR  # type: ignore[attr-defined]
 
 
+def _name_base_of_schedulers() -> None:
+    from torch.optim import lr_scheduler
+
+    # engine/hooks.py keeps the state of what is a _LRScheduler, which in torch 2 is a subclass that
+    # none of torch's schedulers has: a resumed run would start their course again, without a word.
+    # With the old meaning of the name, whatever was one is one still
+    if not issubclass(lr_scheduler.StepLR, lr_scheduler._LRScheduler):
+        lr_scheduler._LRScheduler = lr_scheduler.LRScheduler  # type: ignore[misc, assignment]
+
+
 def _stand_in_for_compiled_ops() -> None:
     try:
         importlib.import_module("detectron2._C")
@@ -153,12 +159,12 @@ def _stand_in_for_compiled_ops() -> None:
     except ImportError as error:
         logger.warning("detectron2._C is installed but does not load (%s); going on without", error)
 
-    # layers/{deform_conv,rotated_boxes,roi_align_rotated}.py and evaluation/fast_eval_api.py import
-    # it when they are imported themselves, whether or not anything of it is used
+    # layers/{deform_conv,rotated_boxes,roi_align_rotated}.py import it when they are imported
+    # themselves, whether or not anything of it is used
     stand_in = ModuleType("detectron2._C", "Takes the place of the compiled operators.")
     stand_in.__spec__ = ModuleSpec("detectron2._C", None)  # find_spec() refuses modules without
-    for name, advice in _COMPILED_OPS.items():
-        setattr(stand_in, name, _refusal(name, advice))
+    for name in _COMPILED_OPS:
+        setattr(stand_in, name, _refusal(name))
     # utils/collect_env.py asks these three, and every training run prints what it collects
     stand_in.get_compiler_version = lambda: "none (pure Python)"  # type: ignore[attr-defined]
     stand_in.get_cuda_version = lambda: "none (pure Python)"  # type: ignore[attr-defined]
@@ -166,6 +172,25 @@ def _stand_in_for_compiled_ops() -> None:
     sys.modules["detectron2._C"] = stand_in
     # a statement "import detectron2._C as _C" reads the attribute of the package
     sys.modules["detectron2"]._C = stand_in  # type: ignore[attr-defined]
+    _evaluate_by_pycocotools()
+
+
+def _evaluate_by_pycocotools() -> None:
+    # COCOEvaluator asks for the compiled form of pycocotools unless it is told not to, when all is
+    # trained; without operators, Detectron2's main takes pycocotools itself, and so does 0.5 now
+    name = "detectron2.evaluation.fast_eval_api"
+    module = ModuleType(name, "Takes the place of the compiled evaluation: pycocotools itself.")
+    module.__spec__ = ModuleSpec(name, None)
+
+    def attribute(wanted: str) -> Any:
+        if wanted != "COCOeval_opt":
+            raise AttributeError(f"module '{name}' has no attribute '{wanted}'")
+        from pycocotools.cocoeval import COCOeval
+
+        return COCOeval
+
+    module.__getattr__ = attribute  # type: ignore[method-assign]
+    sys.modules[name] = module
 
 
 def _leave_out_caffe2() -> None:
@@ -177,9 +202,12 @@ def _leave_out_caffe2() -> None:
         sys.modules[name].__spec__ = ModuleSpec(name, None)
 
 
-def _refusal(name: str, advice: str) -> Any:
+def _refusal(name: str) -> Any:
     def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise UserError(f"Detectron2's operator '{name}' is not compiled here; {advice}")
+        raise UserError(
+            f"Detectron2's operator '{name}' is not compiled here",
+            "install the official Detectron2 with its compiled operators",
+        )
 
     refuse.__name__ = name
     return refuse

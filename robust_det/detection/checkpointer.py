@@ -16,7 +16,7 @@ from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
-from robust_det.detection.categories import CATEGORIES_KEY
+from robust_det.detection.categories import CATEGORIES_KEY, categories_in
 from robust_det.models.spelling import spelling
 from robust_det.models.stages import tensor_stages
 
@@ -116,7 +116,24 @@ class RobustCheckpointer(DetectionCheckpointer):
                 f"{filename} was fine-tuned from another backbone than MODEL.WEIGHTS is now;"
                 " put the old one back, or start anew in another OUTPUT_DIR"
             )
+        self._refuse_other_classes(content, filename)
         return content
+
+    def _refuse_other_classes(self, content: Mapping[str, Any], filename: str) -> None:
+        """Refuse to go on with heads whose classes have other names now, or another order."""
+        now = [category["name"] for category in self.categories]
+        then = [category["name"] for category in categories_in(content, filename)]
+        if now and then and now != then:
+            place = next(
+                (n for n, (a, b) in enumerate(zip(now, then, strict=False)) if a != b),
+                min(len(now), len(then)),
+            )
+            was, is_now = (names[place : place + 1] or ["none"] for names in (then, now))
+            raise UserError(
+                f"{filename} was trained for other classes than the data have now: class"
+                f" {place + 1} was '{was[0]}' and is '{is_now[0]}'; put the data back, or start"
+                " anew in another OUTPUT_DIR"
+            )
 
     def _as_backbone(
         self, content: dict[str, Any], own: dict[str, Any], filename: str

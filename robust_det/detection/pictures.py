@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from robust_det.core.files import write_atomically
 from robust_det.data.detection.segments import read_ids
 from robust_det.detection.colours import ClassVisualizer, drawable
 from robust_det.detection.datasets.registration import prepared_dataset
+from robust_det.detection.evaluation.by_name import renumbering
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records.detection import Picture
 
@@ -31,13 +32,16 @@ _SHORT_SIDE, _LONG_SIDE = 320, 4000
 
 
 @torch.no_grad()
-def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[Picture]:
+def draw_pictures(
+    cfg: CfgNode, model: nn.Module, folder: Path, classes: Sequence[str] | None = None
+) -> list[Picture]:
     """Draw the first images of the first test set, the same ones for every run on that data.
 
     Args:
         cfg: the run's config; ``TEST.PICTURES`` says how many.
         model: the trained detector; left in the mode it came in.
         folder: the run folder; pictures go to ``folder/pictures``.
+        classes: of the model, see :func:`~.evaluation.build_evaluator`.
 
     Returns:
         For each image its name and the two pictures, relative to ``folder``.
@@ -50,7 +54,7 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[Picture]
     dicts = [d for d in dicts if d.get("annotations", True)] or dicts
     dicts = sorted(dicts, key=lambda d: d["file_name"])[: cfg.TEST.PICTURES]
     metadata, mapper = MetadataCatalog.get(name), DatasetMapper(cfg, is_train=False)
-    draw = _drawing(cfg, metadata)
+    draw, numbers = _drawing(cfg, metadata), renumbering(cfg, name, classes)
     training = model.training
     model.eval()
     entries = []
@@ -58,6 +62,8 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, folder: Path) -> list[Picture]
         image = utils.read_image(record["file_name"], "RGB")
         scale = picture_scale(image)
         output = model([mapper(record)])[0]
+        if numbers is not None:
+            output = numbers.apply(output)
         # numbered, as images of several folders may share a name
         stem = f"{number:02d}_{Path(record['file_name']).stem}"
         paths = {}

@@ -150,6 +150,61 @@ def test_environment_report_names_the_stand_in() -> None:
     assert lines and lines[0].endswith("none (pure Python)")
 
 
+@only_stand_in
+def test_stock_evaluation_is_that_of_pycocotools() -> None:
+    code = (
+        "import robust_det.backbones\n"
+        "from detectron2.evaluation import coco_evaluation\n"
+        "from detectron2.evaluation.fast_eval_api import COCOeval_opt\n"
+        "from pycocotools.cocoeval import COCOeval\n"
+        "print(COCOeval_opt is COCOeval is coco_evaluation.COCOeval_opt)"
+    )
+    assert run_python(code) == "True"
+
+
+def _stages(optimizer: Any) -> Any:
+    from torch.optim.lr_scheduler import LinearLR, SequentialLR, StepLR
+
+    warm = LinearLR(optimizer, 0.1, total_iters=2)
+    return SequentialLR(optimizer, [warm, StepLR(optimizer, 2)], [2])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 3),
+        lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20),
+        _stages,
+    ],
+    ids=["step", "cycle", "sequence"],
+)
+def test_a_stock_trainer_resumes_the_course_of_a_scheduler_of_torch(make: Any) -> None:
+    from detectron2.engine import SimpleTrainer, hooks
+
+    class Model(torch.nn.Linear):
+        def forward(self, batch: Any) -> Any:
+            return {"loss": super().forward(batch).square().sum()}
+
+    def trainer() -> tuple[Any, Any]:
+        model = Model(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+        made = SimpleTrainer(model, [torch.ones(1, 2)] * 30, optimizer)
+        scheduler = make(optimizer)
+        made.register_hooks([hooks.LRScheduler(optimizer, scheduler)])
+        return made, scheduler
+
+    whole, expected = trainer()
+    whole.train(0, 9)
+    first, _ = trainer()
+    first.train(0, 4)
+    second, resumed = trainer()
+    second.load_state_dict(first.state_dict())
+    second.train(4, 9)
+    assert resumed.last_epoch == expected.last_epoch == 9
+    assert resumed.get_last_lr() == pytest.approx(expected.get_last_lr())
+    assert isinstance(resumed, torch.optim.lr_scheduler._LRScheduler) or not OLD
+
+
 def tiny_mask_rcnn() -> Any:
     from detectron2 import model_zoo
     from detectron2.config import get_cfg

@@ -1,4 +1,4 @@
-"""Install Detectron2 0.5 as a pure-Python package, unless a Detectron2 is there already.
+"""Install Detectron2 0.5 as a pure-Python package, unless a whole Detectron2 is there already.
 
 Detectron2 is not on PyPI under its own name. The source archive ``detectron2-cdo`` is version 0.5
 without the C++ sources, so that a plain pip install of it fails while compiling. This script
@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
@@ -38,8 +39,10 @@ def setup(**arguments):
     arguments["ext_modules"] = []  # the archive has no C++ sources
     arguments.pop("cmdclass", None)
     zoo = Path("detectron2/model_zoo")
-    configs = [str(f.relative_to(zoo)) for f in sorted(zoo.glob("configs/**/*.yaml"))]
-    arguments["package_data"] = {"detectron2.model_zoo": configs}  # the archive forgets them
+    # the archive has them, and its setup.py looks for them where a checkout does
+    configs = [f for f in sorted(zoo.glob("configs/**/*")) if f.suffix in (".yaml", ".py")]
+    names = [str(f.relative_to(zoo)) for f in configs]
+    arguments["package_data"] = {"detectron2.model_zoo": names}
     # black was for an optional config printer, and the bound on iopath has long been untrue
     kept = [r for r in arguments["install_requires"] if not r.startswith(("black", "iopath"))]
     arguments["install_requires"] = [*kept, "iopath>=0.1.7"]
@@ -66,15 +69,34 @@ def run(command: Sequence[str], what: str, cwd: Path | None = None) -> str:
     return done.stdout.strip()
 
 
-def installed() -> str | None:
-    """Return ``"VERSION in FOLDER"`` of the Detectron2 that can be imported, or None."""
-    code = "import detectron2 as d; print('found', d.__version__, 'in', d.__path__[0])"
+class Found(NamedTuple):
+    """The Detectron2 that can be imported."""
+
+    version: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.version} in {self.folder}"
+
+    @property
+    def is_whole(self) -> bool:
+        """False for what this script made before it knew of the zoo's configs in Python."""
+        if self.version != "0.5" or any(self.folder.glob("_C*")):
+            return True
+        configs = self.folder / "model_zoo/configs"
+        return any(configs.rglob("*.py")) or not any(configs.rglob("*.yaml"))
+
+
+def installed() -> Found | None:
+    """Return the Detectron2 that can be imported, or None."""
+    code = "import detectron2 as d; print(d.__version__); print(d.__path__[0])"
     with tempfile.TemporaryDirectory() as folder:  # not where a folder is called detectron2
         try:
             output = run([sys.executable, "-c", code], "import detectron2", Path(folder))
         except UserError:
             return None
-    return output.splitlines()[-1].removeprefix("found ")
+    version, folder = output.splitlines()[-2:]
+    return Found(version, Path(folder))
 
 
 def download(folder: Path) -> Path:
@@ -148,25 +170,36 @@ def require_builder() -> None:
     raise UserError("building Detectron2 needs 'wheel'; run: python -m pip install wheel")
 
 
+def build(source: Path, wheels: Path) -> Path:
+    """Build a wheel of unpacked sources below ``wheels``; return it.
+
+    Raises:
+        UserError: the build failed, or left no wheel.
+    """
+    run([sys.executable, "-c", BUILD, str(wheels)], "build Detectron2", source)
+    built = list(wheels.glob("detectron2-*.whl"))
+    if len(built) != 1:
+        raise UserError("the build of Detectron2 left no wheel; is setuptools<81 installed?")
+    return built[0]
+
+
 def main(args: argparse.Namespace) -> int:
     """Install, unless there is nothing to do."""
     found = installed()
     if found and not args.force:
-        print(f"Detectron2 {found} is already installed; nothing to do (--force replaces it)")
-        return 0
+        if found.is_whole:
+            print(f"Detectron2 {found} is already installed; nothing to do (--force replaces it)")
+            return 0
+        print(f"Detectron2 {found} lacks its model zoo's configs in Python, and is replaced")
     require_builder()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         archive = args.archive or download(folder)
         verify(archive)
         source = extract(archive, folder / "source")
-        wheels = folder / "wheels"
-        run([sys.executable, "-c", BUILD, str(wheels)], "build Detectron2", source)
-        built = list(wheels.glob("detectron2-*.whl"))
-        if len(built) != 1:
-            raise UserError("the build of Detectron2 left no wheel; is setuptools<81 installed?")
+        wheel = build(source, folder / "wheels")
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-        run([*command, "--force-reinstall", str(built[0])], "install Detectron2")
+        run([*command, "--force-reinstall", str(wheel)], "install Detectron2")
     found = installed()
     if found is None:
         raise UserError("Detectron2 was installed but does not import; is torch installed?")

@@ -39,7 +39,8 @@ from robust_det.detection.config.weights import (
     keys_of_backbone,
     weights_file,
 )
-from robust_det.detection.datasets import register_custom
+from robust_det.detection.datasets import describe_dataset, register_custom
+from robust_det.detection.datasets.class_matching import check_training_classes
 from robust_det.detection.datasets.registration import source_of
 from robust_det.detection.mapping.augmentation import check_augmentation
 from robust_det.detection.tasks import finds_objects, finds_stuff
@@ -140,6 +141,10 @@ def load_evaluation_config(
     else:
         card = adopt_weights(cfg, origins)
     _complete(cfg, origins)
+    if finds_objects(cfg) and (known := [c["name"] for c in categories_in(content, str(path))]):
+        name = cfg.DATASETS.TRAIN[0]
+        both = f"{path} and data set '{name}'"
+        check_training_classes(both, known, name, describe_dataset(name).classes)
     return cfg, card, path
 
 

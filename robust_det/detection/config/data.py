@@ -37,11 +37,11 @@ def adopt_data(cfg: CfgNode, origins: Origins) -> None:
             raise UserError(
                 f"data set '{name}' has run-length encoded masks; set INPUT.MASK_FORMAT to bitmask"
             )
-    source = f"data set '{names[0]}'"
+    source, training = f"data set '{names[0]}'", len(cfg.DATASETS.TRAIN)
     if finds_objects(cfg):
-        adopt_classes(cfg, origins, number_of_classes(names), source)
+        adopt_classes(cfg, origins, number_of_classes(names, training), source)
     if finds_stuff(cfg):
-        adopt_stuff_classes(cfg, origins, number_of_stuff_classes(names), source)
+        adopt_stuff_classes(cfg, origins, number_of_stuff_classes(names, training), source)
 
 
 def _check_task(cfg: CfgNode, facts: DatasetFacts) -> None:

@@ -12,6 +12,7 @@ from pycocotools import mask as mask_util
 
 from robust_det.data.detection.packed_images import PackedImages
 from robust_det.data.detection.prepared import Prepared
+from robust_det.detection.datasets.class_matching import places_among
 
 __all__ = ["DatasetDicts", "wide_images"]
 
@@ -25,13 +26,17 @@ class DatasetDicts(Sequence[dict[str, Any]]):
     Each reading makes a dictionary anew, so that it may be changed.
 
     Args:
-        prepared: the data sets; none of Detectron2's VOC.
+        prepared: the data sets; none of Detectron2's VOC. ``category_id`` is a class's place among
+            those of the first one, whose names the others have in any order.
         filter_empty: leave out images that show nothing to learn, as Detectron2 does in training.
     """
 
     def __init__(self, prepared: Sequence[Prepared], filter_empty: bool = False) -> None:
         self._prepared = prepared
-        self._places = [p.places for p in prepared]
+        # by category id: its place among the first one's classes, whose names the others share
+        classes = [str(c["name"]) for c in prepared[0].categories]
+        self._places = [_places(p, classes) for p in prepared]
+        self._classes = len(classes)
         images = [_images(p) for p in prepared]
         # of each image: its data set, and its number there
         where = [np.stack([np.full(len(s), n), np.arange(len(s))], 1) for n, s in enumerate(images)]
@@ -58,10 +63,11 @@ class DatasetDicts(Sequence[dict[str, Any]]):
 
     def objects_of_class(self) -> list[int]:
         """Return how many objects there are to learn of each class, in the order of the classes."""
-        return [
-            sum(_images(p).of_class.get(p.categories[place]["id"], 0) for p in self._prepared)
-            for place in range(len(self._prepared[0].categories))
-        ]
+        counts = [0] * self._classes
+        for prepared, places in zip(self._prepared, self._places, strict=True):
+            for number, count in _images(prepared).of_class.items():
+                counts[places[number]] += count
+        return counts
 
 
 def wide_images(images: Sequence[Mapping[str, Any]]) -> Sequence[bool]:
@@ -74,6 +80,12 @@ def wide_images(images: Sequence[Mapping[str, Any]]) -> Sequence[bool]:
 def _images(prepared: Prepared) -> PackedImages:
     assert prepared.images is not None
     return prepared.images
+
+
+def _places(prepared: Prepared, classes: Sequence[str]) -> dict[int, int]:
+    names = [str(c["name"]) for c in prepared.categories]
+    found = places_among(names, classes)
+    return {c["id"]: place for c, place in zip(prepared.categories, found, strict=True)}
 
 
 def _dataset_dict(prepared: Prepared, number: int, places: Mapping[int, int]) -> dict[str, Any]:

@@ -18,6 +18,11 @@ from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.readers.voc_folder import VocSource
 from robust_det.data.detection.source import Source
+from robust_det.detection.datasets.catalogued import catalogued
+from robust_det.detection.datasets.class_matching import (
+    check_test_classes,
+    check_training_classes,
+)
 from robust_det.detection.datasets.dicts import DatasetDicts
 from robust_det.detection.datasets.panoptic_metadata import panoptic_metadata
 
@@ -66,17 +71,25 @@ def source_of(name: str) -> Source:
     """Return where a registered data set comes from.
 
     Raises:
-        UserError: unknown name, or a data set in neither COCO's nor VOC's form.
+        UserError: unknown name, or a data set that says in no known way where it is.
     """
-    if name in _sources:
-        return _sources[name]
     known = list(DatasetCatalog.list())
     if name not in known:
         raise UserError(
             f"unknown data set '{name}'{did_you_mean(name, known)};"
-            " your own are named in DATASETS.CUSTOM"
+            " your own are named in DATASETS.CUSTOM, or registered with Detectron2's DatasetCatalog"
+            " in the script that loads the config"
         )
+    function = DatasetCatalog[name]
+    # somebody may have registered another under the name since
+    if name in _sources and getattr(function, "func", None) is _load:
+        return _sources[name]
+    _sources.pop(name, None)
     metadata = MetadataCatalog.get(name)
+    # a user's says more than a file that metadata name: Detectron2's evaluator leaves one there
+    users = not getattr(function, "__module__", "").startswith("detectron2.")
+    if users and metadata.get("evaluator_type") in (None, "coco"):
+        return catalogued(name, function, metadata)
     if hasattr(metadata, "sem_seg_root"):
         # stuff alone is made from the files of the data set that has both
         whole = MetadataCatalog.get(name.replace("_stuffonly", "_separated"))
@@ -94,7 +107,8 @@ def source_of(name: str) -> Source:
         classes = tuple(metadata.thing_classes)
         return VocSource(metadata.dirname, metadata.split, classes, published=True)
     raise UserError(
-        f"data set '{name}' is in neither COCO's nor VOC's format, which this version reads"
+        f"data set '{name}' is in neither COCO's nor VOC's format, and evaluated by"
+        f" '{metadata.get('evaluator_type')}', which this version does not know"
     )
 
 
@@ -186,27 +200,37 @@ def ground_truth(name: str) -> dict[str, Any]:
     return read_json(MetadataCatalog.get(name).json_file)[0]
 
 
-def number_of_classes(names: Sequence[str]) -> int:
-    """Return the number of classes of objects that the data sets share.
+def number_of_classes(names: Sequence[str], training: int = 1) -> int:
+    """Return the number of classes of objects of a detector for data sets: the first one's.
+
+    Args:
+        names: of training sets, then of test sets.
+        training: how many of them are training sets, at least one.
 
     Raises:
-        UserError: they differ in classes.
+        UserError: a training set has other classes, in whatever order, or a test set more of them.
     """
-    return len(_shared([(name, describe_dataset(name).classes) for name in names]))
+    classes = [describe_dataset(name).classes for name in names]
+    for number, (name, others) in enumerate(zip(names, classes, strict=True)):
+        check = check_training_classes if number < training else check_test_classes
+        check(f"data sets '{names[0]}' and '{name}'", classes[0], name, others)
+    return len(classes[0])
 
 
-def number_of_stuff_classes(names: Sequence[str]) -> int:
-    """Return the number of classes that the data sets' semantic maps share.
+def number_of_stuff_classes(names: Sequence[str], training: int = 1) -> int:
+    """Return the number of classes of pixels of a detector for data sets; see above.
 
     Raises:
-        UserError: they differ in classes.
+        UserError: one has other classes, or, of a training set, in another order: its semantic maps
+            hold their places.
     """
-    return len(_shared([(name, describe_dataset(name).stuff) for name in names]))
-
-
-def _shared(classes: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
-    first, shared = classes[0]
-    for name, other in classes[1:]:
-        if other != shared:
-            raise UserError(f"data sets '{first}' and '{name}' differ in their classes")
-    return shared
+    classes = [describe_dataset(name).stuff for name in names]
+    for number, (name, others) in enumerate(zip(names, classes, strict=True)):
+        both = f"data sets '{names[0]}' and '{name}'"
+        check_training_classes(both, classes[0], name, others)
+        if number < training and others != classes[0]:
+            raise UserError(
+                f"{both} number their classes of pixels otherwise, and semantic maps hold numbers;"
+                " give the categories of both the same order of ids"
+            )
+    return len(classes[0])

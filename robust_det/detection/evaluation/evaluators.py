@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 
 from detectron2.config import CfgNode
@@ -10,6 +10,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, SemSegEvaluator
 
 from robust_det.core.installation import __version__
+from robust_det.detection.evaluation.by_name import ByName, renumbering
 from robust_det.detection.evaluation.coco import FastCOCOEvaluator
 from robust_det.detection.evaluation.panoptic import PanopticEvaluator
 from robust_det.detection.evaluation.saved_files import evaluation_folder
@@ -25,12 +26,18 @@ _SEMANTIC = "SemSegEvaluator"
 _PANOPTIC = "PanopticEvaluator"
 
 
-def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
+def build_evaluator(
+    cfg: CfgNode, name: str, classes: Sequence[str] | None = None
+) -> DatasetEvaluator:
     """Return what scores all that a config's model finds.
+
+    Classes are told by their names: a test set may have fewer of them, in another order. What is
+    found of those that it lacks is left out.
 
     Args:
         cfg: a complete config; what is found goes to ``OUTPUT_DIR/inference/NAME``.
         name: a registered data set; its metadata ask for Pascal VOC's AP, else it is COCO's.
+        classes: of the model, in its order; by default those of the first training set.
     """
     folder = evaluation_folder(cfg, name)
 
@@ -50,7 +57,9 @@ def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
         _PANOPTIC: lambda: PanopticEvaluator(name, folder),
     }
     evaluators = [builders[kind]() for kind in _kinds(cfg, name)]
-    return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
+    one = evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
+    numbers = renumbering(cfg, name, classes)
+    return one if numbers is None else ByName(one, numbers)
 
 
 def annotations_file(name: str) -> str:

@@ -19,8 +19,11 @@ from robust_det.checkpoints.io import load_checkpoint
 from robust_det.core.config.reading import load_raw, written_by
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
+from robust_det.detection.categories import categories_in
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
 from robust_det.detection.config import CONFIG_NAME, load_config
+from robust_det.detection.evaluation import build_evaluator
+from robust_det.detection.evaluation.by_name import say_left_out
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.finetuning.watching import Stopwatch
 from robust_det.detection.record import write_detection_record
@@ -64,6 +67,7 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
         return
     comm.synchronize()  # no process may write before all have looked
     setup_run(cfg)
+    say_left_out(cfg)
     trainer = RobustTrainer(cfg, card)
     trainer.resume_or_load(resume=resume)
     if comm.is_main_process():
@@ -102,7 +106,7 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
         UserError: the checkpoint is not one of this detector, or was made from other weights.
     """
     seconds = Stopwatch()
-    _check_detector(detector, cfg, card)
+    classes = _check_detector(detector, cfg, card)
     folder = Path(cfg.OUTPUT_DIR) / "eval"
     cfg = cfg.clone()
     cfg.defrost()
@@ -111,11 +115,13 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
     setup_run(cfg)
     if comm.is_main_process():
         logger.info(f"{name}: evaluating {detector} on {cfg.MODEL.DEVICE}, record in {folder}")
+    say_left_out(cfg, classes)
     model = RobustTrainer.build_model(cfg)
     RobustCheckpointer(model).load(str(detector))
-    raw = RobustTrainer.test(cfg, model)
+    evaluators = [build_evaluator(cfg, test_set, classes) for test_set in cfg.DATASETS.TEST]
+    raw = RobustTrainer.test(cfg, model, evaluators)
     if comm.is_main_process():
-        _conclude(cfg, card, name, model, raw, detector, seconds)
+        _conclude(cfg, card, name, model, raw, detector, seconds, classes)
 
 
 def _conclude(
@@ -126,6 +132,7 @@ def _conclude(
     raw: Mapping[str, Any],
     detector: Path,
     seconds: Stopwatch,
+    classes: Sequence[str] | None = None,
 ) -> None:
     """Draw the pictures, write the record into ``OUTPUT_DIR``, and say the AP."""
     # here, as matplotlib takes a second of each start
@@ -133,7 +140,7 @@ def _conclude(
 
     folder, results = Path(cfg.OUTPUT_DIR), by_task(raw)
     # drawn before the time is taken, which is that of the whole run
-    pictures = draw_pictures(cfg, bare(model), folder)
+    pictures = draw_pictures(cfg, bare(model), folder, classes)
     write_detection_record(
         folder,
         name=name,
@@ -147,8 +154,12 @@ def _conclude(
     say_results(name, results)
 
 
-def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> None:
-    """Refuse what would give figures of another model than the record says."""
+def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> list[str] | None:
+    """Refuse what would give figures of another model than the record says.
+
+    Returns:
+        The names of its classes; None if the file does not say.
+    """
     content = load_checkpoint(detector)
     if is_backbone(content):
         raise UserError(
@@ -162,6 +173,7 @@ def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> 
             f"{detector} was trained from {of}, not from MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}';"
             " give the config it was trained with"
         )
+    return [category["name"] for category in categories_in(content, str(detector))] or None
 
 
 def by_task(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:

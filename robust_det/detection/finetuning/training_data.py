@@ -7,16 +7,21 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
-from detectron2.data.build import print_instances_class_histogram
+from detectron2.data import DatasetCatalog
+from detectron2.data.build import (
+    filter_images_with_few_keypoints,
+    filter_images_with_only_crowd_annotations,
+    print_instances_class_histogram,
+)
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import mixed_seed, seeded
+from robust_det.detection.datasets.class_matching import places_among
 from robust_det.detection.datasets.dicts import DatasetDicts, wide_images
-from robust_det.detection.datasets.registration import prepared_dataset
+from robust_det.detection.datasets.registration import describe_dataset, prepared_dataset
 from robust_det.detection.finetuning.plan import BatchPlan, Position
 
 __all__ = ["TrainingLoader", "build_loader", "training_images"]
@@ -92,7 +97,7 @@ def training_images(cfg: CfgNode) -> Sequence[dict[str, Any]]:
     """Return the dataset dictionaries of a config's training data.
 
     They are those of Detectron2's ``get_detection_dataset_dicts``, which would make and count all
-    of them first.
+    of them first, and knows no names of classes: theirs are those of the first data set.
 
     Raises:
         UserError: the data show nothing to learn.
@@ -102,7 +107,7 @@ def training_images(cfg: CfgNode) -> Sequence[dict[str, Any]]:
     if cfg.MODEL.KEYPOINT_ON or any(p.images is None for p in prepared):
         head = cfg.MODEL.ROI_KEYPOINT_HEAD
         least = head.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
-        return get_detection_dataset_dicts(names, filter_empty, least)
+        return _stock_dicts(names, filter_empty, least)
     has_objects = all(p.categories for p in prepared)
     images = DatasetDicts(prepared, filter_empty and has_objects)
     if not len(images):
@@ -110,8 +115,27 @@ def training_images(cfg: CfgNode) -> Sequence[dict[str, Any]]:
     if has_objects:
         counts = images.objects_of_class()
         objects = [{"category_id": c} for c, count in enumerate(counts) for _ in range(count)]
-        classes = MetadataCatalog.get(names[0]).thing_classes
-        print_instances_class_histogram([{"annotations": objects}], classes)
+        print_instances_class_histogram([{"annotations": objects}], prepared[0].facts.classes)
+    return images
+
+
+def _stock_dicts(names: Sequence[str], filter_empty: bool, least: int) -> list[dict[str, Any]]:
+    """Do what ``get_detection_dataset_dicts`` does, with classes told by their names."""
+    classes = describe_dataset(names[0]).classes
+    images: list[dict[str, Any]] = []
+    for name in names:
+        places = places_among(describe_dataset(name).classes, classes)
+        for image in DatasetCatalog.get(name):
+            for annotation in image["annotations"]:
+                annotation["category_id"] = places[annotation["category_id"]]
+            images.append(image)
+    if filter_empty:
+        images = filter_images_with_only_crowd_annotations(images)
+    if least:
+        images = filter_images_with_few_keypoints(images, least)
+    if not images:
+        raise UserError(f"DATASETS.TRAIN {', '.join(names)}: no image shows what is to be learnt")
+    print_instances_class_histogram(images, classes)
     return images
 
 
