@@ -18,7 +18,7 @@ from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records.detection import Evaluator
 from robust_det.records.metrics import COCO_EVALUATOR, VOC_EVALUATOR
 
-__all__ = ["annotations_file", "build_evaluator", "describe_evaluators"]
+__all__ = ["build_evaluator", "describe_evaluators"]
 
 # as records call them
 _SEMANTIC = "SemSegEvaluator"
@@ -51,12 +51,6 @@ def build_evaluator(cfg: CfgNode, name: str) -> DatasetEvaluator:
     }
     evaluators = [builders[kind]() for kind in _kinds(cfg, name)]
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
-
-
-def annotations_file(name: str) -> str:
-    """Return the path of a data set's COCO annotations as it was used; empty without any."""
-    known = MetadataCatalog.get(name)
-    return str(known.get("json_file") or known.get("panoptic_json") or "")
 
 
 def describe_evaluators(cfg: CfgNode) -> list[Evaluator]:
