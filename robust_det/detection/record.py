@@ -14,8 +14,8 @@ from robust_det.core.files import sha256_file
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.weights import weights_file
 from robust_det.detection.datasets import describe_dataset
+from robust_det.detection.datasets.registration import annotations_file
 from robust_det.detection.evaluation import (
-    annotations_file,
     describe_evaluators,
     saved_detections,
     saved_segmentations,

@@ -25,11 +25,11 @@ from robust_det.analysis.significance.study import Options
 from robust_det.core.files import sha256_file
 from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
 from robust_det.detection.config import detection_defaults, load_config
+from robust_det.detection.datasets.registration import annotations_file
 from robust_det.detection.evaluation import (
     DETECTIONS_NAME,
     FastCOCOEvaluator,
     VOCEvaluator,
-    annotations_file,
     build_evaluator,
     describe_evaluators,
     saved_detections,

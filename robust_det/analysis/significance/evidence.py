@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robust_det.analysis.runs import Run
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
+from robust_det.data.detection.annotation_file import read_json
+from robust_det.data.detection.canonical.document import numbered
 from robust_det.records.detection import DataSet
 from robust_det.records.metrics import COCO_EVALUATOR, VOC_EVALUATOR
 
 __all__ = [
+    "Truth",
     "find_detections",
     "find_truth",
     "has_objects",
@@ -120,29 +123,54 @@ def _hash(path: Path) -> str:
     return sha256_file(path)
 
 
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth, numbered as a run numbers it, whose detections name images as annotated.
+
+    Attributes:
+        document: in COCO format.
+        names: the images' ids as annotated; their numbers are 1, 2, ...
+    """
+
+    document: dict[str, Any]
+    names: list[Any]
+
+    @functools.cached_property
+    def numbers(self) -> dict[Any, int]:
+        """The number of each image."""
+        return {name: number for number, name in enumerate(self.names, 1)}
+
+
 @functools.lru_cache(maxsize=2)
-def read_truth(path: Path) -> dict[str, Any]:
+def read_truth(path: Path) -> Truth:
     """Read ground truth; the last two files are remembered, as runs share theirs. Do not change it.
 
     Raises:
         UserError: the file cannot be read.
     """
-    document: dict[str, Any] = _read(path)
-    return document
+    return Truth(*numbered(_read(path)))
 
 
-def read_detections(path: Path) -> list[dict[str, Any]]:
-    """Read detections.
+def read_detections(path: Path, truth: Truth) -> list[dict[str, Any]]:
+    """Read detections on the images of a ground truth, and number their images as it does.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or has detections on other images.
     """
     detections: list[dict[str, Any]] = _read(path)
+    for one in detections:
+        number = truth.numbers.get(one["image_id"])
+        if number is None:
+            raise UserError(
+                f"the detections {path} are of an image {one['image_id']!r} that the ground truth"
+                " does not list; evaluate the run again with robust-det train --eval-only"
+            )
+        one["image_id"] = number
     return detections
 
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return read_json(path)[0]
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error

@@ -171,7 +171,8 @@ def _task(setting: Setting, task: str, inputs: _Inputs, options: Options) -> Tas
     for row in setting.rows_of(task):
         for run in (run for run in row.runs if (run.path, task) in inputs):
             kind, truth_file, found = inputs[run.path, task]
-            truth, detections = read_truth(truth_file), read_detections(found)
+            evidence = read_truth(truth_file)
+            truth, detections = evidence.document, read_detections(found, evidence)
             where = f"{run.name} (seed {run.seed}) {task}"
             if options.significance:
                 logger.info(f"{where}: {options.resamples} resamples")

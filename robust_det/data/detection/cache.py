@@ -1,28 +1,65 @@
-"""COCO JSON that was made from other files, or cleaned, kept under the hash of its content."""
+"""The COCO JSON that Detectron2 is given, made once of each content and kept."""
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from robust_det.core.files import sha256_file, write_atomically
+import msgspec
+
+from robust_det.core.errors import UserError
+from robust_det.core.files import write_atomically
 from robust_det.core.folders import cache_folder
+from robust_det.data.detection.canonical.document import ORIGINAL_IDS
+from robust_det.data.detection.canonical.entries import DIFFICULT, as_coco
+from robust_det.data.detection.packed_images import PackedImages
 
-__all__ = ["keep_document"]
+__all__ = ["content_key", "keep_document"]
+
+logger = logging.getLogger(__name__)
+
+# another one when the same content gives another file
+_FORMAT = 1
+# objects are written in portions, not one by one
+_PORTION = 1 << 20
 
 
-def keep_document(name: str, document: Mapping[str, Any]) -> tuple[Path, str]:
+def content_key(images: PackedImages, categories: Iterable[Mapping[str, Any]]) -> str:
+    """Return 64 hexadecimal digits that stand for a document; see :func:`keep_document`."""
+    digest = hashlib.sha256(images.content.data)
+    digest.update(json.dumps([images.ends.tolist(), list(categories)]).encode())
+    return digest.hexdigest()
+
+
+def keep_document(
+    name: str,
+    key: str,
+    images: PackedImages,
+    categories: Iterable[Mapping[str, Any]],
+    *,
+    own_ids: bool,
+    required: bool,
+) -> tuple[Path, str]:
     """Write a document below the cache folder, unless it is there already.
 
-    The name holds the content's hash: other sources give another file, and processes that convert
-    the same one at once write the same bytes.
+    A file of the document's key that is as long as it was written is not read again. Processes that
+    make the same one at once write the same bytes.
 
     Args:
         name: of the data set.
-        document: in COCO format; it may not depend on where the data lie.
+        key: another one for each document, such as :func:`content_key`.
+        images: of the document.
+        categories: of its objects, in canonical form.
+        own_ids: whether the document says what its images were called; see :func:`.numbered`.
+        required: whether nothing can be done without a file that stays. Otherwise it goes, where
+            the cache folder cannot be written, to a temporary folder, with a warning.
 
     Returns:
         The file, and its SHA-256.
@@ -30,9 +67,119 @@ def keep_document(name: str, document: Mapping[str, Any]) -> tuple[Path, str]:
     Raises:
         UserError: the cache folder cannot be written.
     """
-    content = json.dumps(document, separators=(",", ":")).encode()
-    digest = hashlib.sha256(content).hexdigest()
-    path = cache_folder() / "datasets" / f"{name}-{digest[:16]}.json"
-    if not path.is_file() or sha256_file(path) != digest:
-        write_atomically(path, lambda file: file.write(content))
-    return path, digest
+    key = hashlib.sha256(f"{_FORMAT} {key} {own_ids}".encode()).hexdigest()
+    path = cache_folder() / "datasets" / f"{name}-{key[:16]}.json"
+    if found := _kept(path):
+        return path, found
+    parts = _parts(images, list(categories), own_ids)
+    try:
+        return path, _write(path, parts)
+    except UserError as error:
+        if required:
+            raise
+        folder = tempfile.mkdtemp(prefix="robust_det-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder, path.name)
+        logger.warning(f"{error}; meanwhile the annotations of '{name}' are in {folder}")
+        return path, _write(path, _parts(images, list(categories), own_ids))
+
+
+class _Made(msgspec.Struct):
+    """What was written, beside it."""
+
+    bytes: int
+    sha256: str
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".made")
+
+
+def _kept(path: Path) -> str:
+    """Return the SHA-256 of a file as it was written; empty if it is not as long any more."""
+    try:
+        made = msgspec.json.decode(_beside(path).read_bytes(), type=_Made)
+        return made.sha256 if path.stat().st_size == made.bytes else ""
+    except (OSError, msgspec.DecodeError, ValueError):
+        return ""
+
+
+def _write(path: Path, parts: Iterator[bytes]) -> str:
+    digest, size = hashlib.sha256(), 0
+
+    def write(file: Any) -> None:
+        nonlocal size
+        for part in parts:
+            digest.update(part)
+            size += len(part)
+            file.write(part)
+
+    write_atomically(path, write)
+    made = msgspec.json.encode(_Made(size, digest.hexdigest()))
+    write_atomically(_beside(path), lambda file: file.write(made))
+    return digest.hexdigest()
+
+
+def _parts(
+    images: PackedImages, categories: list[Mapping[str, Any]], own_ids: bool
+) -> Iterator[bytes]:
+    """Give the JSON of a document in portions."""
+    heads = list(images.heads())
+    yield b'{"images":%b,"annotations":[' % _json([image for image, _ in heads])
+    portion = bytearray()
+    for index in range(len(images)):
+        for number, text in enumerate(_objects(images, index), images.objects_before(index)):
+            portion += b"," * (number > 0) + text
+        if len(portion) > _PORTION:
+            yield bytes(portion)
+            portion.clear()
+    yield bytes(portion)
+    yield b'],"categories":%b' % _json(categories)
+    if own_ids:
+        yield b',"%b":%b' % (ORIGINAL_IDS.encode(), _json([own for _, own in heads]))
+    yield b"}"
+
+
+class _Object(msgspec.Struct):
+    """What of an object is handed on, most of it as it stands in its file."""
+
+    category_id: int
+    bbox: msgspec.Raw
+    area: msgspec.Raw
+    iscrowd: float
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+    keypoints: msgspec.Raw = msgspec.Raw(b"null")
+    num_keypoints: msgspec.Raw = msgspec.Raw(b"null")
+    difficult: int = msgspec.field(default=0, name=DIFFICULT)
+
+
+_decode = msgspec.json.Decoder(tuple[msgspec.Raw, list[_Object], msgspec.Raw]).decode
+_NULL = b"null"
+_NO_OUTLINE = (_NULL, b"[]", b"{}", b'""', b"0", b"false")
+
+
+def _objects(images: PackedImages, index: int) -> Iterator[bytes]:
+    """Give the objects of an image in JSON, those marked difficult as ``iscrowd``."""
+    try:
+        _, objects, _ = _decode(images.text(index))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        # more than JSON, see parse_json
+        for entry in as_coco({"annotations": images[index].objects})["annotations"]:
+            yield _json(entry)
+        return
+    for number, one in enumerate(objects, images.objects_before(index) + 1):
+        text = b'{"id":%d,"image_id":%d,"category_id":%d,"bbox":%b,"area":%b,"iscrowd":%d' % (
+            *(number, index + 1, one.category_id, one.bbox, one.area),
+            one.iscrowd or one.difficult,
+        )
+        if (outline := bytes(one.segmentation)) not in _NO_OUTLINE:
+            text += b',"segmentation":%b' % outline
+        if (points := bytes(one.keypoints)) != _NULL:
+            text += b',"keypoints":%b' % points
+        if (count := bytes(one.num_keypoints)) != _NULL:
+            text += b',"num_keypoints":%b' % count
+        yield text + b"}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

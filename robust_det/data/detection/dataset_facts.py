@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from robust_det.data.detection.packed_images import PackedImages
+from robust_det.data.detection.segments import stuff_names
+from robust_det.data.detection.source import Panoptic
 
-__all__ = ["DatasetFacts", "facts_of"]
+__all__ = ["Annotations", "DatasetFacts", "facts_of"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,10 @@ class DatasetFacts:
         name: as registered.
         images, annotations: how many.
         classes: names in the order of their ids.
-        sha256: of the annotations a run reads: of the COCO JSON file, also where it was made from
-            other files or cleaned, and of split list and XML files for Detectron2's own VOC sets.
+        sha256: of the annotations: of the user's COCO JSON file; of the one that was made from
+            other files, or of what was left when they were cleaned; and of split list and XML files
+            for Detectron2's own VOC sets.
+        file: the path of the annotations that have this hash; empty if they are not one file.
         masks: how objects outside of crowds are outlined: ``none`` if any of them is not,
             ``rle`` if any is run-length encoded, ``polygon`` otherwise.
         stuff: names of the classes of its semantic maps, all things being the first one; empty
@@ -36,25 +40,32 @@ class DatasetFacts:
     masks: str
     stuff: tuple[str, ...] = ()
     panoptic_sha256: str = ""
+    file: str = ""
+
+
+class Annotations(NamedTuple):
+    """What a record names as the annotations of a data set: see :class:`DatasetFacts`."""
+
+    file: str = ""
+    sha256: str = ""
 
 
 def facts_of(
     name: str,
     images: PackedImages,
     categories: Iterable[Mapping[str, Any]],
-    sha256: str,
-    stuff: Sequence[str] = (),
-    panoptic_sha256: str = "",
+    annotations: Annotations,
+    panoptic: Panoptic | None = None,
 ) -> DatasetFacts:
     """Return the facts of a checked data set; see :class:`DatasetFacts`."""
-    ordered = sorted(categories, key=lambda c: c["id"])
     return DatasetFacts(
         name,
         len(images),
-        len(images.object_order),
-        tuple(str(c["name"]) for c in ordered),
-        sha256,
+        images.objects,
+        tuple(c["name"] for c in sorted(categories, key=lambda c: c["id"])),
+        annotations.sha256,
         images.masks,
-        tuple(stuff),
-        panoptic_sha256,
+        tuple(stuff_names(panoptic.categories)) if panoptic else (),
+        panoptic.sha256 if panoptic else "",
+        annotations.file or (panoptic.json_file if panoptic else ""),
     )

@@ -82,7 +82,7 @@ class _Head(msgspec.Struct):
     facts: DatasetFacts | None = None
     image_root: str = ""
     json_file: str = ""
-    made_here: bool = False
+    own_ids: bool = False
     categories: tuple[dict[str, Any], ...] = ()
     panoptic: Panoptic | None = None
     arrays: dict[str, tuple[str, bytes]] = {}
@@ -134,7 +134,7 @@ def _take(path: Path) -> Prepared:
         head.facts,
         head.image_root,
         head.json_file,
-        head.made_here,
+        head.own_ids,
         head.categories,
         head.panoptic,
         images,

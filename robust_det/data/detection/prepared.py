@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
-from robust_det.data.detection.annotation_file import read_json
-from robust_det.data.detection.cache import keep_document
-from robust_det.data.detection.dataset_facts import DatasetFacts, facts_of
+from robust_det.data.detection.cache import content_key, keep_document
+from robust_det.data.detection.canonical.entries import as_coco
+from robust_det.data.detection.dataset_facts import Annotations, DatasetFacts, facts_of
 from robust_det.data.detection.packed_images import PackedImages
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.readers.voc_folder import VocSource
-from robust_det.data.detection.segments import stuff_names
 from robust_det.data.detection.source import Panoptic, Reading, Source
 
-__all__ = ["Prepared", "as_coco", "check_and_pack"]
+__all__ = ["Prepared", "check_and_pack"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +28,9 @@ class Prepared:
     Attributes:
         facts: about it.
         image_root: the folder that image names are relative to.
-        json_file: the COCO JSON that says the same; empty for Detectron2's VOC, and for stuff
-            alone.
-        made_here: whether that file was made from another form.
+        json_file: COCO JSON in canonical form, see :mod:`.canonical`; empty for Detectron2's VOC,
+            and for stuff alone.
+        own_ids: whether images have ids that users know: those of a file in COCO's format.
         categories: of the objects, in the order of their ids.
         panoptic: where segments are; None without any.
         images: with what is on them; None for Detectron2's VOC.
@@ -41,7 +39,7 @@ class Prepared:
     facts: DatasetFacts
     image_root: str
     json_file: str = ""
-    made_here: bool = False
+    own_ids: bool = False
     categories: tuple[dict[str, Any], ...] = ()
     panoptic: Panoptic | None = None
     images: PackedImages | None = None
@@ -51,28 +49,21 @@ class Prepared:
         """The place of each category among the classes, from 0, by id."""
         return {c["id"]: place for place, c in enumerate(self.categories)}
 
-    def segments(self) -> dict[Any, dict[str, Any]]:
-        """The panoptic annotation of each image, by image id."""
+    def segments(self) -> dict[int, dict[str, Any]]:
+        """The panoptic annotation of each image, by the image's number."""
         entries = self.images or ()
         return {image["id"]: segments for image, _, segments in entries if segments is not None}
 
     def truth(self) -> dict[str, Any]:
         """The document that evaluation goes by, as ``json_file`` has it; all objects are new."""
         assert self.images is not None
-        document = self.images.document(self.categories)
-        return as_coco(document) if self.made_here else document
+        return as_coco(self.images.document(self.categories))
 
-
-def as_coco(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document for readers of COCO: objects marked difficult become ``iscrowd``, which
-    evaluation ignores."""
-    annotations = [
-        {**{k: v for k, v in a.items() if k != "difficult"}, "iscrowd": 1}
-        if a.get("difficult")
-        else a
-        for a in document["annotations"]
-    ]
-    return {**document, "annotations": annotations}
+    def original_ids(self) -> dict[int, Any]:
+        """The id by which users know each image, by its number; empty if they know none."""
+        if self.images is None or not self.own_ids:
+            return {}
+        return {image["id"]: original for image, original in self.images.heads()}
 
 
 def check_and_pack(name: str, source: Source, lenient: bool) -> Prepared:
@@ -99,7 +90,8 @@ def _of_published_voc(name: str, reading: Reading) -> Prepared:
     if reading.report.problems:
         complaint = reading.report.complaint(False)
         raise UserError(f"{complaint}, or name its folder as VOC in DATASETS.CUSTOM")
-    facts = facts_of(name, reading.images, reading.categories, reading.sha256)
+    annotations = Annotations(sha256=reading.sha256)
+    facts = facts_of(name, reading.images, reading.canonical_classes(), annotations)
     return Prepared(facts, reading.image_root)
 
 
@@ -107,38 +99,33 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
     report, panoptic = reading.report, reading.panoptic
     if report.problems and (not lenient or report.hopeless):
         raise UserError(report.complaint())
-    if not len(reading.images.object_order):
+    if not reading.images.objects:
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
-    json_file, sha256 = reading.json_file, reading.sha256
-    made_here = not json_file
     stuff_alone = isinstance(source, PanopticSource) and not source.json_file
-    if (made_here or report.problems) and not stuff_alone:
-        kept, sha256 = keep_document(name, _as_file(reading))
-        json_file = str(kept)
-    if report.problems:
-        logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
-    categories = () if stuff_alone else sorted(reading.categories, key=lambda c: c["id"])
-    return Prepared(
-        facts_of(
+    categories = [] if stuff_alone else sorted(reading.canonical_classes(), key=lambda c: c["id"])
+    json_file, annotations = "", Annotations(reading.json_file, reading.sha256)
+    if not stuff_alone:
+        # what the user has says all of it, unless the run reads less or it is in another form
+        as_annotated = bool(reading.json_file) and not report.problems
+        kept, sha256 = keep_document(
             name,
+            reading.sha256 if as_annotated else content_key(reading.images, categories),
             reading.images,
             categories,
-            sha256,
-            stuff_names(panoptic.categories) if panoptic else (),
-            panoptic.sha256 if panoptic else "",
-        ),
+            own_ids=bool(reading.json_file),
+            required=not as_annotated,
+        )
+        json_file = str(kept)
+        if not as_annotated:
+            annotations = Annotations(json_file, sha256)
+    if report.problems:
+        logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
+    return Prepared(
+        facts_of(name, reading.images, categories, annotations, panoptic),
         reading.image_root,
         json_file,
-        made_here,
+        bool(reading.json_file),
         tuple(categories),
         panoptic,
         reading.images,
     )
-
-
-def _as_file(reading: Reading) -> dict[str, Any]:
-    """Return what a data set's own COCO JSON holds: with all that the file had that was cleaned."""
-    document = reading.document()
-    if not reading.json_file:
-        return as_coco(document)
-    return {**read_json(reading.json_file)[0], **document}

@@ -14,6 +14,7 @@ from PIL import Image
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.annotation_file import read_json
+from robust_det.data.detection.canonical.identifiers import is_identifier
 
 __all__ = [
     "IGNORED",
@@ -86,7 +87,7 @@ def _check_annotation(annotation: Mapping[str, Any], refusal: str) -> None:
         raise UserError(f"{refusal}: file_name {file!r} is not below the folder of segments")
     _require(segments, _SEGMENT, f"{refusal}: each of the segments_info of {file}")
     numbers = [segment[key] for segment in segments for key in ("id", "category_id")]
-    if not all(type(n) is int for n in numbers) or type(annotation["image_id"]) not in (int, str):
+    if not all(type(n) is int for n in numbers) or not is_identifier(annotation["image_id"]):
         raise UserError(f"{refusal}: an id of {file} is not a number")
 
 

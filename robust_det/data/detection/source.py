@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from robust_det.data.detection.canonical.entries import DIFFICULT, canonical_classes
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.packed_images import PackedImages
@@ -36,12 +37,12 @@ class Reading:
     """A data set as it was read.
 
     Attributes:
-        images: with what is on them, in COCO format; what is unsound is left out or mended. See
+        images: with what is on them, in canonical form; what is unsound is left out or mended. See
             :func:`object_entry` for ``difficult``.
-        categories: of the objects.
+        categories: of the objects, as annotated.
         image_root: the folder that image names are relative to.
         report: what was unsound.
-        json_file: holds the same if nothing was unsound; empty if there is no such file yet.
+        json_file: the COCO JSON that was read; empty where annotations are in another form.
         sha256: of what was read.
         panoptic: where segments are; None without any.
     """
@@ -54,8 +55,12 @@ class Reading:
     sha256: str = ""
     panoptic: Panoptic | None = None
 
+    def canonical_classes(self) -> list[dict[str, Any]]:
+        """Return the categories in canonical form."""
+        return canonical_classes(self.categories)
+
     def document(self) -> dict[str, Any]:
-        """Return images and objects as a document in COCO format."""
+        """Return images and objects as a document in canonical form."""
         return self.images.document(self.categories)
 
 
@@ -83,7 +88,7 @@ def object_entry(
     """Return a COCO annotation for a box ``[x, y, width, height]`` in pixels.
 
     A difficult one says so by a field that COCO has not: training uses such objects, evaluation
-    ignores them; see :func:`~robust_det.data.detection.prepared.as_coco`.
+    ignores them; see :func:`~robust_det.data.detection.canonical.entries.as_coco`.
     """
     entry = {
         "id": number,
@@ -93,4 +98,4 @@ def object_entry(
         "area": box[2] * box[3],
         "iscrowd": 0,
     }
-    return {**entry, "difficult": 1} if difficult else entry
+    return {**entry, DIFFICULT: 1} if difficult else entry

@@ -8,7 +8,6 @@ from typing import Any, overload
 
 import numpy as np
 from detectron2.structures import BoxMode
-from pycocotools import mask as mask_util
 
 from robust_det.data.detection.packed_images import PackedImages
 from robust_det.data.detection.prepared import Prepared
@@ -113,8 +112,6 @@ def _annotation(entry: Mapping[str, Any], places: Mapping[int, int]) -> dict[str
             outline = [p for p in outline if len(p) % 2 == 0 and len(p) >= 6]
             if not outline:
                 return None
-        elif isinstance(outline["counts"], list):
-            outline = mask_util.frPyObjects(outline, *outline["size"])
         made["segmentation"] = outline
     if points := entry.get("keypoints"):
         # COCO's are the numbers of pixels, Detectron2's the places of their middles

@@ -27,10 +27,12 @@ from robust_det.detection.datasets.dicts import DatasetDicts
 from robust_det.detection.datasets.panoptic_metadata import panoptic_metadata
 
 __all__ = [
+    "annotations_file",
     "describe_dataset",
     "ground_truth",
     "number_of_classes",
     "number_of_stuff_classes",
+    "original_image_ids",
     "prepare_dataset",
     "prepared_dataset",
     "register_custom",
@@ -197,7 +199,27 @@ def ground_truth(name: str) -> dict[str, Any]:
     """
     if name in _current and _current[name].images is not None:
         return _current[name].truth()
-    return read_json(MetadataCatalog.get(name).json_file)[0]
+    document: dict[str, Any] = read_json(MetadataCatalog.get(name).json_file)[0]
+    # pycocotools takes an object with the id 0 for one that was never found
+    for number, entry in enumerate(document["annotations"], 1):
+        entry["id"] = number
+    return document
+
+
+def original_image_ids(name: str) -> dict[int, Any]:
+    """Return the id by which users know each image, by its ``image_id`` in Detectron2.
+
+    Empty where they are the same, or users know none.
+    """
+    return _current[name].original_ids() if name in _current else {}
+
+
+def annotations_file(name: str) -> str:
+    """Return the path of a data set's annotations, as records name it; empty without any."""
+    if name in _current:
+        return _current[name].facts.file
+    known = MetadataCatalog.get(name)
+    return str(known.get("json_file") or known.get("panoptic_json") or "")
 
 
 def number_of_classes(names: Sequence[str], training: int = 1) -> int:

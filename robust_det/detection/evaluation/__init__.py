@@ -2,7 +2,6 @@
 
 from robust_det.detection.evaluation.coco import FastCOCOEvaluator
 from robust_det.detection.evaluation.evaluators import (
-    annotations_file,
     build_evaluator,
     describe_evaluators,
 )
@@ -19,7 +18,6 @@ __all__ = [
     "FastCOCOEvaluator",
     "PanopticEvaluator",
     "VOCEvaluator",
-    "annotations_file",
     "build_evaluator",
     "describe_evaluators",
     "saved_detections",

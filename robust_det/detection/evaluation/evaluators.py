@@ -19,7 +19,7 @@ from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records.detection import Evaluator
 from robust_det.records.metrics import COCO_EVALUATOR, VOC_EVALUATOR
 
-__all__ = ["annotations_file", "build_evaluator", "describe_evaluators"]
+__all__ = ["build_evaluator", "describe_evaluators"]
 
 # as records call them
 _SEMANTIC = "SemSegEvaluator"
@@ -60,12 +60,6 @@ def build_evaluator(
     one = evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
     numbers = renumbering(cfg, name, classes)
     return one if numbers is None else ByName(one, numbers)
-
-
-def annotations_file(name: str) -> str:
-    """Return the path of a data set's COCO annotations as it was used; empty without any."""
-    known = MetadataCatalog.get(name)
-    return str(known.get("json_file") or known.get("panoptic_json") or "")
 
 
 def describe_evaluators(cfg: CfgNode) -> list[Evaluator]:

@@ -73,7 +73,7 @@ class PanopticEvaluator(DatasetEvaluator):
             write_ids(path, found)
             self._annotations.append(
                 {
-                    "image_id": image["image_id"],
+                    "image_id": truth["image_id"],
                     "file_name": truth["file_name"],
                     "segments_info": described,
                     "sha256": sha256_file(path),

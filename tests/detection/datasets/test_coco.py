@@ -27,10 +27,11 @@ def test_facts(register: Callable[..., Any], document: dict[str, Any]) -> None:
     assert facts.masks == "polygon" and len(facts.classes) == 8
 
 
-def test_the_hash_is_that_of_the_file(register: Callable[..., Any]) -> None:
+def test_the_hash_is_that_of_the_users_file(register: Callable[..., Any]) -> None:
     name = register()
+    path = MetadataCatalog.get(name).json_file
     facts = describe_dataset(name)
-    assert facts.sha256 == sha256_file(MetadataCatalog.get(name).json_file)
+    assert (facts.file, facts.sha256) == (path, sha256_file(path))
 
 
 def test_relative_paths_are_below_the_data_root(

@@ -45,7 +45,7 @@ def test_train_on_voc_and_test_on_yolo(
     record = read_record(tmp_path / "run", DetectionRecord)
     assert record.config["DATASETS"]["LENIENT"] is True
     (train,), (test,) = record.data.train, record.data.test
-    made = {path.name.split("-")[0]: path for path in cache.iterdir()}
+    made = {path.name.split("-")[0]: path for path in cache.glob("*.json")}
     for data, name, images in ((train, "voc_scenes", 5), (test, "yolo_scenes", 6)):
         assert (data.name, data.images, data.classes) == (name, images, 8)
         assert data.sha256 == sha256_file(made[name])

@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from robust_det.data.detection.annotation_file import Text, with_texts
+from robust_det.data.detection.canonical.entries import canonical_class
+from robust_det.data.detection.canonical.identifiers import is_identifier
 from robust_det.data.detection.checking.images import Depth, Listing, look
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.packed_images import PackedImages, Packer
 
 __all__ = ["check_document"]
+
+_SIDES = ("width", "height")
 
 
 def check_document(
@@ -59,20 +63,16 @@ def check_document(
     return packer.packed()
 
 
-def _classes(categories: list[Any], report: Report) -> dict[Any, str]:
-    classes: dict[Any, str] = {}
+def _classes(categories: list[Any], report: Report) -> dict[int, str]:
+    classes: dict[int, str] = {}
     if not categories:
         report.add("no_classes")
     for entry in categories:
-        try:
-            number, name = entry["id"], str(entry["name"])
-            broken = isinstance(number, bool) or not isinstance(number, int)
-        except (KeyError, TypeError):
-            number, name, broken = None, "", True
-        if broken or number in classes or name in classes.values():
+        made = canonical_class(entry)
+        if made is None or made["id"] in classes or made["name"] in classes.values():
             report.add("broken_class", shortened(entry))
         else:
-            classes[number] = name
+            classes[made["id"]] = made["name"]
     return classes
 
 
@@ -89,20 +89,13 @@ class _Images:
         self.same_as: dict[Any, Any] = {}
         self.gone: set[Any] = set()
         self._by_file: dict[str, Any] = {}
-        self._type: type | None = None
         self._report = report
 
     def take(self, entry: Any, text: Text | None) -> None:
         """Check one entry."""
         number = entry.get("id") if isinstance(entry, dict) else None
-        if type(number) not in (int, str):
+        if not is_identifier(number):
             self._report.add("broken_image", f"no id in {shortened(entry)}")
-            return
-        # Detectron2 sorts images by their ids
-        self._type = self._type or type(number)
-        if type(number) is not self._type:
-            self._report.add("broken_image", f"id {number!r} among ids of another type")
-            self.gone.add(number)
             return
         fault = _fault(entry)
         if fault:
@@ -122,6 +115,8 @@ class _Images:
             self.same_as[number] = self._by_file[file]
             self._report.add("duplicate_file", f"{file} as {self._by_file[file]} and {number}")
         else:
+            if any(type(entry[side]) is not int for side in _SIDES):
+                entry, text = {**entry, **{side: int(entry[side]) for side in _SIDES}}, None
             self.kept[number] = entry
             if text is not None:
                 self.texts[number] = text
@@ -158,12 +153,12 @@ class _Images:
 
 
 def _fault(entry: Mapping[str, Any]) -> str:
-    for key in ("file_name", "width", "height"):
+    for key in ("file_name", *_SIDES):
         if key not in entry:
             return f"lacks '{key}'"
     name, width, height = entry["file_name"], entry["width"], entry["height"]
     if not isinstance(name, str) or not name:
         return f"has the file_name {name!r}"
-    if not all(isinstance(v, (int, float)) and v > 0 for v in (width, height)):
+    if not all(type(v) in (int, float) and v > 0 and v == v // 1 for v in (width, height)):
         return f"has a size of {width} x {height}"
     return ""

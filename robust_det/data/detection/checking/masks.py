@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from robust_det.data.detection.canonical.runs import canonical_runs
+
 __all__ = ["TOLERANCE", "check_mask"]
 
 # pixels by which coordinates may leave the image: annotation tools round
@@ -58,13 +60,10 @@ def _is_inside(points: list[float], width: float, height: float) -> bool:
 
 
 def _check_runs(outline: dict[str, Any], width: float, height: float) -> tuple[str, Any]:
-    size, counts = outline.get("size"), outline.get("counts")
+    size = outline.get("size")
     if not isinstance(size, (list, tuple)) or len(size) != 2:
         return "broken_mask", None
     if list(size) != [height, width]:
         return "mask_size", None
-    if isinstance(counts, list):
-        sound = all(type(n) is int and n >= 0 for n in counts) and sum(counts) == width * height
-    else:
-        sound = isinstance(counts, str) and counts != ""
-    return ("", outline) if sound else ("broken_mask", None)
+    runs = canonical_runs(outline, int(width), int(height))
+    return ("", runs) if runs else ("broken_mask", None)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from robust_det.data.detection.annotation_file import Entries, Text, with_texts
+from robust_det.data.detection.canonical.identifiers import Identifiers
+from robust_det.data.detection.canonical.keypoints import canonical_keypoints
 from robust_det.data.detection.checking.masks import TOLERANCE, check_mask
 from robust_det.data.detection.checking.report import Report, shortened
 
@@ -35,11 +37,9 @@ def check_objects(
         The annotations with what is unsound left out, or replaced by a mended copy; and the text of
         those that are as they were, where they have one.
     """
-    check = _Objects(images, same_as, classes, report, annotations)
+    check = _Objects(images, same_as, gone, classes, report)
     for entry, text in with_texts(annotations):
         try:
-            if entry["image_id"] in gone:
-                continue
             sound = check.one(entry)
         except KeyError as error:
             report.add("broken_object", f"{_which(entry)} lacks {error}")
@@ -56,33 +56,40 @@ class _Objects:
         self,
         images: Mapping[Any, Mapping[str, Any]],
         same_as: Mapping[Any, Any],
+        gone: set[Any],
         classes: set[Any],
         report: Report,
-        annotations: Sequence[Any] | Entries,
     ) -> None:
-        self._images, self._same_as, self._classes = images, same_as, classes
+        self._images, self._same_as, self._gone, self._classes = images, same_as, gone, classes
+        self._image_ids = Identifiers([*images, *same_as, *gone])
+        self._class_ids = Identifiers(classes)
         self._report = report
         self._ids: set[Any] = set()
-        self._annotations = annotations
-        self._fresh = -1  # the last id that was given; unknown yet
         # what merged images show, to tell an object that both list
         self._merged = set(same_as.values())
         self._shown: set[tuple[Any, ...]] = set()
 
     def one(self, entry: dict[str, Any]) -> dict[str, Any] | None:
         """Return the entry, a mended copy, or None if there is no use for it."""
-        image_id, category, box = entry["image_id"], entry["category_id"], entry["bbox"]
+        image_id = entry["image_id"]
         changed: dict[str, Any] = {}
-        if image_id in self._same_as:
-            image_id = changed["image_id"] = self._same_as[image_id]
-        image = self._images.get(image_id)
+        image = None if image_id.__class__ is bool else self._images.get(image_id)
         if image is None:
-            self._report.add("unknown_image", f"{_which(entry)} of image {image_id}")
+            image_id = self._image_ids.find(image_id)
+            if image_id in self._gone:
+                return None
+            image_id = changed["image_id"] = self._same_as.get(image_id, image_id)
+            image = self._images.get(image_id)
+        category, box = entry["category_id"], entry["bbox"]
+        if image is None:
+            self._report.add("unknown_image", f"{_which(entry)} of image {entry['image_id']}")
             return None
-        if category not in self._classes:
-            where = f"{_which(entry)} on {image['file_name']}"
-            self._report.add("unknown_class", f"{where} of class {category}")
-            return None
+        if category.__class__ is not int or category not in self._classes:
+            category = changed["category_id"] = self._class_ids.find(category)
+            if category is None:
+                where = f"{_which(entry)} on {image['file_name']}"
+                self._report.add("unknown_class", f"{where} of class {entry['category_id']}")
+                return None
         if image_id in self._merged:
             key = (image_id, category, tuple(box))
             if key in self._shown:
@@ -104,34 +111,29 @@ class _Objects:
                 if mended is None:
                     return None
                 changed["segmentation"] = mended
+            elif mended is not None and isinstance(mask, dict) and mended != mask:
+                changed["segmentation"] = mended
         elif clipped is not box:
             changed["area"] = clipped[2] * clipped[3]
+        if entry.get("keypoints") is not None:
+            self._keypoints(entry, changed)
         return {**entry, **changed} if changed else entry
 
     def _identify(self, entry: dict[str, Any], changed: dict[str, Any]) -> None:
-        """Add what is to be put in place of id, area and iscrowd: pycocotools reads them."""
+        """Add what is to be put in place of area and iscrowd, which pycocotools reads; ids are
+        given anew, but tell whether an object is there twice."""
         number, area, crowd = entry.get("id"), entry.get("area"), entry.get("iscrowd")
         sound_area = isinstance(area, (int, float)) and math.isfinite(area)
-        if number and number not in self._ids and sound_area and crowd in (0, 1):
+        if number is not None and number not in self._ids and sound_area and crowd in (0, 1):
             self._ids.add(number)
             return
-        if number == 0:
-            self._report.add("zero_id", _which(entry))
-        if number in self._ids:
-            self._report.add("duplicate_object", f"id {number}")
-            number = None
-        elif number is not None:
-            self._ids.add(number)
         faults = []
         if number is None:
-            if self._fresh < 0:
-                taken = (a.get("id") for a in self._annotations if isinstance(a, dict))
-                self._fresh = max((n for n in taken if type(n) is int), default=0)
-            self._fresh += 1
-            changed["id"] = self._fresh
-            self._ids.add(self._fresh)
-            if entry.get("id") is None:
-                faults.append("lacks 'id'")
+            faults.append("lacks 'id'")
+        elif number in self._ids:
+            self._report.add("duplicate_object", f"id {number}")
+        else:
+            self._ids.add(number)
         if not sound_area:
             faults.append(f"has the area {area}" if "area" in entry else "lacks 'area'")
             changed["area"] = entry["bbox"][2] * entry["bbox"][3]
@@ -140,6 +142,17 @@ class _Objects:
             changed["iscrowd"] = 0
         if faults:
             self._report.add("incomplete_object", f"{_which(entry)} {' and '.join(faults)}")
+
+    def _keypoints(self, entry: dict[str, Any], changed: dict[str, Any]) -> None:
+        points, given = canonical_keypoints(entry["keypoints"]), entry.get("num_keypoints")
+        if points is None:
+            self._report.add("broken_keypoints", _which(entry))
+            changed.update(keypoints=None, num_keypoints=None)
+            return
+        if points is not entry["keypoints"]:
+            changed["keypoints"] = points
+        if type(given) is not int:
+            changed["num_keypoints"] = sum(seen > 0 for seen in points[2::3])
 
     def _box(
         self, entry: dict[str, Any], box: Sequence[float], image: Mapping[str, Any]

@@ -88,9 +88,9 @@ KINDS = {
         "semantic map of another size than its image",
         "semantic maps of other sizes than their images", _OUT
     ),
-    "zero_id": Kind(
-        "object has id 0, which pycocotools counts as never found", "objects have id 0, which"
-        " pycocotools counts as never found", note=True
+    "broken_keypoints": Kind(
+        "object whose malformed keypoints are left out",
+        "objects whose malformed keypoints are left out", note=True
     ),
     "unused_class": Kind("class without objects", "classes without objects", note=True),
     "empty_image": Kind("image without objects", "images without objects", note=True),

@@ -10,6 +10,7 @@ from typing import Any
 
 from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
+from robust_det.data.detection.canonical.identifiers import Identifiers
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, Listing, look
 from robust_det.data.detection.checking.report import Report
@@ -81,13 +82,13 @@ class PanopticSource:
 
     def _segments(
         self, panoptic: Mapping[str, Any], reading: Reading, name: str, depth: Depth
-    ) -> dict[Any, dict[str, Any]]:
-        """Return the annotation of each image that has all it needs."""
+    ) -> dict[int, dict[str, Any]]:
+        """Return the annotation of each image that has all it needs, by the image's number."""
         known = {c["id"] for c in panoptic["categories"]}
         files = {a["image_id"]: a for a in panoptic["annotations"]}
-        listing, segments, unmade = Listing(), {}, 0
-        for image in reading.images.heads():
-            annotation = files.get(image["id"])
+        ids, listing, segments, unmade = Identifiers(files), Listing(), {}, 0
+        for image, original in reading.images.heads():
+            annotation = files.get(ids.find(original))
             if annotation is None:
                 reading.report.add("missing_segments", f"none for {image['file_name']}")
                 continue
@@ -110,10 +111,10 @@ class PanopticSource:
         return segments
 
     def _check_sizes(
-        self, reading: Reading, segments: dict[Any, dict[str, Any]], depth: Depth
+        self, reading: Reading, segments: dict[int, dict[str, Any]], depth: Depth
     ) -> None:
         maps = {n: os.path.join(self.stuff_root, a["file_name"]) for n, a in segments.items()}
-        sizes = {i["id"]: (i["width"], i["height"]) for i in reading.images.heads()}
+        sizes = {i["id"]: (i["width"], i["height"]) for i, _ in reading.images.heads()}
         looked = look(list(maps.values()), f"{reading.report.name}: semantic maps", depth)
         for (number, path), size in zip(maps.items(), looked, strict=True):
             if isinstance(size, str):
