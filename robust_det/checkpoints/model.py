@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from robust_det.checkpoints.state_dicts import load_state
+from robust_det.checkpoints.use import Use
 from robust_det.core.errors import UserError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Classifier, ModelCard, get_architecture
 from robust_det.models.spelling import COUNTER
@@ -34,6 +35,8 @@ class Model:
         classes: their names, empty if unknown.
         notes: what was assumed or changed, one sentence each.
         assumed: that of the notes which says so of mean and std; empty if the file states them.
+        described: whether the file carries a card of this project, so that nothing was guessed.
+        use: where in the file the tensors are, and what else it holds.
     """
 
     arch: str
@@ -47,6 +50,8 @@ class Model:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     assumed: str = ""
+    described: bool = False
+    use: Use = field(default_factory=Use)
 
     @property
     def num_classes(self) -> int:

@@ -13,6 +13,9 @@ from robust_det.checkpoints.backbone_file import CARD_KEY
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING
 from robust_det.checkpoints.reading import Placeholder, load_tensor, read_file
+from robust_det.checkpoints.recognising.accounting import account
+from robust_det.checkpoints.recognising.caffe import refuse_other_range
+from robust_det.checkpoints.recognising.choice import Found, quoted
 from robust_det.checkpoints.recognising.facts import (
     card_in,
     objects_left_out,
@@ -20,7 +23,6 @@ from robust_det.checkpoints.recognising.facts import (
     with_facts,
 )
 from robust_det.checkpoints.recognising.recognise import (
-    Found,
     NoTensorsError,
     NothingFoundError,
     recognise,
@@ -34,26 +36,38 @@ __all__ = ["read_model"]
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-def read_model(path: str | Path, arch: str | None = None, prefix: str | None = None) -> Model:
+def read_model(
+    path: str | Path,
+    arch: str | None = None,
+    prefix: str | None = None,
+    *,
+    any_range: bool = False,
+) -> Model:
     """Read a network from a file of any known format.
 
     Args:
         path: the file.
-        arch: registry name, if the file leaves it open; must agree with what the file says.
+        arch: registry name, if the file leaves it open, or calls it something else.
         prefix: where in the file, if it holds several networks.
+        any_range: do not ask whether the network was trained on images of the mean and std that
+            are assumed, since others are to be used.
 
     Raises:
-        FileError: unreadable, unknown, ambiguous, or damaged.
+        FileError: unreadable, unknown, ambiguous, damaged, or of a network that would compute
+            something else here.
         UserError: no such file, or no such architecture.
     """
     with naming(path):
         model = _read_model(path, arch, prefix)
+        if not any_range and not model.described:
+            refuse_other_range(model)
     # they quote names of the file, which could be commands to a terminal
     return replace(
         model,
         format=one_line(model.format),
         notes=tuple(map(one_line, model.notes)),
         assumed=one_line(model.assumed),
+        use=model.use.printable(),
     )
 
 
@@ -80,8 +94,9 @@ def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model
         raise
     state, notes = _values(found)
     notes = (*_choice(found), *notes, *_head(found), *objects_left_out(content.foreign))
-    model = Model(found.arch, state, "", notes=notes)
-    return with_facts(model, found, facts)
+    beside = account(found, value)
+    model = Model(found.arch, state, "", notes=notes, use=beside.use)
+    return with_facts(model, beside, facts, arch, prefix)
 
 
 def _chosen_weights(value: dict[Any, Any]) -> dict[Any, Any]:
@@ -137,9 +152,9 @@ def _values(found: Found) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
 
 def _choice(found: Found) -> list[str]:
     """Say so if there are other copies of the network."""
-    if not found.passed_over:
+    if not found.copies:
         return []
-    others = ", ".join(f"'{place}'" for place in found.passed_over[:5])
+    others = quoted(copy.place for copy in found.copies)
     what = "averaged weights" if found.is_averaged else "weights"
     return [
         f"the {what} at '{found.place}' are used, not those at {others}, which --prefix chooses"

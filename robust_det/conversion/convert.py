@@ -15,8 +15,11 @@ from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
+from robust_det.checkpoints.recognising.caffe import refuse_other_range
 from robust_det.checkpoints.state_dicts import load_state, with_versions
+from robust_det.checkpoints.use import Use
 from robust_det.conversion.description import described
+from robust_det.conversion.doubts import doubts
 from robust_det.conversion.proof import prove
 from robust_det.conversion.targets import check_target, write_state_dict
 from robust_det.core.errors import UserError, naming
@@ -36,13 +39,15 @@ class Conversion:
         num_classes: width of its head; 0 without one.
         differences: on ``random`` and on ``real`` images, the largest relative difference of each
             stage between torchvision's network and Detectron2's.
-        notes: what was assumed or changed.
+        use: where in the source the tensors are, and what else it holds.
+        notes: what was assumed or changed, what was left out, and what speaks against it.
     """
 
     card: BackboneCard
     format: str
     num_classes: int
     differences: Mapping[str, Mapping[str, float]]
+    use: Use
     notes: tuple[str, ...]
 
 
@@ -81,7 +86,11 @@ def convert(
     if os.path.realpath(target) == os.path.realpath(source):
         raise UserError(f"OUTPUT is INPUT, {source}; give another file to write")
     with naming(source):
-        model = described(read_model(source, arch, prefix), norm, eps, mean, std)
+        # the user may know the range of its images better
+        read = read_model(source, arch, prefix, any_range=True)
+        model = described(read, norm, eps, mean, std)
+        if not model.described:
+            refuse_other_range(model)
     check_target(target, to, overwrite)
     settings = pixel_settings(model.mean, model.std)
     backbone, weights = _built(model, str(source))
@@ -116,10 +125,11 @@ def convert(
             if Path(target).suffix == ".safetensors":
                 _refuse_unversioned(model)
         write_state_dict(target, spelled, card)
-    notes = (*model.notes, *proof.notes)
+    left_out = filter(None, [model.use.remainder])
+    notes = (*model.notes, *left_out, *proof.notes, *doubts(model))
     if to != "detectron2" and not model.num_classes:
         notes = (*notes, f"there is no head: {to} loads the file with strict=False")
-    return Conversion(card, model.format, model.num_classes, proof.differences, notes)
+    return Conversion(card, model.format, model.num_classes, proof.differences, model.use, notes)
 
 
 def _refuse_unversioned(model: Model) -> None:

@@ -2,7 +2,7 @@
 
 It is fed with what :func:`pickletools.genops` decodes. A name in the file is never imported: it
 stays a :class:`Global`, and calling one either looks it up in a table of functions of this project
-(:mod:`.rebuild`) or makes a :class:`Placeholder`, which keeps nothing and does nothing.
+(:mod:`.rebuild`) or makes a :class:`Placeholder`, which does nothing.
 """
 
 from __future__ import annotations
@@ -46,16 +46,19 @@ class Placeholder:
 
     Attributes:
         slots: where in the machine's memory it lies, for those that BUILD completes.
+        state: what BUILD would have given to the object, such as its attributes by name.
     """
 
-    __slots__ = ("name", "slots")
+    __slots__ = ("name", "slots", "state")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.slots: tuple[int, ...] = ()
+        self.state: Any = None
 
     def built(self, state: Any) -> Any:
         """Return the object that a BUILD with this state makes of it."""
+        self.state = state
         return self
 
 

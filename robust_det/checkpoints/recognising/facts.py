@@ -12,9 +12,12 @@ from robust_det.attacks import NORMS
 from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining
+from robust_det.checkpoints.recognising.accounting import Beside
 from robust_det.checkpoints.recognising.caffe import refuse_caffe
+from robust_det.checkpoints.recognising.choice import quoted
+from robust_det.checkpoints.recognising.claims import contradicting
 from robust_det.checkpoints.recognising.normalisation import find_normalisation
-from robust_det.checkpoints.recognising.recognise import Found
+from robust_det.checkpoints.recognising.said import Said, what_it_says
 from robust_det.core.errors import FileError
 
 __all__ = ["card_in", "objects_left_out", "said_arch", "with_facts"]
@@ -52,14 +55,22 @@ def objects_left_out(foreign: Sequence[str]) -> list[str]:
     return [f"objects were left out, and nothing of them was run: {', '.join(foreign[:3])}{more}"]
 
 
-def with_facts(model: Model, found: Found, value: Any) -> Model:
+def with_facts(
+    model: Model, beside: Beside, value: Any, arch: str | None = None, prefix: str | None = None
+) -> Model:
     """Add what the file says beside its tensors.
 
+    Args:
+        model: what was read.
+        beside: where it was found, and what else there is.
+        value: the file's content.
+        arch, prefix: what the user says, who knows better than the file.
+
     Raises:
-        FileError: it says something that cannot be.
+        FileError: it says something that cannot be, or that it is another network.
     """
     try:
-        model = _with_facts(model, found, value)
+        model = _with_facts(model, beside, value, arch, prefix)
         _check(model)
     except FileError:
         raise
@@ -83,15 +94,21 @@ def _check(model: Model) -> None:
         raise ValueError
 
 
-def _with_facts(model: Model, found: Found, value: Any) -> Model:
+def _with_facts(
+    model: Model, beside: Beside, value: Any, arch: str | None, prefix: str | None
+) -> Model:
     if isinstance(value, dict) and value.get("format") == FORMAT:
         return _of_pretraining(model, value)
     if isinstance(value, dict) and (card := card_of(value)) is not None:
         return _of_conversion(model, card, value)
-    if found.library == "detectron2":
-        refuse_caffe(model)
-    normalisation = find_normalisation(found, value)
-    notes = [*model.notes, *filter(None, [normalisation.note])]
+    found, said = beside.found, what_it_says(value)
+    claims = _claims(said, found.arch, arch)
+    if arch is None and prefix is None:
+        beside.check()
+    refuse_caffe(model, said)
+    normalisation = find_normalisation(found, value, said)
+    notes = [*model.notes, *_averages(beside, prefix), *claims]
+    notes += filter(None, [normalisation.note])
     if normalisation.name.endswith("new_mean"):
         kind = "robustness checkpoint"
     elif found.is_moco:
@@ -118,6 +135,28 @@ def _with_facts(model: Model, found: Found, value: Any) -> Model:
     )
 
 
+def _claims(said: Said, found: str, arch: str | None) -> list[str]:
+    """Refuse what the file says is another network, or say so if the user knows better."""
+    claims = list(contradicting(said, found))
+    if claims and arch is None:
+        raise FileError(
+            f"says that it is a {claims[0].name} ({claims[0].where}), and its tensors are those of"
+            f" a {found}, which may compute something else",
+            f"take weights of a {found}, or say that it is one with --arch {found}",
+        )
+    return [f"the file says that it is a {c.name} ({c.where}), and --arch {found}" for c in claims]
+
+
+def _averages(beside: Beside, prefix: str | None) -> list[str]:
+    if prefix is not None or not beside.averages:
+        return []
+    return [
+        f"what the file has of averaged weights at {quoted(beside.averages)} is no whole"
+        f" {beside.found.arch}, as averages of parameters without running statistics are not; the"
+        f" weights at '{beside.found.place}' are used, which are not averaged"
+    ]
+
+
 def _of_conversion(model: Model, card: BackboneCard, value: Mapping[str, Any]) -> Model:
     _agree(model.arch, card.arch)
     notes = model.notes
@@ -138,6 +177,7 @@ def _of_conversion(model: Model, card: BackboneCard, value: Mapping[str, Any]) -
         mean=tuple(v / 255 for v in card.pixel_mean),
         std=tuple(v / 255 for v in card.pixel_std),
         image_size=card.image_size,
+        described=True,
         classes=card.classes if len(card.classes) == model.num_classes else (),
     )
 
@@ -153,6 +193,7 @@ def _of_pretraining(model: Model, value: Mapping[str, Any]) -> Model:
         mean=card.mean,
         std=card.std,
         image_size=card.image_size,
+        described=True,
         classes=card.classes,
     )
 

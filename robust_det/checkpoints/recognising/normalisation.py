@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from robust_det.checkpoints.reading import LazyTensor, load_tensor
-from robust_det.checkpoints.recognising.recognise import Found
+from robust_det.checkpoints.recognising.choice import Found
+from robust_det.checkpoints.recognising.said import Said
 from robust_det.core.errors import FileError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD
 
@@ -26,7 +27,16 @@ _PAIRS = (
     ("mu", "std"),
     ("_mean", "_std"),
     ("pixel_mean", "pixel_std"),
+    ("image_mean", "image_std"),
+    ("img_mean", "img_std"),
+    ("norm_mean", "norm_std"),
 )
+# modules and dictionaries whose mean and std are of anything but images
+_NOT_PIXELS = re.compile(
+    r"(^|[._])(target|label|output|loss|box|bbox|coord|depth|action|reward|state|metric)s?"
+    r"(_?(encoder|coder|norm\w*|scaler|transform))?[._]|(^|[._])scaler[._]"
+)
+_PIXELS = re.compile(r"image|img|pixel|input")
 _NAMES = frozenset(name for pair in _PAIRS for name in pair)
 
 
@@ -46,18 +56,21 @@ class Normalisation:
     note: str = ""
 
 
-def find_normalisation(found: Found, value: Any) -> Normalisation:
+def find_normalisation(found: Found, value: Any, said: Said) -> Normalisation:
     """Return the normalisation in a file, or ImageNet's, with a note that it is assumed.
 
     Args:
         found: the network; modules beside it and around it are looked at, the nearest first.
         value: all of the file, which may have a mean and a std beside its state dict.
+        said: what it says of itself, where they are looked for last.
 
     Raises:
         FileError: there is one, which cannot be that of images.
     """
     odd = ""
-    for place, values in _places(found, value):
+    for place, values in _places(found, value, said):
+        if _NOT_PIXELS.search(place.lower()) and not _PIXELS.search(place.lower()):
+            continue
         for names in _PAIRS:
             mean, std = (_three_numbers(values.get(n), place, n) for n in names)
             if mean and std:
@@ -65,12 +78,18 @@ def find_normalisation(found: Found, value: Any) -> Normalisation:
         odd = odd or f"{place}{next(iter(values))}"
     assumed = "ImageNet's mean and std are assumed"
     note = f"the file does not say its normalisation; {assumed}"
+    if said.unread:
+        where, kind = said.unread[0]
+        note = (
+            f"the file may say its normalisation in '{where}', an object of class {kind}, which was"
+            f" not read; {assumed}; give --mean and --std if they are others"
+        )
     if odd:
         note = f"the file has '{odd}', which was not understood; {assumed}; give --mean and --std"
     return Normalisation(IMAGENET_MEAN, IMAGENET_STD, "", note)
 
 
-def _places(found: Found, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _places(found: Found, value: Any, said: Said) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield where a normalisation could be, and what is called like a part of one there.
 
     The robustness library keeps it in ``normalizer``, RobustBench in ``normalize``; others number
@@ -92,6 +111,11 @@ def _places(found: Found, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]
             yield f"{module}." if module else "", modules[module]
     if isinstance(value, dict) and (values := {n: value[n] for n in value if n in _NAMES}):
         yield "", values
+    stated: dict[str, dict[str, Any]] = defaultdict(dict)
+    for statement in said.statements:
+        if statement.place and statement.key in _NAMES:
+            stated[statement.place].setdefault(statement.key, statement.value)
+    yield from stated.items()
 
 
 def _three_numbers(value: Any, place: str, name: str) -> tuple[float, ...]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from robust_det.checkpoints.reading import LazyTensor, Placeholder
+from robust_det.checkpoints.recognising.choice import Found, choose, quoted
 from robust_det.checkpoints.recognising.dictionaries import dictionaries, without_detours
 from robust_det.checkpoints.recognising.mismatch import Miss, explain_miss
 from robust_det.core.errors import FileError
@@ -18,75 +17,11 @@ from robust_det.models import ARCHITECTURES, get_architecture
 from robust_det.models.spelling import COUNTER, Spelling, distinct_spellings, spelling
 from robust_det.models.stages import tensor_stages
 
-__all__ = ["Found", "NoTensorsError", "NothingFoundError", "recognise"]
+__all__ = ["NoTensorsError", "NothingFoundError", "recognise"]
 
 Tensors = Mapping[str, LazyTensor]
 # what a file may make us look at: every network is tried at every place
 _MAX_PLACES = 16
-# where training scripts keep the averaged weights, which are the ones to use, and where they do not
-_AVERAGED, _NEGATIONS = {"ema", "average", "averaged"}, {"no", "non", "not", "without"}
-# second copies: the attack's of the robustness library, MoCo's momentum encoders, DINO's student
-_SECOND = re.compile(
-    r"(^|[./])(attacker|encoder_k|momentum_encoder|student[./](module\.)?backbone)[./]"
-)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A network in a file.
-
-    Attributes:
-        arch: registry name.
-        library: whose spelling of the names it is.
-        container: path of its dictionary in the file, such as ``state_dict``.
-        prefix: of its tensors' names there, such as ``module.``.
-        tensors: by torchvision's names; without the head if the file has none, or another one.
-        shapes: in torchvision's layout; timm's differ for some.
-        beside: all tensors of that dictionary.
-        passed_over: places of other copies of the network, which were not chosen.
-    """
-
-    arch: str
-    library: str
-    container: str
-    prefix: str
-    tensors: Tensors
-    shapes: Mapping[str, tuple[int, ...]]
-    beside: Tensors
-    passed_over: tuple[str, ...] = ()
-
-    @property
-    def place(self) -> str:
-        """The container and the prefix, as ``--prefix`` takes them."""
-        return f"{self.container}/{self.prefix}" if self.container else self.prefix
-
-    @property
-    def is_averaged(self) -> bool:
-        """Whether the place says that the weights are averaged ones."""
-        words = ["", *re.split(r"[^a-z]+", self.place.lower())]
-        return any(
-            word in _AVERAGED and before not in _NEGATIONS for before, word in pairwise(words)
-        )
-
-    @property
-    def has_head(self) -> bool:
-        """Whether it comes with a classification head."""
-        return f"{get_architecture(self.arch).head}.weight" in self.tensors
-
-    @property
-    def is_moco(self) -> bool:
-        """Whether it is one of MoCo's two encoders."""
-        return self.prefix.endswith(("encoder_q.", "encoder_k."))
-
-    @property
-    def classifies(self) -> bool:
-        """Whether the head is one of classes; MoCo's is a projection."""
-        return self.has_head and not self.is_moco
-
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        """Equal for two names of the same tensors."""
-        return (self.arch, *(tensor.identity for tensor in self.tensors.values()))
 
 
 class NothingFoundError(FileError):
@@ -130,12 +65,12 @@ def recognise(
         if len(places) == 1:
             raise FileError("holds one network alone", "leave --prefix out")
         if places:
-            raise FileError(f"has no network at --prefix '{prefix}', but at {_quoted(places)}")
+            raise FileError(f"has no network at --prefix '{prefix}', but at {quoted(places)}")
     if not found:
         unread = {k: v for _, named in dictionaries(value, Placeholder) for k, v in named.items()}
         why = explain_miss(nearest, [tensors for _, tensors in groups], unread, arch, prefix)
         raise NothingFoundError(*why)
-    return _the_one([f for f in found if f.arch == said] or found)
+    return choose([f for f in found if f.arch == said] or found, value)
 
 
 def _refuse_other(value: Any, arch: str, prefix: str | None) -> None:
@@ -268,38 +203,3 @@ def _head_fits(arch: str, spelled: Spelling, below: Tensors) -> bool:
         if tensor.shape[1:] != shape[1:]:
             return False
     return len(widths) == 1 and 0 not in widths
-
-
-def _the_one(found: list[Found]) -> Found:
-    """Choose among what fits: one copy of each, averaged weights first, second copies last."""
-    # where two spellings differ in the head alone, the one that has a head is meant
-    whole: dict[tuple[str, str], Found] = {}
-    for f in found:
-        other = whole.setdefault((f.arch, f.place), f)
-        if len(f.tensors) > len(other.tensors):
-            whole[f.arch, f.place] = f
-    unique = list({f.identity: f for f in reversed(whole.values())}.values())[::-1]
-    # copies are of one architecture: another one is another network
-    archs = sorted({f.arch for f in unique})
-    if len(archs) > 1:
-        raise FileError(f"could be {' or '.join(archs)}", f"say which with --arch {archs[0]}")
-
-    def rank(f: Found) -> int:
-        if _SECOND.search(f.place):
-            return 2
-        return 0 if f.is_averaged else 1
-
-    best = min(map(rank, unique))
-    best_ones = [f for f in unique if rank(f) == best]
-    if len(best_ones) > 1:
-        raise FileError(
-            f"holds {len(best_ones)} different networks {archs[0]}, at"
-            f" {_quoted(f.place for f in best_ones)}",
-            f"choose with --prefix '{best_ones[0].place}'",
-        )
-    others = tuple(f.place for f in unique if f is not best_ones[0])
-    return replace(best_ones[0], passed_over=others)
-
-
-def _quoted(places: Iterable[str]) -> str:
-    return ", ".join(f"'{place}'" for place in islice(places, 5))

@@ -54,6 +54,7 @@ def main(args: argparse.Namespace) -> None:
     for stage in card.differences:
         values = (done.differences[kind][stage] for kind in ("random", "real"))
         print(f"  {stage}  " + "  ".join(f"{value:.2e}" for value in values))
+    print(f"weights: {done.use.summary}")
     print(f"wrote {args.output}")
     if card.eps is None:
         print(
