@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from robust_det.data.detection.annotation_file import Entries, Text, with_texts
+from robust_det.data.detection.checking.flags import as_flag
 from robust_det.data.detection.checking.masks import TOLERANCE, check_mask
 from robust_det.data.detection.checking.report import Report, shortened
 
 __all__ = ["check_objects"]
+
+_FLAGS = ("iscrowd", "ignore")
 
 
 def check_objects(
@@ -71,6 +74,9 @@ class _Objects:
 
     def one(self, entry: dict[str, Any]) -> dict[str, Any] | None:
         """Return the entry, a mended copy, or None if there is no use for it."""
+        for mark in _FLAGS:
+            if isinstance(written := entry.get(mark), str):
+                entry = {**entry, mark: int(as_flag(written, mark))}
         image_id, category, box = entry["image_id"], entry["category_id"], entry["bbox"]
         changed: dict[str, Any] = {}
         if image_id in self._same_as:
