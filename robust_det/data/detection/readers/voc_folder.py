@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class VocSource:
         read: dict[str, VocImage] = {}
         times: Counter[str] = Counter()
         for listed, file in layout.listed:
-            stem = "/".join(stem_parts(file or listed))
+            stem = layout.stem(file or listed)
             times[stem] += 1
             if times[stem] > 1:
                 report.add("duplicate_file", f"{listed} in {self.split}.txt")
@@ -94,11 +95,11 @@ class VocSource:
         """Return each image's file name, also that of a missing one; none where several fit."""
         if self.published:
             return {stem: f"{stem}.jpg" for stem in read}
-        names, stems = set(layout.images), Stems(layout.images)
+        names, stems = set(layout.images), Stems(layout.images, layout.generic)
         files: dict[str, str] = {}
         for stem, image in read.items():
-            parts = stem.split("/")
-            found = stems.find(parts)
+            folder, _, last = stem.rpartition("/")
+            found = stems.find(f"{stem}.xml")
             # a name inside the annotation counts after that of the annotation: copies lie
             if len(found) > 1:
                 found = [file for file in found if Path(file).name == image.file] or found
@@ -108,11 +109,11 @@ class VocSource:
                 report.add("unclear_name", f"{stem}.xml can be of {' or '.join(found[:3])}")
             elif found:
                 files[stem] = found[0]
-                if stem_parts(found[0])[-1] != parts[-1]:
+                if stem_parts(found[0])[-1] != last:
                     report.add("other_name", f"the image of {stem}.xml is {found[0]}")
             else:
-                own = Path(image.file).stem == parts[-1]
-                files[stem] = "/".join([*parts[:-1], image.file if own else f"{parts[-1]}.jpg"])
+                own = image.file if Path(image.file).stem == last else f"{last}.jpg"
+                files[stem] = os.path.join(folder, own)
         claims = Counter(files.values())
         for stem, file in list(files.items()):
             if claims[file] > 1:

@@ -29,20 +29,23 @@ class Stems:
 
     Args:
         names: of the files, relative to one folder.
+        generic: names of such folders in lower case, beside VOC's own.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], generic: frozenset[str] = frozenset()) -> None:
+        self._generic = generic
         self._spelt: list[dict[str, list[tuple[list[str], str]]]] = [{} for _ in SPELLINGS]
         for name in sorted(names):
-            parts = stem_parts(name)
+            parts = stem_parts(name, generic)
             for spelling, spelt in zip(SPELLINGS, self._spelt, strict=True):
                 spelt.setdefault(spelling(parts[-1]), []).append(([*map(spelling, parts)], name))
 
-    def find(self, parts: Sequence[str]) -> list[str]:
-        """Return the files that a path without suffix can mean, in the closest spelling.
+    def find(self, path: str) -> list[str]:
+        """Return the files that a path can mean, in the closest spelling; its suffix is ignored.
 
-        One of the two paths may have more folders in front: a list may have full paths, or none.
+        One of the two may have more folders in front: a list may have full paths, or none.
         """
+        parts = stem_parts(path, self._generic)
         for spelling, spelt in zip(SPELLINGS, self._spelt, strict=True):
             wanted = [*map(spelling, parts)]
             fitting = [
@@ -56,13 +59,14 @@ class Stems:
         return []
 
 
-def stem_parts(path: str) -> list[str]:
+def stem_parts(path: str, generic: frozenset[str] = frozenset()) -> list[str]:
     """Return the parts of a path without suffix and without folders such as ``Annotations``."""
     *folders, name = parts_of(path) or [""]
     stem, suffix = os.path.splitext(name)
     # names may have dots
     name = stem if suffix.lower() in (*SUFFIXES, ".xml") else name
-    return [*(part for part in folders if part.lower() not in _GENERIC and part != ".."), name]
+    left_out = {*_GENERIC, *generic, ".."}
+    return [*(part for part in folders if part.lower() not in left_out), name]
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class VocLayout:
             each, relative to ``folder``; empty where there is none.
         image_root: folder of the images.
         images: those that can belong to the split, relative to ``image_root``.
+        generic: names of folders in lower case that only say what is in them.
         complete: whether the split is all that is in a folder, for want of a list.
     """
 
@@ -84,7 +89,12 @@ class VocLayout:
     listed: tuple[tuple[str, str], ...]
     image_root: Path
     images: tuple[str, ...]
+    generic: frozenset[str]
     complete: bool = False
+
+    def stem(self, path: str) -> str:
+        """Return what tells a file from others of its kind: see :func:`stem_parts`."""
+        return "/".join(stem_parts(path, self.generic))
 
 
 def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayout:
@@ -111,16 +121,27 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
                 " Annotations, ImageSets/Main and JPEGImages, or annotations and images in folders"
                 " of other names, and DETECTRON2_DATASETS the folder of data sets"
             )
+    generic = _kinds(annotations, images)
     path = _list_of(folder, split, name, report)
     if path is not None:
-        listed = _listed(path, annotations, name, report)
-        return VocLayout(folder, annotations, listed, image_root, images)
+        listed = _listed(path, Stems(annotations, generic), name, report)
+        return VocLayout(folder, annotations, listed, image_root, images, generic)
     chosen = _of_folder(folder, annotations, split, name, report)
     if len(chosen) < len(annotations):
         # the same names may lie in each split
         images = tuple(i for i in images if split in _folders(i)) or images
-    listed = tuple(("/".join(stem_parts(file)), file) for file in chosen)
-    return VocLayout(folder, annotations, listed, image_root, images, complete=True)
+    listed = tuple(("/".join(stem_parts(file, generic)), file) for file in chosen)
+    return VocLayout(folder, annotations, listed, image_root, images, generic, complete=True)
+
+
+def _kinds(annotations: Sequence[str], images: Sequence[str]) -> frozenset[str]:
+    """Return the folders that all files of one sort are in, and none of the other."""
+    every, some = [], []
+    for files in (annotations, images):
+        folders = [{part.lower() for part in _folders(file)} for file in files] or [set()]
+        every.append(set.intersection(*folders))
+        some.append(set.union(*folders))
+    return frozenset((every[0] - some[1]) | (every[1] - some[0]))
 
 
 def _with_sets(folder: Path, name: str) -> Path:
@@ -219,20 +240,18 @@ def _lines(path: Path, name: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _listed(
-    path: Path, annotations: Sequence[str], name: str, report: Report
-) -> tuple[tuple[str, str], ...]:
+def _listed(path: Path, stems: Stems, name: str, report: Report) -> tuple[tuple[str, str], ...]:
     """Return the images of a list and the annotation file of each.
 
     A second column, as the lists of one class have, says whether the class is on an image. The
     image belongs to the split in any case.
     """
-    stems, listed = Stems(annotations), []
+    listed = []
     for line in _lines(path, name):
         # names of images may have spaces
         readings = (line, line.rsplit(maxsplit=1)[0], line.split()[0])
         reading, found = next(
-            ((r, files) for r in readings if (files := stems.find(stem_parts(r)))),
+            ((r, files) for r in readings if (files := stems.find(r))),
             (readings[-1], []),
         )
         if has_hidden_part(reading):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.images import SUFFIXES
+from robust_det.data.detection.checking.listing import Listing
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.darknet_data import data_files, read_data_file
 from robust_det.data.detection.readers.yolo_images import images_at
@@ -71,15 +72,11 @@ def read_layout(
 
 def _place(folder: Path, split: str, name: str, others: list[Path], report: Report) -> Path:
     """Return the folder or list that has the images of a split."""
-    places = (
-        folder / "images" / split,
-        folder / split / "images",
-        folder / split,
-        folder / f"{split}.txt",
-    )
-    for place in places:
-        if os.path.isdir(place) or (place.suffix == ".txt" and os.path.isfile(place)):
-            return place
+    listing = Listing()
+    for wanted in (f"images/{split}", f"{split}/images", split, f"{split}.txt"):
+        found = listing.find(str(folder), wanted)
+        if len(found) == 1 and (wanted.endswith(".txt") or os.path.isdir(folder / found[0])):
+            return folder / found[0]
     for whole in (folder / "images", folder):
         below = [(parent, files) for parent, _, files in walk(whole)]
         images = sum(f.lower().endswith(SUFFIXES) for _, files in below for f in files)

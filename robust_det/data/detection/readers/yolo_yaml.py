@@ -59,9 +59,7 @@ def read_yaml(
     """
     try:
         text = read_text(path, report)
-        raw = yaml.safe_load(text)
-        # names stay as they are written: a class may be called no
-        written = yaml.load(text, yaml.BaseLoader)
+        raw, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"data set '{name}': {path} is not plain YAML: {reason_of(error)}"
@@ -77,7 +75,7 @@ def read_yaml(
     images: list[str] = []
     for place in _places(raw, split, path, name):
         images += images_at(_resolved(place, root, path.parent), root, name, report)
-    return tuple(images), classes or _classes(written.get("names"), raw.get("nc"), path, name)
+    return tuple(images), classes or _classes(raw, tree, path, name)
 
 
 def _places(raw: dict[str, Any], split: str, path: Path, name: str) -> list[str]:
@@ -108,15 +106,21 @@ def _resolved(place: str, root: Path, beside: Path) -> Path:
     return root / place
 
 
-def _classes(names: Any, count: Any, path: Path, name: str) -> tuple[str, ...]:
-    if isinstance(names, dict):
+def _classes(raw: dict[str, Any], tree: Any, path: Path, name: str) -> tuple[str, ...]:
+    # as they are written: a class may be called no, and a number may be there twice
+    node = next((value for key, value in tree.value if key.value == "names"), None)
+    names, count = [], raw.get("nc")
+    if isinstance(node, yaml.MappingNode):
         # some write the numbers as text
-        numbers = {int(key): one for key, one in names.items() if key.strip().isdecimal()}
-        if sorted(numbers) != list(range(len(names))):
+        pairs = [(key.value, value.value) for key, value in node.value]
+        numbered = sorted((int(key), one) for key, one in pairs if str(key).isdecimal())
+        if [number for number, _ in numbered] != list(range(len(pairs))):
             raise UserError(f"data set '{name}': the names in {path} need the numbers from 0 on")
-        names = [numbers[number] for number in range(len(names))]
-    if names is None and isinstance(count, int) and count > 0:
+        names = [one for _, one in numbered]
+    elif isinstance(node, yaml.SequenceNode):
+        names = [one.value for one in node.value]
+    elif raw.get("names") is None and isinstance(count, int) and count > 0:
         names = [f"class{number}" for number in range(count)]
-    if not isinstance(names, list) or not names:
+    if not names or not all(isinstance(one, str) for one in names):
         raise UserError(f"data set '{name}': {path} needs names, a list of the classes")
-    return tuple(str(one) for one in names)
+    return tuple(names)
