@@ -20,6 +20,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import mixed_seed
 from robust_det.data.classification.crops import Transform, Undecodable
+from robust_det.data.walking import is_hidden, walk
 
 __all__ = ["Batch", "Corrupt", "ImageFolder", "collate"]
 
@@ -159,7 +160,7 @@ def _class_folders(folder: Path) -> list[str]:
             f"no folder {folder}; DATA.ROOT needs train/<class>/<images> and val/<class>/<images>"
         )
     names = sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
+        entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)
     )
     if not names:
         raise UserError(f"{folder} holds no class folders; images belong into {folder}/<class>/")
@@ -170,7 +171,7 @@ def _images(folder: Path) -> list[bytes]:
     """List the images below a class folder, relative to the split, without a stat of each."""
     paths = sorted(
         os.fsencode(os.path.join(below, name))
-        for parent, _, names in os.walk(folder)
+        for parent, _, names in walk(folder)
         for below in [os.path.relpath(parent, folder.parent)]
         for name in names
         if name.lower().endswith(IMG_EXTENSIONS)

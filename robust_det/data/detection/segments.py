@@ -15,6 +15,8 @@ from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.annotation_file import read_json
 from robust_det.data.detection.canonical.identifiers import is_identifier
+from robust_det.data.detection.checking.flags import as_flag
+from robust_det.data.detection.checking.report import shortened
 
 __all__ = [
     "IGNORED",
@@ -73,6 +75,8 @@ def _check_categories(categories: Any, refusal: str) -> None:
     ids = [c["id"] for c in categories]
     if not all(type(number) is int and number > 0 for number in ids) or len(set(ids)) < len(ids):
         raise UserError(f"{refusal}: categories need ids from 1, each its own")
+    for category in categories:
+        category["isthing"] = int(_flag(category, "isthing", refusal))
     stuff = sum(not c["isthing"] for c in categories)
     if not 0 < stuff <= _MOST_STUFF:
         raise UserError(
@@ -83,12 +87,23 @@ def _check_categories(categories: Any, refusal: str) -> None:
 
 def _check_annotation(annotation: Mapping[str, Any], refusal: str) -> None:
     file, segments = annotation["file_name"], annotation["segments_info"]
-    if not isinstance(file, str) or os.path.normpath(file).startswith(("..", "/")):
+    below = isinstance(file, str) and os.path.normpath(file.replace("\\", "/"))
+    if not below or below.startswith(("..", "/")):
         raise UserError(f"{refusal}: file_name {file!r} is not below the folder of segments")
     _require(segments, _SEGMENT, f"{refusal}: each of the segments_info of {file}")
+    for segment in segments:
+        if segment["iscrowd"] not in (0, 1):
+            segment["iscrowd"] = int(_flag(segment, "iscrowd", refusal))
     numbers = [segment[key] for segment in segments for key in ("id", "category_id")]
     if not all(type(n) is int for n in numbers) or not is_identifier(annotation["image_id"]):
         raise UserError(f"{refusal}: an id of {file} is not a number")
+
+
+def _flag(entry: Mapping[str, Any], key: str, refusal: str) -> bool:
+    try:
+        return as_flag(entry[key], key)
+    except ValueError as error:
+        raise UserError(f"{refusal}: {shortened(entry)} {error}") from None
 
 
 def _require(entries: Any, keys: Sequence[str], what: str) -> None:

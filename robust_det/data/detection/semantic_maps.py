@@ -16,7 +16,7 @@ from PIL import Image
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.core.progress import progress_bar
-from robust_det.data.detection.checking.images import Listing
+from robust_det.data.detection.checking.listing import Listing
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.segments import (
     IGNORED,
@@ -52,8 +52,11 @@ def make_semantic_maps(
     places, listing = semantic_places(panoptic["categories"]), Listing()
     due = []
     for annotation in panoptic["annotations"]:
-        segments = os.path.join(source.panoptic_root, annotation["file_name"])
-        made = os.path.join(source.stuff_root, annotation["file_name"])
+        # a name that several files fit is refused where the data set is checked
+        found = listing.find(source.panoptic_root, annotation["file_name"])
+        file = found[0] if len(found) == 1 else annotation["file_name"]
+        segments = os.path.join(source.panoptic_root, file)
+        made = os.path.join(source.stuff_root, file)
         if overwrite or not listing.has(made):
             classes = _classes(annotation, places, source.panoptic_json)
             due.append((segments, made, classes))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.images import SUFFIXES
+from robust_det.data.walking import is_hidden, walk
 from robust_det.detection.prediction.sources import Images, Source
 from robust_det.detection.prediction.video import VIDEO_SUFFIXES, Video
 
@@ -39,7 +40,14 @@ def find_inputs(text: str, output: Path) -> Source:
     if not glob.has_magic(text):
         raise UserError(f"no image, folder or video at {path}")
     found = (Path(match).absolute() for match in glob.glob(str(path), recursive=True))
-    files = sorted(f for f in found if not f.is_dir() and output not in f.resolve().parents)
+    named = path.absolute().parts
+    files = sorted(
+        f
+        for f in found
+        if not f.is_dir()
+        and output not in f.resolve().parents
+        and not any(is_hidden(part) for part in f.parts if part not in named)
+    )
     if not files:
         raise UserError(f"no file matches {text}")
     folder = Path(os.path.commonpath([file.parent for file in files]))
@@ -47,10 +55,9 @@ def find_inputs(text: str, output: Path) -> Source:
 
 
 def _below(folder: Path, output: Path) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in walk(folder):
         here = Path(parent)
-        # some systems leave hidden files with an image's suffix that are none
-        folders[:] = [f for f in folders if f[0] != "." and (here / f).resolve() != output]
+        folders[:] = [f for f in folders if (here / f).resolve() != output]
         for name in names:
-            if name[0] != "." and name.lower().endswith(SUFFIXES):
+            if name.lower().endswith(SUFFIXES):
                 yield (here / name).relative_to(folder).as_posix()

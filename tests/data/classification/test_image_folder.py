@@ -156,6 +156,20 @@ def test_trees_that_do_not_fit(tree: Path) -> None:
         ImageFolder(tree, "val", transform, classes=["blue", "green", "yellow"])
 
 
-def test_hidden_folders_are_no_classes(tree: Path) -> None:
-    (tree / "val" / ".cache").mkdir()
-    assert ImageFolder(tree, "val", eval_transform(32, 32)).classes == ["blue", "green", "red"]
+def test_what_is_hidden_is_neither_class_nor_image(tree: Path) -> None:
+    before = ImageFolder(tree, "val", eval_transform(32, 32))
+    for folder in (".cache", "__MACOSX", "red/.ipynb_checkpoints", "red/__MACOSX"):
+        (tree / "val" / folder).mkdir()
+        Image.new("RGB", (9, 9)).save(tree / "val" / folder / "00.png")
+    (tree / "val/red/._00.png").write_bytes(b"\0\5\x16\7")
+    after = ImageFolder(tree, "val", eval_transform(32, 32))
+    assert after.classes == ["blue", "green", "red"]
+    assert [after.path(i) for i in range(len(after))] == [
+        before.path(i) for i in range(len(before))
+    ]
+
+
+def test_a_tree_below_a_hidden_folder(tree: Path) -> None:
+    """Somebody has named it."""
+    tree.rename(tree.with_name(".data"))
+    assert len(ImageFolder(tree.with_name(".data"), "train", eval_transform(32, 32))) == 36

@@ -284,6 +284,21 @@ def test_all_kinds_of_images(
     assert done.code == 1 and done.err.splitlines()[0] == "1 image could not be read:"
 
 
+def test_what_is_hidden_is_no_input(scenes: Path, tmp_path: Path) -> None:
+    image = sorted((scenes / "val").iterdir())[0].read_bytes()
+    for name in ("a.png", "._a.png", ".git/b.png", "__MACOSX/c.png", ".ipynb_checkpoints/d.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(image)
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+        (tmp_path / "in" / name).touch()
+    for text in ("in", "in/*", "in/**"):
+        found = find_inputs(str(tmp_path / text), tmp_path / "out")
+        assert [item.name for item, _ in found.items(lambda _: True)] == ["a.png"], text
+    # what is named is meant
+    for text in ("in/.git", "in/.git/*.png", "in/.git/b.png"):
+        assert len(find_inputs(str(tmp_path / text), tmp_path / "out")) == 1, text
+
+
 def test_the_config_of_a_run_means_its_folder(
     detector_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 from robust_det.data.detection.annotation_file import Text, with_texts
 from robust_det.data.detection.canonical.entries import canonical_class
 from robust_det.data.detection.canonical.identifiers import is_identifier
-from robust_det.data.detection.checking.images import Depth, Listing, look
+from robust_det.data.detection.checking.images import Depth, look
+from robust_det.data.detection.checking.listing import Listing, find_files
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.packed_images import PackedImages, Packer
+from robust_det.data.walking import has_hidden_part
 
 __all__ = ["check_document"]
 
@@ -42,7 +44,9 @@ def check_document(
     """
     classes = _classes(document["categories"], report)
     if not document["images"]:
-        report.add("no_images")
+        # where a reader has left all of them out, it has said why
+        if not report.problems:
+            report.add("no_images")
     elif not document["annotations"]:
         report.add("no_objects")
     images = _Images(report)
@@ -124,12 +128,19 @@ class _Images:
 
     def look_at_files(self, root: str, depth: Depth) -> None:
         """Drop images that are missing, unreadable, or of another size than annotated."""
-        paths = {number: os.path.join(root, e["file_name"]) for number, e in self.kept.items()}
-        missing = Listing().missing(paths.values())
-        for number, path in paths.items():
-            if path in missing:
-                self._report.add("missing_image", path)
+        files = find_files(Listing(), root, self._by_file, self._report)
+        paths: dict[Any, str] = {}
+        for number, entry in list(self.kept.items()):
+            name = entry["file_name"]
+            file = files.get(name)
+            paths[number] = os.path.join(root, file or name)
+            if not file:
+                if file is not None:
+                    self._report.add("missing_image", paths[number])
                 self._drop(number)
+            elif file != name:
+                self.kept[number] = {**entry, "file_name": file}
+                self.texts.pop(number, None)
         there = [number for number in paths if number in self.kept]
         if depth == Depth.NAMES:
             return
@@ -159,6 +170,8 @@ def _fault(entry: Mapping[str, Any]) -> str:
     name, width, height = entry["file_name"], entry["width"], entry["height"]
     if not isinstance(name, str) or not name:
         return f"has the file_name {name!r}"
+    if has_hidden_part(name):
+        return f"is the hidden file {shortened(name)}"
     if not all(type(v) in (int, float) and v > 0 and v == v // 1 for v in (width, height)):
         return f"has a size of {width} x {height}"
     return ""

@@ -1,10 +1,9 @@
-"""Looking at image files: are they there, can they be read, how large are they."""
+"""Looking at image files: can they be read, how large are they."""
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 
@@ -13,7 +12,7 @@ from PIL import Image
 from robust_det.core.errors import reason_of
 from robust_det.core.progress import progress_bar
 
-__all__ = ["SUFFIXES", "Depth", "Listing", "look"]
+__all__ = ["SUFFIXES", "Depth", "look"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _EXIF_ORIENTATION = 0x0112
@@ -28,33 +27,6 @@ class Depth(IntEnum):
     NAMES = 0
     HEADERS = 1
     PIXELS = 2
-
-
-class Listing:
-    """Answers which files exist, by listing each folder once: a file server takes milliseconds to
-    say whether a file is there, and data sets have 100,000."""
-
-    def __init__(self) -> None:
-        self._folders: dict[str, frozenset[str]] = {}
-
-    def has(self, path: str) -> bool:
-        """Return whether the folder of ``path`` has an entry of that name."""
-        folder, name = os.path.split(path)
-        return name in self.names(folder)
-
-    def names(self, folder: str) -> frozenset[str]:
-        """Return the names in a folder; none if there is no such folder."""
-        if folder not in self._folders:
-            try:
-                names = frozenset(os.listdir(folder or "."))
-            except OSError:
-                names = frozenset()
-            self._folders[folder] = names
-        return self._folders[folder]
-
-    def missing(self, paths: Iterable[str]) -> set[str]:
-        """Return those that do not exist."""
-        return {path for path in paths if not self.has(path)}
 
 
 def look(

@@ -9,10 +9,13 @@ from typing import Any
 from robust_det.data.detection.annotation_file import Entries, Text, with_texts
 from robust_det.data.detection.canonical.identifiers import Identifiers
 from robust_det.data.detection.canonical.keypoints import canonical_keypoints
+from robust_det.data.detection.checking.flags import as_flag
 from robust_det.data.detection.checking.masks import TOLERANCE, check_mask
 from robust_det.data.detection.checking.report import Report, shortened
 
 __all__ = ["check_objects"]
+
+_FLAGS = ("iscrowd", "ignore")
 
 
 def check_objects(
@@ -71,6 +74,9 @@ class _Objects:
 
     def one(self, entry: dict[str, Any]) -> dict[str, Any] | None:
         """Return the entry, a mended copy, or None if there is no use for it."""
+        for mark in _FLAGS:
+            if isinstance(written := entry.get(mark), str):
+                entry = {**entry, mark: int(as_flag(written, mark))}
         image_id = entry["image_id"]
         changed: dict[str, Any] = {}
         image = None if image_id.__class__ is bool else self._images.get(image_id)

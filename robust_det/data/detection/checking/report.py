@@ -20,6 +20,7 @@ class Kind:
         note: True if it stops no run.
         published: False if it stops no run on data that Detectron2 registers. Those are benchmarks,
             and COCO itself has boxes without area: they are compared as they were published.
+        said: whether a run says it when it starts, where it is a note.
     """
 
     one: str
@@ -27,6 +28,7 @@ class Kind:
     remedy: str = ""
     note: bool = False
     published: bool = True
+    said: bool = False
 
 
 _OUT = "left out"
@@ -36,6 +38,7 @@ KINDS = {
     "no_classes": Kind("fault: it lists no classes", ""),
     "broken_class": Kind("broken or repeated class", "broken or repeated classes"),
     "missing_image": Kind("missing image", "missing images", _OUT),
+    "unclear_name": Kind("name that no single file fits", "names that no single file fits", _OUT),
     "unreadable_image": Kind("unreadable image", "unreadable images", _OUT),
     "wrong_size": Kind(
         "image of another size than annotated", "images of other sizes than annotated", _OUT
@@ -91,6 +94,28 @@ KINDS = {
     "broken_keypoints": Kind(
         "object whose malformed keypoints are left out",
         "objects whose malformed keypoints are left out", note=True
+    ),
+    "other_name": Kind(
+        "file found under another spelling of its name",
+        "files found under another spelling of their names", note=True, said=True
+    ),
+    "hidden_file": Kind(
+        "hidden file that is listed, left out", "hidden files that are listed, left out",
+        note=True, said=True
+    ),
+    "guessed_text": Kind(
+        "text that is not UTF-8 and taken for Windows-1252",
+        "texts that are not UTF-8 and taken for Windows-1252", note=True, said=True
+    ),
+    "whole_folder": Kind("split without a list of its own", "", note=True, said=True),
+    "unannotated_image": Kind(
+        "image without an annotation file, left out",
+        "images without annotation files, left out", note=True, said=True
+    ),
+    "group_class": Kind(
+        "category without objects that shares its name with a class, left out",
+        "categories without objects that share their names with classes, left out",
+        note=True, said=True
     ),
     "unused_class": Kind("class without objects", "classes without objects", note=True),
     "empty_image": Kind("image without objects", "images without objects", note=True),

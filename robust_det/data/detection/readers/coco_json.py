@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
 from robust_det.data.detection.annotation_file import Entries, read_coco
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
-from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.source import Reading
 
 __all__ = ["CocoSource"]
 
 _LISTS = ("images", "annotations", "categories")
+_NO_GROUP = (None, "", "none")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,35 @@ class CocoSource:
         report = Report(name, self.published)
         if depth is None:
             depth = Depth.NAMES if self.published else Depth.HEADERS
+        categories = _without_groups(document, report)
+        document = {**document, "categories": categories}
         images = check_document(document, self.image_root, report, depth)
-        categories = document["categories"]
         return Reading(images, categories, self.image_root, report, self.json_file, sha256)
+
+
+def _without_groups(document: Mapping[str, Any], report: Report) -> list[Any]:
+    """Return the categories without those that only group others and share a class's name.
+
+    Roboflow writes ``{"id": 0, "name": "cat", "supercategory": "none"}`` before the classes of the
+    group. Of several with a name the one that has objects is the class; without any, the one in the
+    group.
+    """
+    entries = document["categories"]
+    named = [c for c in entries if isinstance(c, dict) and isinstance(c.get("name"), str)]
+    times = Counter(c["name"] for c in named)
+    doubtful = [c for c in named if times[c["name"]] > 1]
+    if not doubtful:
+        return list(entries)
+    used = [a.get("category_id") for a in document["annotations"] if isinstance(a, dict)]
+    numbers = {number for number in used if isinstance(number, (int, float, str))}
+    left_out: list[Any] = []
+    for name in dict.fromkeys(c["name"] for c in doubtful):
+        same = [c for c in doubtful if c["name"] == name]
+        classes = [c for c in same if any(c.get("id") == number for number in numbers)]
+        if not classes:
+            classes = [c for c in same if c.get("supercategory") not in _NO_GROUP]
+        if len(classes) == 1:
+            left_out += [c for c in same if c is not classes[0]]
+    for category in left_out:
+        report.add("group_class", shortened(category))
+    return [c for c in entries if not any(c is other for other in left_out)]

@@ -12,7 +12,8 @@ from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
 from robust_det.data.detection.canonical.identifiers import Identifiers
 from robust_det.data.detection.checking.checks import check_document
-from robust_det.data.detection.checking.images import Depth, Listing, look
+from robust_det.data.detection.checking.images import Depth, look
+from robust_det.data.detection.checking.listing import Listing, find_files
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.segments import read_panoptic
@@ -87,16 +88,22 @@ class PanopticSource:
         known = {c["id"] for c in panoptic["categories"]}
         files = {a["image_id"]: a for a in panoptic["annotations"]}
         ids, listing, segments, unmade = Identifiers(files), Listing(), {}, 0
+        names = dict.fromkeys(a["file_name"] for a in files.values())
+        found = find_files(listing, self.panoptic_root, names, reading.report)
         for image, original in reading.images.heads():
             annotation = files.get(ids.find(original))
             if annotation is None:
                 reading.report.add("missing_segments", f"none for {image['file_name']}")
                 continue
+            file = found.get(annotation["file_name"])
+            if file is None:
+                continue
+            annotation = {**annotation, "file_name": file or annotation["file_name"]}
             path = os.path.join(self.panoptic_root, annotation["file_name"])
             strange = {s["category_id"] for s in annotation["segments_info"]} - known
             if strange:
                 reading.report.add("unknown_segment", f"{sorted(strange)[0]} in {path}")
-            elif not listing.has(path):
+            elif not file:
                 reading.report.add("missing_segments", path)
             else:
                 unmade += not listing.has(os.path.join(self.stuff_root, annotation["file_name"]))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robust_det.core.errors import UserError, did_you_mean
+from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.checks import check_document
-from robust_det.data.detection.checking.images import SUFFIXES, Depth, Listing, look
+from robust_det.data.detection.checking.images import Depth, look
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.readers.voc_layout import (
+    Stems,
+    VocLayout,
+    read_layout,
+    stem_parts,
+)
 from robust_det.data.detection.readers.voc_xml import VocImage, class_names, read_xml
 from robust_det.data.detection.source import Reading, object_entry
 
@@ -21,7 +28,8 @@ __all__ = ["VocSource"]
 
 @dataclass(frozen=True)
 class VocSource:
-    """``Annotations/*.xml``, ``ImageSets/Main/SPLIT.txt`` and ``JPEGImages``.
+    """``Annotations/*.xml``, ``ImageSets/Main/SPLIT.txt`` and ``JPEGImages``, or annotation files
+    and images in other folders, see :func:`~.voc_layout.read_layout`.
 
     Objects marked difficult stay so: training keeps them, as Detectron2's VOC loader does, and
     evaluation ignores them, as VOC's does: neither finding nor missing them counts.
@@ -44,14 +52,27 @@ class VocSource:
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`."""
         report = Report(name, self.published)
-        listed = self._listed(name)
-        classes = self.classes or class_names(Path(self.folder, "Annotations"))
+        layout = read_layout(Path(self.folder), self.split, name, report)
+        whole = Report(name)
+        classes = self.classes or class_names(
+            [layout.folder / file for file in layout.annotations], whole
+        )
         if not classes:
-            raise UserError(f"data set '{name}' has no objects in {self.folder}/Annotations")
-        digest = hashlib.sha256("\n".join(listed).encode())
+            found = ", ".join(finding.phrase() for finding in whole.problems)
+            raise UserError(
+                f"data set '{name}' has no objects in {self.folder}/Annotations",
+                f"{len(layout.annotations)} files are there" + f": {found}" * bool(found),
+            )
+        digest = hashlib.sha256("\n".join(listed for listed, _ in layout.listed).encode())
         read: dict[str, VocImage] = {}
-        for stem in dict.fromkeys(listed):
-            path = Path(self.folder, "Annotations", f"{stem}.xml")
+        times: Counter[str] = Counter()
+        for listed, file in layout.listed:
+            stem = layout.stem(file or listed)
+            times[stem] += 1
+            if times[stem] > 1:
+                report.add("duplicate_file", f"{listed} in {self.split}.txt")
+                continue
+            path = layout.folder / (file or f"Annotations/{stem}.xml")
             try:
                 content = path.read_bytes()
             except (OSError, ValueError):
@@ -60,55 +81,47 @@ class VocSource:
             digest.update(content)
             if (image := read_xml(content, path, report)) is not None:
                 read[stem] = image
-        files = self._files(read)
-        sizes = self._sizes(name, files, read, report, depth)
+        files = self._files(read, layout, report)
+        sizes = self._sizes(name, files, read, layout, report, depth)
         document = self._document(read, files, sizes, classes, report)
-        for stem, times in Counter(listed).items():
-            if times > 1:
-                report.add("duplicate_file", f"{stem} in {self.split}.txt")
-        root = str(Path(self.folder, "JPEGImages"))
+        root = str(layout.image_root)
         images = check_document(document, root, report, Depth.NAMES)
         categories = document["categories"]
         return Reading(images, categories, root, report, sha256=digest.hexdigest())
 
-    def _listed(self, name: str) -> list[str]:
-        folder = Path(self.folder)
-        for part in ("Annotations", "ImageSets/Main", "JPEGImages"):
-            if not (folder / part).is_dir():
-                raise UserError(
-                    f"data set '{name}' has no folder {folder / part}; a VOC folder holds"
-                    " Annotations, ImageSets/Main and JPEGImages, and DETECTRON2_DATASETS the"
-                    " folder of data sets"
-                )
-        path = folder / "ImageSets/Main" / f"{self.split}.txt"
-        if not path.is_file():
-            splits = sorted(p.stem for p in path.parent.glob("*.txt"))
-            raise UserError(
-                f"data set '{name}' has no split {path}{did_you_mean(self.split, splits)}"
-            )
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise UserError(f"data set '{name}': cannot read {path}: {error}") from error
-        present = Listing().names(str(folder / "Annotations"))
-        # the lists of one class have a second column; names of images may have spaces
-        return [line if f"{line}.xml" in present else line.split()[0] for line in lines if line]
-
-    def _files(self, read: Mapping[str, VocImage]) -> dict[str, str]:
-        """Return each image's file name; files are listed once and told apart by their names."""
+    def _files(
+        self, read: Mapping[str, VocImage], layout: VocLayout, report: Report
+    ) -> dict[str, str]:
+        """Return each image's file name, also that of a missing one; none where several fit."""
         if self.published:
             return {stem: f"{stem}.jpg" for stem in read}
-        names = Listing().names(str(Path(self.folder, "JPEGImages")))
-        by_stem: dict[str, str] = {}
-        for file in sorted(names):
-            if Path(file).suffix.lower() in SUFFIXES:
-                by_stem.setdefault(Path(file).stem, file)
-        files = {}
+        names, stems = set(layout.images), Stems(layout.images, layout.generic)
+        files: dict[str, str] = {}
         for stem, image in read.items():
+            folder, _, last = stem.rpartition("/")
+            found = stems.find(f"{stem}.xml")
             # a name inside the annotation counts after that of the annotation: copies lie
-            own = image.file if Path(image.file).stem == stem else ""
-            candidates = (own, by_stem.get(stem, ""), image.file)
-            files[stem] = next((f for f in candidates if f in names), own or f"{stem}.jpg")
+            if len(found) > 1:
+                found = [file for file in found if Path(file).name == image.file] or found
+            if not found and image.file in names:
+                found = [image.file]
+            if len(found) > 1:
+                report.add("unclear_name", f"{stem}.xml can be of {' or '.join(found[:3])}")
+            elif found:
+                files[stem] = found[0]
+                if stem_parts(found[0])[-1] != last:
+                    report.add("other_name", f"the image of {stem}.xml is {found[0]}")
+            else:
+                own = image.file if Path(image.file).stem == last else f"{last}.jpg"
+                files[stem] = os.path.join(folder, own)
+        claims = Counter(files.values())
+        for stem, file in list(files.items()):
+            if claims[file] > 1:
+                report.add("unclear_name", f"{stem}.xml and another are both of {file}")
+                del files[stem]
+        if layout.complete:
+            for file in sorted(names - set(files.values())):
+                report.add("unannotated_image", file)
         return files
 
     def _sizes(
@@ -116,23 +129,25 @@ class VocSource:
         name: str,
         files: Mapping[str, str],
         read: Mapping[str, VocImage],
+        layout: VocLayout,
         report: Report,
         depth: Depth | None,
     ) -> dict[str, tuple[int, int]]:
         """Return the sizes of images that are sound, and of missing ones, which are found later."""
         if self.published and not depth:
             return {stem: image.size for stem, image in read.items()}
-        root, sizes = Path(self.folder, "JPEGImages"), {}
-        names = Listing().names(str(root))
+        root, sizes = layout.image_root, {}
+        names = set(layout.images)
         there = [stem for stem, file in files.items() if file in names]
         looked = look([str(root / files[s]) for s in there], name, depth or Depth.HEADERS)
         found = dict(zip(there, looked, strict=True))
-        for stem, image in read.items():
-            size, path = found.get(stem, image.size), root / files[stem]
+        for stem, file in files.items():
+            written, path = read[stem].size, root / file
+            size = found.get(stem, written)
             if isinstance(size, str):
                 report.add("unreadable_image", f"{path}: {size}")
-            elif stem in found and min(image.size) > 0 and size != image.size:
-                text = "{} x {}, annotated as {} x {}".format(*size, *image.size)
+            elif stem in found and min(written) > 0 and size != written:
+                text = "{} x {}, annotated as {} x {}".format(*size, *written)
                 report.add("wrong_size", f"{path} is {text}")
             else:
                 # a missing image may lack a size as well, and is missing before all

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.data.detection.checking.checks import check_document
-from robust_det.data.detection.checking.images import Depth, Listing, look
+from robust_det.data.detection.checking.images import Depth, look
+from robust_det.data.detection.checking.listing import Listing, find_files
 from robust_det.data.detection.checking.report import Report
-from robust_det.data.detection.readers.yolo_yaml import read_layout
+from robust_det.data.detection.readers.texts import read_text
+from robust_det.data.detection.readers.yolo_layout import read_layout
 from robust_det.data.detection.source import Reading, object_entry
 
 __all__ = ["YoloSource"]
@@ -20,14 +22,14 @@ __all__ = ["YoloSource"]
 
 @dataclass(frozen=True)
 class YoloSource:
-    """Images with a ``.txt`` file each: in the folder ``labels`` if the image is in ``images``, and
-    beside it otherwise. An image without one shows nothing.
+    """Images with a ``.txt`` file each: in the folder ``labels`` if the image is in ``images``, or
+    beside it. An image without one shows nothing.
 
     A line is ``class cx cy width height`` or, for a mask, ``class x1 y1 x2 y2 x3 y3 ...``, in parts
     of the image's width and height.
 
     Attributes:
-        path, split, classes: see :func:`~.yolo_yaml.read_layout`.
+        path, split, classes: see :func:`~.yolo_layout.read_layout`.
     """
 
     path: str
@@ -36,8 +38,8 @@ class YoloSource:
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`."""
-        layout = read_layout(Path(self.path), self.split, name, self.classes)
         report = Report(name)
+        layout = read_layout(Path(self.path), self.split, name, self.classes, report)
         paths = list(dict.fromkeys(layout.images))
         for path, times in Counter(layout.images).items():
             if times > 1:
@@ -69,11 +71,23 @@ def _common_folder(paths: list[str]) -> str:
     return os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
 
 
-def _label_file(image: str) -> str:
-    """Return where the labels of an image are: the last folder ``images`` becomes ``labels``."""
-    stem = os.path.splitext(image)[0]
-    before, found, after = stem.rpartition(f"{os.sep}images{os.sep}")
-    return f"{before}{os.sep}labels{os.sep}{after}.txt" if found else f"{stem}.txt"
+def _label_file(image: str, labels: Listing, report: Report) -> str | None:
+    """Return the labels of an image, below ``labels`` in place of its last folder ``images``, or
+    beside it; empty if there are none, None if they cannot be told."""
+    folder, name = os.path.split(os.path.splitext(image)[0])
+    places = [(folder, f"{name}.txt")]
+    parts = folder.split(os.sep)
+    last = max((n for n, part in enumerate(parts) if part.lower() == "images"), default=-1)
+    if last >= 0:
+        file = "/".join(["labels", *parts[last + 1 :], f"{name}.txt"])
+        places.insert(0, (os.sep.join(parts[:last]) or os.sep, file))
+    for root, wanted in places:
+        files = find_files(labels, root, [wanted], report)
+        if wanted not in files:
+            return None
+        if files[wanted]:
+            return os.path.join(root, files[wanted])
+    return ""
 
 
 class _Labels:
@@ -87,11 +101,13 @@ class _Labels:
 
     def add(self, path: str, name: str, size: tuple[int, int], labels: Listing) -> None:
         """Add an image and its objects."""
-        number, file = len(self.images) + 1, _label_file(path)
+        number, file = len(self.images) + 1, _label_file(path, labels, self._report)
+        if file is None:
+            return
         lines: list[str] = []
-        if labels.has(file):
+        if file:
             try:
-                lines = Path(file).read_text(encoding="utf-8").splitlines()
+                lines = read_text(file).splitlines()
             except (OSError, ValueError) as error:
                 self._report.add("broken_file", f"{file}: {' '.join(str(error).split())}")
                 return

@@ -1,0 +1,40 @@
+"""Folders of data, without what systems and tools hide in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["has_hidden_part", "is_hidden", "walk"]
+
+# what Windows, macOS and network disks put among files without a dot before its name
+_HIDDEN = frozenset(
+    ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
+)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is never data, such as ``._a.jpg``."""
+    return name.startswith(".") or name.lower() in _HIDDEN
+
+
+def has_hidden_part(path: str) -> bool:
+    """Return whether a path has a hidden part; of an absolute one the name alone counts, as
+    somebody may keep data in a hidden folder."""
+    parts = path.replace("\\", "/").split("/")
+    if os.path.isabs(path):
+        parts = parts[-1:]
+    return any(is_hidden(part) for part in parts if part not in ("", ".", ".."))
+
+
+def walk(
+    folder: str | Path, follow_links: bool = False
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Do what :func:`os.walk` does, without anything hidden.
+
+    The folder itself may be hidden: somebody has named it.
+    """
+    for parent, folders, files in os.walk(folder, followlinks=follow_links):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        yield parent, folders, [name for name in files if not is_hidden(name)]
