@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from robust_det.data.detection.annotation_file import Text, with_texts
-from robust_det.data.detection.checking.images import Depth, Listing, look
+from robust_det.data.detection.checking.images import Depth, Listing, look, other_size
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.packed_images import PackedImages, Packer
@@ -41,6 +41,8 @@ def check_document(
         report.add("no_images")
     elif not document["annotations"]:
         report.add("no_objects")
+    for what in ("images", "annotations"):
+        report.count_all("objects" if what == "annotations" else what, len(document[what]))
     images = _Images(report)
     for entry, text in with_texts(document["images"]):
         images.take(entry, text)
@@ -138,7 +140,7 @@ class _Images:
         there = [number for number in paths if number in self.kept]
         if depth == Depth.NAMES:
             return
-        sizes = look([paths[number] for number in there], self._report.name, depth)
+        sizes = look([paths[number] for number in there], self._report.name, depth, self._report)
         for number, size in zip(there, sizes, strict=True):
             entry = self.kept[number]
             annotated = (entry["width"], entry["height"])
@@ -146,8 +148,7 @@ class _Images:
                 self._report.add("unreadable_image", f"{paths[number]}: {size}")
                 self._drop(number)
             elif size != annotated:
-                text = "{} x {}, annotated as {} x {}".format(*size, *annotated)
-                self._report.add("wrong_size", f"{paths[number]} is {text}")
+                self._report.add("wrong_size", other_size(paths[number], size, annotated))
                 self._drop(number)
 
     def _drop(self, number: Any) -> None:
@@ -164,6 +165,9 @@ def _fault(entry: Mapping[str, Any]) -> str:
     name, width, height = entry["file_name"], entry["width"], entry["height"]
     if not isinstance(name, str) or not name:
         return f"has the file_name {name!r}"
+    for what, value in (("width", width), ("height", height)):
+        if isinstance(value, str):
+            return f"has the {what} '{shortened(value)}', which is text; write a number"
     if not all(isinstance(v, (int, float)) and v > 0 for v in (width, height)):
         return f"has a size of {width} x {height}"
     return ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.data.detection.checking.checks import check_document
-from robust_det.data.detection.checking.images import SUFFIXES, Depth, Listing, look
+from robust_det.data.detection.checking.images import SUFFIXES, Depth, Listing, look, other_size
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.voc_xml import VocImage, class_names, read_xml
 from robust_det.data.detection.source import Reading, object_entry
@@ -125,15 +125,14 @@ class VocSource:
         root, sizes = Path(self.folder, "JPEGImages"), {}
         names = Listing().names(str(root))
         there = [stem for stem, file in files.items() if file in names]
-        looked = look([str(root / files[s]) for s in there], name, depth or Depth.HEADERS)
+        looked = look([str(root / files[s]) for s in there], name, depth or Depth.HEADERS, report)
         found = dict(zip(there, looked, strict=True))
         for stem, image in read.items():
             size, path = found.get(stem, image.size), root / files[stem]
             if isinstance(size, str):
                 report.add("unreadable_image", f"{path}: {size}")
             elif stem in found and min(image.size) > 0 and size != image.size:
-                text = "{} x {}, annotated as {} x {}".format(*size, *image.size)
-                report.add("wrong_size", f"{path} is {text}")
+                report.add("wrong_size", other_size(str(path), size, image.size))
             else:
                 # a missing image may lack a size as well, and is missing before all
                 sizes[stem] = size if stem in found else (1, 1)
