@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
 from detectron2.data import detection_utils as utils
 from detectron2.data.catalog import Metadata
 from detectron2.utils.visualizer import VisImage, Visualizer
@@ -21,6 +21,8 @@ from robust_det.data.detection.segments import read_ids
 from robust_det.detection.colours import ClassVisualizer, drawable
 from robust_det.detection.datasets.registration import prepared_dataset
 from robust_det.detection.evaluation.by_name import renumbering
+from robust_det.detection.mapping.decoding import read_image
+from robust_det.detection.mapping.mapper import EvaluationMapper
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records.detection import Picture
 
@@ -53,13 +55,13 @@ def draw_pictures(
     # those with something to find, if there are any
     dicts = [d for d in dicts if d.get("annotations", True)] or dicts
     dicts = sorted(dicts, key=lambda d: d["file_name"])[: cfg.TEST.PICTURES]
-    metadata, mapper = MetadataCatalog.get(name), DatasetMapper(cfg, is_train=False)
+    metadata, mapper = MetadataCatalog.get(name), EvaluationMapper(cfg)
     draw, numbers = _drawing(cfg, metadata), renumbering(cfg, name, classes)
     training = model.training
     model.eval()
     entries = []
     for number, record in enumerate(dicts):
-        image = utils.read_image(record["file_name"], "RGB")
+        image = read_image(record["file_name"], "RGB")
         scale = picture_scale(image)
         output = model([mapper(record)])[0]
         if numbers is not None:

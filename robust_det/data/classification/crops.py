@@ -11,8 +11,10 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from robust_det.core.errors import FileError
 from robust_det.data.classification.jitter import jitter_colours
 from robust_det.data.classification.jpeg import JPEG_START, Box, colour_jpeg_shape, crop_jpeg
+from robust_det.data.images import open_image
 
 __all__ = ["Transform", "Undecodable", "eval_transform", "random_box", "train_transform"]
 
@@ -137,8 +139,10 @@ class _CentralCrop:
 
 def _read_rgb(path: str) -> Image.Image:
     try:
-        with Image.open(path) as file:
-            return file.convert("RGB")
+        # not turned, as by torchvision's own loader
+        return open_image(path, upright=False).convert("RGB")
+    except FileError as error:
+        raise Undecodable(f"it {error.problem}; {error.advice}") from error
     except Exception as error:  # Pillow raises whatever the decoder raises
         raise Undecodable(f"{type(error).__name__}: {error}") from error
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from detectron2.data import detection_utils as utils
 from detectron2.data.catalog import Metadata
 from detectron2.structures import BoxMode
 from matplotlib.figure import Figure
@@ -22,6 +21,7 @@ from pycocotools import mask as mask_util
 from robust_det.core.progress import progress_bar
 from robust_det.data.detection.statistics import box_sides, objects_per_image
 from robust_det.detection.colours import ClassVisualizer, drawable
+from robust_det.detection.mapping.decoding import decode
 
 __all__ = ["histograms", "sample_sheet"]
 
@@ -73,7 +73,7 @@ def _tile(
     index: Mapping[int, int],
 ) -> Image.Image:
     try:
-        pixels = utils.read_image(os.path.join(image_root, image["file_name"]), "RGB")
+        pixels = decode(os.path.join(image_root, image["file_name"]), "RGB")
     except Exception:  # Pillow raises anything on a truncated file
         return Image.new("RGB", (_TILE, _TILE), "lightgrey")
     size = (image["height"], image["width"])

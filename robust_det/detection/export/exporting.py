@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.data.detection_utils import read_image
 
-from robust_det.core.errors import UserError, one_line, reason_of
+from robust_det.core.errors import FileError, UserError, one_line, reason_of
 from robust_det.core.files import sha256_file, write_atomically
 from robust_det.detection.detector import Detector
 from robust_det.detection.export.agreement import Comparison, compare
 from robust_det.detection.export.formats import FORMATS, Exported
 from robust_det.detection.export.traceable import Traceable
+from robust_det.detection.mapping.decoding import decode
 
 __all__ = ["export_detector"]
 
@@ -72,7 +72,9 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
 def _images(detector: Detector, sample: Path) -> list[torch.Tensor]:
     """Return the sample as the model takes it, in another shape, and a black image."""
     try:
-        pixels = read_image(str(sample), detector.cfg.INPUT.FORMAT)
+        pixels = decode(str(sample), detector.cfg.INPUT.FORMAT)
+    except FileError as error:
+        raise UserError(f"--sample {sample} {error.problem}", error.advice) from error
     except Exception as error:  # Pillow's readers raise anything on a broken file
         raise UserError(f"--sample {sample} cannot be read: {one_line(str(error))}") from error
     resized = detector.resize.get_transform(pixels).apply_image(pixels)

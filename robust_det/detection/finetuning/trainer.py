@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.data import build_detection_test_loader
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
@@ -24,7 +25,7 @@ from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEa
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
 from robust_det.detection.finetuning.training_data import build_loader, training_images
 from robust_det.detection.finetuning.watching import Stopwatch, WithProgress
-from robust_det.detection.mapping.mapper import build_mapper
+from robust_det.detection.mapping.mapper import EvaluationMapper, build_mapper
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.world import this_world
 
@@ -168,5 +169,5 @@ class RobustTrainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
-        loader = super().build_test_loader(cfg, dataset_name)
+        loader = build_detection_test_loader(cfg, dataset_name, mapper=EvaluationMapper(cfg))
         return WithProgress(loader, f"evaluate {dataset_name}", comm.is_main_process())

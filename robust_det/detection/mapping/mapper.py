@@ -1,4 +1,4 @@
-"""Detectron2's mapper of training images, with fast decoding, large-scale jitter and copy-paste."""
+"""Detectron2's mappers, with our reader of images, large-scale jitter and copy-paste."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robust_det.detection.mapping.augmentation import large_scale_jitter
 from robust_det.detection.mapping.copy_paste import CopyPaste
 from robust_det.detection.mapping.decoding import read_image
 
-__all__ = ["TrainingMapper", "build_mapper"]
+__all__ = ["EvaluationMapper", "TrainingMapper", "build_mapper"]
 
 
 def build_mapper(
@@ -104,3 +104,30 @@ class TrainingMapper(DatasetMapper):
         if self.recompute_boxes and instances.has("gt_masks"):  # which an image of crowds has not
             instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
         return utils.filter_empty_instances(instances)
+
+
+class EvaluationMapper(DatasetMapper):
+    """Detectron2's :class:`DatasetMapper` in evaluation, from a config."""
+
+    @configurable
+    def __init__(self, *, fast_jpeg: bool, **stock: Any) -> None:
+        super().__init__(**stock)
+        self.fast_jpeg = fast_jpeg
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        return {**super().from_config(cfg, is_train=False), "fast_jpeg": cfg.INPUT.FAST_JPEG}
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        # nothing of the truth goes to the model
+        truth = ("annotations", "sem_seg_file_name")
+        record = copy.deepcopy({k: v for k, v in dataset_dict.items() if k not in truth})
+        image = read_image(record["file_name"], self.image_format, self.fast_jpeg)
+        utils.check_image_size(record, image)
+        inputs = T.AugInput(image)
+        transforms = self.augmentations(inputs)
+        record["image"] = torch.as_tensor(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
+        if self.proposal_topk is not None:
+            size = inputs.image.shape[:2]
+            utils.transform_proposals(record, size, transforms, proposal_topk=self.proposal_topk)
+        return record

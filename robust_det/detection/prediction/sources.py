@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from detectron2.data import detection_utils as utils
 from PIL import UnidentifiedImageError
 
-from robust_det.core.errors import one_line, reason_of
+from robust_det.core.errors import FileError, one_line, reason_of
+from robust_det.detection.mapping.decoding import decode
 
 __all__ = ["Images", "Item", "Source", "Unreadable", "stamp_of"]
 
@@ -82,9 +82,11 @@ class Images:
     def read(self, what: Any, order: str) -> Any:
         """See :class:`Source`."""
         try:
-            return utils.read_image(str(what), order)
+            return decode(str(what), order)
         except UnidentifiedImageError as error:
             raise Unreadable("not an image") from error
+        except FileError as error:
+            raise Unreadable(f"it {error.problem}; {error.advice}") from error
         except Exception as error:  # Pillow's readers raise anything on a broken file
             reason = getattr(error, "strerror", None) or reason_of(error)
             raise Unreadable(one_line(reason)) from error

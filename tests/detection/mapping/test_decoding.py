@@ -1,4 +1,4 @@
-"""The fast way gives the bits of Detectron2's reader, and leaves to it what is not for it."""
+"""Up to 8 bits, both ways give what Detectron2's reader gives; the fast one is for plain JPEGs."""
 
 import io
 from pathlib import Path
@@ -11,6 +11,8 @@ from PIL import Image
 
 import robust_det.conversion
 from robust_det.core.errors import UserError
+from robust_det.data.images import open_image
+from robust_det.detection.mapping import decoding
 from robust_det.detection.mapping.decoding import read_image
 
 PHOTOS = sorted((Path(robust_det.conversion.__file__).parent / "images").glob("*.jpg"))
@@ -49,7 +51,9 @@ OTHER = {
     "PNG": saved(NOISE, "png"),
     "PNG with alpha": saved(NOISE.convert("RGBA"), "png"),
     "PNG with a palette": saved(NOISE.convert("P"), "png"),
-    "16-bit PNG": saved(Image.fromarray(RNG.integers(0, 65535, (9, 7), np.uint16)), "png"),
+    "PNG with grey and alpha": saved(NOISE.convert("LA"), "png"),
+    "TIFF": saved(NOISE, "tif"),
+    "TIFF of CMYK": saved(NOISE.convert("CMYK"), "tif", compression="tiff_lzw"),
     "bilevel PNG": saved(NOISE.convert("1"), "png"),
     "WebP": saved(NOISE, "webp", lossless=True),
 }
@@ -57,14 +61,14 @@ OTHER = {
 
 @pytest.fixture
 def stock(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The arguments that Detectron2's reader is called with."""
+    """The files that Pillow decodes for us."""
     calls = []
 
-    def counted(path: Any, layout: Any) -> Any:
-        calls.append(path)
-        return STOCK(path, layout)
+    def counted(file: Any) -> Any:
+        calls.append(file.name)
+        return open_image(file)
 
-    monkeypatch.setattr(detection_utils, "read_image", counted)
+    monkeypatch.setattr(decoding, "open_image", counted)
     return calls
 
 

@@ -16,7 +16,7 @@ from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded
 from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.training_data import build_loader, training_images
-from robust_det.detection.mapping.mapper import TrainingMapper, build_mapper
+from robust_det.detection.mapping.mapper import EvaluationMapper, TrainingMapper, build_mapper
 
 
 def same(ours: Any, theirs: Any) -> None:
@@ -186,3 +186,25 @@ def test_contradicting_keys_are_one_line(
 def test_the_images_are_those_of_the_config(load: Callable[..., Any]) -> None:
     cfg, images = load()
     assert len(images) == len(training_images(cfg)) == 12
+
+
+def test_evaluation_sees_what_detectron2s_mapper_gives(load: Callable[..., Any]) -> None:
+    cfg, images = load(MIN_SIZE_TEST=80, MAX_SIZE_TEST=120)
+    ours, theirs = EvaluationMapper(cfg), DatasetMapper(cfg, is_train=False)
+    for image in images[:4]:
+        before = copy.deepcopy(image)
+        same(ours(image), theirs(image))
+        assert image == before
+
+
+def test_deep_images_are_scaled_alike_in_training_and_evaluation(
+    load: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Detectron2's reader makes white of all above 255."""
+    cfg, images = load(MIN_SIZE_TRAIN=[96], MIN_SIZE_TEST=96, RANDOM_FLIP="none")
+    values = np.random.default_rng(0).integers(0, 65536, (96, 96), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    expected = np.rint(values / 257)
+    for mapper in (TrainingMapper(cfg), EvaluationMapper(cfg)):
+        seen = mapper({**images[0], "file_name": str(tmp_path / "deep.png")})["image"]
+        np.testing.assert_array_equal(seen.numpy(), np.stack([expected] * 3))

@@ -13,7 +13,7 @@ from typing import Any
 from robust_det.data.detection.annotation_file import Text, with_texts
 from robust_det.data.detection.canonical.entries import canonical_class
 from robust_det.data.detection.canonical.identifiers import is_identifier
-from robust_det.data.detection.checking.images import Depth, look
+from robust_det.data.detection.checking.images import Depth, look, other_size
 from robust_det.data.detection.checking.listing import Listing, find_files
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
@@ -49,6 +49,8 @@ def check_document(
             report.add("no_images")
     elif not document["annotations"]:
         report.add("no_objects")
+    for what in ("images", "annotations"):
+        report.count_all("objects" if what == "annotations" else what, len(document[what]))
     images = _Images(report)
     for entry, text in with_texts(document["images"]):
         images.take(entry, text)
@@ -144,7 +146,7 @@ class _Images:
         there = [number for number in paths if number in self.kept]
         if depth == Depth.NAMES:
             return
-        sizes = look([paths[number] for number in there], self._report.name, depth)
+        sizes = look([paths[number] for number in there], self._report.name, depth, self._report)
         for number, size in zip(there, sizes, strict=True):
             entry = self.kept[number]
             annotated = (entry["width"], entry["height"])
@@ -152,8 +154,7 @@ class _Images:
                 self._report.add("unreadable_image", f"{paths[number]}: {size}")
                 self._drop(number)
             elif size != annotated:
-                text = "{} x {}, annotated as {} x {}".format(*size, *annotated)
-                self._report.add("wrong_size", f"{paths[number]} is {text}")
+                self._report.add("wrong_size", other_size(paths[number], size, annotated))
                 self._drop(number)
 
     def _drop(self, number: Any) -> None:
@@ -172,6 +173,9 @@ def _fault(entry: Mapping[str, Any]) -> str:
         return f"has the file_name {name!r}"
     if has_hidden_part(name):
         return f"is the hidden file {shortened(name)}"
+    for what, value in (("width", width), ("height", height)):
+        if isinstance(value, str):
+            return f"has the {what} '{shortened(value)}', which is text; write a number"
     if not all(type(v) in (int, float) and v > 0 and v == v // 1 for v in (width, height)):
         return f"has a size of {width} x {height}"
     return ""

@@ -6,16 +6,28 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
+from typing import NamedTuple
 
 from PIL import Image
 
-from robust_det.core.errors import reason_of
+from robust_det.core.errors import FileError, reason_of
 from robust_det.core.progress import progress_bar
+from robust_det.data.detection.checking.report import Report
+from robust_det.data.images import bits_of, check_range, exif_turn, open_image
 
-__all__ = ["SUFFIXES", "Depth", "look"]
+__all__ = ["SUFFIXES", "Depth", "look", "other_size"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-_EXIF_ORIENTATION = 0x0112
+_SWAPPING = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
+# where PNGs may say how to turn them: in what Pillow has read before the pixels, and at their end
+_BEFORE = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
+_BEHIND = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+_END = 1 << 16  # bytes
 # fewer are looked at before a bar could be read
 _WORTH_A_BAR = 2000
 _THREADS = 8
@@ -30,14 +42,18 @@ class Depth(IntEnum):
 
 
 def look(
-    paths: Sequence[str], label: str, depth: Depth = Depth.HEADERS
+    paths: Sequence[str],
+    label: str,
+    depth: Depth = Depth.HEADERS,
+    report: Report | None = None,
 ) -> list[tuple[int, int] | str]:
-    """Return each image's width and height in pixels, as Detectron2 will turn it, or what is wrong.
+    """Return each image's width and height in pixels, as it is shown, or what is wrong with it.
 
     Args:
         paths: image files.
         label: shown at the progress bar.
         depth: ``PIXELS`` decodes them, which finds truncated files.
+        report: images that are turned, or have more than 8 bits, are noted in it.
     """
     seen: list[tuple[int, int] | str] = []
     shown = len(paths) >= _WORTH_A_BAR
@@ -46,31 +62,69 @@ def look(
         progress_bar(len(paths), f"check {label}", "images", shown) as bar,
         ThreadPoolExecutor(_THREADS) as pool,
     ):
-        for size in pool.map(lambda path: _size(path, depth), paths):
-            seen.append(size)
+        for path, image in zip(paths, pool.map(lambda path: _see(path, depth), paths), strict=True):
+            seen.append(image.size)
+            if report is not None and image.bits > 8:
+                report.add("deep_image", f"{path} has {image.bits} bits")
+            if report is not None and image.turned:
+                report.add("turned_image", path)
             bar.update()
     return seen
 
 
-def _size(path: str, depth: Depth) -> tuple[int, int] | str:
+def other_size(path: str, size: tuple[int, int], annotated: tuple[int, int]) -> str:
+    """Say that an image has another size than annotated, and why if that can be known.
+
+    Args:
+        path: of the image.
+        size, annotated: width and height, of the image as it is shown, and as annotated.
+    """
+    text = "{} is {} x {}, annotated as {} x {}".format(path, *size, *annotated)
+    if size == annotated[::-1] and _see(path, Depth.HEADERS).turned:
+        text += (
+            ": the file's EXIF orientation turns it, and the boxes were drawn on it unturned; turn"
+            " the boxes, or remove the orientation from the file"
+        )
+    return text
+
+
+class _Seen(NamedTuple):
+    """What is known of an image: its size or what is wrong, its bits, whether EXIF data turn it."""
+
+    size: tuple[int, int] | str
+    bits: int = 8
+    turned: bool = False
+
+
+def _see(path: str, depth: Depth) -> _Seen:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images and odd EXIF data
             with Image.open(path) as image:
+                check_range(image)
+                bits, turn = bits_of(image), _turn(image)
                 width, height = image.size
-                turned = _orientation(image) in (5, 6, 7, 8)
-                if depth == Depth.PIXELS:
-                    image.load()
+                # Pillow has turned a TIFF's size already
+                swapped = turn in _SWAPPING and image.format != "TIFF"
+                whole = depth == Depth.PIXELS or image.mode == "F"
+            if whole:
+                width, height = open_image(path).size
+                swapped = False
+    except FileError as error:
+        return _Seen(f"it {error.problem}; {error.advice}")
     except Exception as error:  # Pillow's readers raise anything on a broken file
-        return reason_of(error)
-    return (height, width) if turned else (width, height)
+        return _Seen(reason_of(error))
+    return _Seen((height, width) if swapped else (width, height), bits, turn is not None)
 
 
-def _orientation(image: Image.Image) -> int:
-    # to look for EXIF data behind the pixels, Pillow would decode a PNG; nobody writes them there
-    if image.format == "PNG" and not {"exif", "Raw profile type exif"} & set(image.info):
-        return 1
-    try:
-        return image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # Detectron2 then leaves the image as it is
-        return 1
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    # Pillow decodes a PNG to look behind its pixels for EXIF data, which few programs write there
+    if image.format == "PNG" and not _BEFORE & set(image.info):
+        file = image.fp
+        place = file.tell()
+        file.seek(max(file.seek(0, os.SEEK_END) - _END, 0))
+        end = file.read()
+        file.seek(place)
+        if not any(key in end for key in _BEHIND):
+            return None
+    return exif_turn(image)

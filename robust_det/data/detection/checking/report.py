@@ -20,6 +20,7 @@ class Kind:
         note: True if it stops no run.
         published: False if it stops no run on data that Detectron2 registers. Those are benchmarks,
             and COCO itself has boxes without area: they are compared as they were published.
+        of: what it is a share of, ``images`` or ``objects``; empty where a share tells nothing.
         said: whether a run says it when it starts, where it is a note.
     """
 
@@ -28,6 +29,7 @@ class Kind:
     remedy: str = ""
     note: bool = False
     published: bool = True
+    of: str = ""
     said: bool = False
 
 
@@ -117,6 +119,16 @@ KINDS = {
         "categories without objects that share their names with classes, left out",
         note=True, said=True
     ),
+    "deep_image": Kind(
+        "image of more than 8 bits a channel, scaled to 8",
+        "images of more than 8 bits a channel, scaled to 8",
+        note=True, of="images", said=True,
+    ),
+    "turned_image": Kind(
+        "image that its EXIF orientation turns; boxes are taken to be on the turned one",
+        "images that their EXIF orientation turns; boxes are taken to be on the turned ones",
+        note=True, of="images",
+    ),
     "unused_class": Kind("class without objects", "classes without objects", note=True),
     "empty_image": Kind("image without objects", "images without objects", note=True),
 }  # fmt: skip
@@ -124,15 +136,27 @@ KINDS = {
 
 @dataclass
 class Finding:
-    """One kind, how often it was found, and the first few examples."""
+    """One kind, how often it was found, and the first few examples.
+
+    Attributes:
+        total: how many there are of what it is a share of; 0 if that is not known.
+    """
 
     kind: Kind
     count: int = 0
     examples: list[str] = field(default_factory=list)
+    total: int = 0
+
+    def words(self) -> str:
+        """Return such as ``2 missing images``, or ``2 missing images (10 % of all images)``."""
+        text = f"{self.count} {self.kind.one if self.count == 1 else self.kind.many}"
+        if not self.total:
+            return text
+        return f"{text} ({100 * self.count / self.total:.3g} % of all {self.kind.of})"
 
     def phrase(self) -> str:
         """Return such as ``2 missing images (first: a.jpg)``."""
-        text = f"{self.count} {self.kind.one if self.count == 1 else self.kind.many}"
+        text = self.words()
         return f"{text} (first: {self.examples[0]})" if self.examples else text
 
 
@@ -148,6 +172,11 @@ class Report:
         self.name = name
         self.published = published
         self._found: dict[str, Finding] = {}
+        self._totals: dict[str, int] = {}
+
+    def count_all(self, what: str, number: int) -> None:
+        """Take over how many ``images`` or ``objects`` were listed, which shares are of."""
+        self._totals[what] = number
 
     def add(self, kind: str, example: str = "") -> bool:
         """Count one more of a kind; return whether it is a problem, so that it is acted upon."""
@@ -158,7 +187,10 @@ class Report:
         return self._stops(finding.kind)
 
     def _in_order(self) -> Iterator[Finding]:
-        return (self._found[kind] for kind in KINDS if kind in self._found)
+        for kind in KINDS:
+            if (finding := self._found.get(kind)) is not None:
+                finding.total = self._totals.get(finding.kind.of, 0)
+                yield finding
 
     def _stops(self, kind: Kind) -> bool:
         return not kind.note and (kind.published or not self.published)
@@ -208,8 +240,7 @@ class Report:
         out = []
         for label, findings in (("problem", self.problems), ("note", self.notes)):
             for f in findings:
-                of = f.kind.one if f.count == 1 else f.kind.many
-                out.append(f"{label}: {f.count} {of}")
+                out.append(f"{label}: {f.words()}")
                 out += [f"    {example}" for example in f.examples]
                 if f.count > len(f.examples) > 0:
                     out.append(f"    and {f.count - len(f.examples)} more")

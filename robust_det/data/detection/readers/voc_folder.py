@@ -12,7 +12,7 @@ from typing import Any
 
 from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.checks import check_document
-from robust_det.data.detection.checking.images import Depth, look
+from robust_det.data.detection.checking.images import Depth, look, other_size
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.voc_layout import (
     Stems,
@@ -139,7 +139,7 @@ class VocSource:
         root, sizes = layout.image_root, {}
         names = set(layout.images)
         there = [stem for stem, file in files.items() if file in names]
-        looked = look([str(root / files[s]) for s in there], name, depth or Depth.HEADERS)
+        looked = look([str(root / files[s]) for s in there], name, depth or Depth.HEADERS, report)
         found = dict(zip(there, looked, strict=True))
         for stem, file in files.items():
             written, path = read[stem].size, root / file
@@ -147,8 +147,7 @@ class VocSource:
             if isinstance(size, str):
                 report.add("unreadable_image", f"{path}: {size}")
             elif stem in found and min(written) > 0 and size != written:
-                text = "{} x {}, annotated as {} x {}".format(*size, *written)
-                report.add("wrong_size", f"{path} is {text}")
+                report.add("wrong_size", other_size(str(path), size, written))
             else:
                 # a missing image may lack a size as well, and is missing before all
                 sizes[stem] = size if stem in found else (1, 1)

@@ -47,7 +47,7 @@ class YoloSource:
         root = _common_folder(paths) or str(Path(self.path).absolute())
         missing = Listing().missing(paths)
         there = [path for path in paths if path not in missing]
-        looked = look(there, name, max(depth or Depth.HEADERS, Depth.HEADERS))
+        looked = look(there, name, max(depth or Depth.HEADERS, Depth.HEADERS), report)
         sizes = dict(zip(there, looked, strict=True))
         reader = _Labels(layout.classes, report)
         labels = Listing()
