@@ -29,7 +29,7 @@ from robust_det.checkpoints.recognising.recognise import (
 )
 from robust_det.core.errors import FileError, naming, one_line
 from robust_det.models import get_architecture
-from robust_det.models.spelling import COUNTER, spelling
+from robust_det.models.spelling import AUXILIARY, COUNTER, spelling
 
 __all__ = ["read_model"]
 
@@ -93,7 +93,8 @@ def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model
             ) from error
         raise
     state, notes = _values(found)
-    notes = (*_choice(found), *notes, *_head(found), *objects_left_out(content.foreign))
+    notes = (*_choice(found), *notes, *_head(found), *_within(found))
+    notes = (*notes, *objects_left_out(content.foreign))
     beside = account(found, value)
     model = Model(found.arch, state, "", notes=notes, use=beside.use)
     return with_facts(model, beside, facts, arch, prefix)
@@ -174,6 +175,22 @@ def _head(found: Found) -> list[str]:
     if inside and not found.has_head:
         return [f"the head ({inside[0]}, ...) is not one of {found.arch} and was left out"]
     return []
+
+
+def _within(found: Found) -> list[str]:
+    """Say what was left out from within the network, and what its spelling leaves open."""
+    notes = []
+    inside = (n for n in found.beside if n.startswith(found.prefix))
+    if extra := [n for n in inside if AUXILIARY.search(n)]:
+        more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
+        notes.append(f"{extra[0]}{more}, which evaluation does not use, were left out")
+    layout = get_architecture(found.arch).layout
+    if found.library == "Hugging Face" and layout and layout.bottleneck:
+        notes.append(
+            "the file does not say downsample_in_bottleneck; false is assumed, the default: the 3x3"
+            " convolutions stride"
+        )
+    return notes
 
 
 def _plain(dtype: torch.dtype) -> str:

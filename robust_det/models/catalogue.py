@@ -12,6 +12,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from robust_det.models.narrow import NarrowResNet
 from robust_det.models.other_names import (
     CONVNEXT,
+    HUGGING_FACE_CONVNEXT,
     MNASNET,
     MOBILENET_V2,
     OLD_DENSENET,
@@ -20,6 +21,7 @@ from robust_det.models.other_names import (
     VGG16,
 )
 from robust_det.models.registry import Architecture, ResNetLayout, Stage, register
+from robust_det.models.resnet_names import RESNET
 
 
 def _resnet(
@@ -34,6 +36,7 @@ def _resnet(
             stages=layout.stages,
             layout=layout,
             timm=SAME if in_timm else None,
+            others=RESNET,
         )
     )
 
@@ -127,5 +130,5 @@ for _name, _width in (("convnext_tiny", 96), ("convnext_small", 96), ("convnext_
         stem="features.0",
         stages=tuple((f"features.{2 * i + 1}", _width * 2**i) for i in range(4)),
         timm=CONVNEXT,
-        others={"ConvNeXt": ORIGINAL_CONVNEXT},
+        others={"ConvNeXt": ORIGINAL_CONVNEXT, "Hugging Face": HUGGING_FACE_CONVNEXT},
     )

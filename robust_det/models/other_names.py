@@ -13,6 +13,7 @@ from itertools import accumulate
 
 __all__ = [
     "CONVNEXT",
+    "HUGGING_FACE_CONVNEXT",
     "MNASNET",
     "MOBILENET_V2",
     "OLD_DENSENET",
@@ -20,6 +21,7 @@ __all__ = [
     "SAME",
     "VGG16",
     "OtherNames",
+    "by_rules",
 ]
 
 Shape = tuple[int, ...]
@@ -45,7 +47,8 @@ class OtherNames:
 SAME = OtherNames(lambda name: name)
 
 
-def _by_rules(*rules: tuple[str, str]) -> Callable[[str], str]:
+def by_rules(*rules: tuple[str, str]) -> Callable[[str], str]:
+    """Return what renames by the first pattern that is all of a name; others stay as they are."""
     compiled = [(re.compile(pattern), target) for pattern, target in rules]
 
     def rename(name: str) -> str:
@@ -60,7 +63,7 @@ def _by_rules(*rules: tuple[str, str]) -> Callable[[str], str]:
 # the fully connected layers are convolutions in timm
 _VGG_SHAPES = {"classifier.0.weight": (512, 7, 7), "classifier.3.weight": (4096, 1, 1)}
 VGG16 = OtherNames(
-    _by_rules(
+    by_rules(
         (r"classifier\.0\.(.*)", r"pre_logits.fc1.\1"),
         (r"classifier\.3\.(.*)", r"pre_logits.fc2.\1"),
         (r"classifier\.6\.(.*)", r"head.fc.\1"),
@@ -68,7 +71,7 @@ VGG16 = OtherNames(
     lambda name, shape: (shape[0], *_VGG_SHAPES[name]) if name in _VGG_SHAPES else shape,
 )
 
-_convnext_parts = _by_rules(
+_convnext_parts = by_rules(
     (r"features\.0\.(.*)", r"stem.\1"),
     (r"classifier\.0\.(.*)", r"head.norm.\1"),
     (r"classifier\.2\.(.*)", r"head.fc.\1"),
@@ -93,7 +96,7 @@ def _flat_scale(name: str, shape: Shape) -> Shape:
 
 CONVNEXT = OtherNames(_convnext, _flat_scale)
 
-_original_convnext = _by_rules(
+_original_convnext = by_rules(
     (r"stem\.(.*)", r"downsample_layers.0.\1"),
     (r"stages\.(\d)\.downsample\.(.*)", r"downsample_layers.\1.\2"),
     (r"(stages\.\d)\.blocks\.(\d+)\.conv_dw\.(.*)", r"\1.\2.dwconv.\3"),
@@ -105,8 +108,23 @@ _original_convnext = _by_rules(
 # of the code that came with the paper
 ORIGINAL_CONVNEXT = OtherNames(lambda name: _original_convnext(_convnext(name)), _flat_scale)
 
+_hugging_face_convnext = by_rules(
+    (r"stem\.0\.(.*)", r"embeddings.patch_embeddings.\1"),
+    (r"stem\.1\.(.*)", r"embeddings.layernorm.\1"),
+    (r"stages\.(\d)\.downsample\.(.*)", r"encoder.stages.\1.downsampling_layer.\2"),
+    (r"(stages\.\d)\.blocks\.(\d+)\.conv_dw\.(.*)", r"encoder.\1.layers.\2.dwconv.\3"),
+    (r"(stages\.\d)\.blocks\.(\d+)\.norm\.(.*)", r"encoder.\1.layers.\2.layernorm.\3"),
+    (r"(stages\.\d)\.blocks\.(\d+)\.mlp\.fc(.*)", r"encoder.\1.layers.\2.pwconv\3"),
+    (r"(stages\.\d)\.blocks\.(\d+)\.gamma", r"encoder.\1.layers.\2.layer_scale_parameter"),
+    (r"head\.norm\.(.*)", r"layernorm.\1"),
+    (r"head\.fc\.(.*)", r"classifier.\1"),
+)
+HUGGING_FACE_CONVNEXT = OtherNames(
+    lambda name: _hugging_face_convnext(_convnext(name)), _flat_scale
+)
+
 # of torchvision's own file of 2017
-OLD_DENSENET = OtherNames(_by_rules((r"(.*\.denselayer\d+\.(?:norm|conv))([12]\..*)", r"\1.\2")))
+OLD_DENSENET = OtherNames(by_rules((r"(.*\.denselayer\d+\.(?:norm|conv))([12]\..*)", r"\1.\2")))
 
 _INVERTED = {"0": "conv_pw", "1": "bn1", "2": "conv_dw", "3": "bn2", "4": "conv_pwl", "5": "bn3"}
 _SEPARABLE = {"0": "conv_dw", "1": "bn1", "2": "conv_pw", "3": "bn2"}
@@ -119,7 +137,7 @@ def _block(index: int, lengths: Sequence[int]) -> str:
     return f"{stage}.{index - (ends[stage] - lengths[stage])}"
 
 
-_mobilenet_ends = _by_rules(
+_mobilenet_ends = by_rules(
     (r"features\.0\.0\.(.*)", r"conv_stem.\1"),
     (r"features\.0\.1\.(.*)", r"bn1.\1"),
     (r"features\.18\.0\.(.*)", r"conv_head.\1"),
@@ -146,7 +164,7 @@ def _mobilenet_v2(name: str) -> str:
 
 MOBILENET_V2 = OtherNames(_mobilenet_v2)
 
-_mnasnet_ends = _by_rules(
+_mnasnet_ends = by_rules(
     (r"layers\.0\.(.*)", r"conv_stem.\1"),
     (r"layers\.1\.(.*)", r"bn1.\1"),
     (r"layers\.14\.(.*)", r"conv_head.\1"),

@@ -15,12 +15,15 @@ import torch
 
 from robust_det.core.errors import UserError
 from robust_det.models import get_architecture
-from robust_det.models.stages import tensor_shapes
+from robust_det.models.stages import module_stages, tensor_shapes
 
-__all__ = ["COUNTER", "Spelling", "distinct_spellings", "spelling", "spellings"]
+__all__ = ["AUXILIARY", "COUNTER", "Spelling", "distinct_spellings", "spelling", "spellings"]
 
 # a step count of batch norm: older files lack it, and a frozen norm does
 COUNTER = "num_batches_tracked"
+# what some tools leave within a network and evaluation does not use: timm's norms of the other
+# splits of a batch, and a profiler's counts
+AUXILIARY = re.compile(r"(^|\.)(aux_bn\.\d+\.\w+|total_ops|total_params)$")
 
 _DETECTRON2 = (
     (re.compile(r"conv1\.(.*)"), r"stem.conv1.\1"),
@@ -48,7 +51,8 @@ class Spelling:
     """The tensors of one architecture in one library's names.
 
     Attributes:
-        library: ``torchvision``, ``timm``, ``detectron2``, or one of the architecture's others.
+        library: ``torchvision``, ``timm``, ``detectron2``, ``nn.Sequential``, or one of the
+            architecture's others.
         names: torchvision's name -> this library's.
         shapes: torchvision's name -> the shape here, with 1000 classes.
     """
@@ -99,4 +103,14 @@ def spellings(arch: str) -> Mapping[str, Spelling]:
     rename = _detectron2_resnet if architecture.layout else "body.{}".format
     names = {name: rename(name) for name in shapes}
     out["detectron2"] = Spelling("detectron2", names, shapes)
+    # nn.Sequential(*network.children()) numbers them
+    children = [name for name in module_stages(arch) if name and "." not in name]
+    numbers = {child: str(number) for number, child in enumerate(children)}
+    names = {name: _with_first(name, numbers) for name in shapes}
+    out["nn.Sequential"] = Spelling("nn.Sequential", names, shapes)
     return out
+
+
+def _with_first(name: str, numbers: Mapping[str, str]) -> str:
+    first, dot, rest = name.partition(".")
+    return numbers.get(first, first) + dot + rest

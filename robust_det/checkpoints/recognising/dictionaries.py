@@ -11,11 +11,13 @@ __all__ = ["dictionaries", "without_detours"]
 T = TypeVar("T")
 # what a file may make us look at: every network is tried at every place
 _MAX_DEPTH, _MAX_DICTIONARIES, _MAX_NAMES = 6, 2000, 20_000
-# what stands in the midst of names: wrappers, and in a C4 detector the head that has res5
+# what stands in the midst of names: wrappers, in a C4 detector the head that has res5, and what
+# Hugging Face puts before a network's body but not before its head
 _DETOURS = (
     (re.compile(r"(?<![^./])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."), ""),
     (re.compile(r"(?<![^./])roi_heads\.res5\.(?=\d)"), "backbone.res5."),
     (re.compile(r"(?<![^./])roi_heads\.res5\.(?=body\.)"), "backbone."),
+    (re.compile(r"(?<![^./])(resnet|convnext)\.(?=(embedder|embeddings|encoder|layernorm)\.)"), ""),
 )
 
 

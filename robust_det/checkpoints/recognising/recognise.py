@@ -14,7 +14,7 @@ from robust_det.checkpoints.recognising.dictionaries import dictionaries, withou
 from robust_det.checkpoints.recognising.mismatch import Miss, explain_miss
 from robust_det.core.errors import FileError
 from robust_det.models import ARCHITECTURES, get_architecture
-from robust_det.models.spelling import COUNTER, Spelling, distinct_spellings, spelling
+from robust_det.models.spelling import AUXILIARY, COUNTER, Spelling, distinct_spellings, spelling
 from robust_det.models.stages import tensor_stages
 
 __all__ = ["NoTensorsError", "NothingFoundError", "recognise"]
@@ -116,12 +116,14 @@ def _sought(arch: str, library: str) -> _Sought:
     names, stages = spelled.names, tensor_stages(arch)
     body = [n for n in names if not architecture.in_head(n) and COUNTER not in n]
     firsts = {stages[n]: n for n in reversed(body)}.values()
+    # torchvision's own parts are not beside a residual network under other names, but in it
+    inside = [*(names[n] for n in body), *(body if architecture.layout else ())]
     return _Sought(
         spelled,
         tuple(body),
         tuple(names[n] for n in firsts),
         frozenset(names.values()),
-        frozenset(names[n].partition(".")[0] for n in body),
+        frozenset(n.partition(".")[0] for n in inside),
     )
 
 
@@ -141,7 +143,11 @@ def _matches(
         )
         # something else may stand beside a network, but not in the midst of it
         foreign = tuple(
-            n for n in below if n not in sought.known and n.partition(".")[0] in sought.parts
+            n
+            for n in below
+            if n not in sought.known
+            and n.partition(".")[0] in sought.parts
+            and not AUXILIARY.search(n)
         )
         if missing or misshapen or foreign:
             fits = len(body) - len(missing) - len(misshapen)
