@@ -16,6 +16,7 @@ from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded
 from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.training_data import build_loader, training_images
+from robust_det.detection.mapping import augmentation
 from robust_det.detection.mapping.mapper import TrainingMapper, build_mapper
 
 
@@ -186,3 +187,15 @@ def test_contradicting_keys_are_one_line(
 def test_the_images_are_those_of_the_config(load: Callable[..., Any]) -> None:
     cfg, images = load()
     assert len(images) == len(training_images(cfg)) == 12
+
+
+def test_cutting_polygons_needs_shapely(
+    write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["INPUT.CROP.ENABLED", "True"]
+    monkeypatch.setattr(augmentation, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"polygons of data set 'scenes_train' .* pip install shap"):
+        load_config(str(write_config()), keys)
+    load_config(str(write_config()), [*keys, "MODEL.MASK_ON", "False"])
+    monkeypatch.setattr(augmentation, "find_spec", lambda name: name)
+    load_config(str(write_config()), keys)
