@@ -36,6 +36,16 @@ _COMPILED_OPS = (
     "modulated_deform_conv_forward",
     "modulated_deform_conv_backward",
 )
+_OFFICIAL = "install the official Detectron2 with its compiled operators"
+# what detectron2.export has of Caffe2
+_CAFFE2 = (
+    "Caffe2Model",
+    "Caffe2Tracer",
+    "add_export_config",
+    "export_caffe2_model",
+    "export_onnx_model",
+)
+_EXPORT = "robust-det export writes ONNX and TorchScript"
 _done = False
 
 
@@ -164,7 +174,7 @@ def _stand_in_for_compiled_ops() -> None:
     stand_in = ModuleType("detectron2._C", "Takes the place of the compiled operators.")
     stand_in.__spec__ = ModuleSpec("detectron2._C", None)  # find_spec() refuses modules without
     for name in _COMPILED_OPS:
-        setattr(stand_in, name, _refusal(name))
+        setattr(stand_in, name, _refusal(name, "is not compiled here", _OFFICIAL))
     # utils/collect_env.py asks these three, and every training run prints what it collects
     stand_in.get_compiler_version = lambda: "none (pure Python)"  # type: ignore[attr-defined]
     stand_in.get_cuda_version = lambda: "none (pure Python)"  # type: ignore[attr-defined]
@@ -198,16 +208,18 @@ def _leave_out_caffe2() -> None:
     # before all else; current torch does not bring Caffe2 along
     if importlib.util.find_spec("caffe2") is None:
         name = "detectron2.export.api"
-        sys.modules[name] = ModuleType(name, "Takes the place of the export to Caffe2: empty.")
-        sys.modules[name].__spec__ = ModuleSpec(name, None)
+        module = ModuleType(name, "Takes the place of the export to Caffe2: refuses.")
+        module.__spec__ = ModuleSpec(name, None)
+        for each in _CAFFE2:
+            setattr(
+                module, each, _refusal(each, "needs Caffe2, which torch no longer brings", _EXPORT)
+            )
+        sys.modules[name] = module
 
 
-def _refusal(name: str) -> Any:
+def _refusal(name: str, problem: str, advice: str) -> Any:
     def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise UserError(
-            f"Detectron2's operator '{name}' is not compiled here",
-            "install the official Detectron2 with its compiled operators",
-        )
+        raise UserError(f"Detectron2's '{name}' {problem}", advice)
 
     refuse.__name__ = name
     return refuse

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,29 @@ def test_rotated_boxes_are_refused_through_detectron2() -> None:
         pairwise_iou_rotated(RotatedBoxes(boxes), RotatedBoxes(boxes))
     with pytest.raises(UserError, match="roi_align_rotated_forward"):
         ROIAlignRotated((2, 2), 1.0, 0)(torch.zeros(1, 1, 8, 8), torch.zeros(1, 6))
+
+
+@only_stand_in
+def test_the_export_to_caffe2_is_refused() -> None:
+    from detectron2.export import Caffe2Tracer, TracingAdapter, add_export_config
+
+    assert TracingAdapter.__name__ == "TracingAdapter"
+    for what in (Caffe2Tracer, add_export_config):
+        with pytest.raises(
+            UserError, match=rf"'{what.__name__}' needs Caffe2, .*robust-det export"
+        ):
+            what(None)
+
+
+def test_the_zoos_configs_in_python_load() -> None:
+    import detectron2
+    from detectron2 import model_zoo
+
+    if not any(Path(detectron2.__file__).parent.glob("model_zoo/configs/**/*.py")):
+        pytest.skip("installed before its configs in Python were; make installs it again")
+    config = model_zoo.get_config("new_baselines/mask_rcnn_R_50_FPN_100ep_LSJ.py")
+    assert config.train.max_iter == 184375
+    assert model_zoo.get_config("COCO-Detection/retinanet_R_50_FPN_1x.py").model is not None
 
 
 @only_stand_in

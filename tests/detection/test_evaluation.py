@@ -25,6 +25,7 @@ from robust_det.analysis.significance.study import Options
 from robust_det.core.files import sha256_file
 from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
 from robust_det.detection.config import detection_defaults, load_config
+from robust_det.detection.datasets.class_matching import ABSENT
 from robust_det.detection.datasets.registration import annotations_file
 from robust_det.detection.evaluation import (
     DETECTIONS_NAME,
@@ -34,6 +35,7 @@ from robust_det.detection.evaluation import (
     describe_evaluators,
     saved_detections,
 )
+from robust_det.detection.evaluation.by_name import ByName, Renumbering
 from robust_det.detection.finetuning.jobs import finetune
 from robust_det.records import read_record
 from robust_det.records.base import File
@@ -224,7 +226,18 @@ def test_voc_is_scored_by_voc_and_kept(voc: Any, tmp_path: Path) -> None:
     # of 1/3 and of 2/3 on is 2/3, so AP is 2/3 * 2/3; the dog's IoU is 0.75: found at AP50
     assert ours["bbox"]["AP50"] == pytest.approx(100 * (4 / 9 + 1) / 2)
     assert list(ours["bbox"]) == ["AP", "AP50", "AP75"]
+    # a detector with the same classes in another order, and one more
+    other = [{"instances": o["instances"][:]} for o in outputs]
+    for output in other:
+        classes = output["instances"].pred_classes
+        output["instances"].pred_classes = torch.tensor([2, 0])[classes]
+    numbers = Renumbering((1, ABSENT, 0))
+    named = ByName(VOCEvaluator(voc, tmp_path / "named"), numbers)
+    assert evaluated(named, inputs, other) == ours
     kept = saved_detections(cfg)[voc]
+    assert (tmp_path / "named" / DETECTIONS_NAME).read_text() == (
+        tmp_path / "run" / kept.path
+    ).read_text()
     saved = json.loads((tmp_path / "run" / kept.path).read_text())
     assert [(d["image_id"], d["category_id"]) for d in saved] == [
         *(("one", 0), ("one", 1), ("two", 0), ("two", 0)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
 from robust_det.core.errors import UserError
+from robust_det.detection.datasets import describe_dataset
 
 __all__ = ["check_augmentation", "large_scale_jitter"]
 
@@ -85,6 +87,18 @@ def check_augmentation(cfg: CfgNode) -> None:
         for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
             _require(
                 not cfg.MODEL[key], f"INPUT.COPY_PASTE pastes masks alone; leave MODEL.{key} out"
+            )
+    _check_crop(cfg)
+
+
+def _check_crop(cfg: CfgNode) -> None:
+    # fvcore imports it when the first polygon is cut, in the middle of training
+    if cfg.INPUT.CROP.ENABLED and cfg.MODEL.MASK_ON and find_spec("shapely") is None:
+        for name in cfg.DATASETS.TRAIN:
+            _require(
+                describe_dataset(name).masks != "polygon",
+                f"INPUT.CROP cuts the polygons of data set '{name}' with shapely, which is not"
+                " installed; pip install shapely, or leave INPUT.CROP.ENABLED out",
             )
 
 

@@ -16,6 +16,7 @@ from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded
 from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.training_data import build_loader, training_images
+from robust_det.detection.mapping import augmentation
 from robust_det.detection.mapping.mapper import EvaluationMapper, TrainingMapper, build_mapper
 
 
@@ -208,3 +209,15 @@ def test_deep_images_are_scaled_alike_in_training_and_evaluation(
     for mapper in (TrainingMapper(cfg), EvaluationMapper(cfg)):
         seen = mapper({**images[0], "file_name": str(tmp_path / "deep.png")})["image"]
         np.testing.assert_array_equal(seen.numpy(), np.stack([expected] * 3))
+
+
+def test_cutting_polygons_needs_shapely(
+    write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["INPUT.CROP.ENABLED", "True"]
+    monkeypatch.setattr(augmentation, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"polygons of data set 'scenes_train' .* pip install shap"):
+        load_config(str(write_config()), keys)
+    load_config(str(write_config()), [*keys, "MODEL.MASK_ON", "False"])
+    monkeypatch.setattr(augmentation, "find_spec", lambda name: name)
+    load_config(str(write_config()), keys)
