@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,7 +92,8 @@ def _parse_coco(content: bytes) -> Any:
     try:
         if not content.isascii():
             content.decode()  # which is not looked at in what is parsed later
-        lists = msgspec.json.decode(content, type=_Lists)
+        body = memoryview(content)[len(BOM_UTF8) if content.startswith(BOM_UTF8) else 0 :]
+        lists = msgspec.json.decode(body, type=_Lists)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return parse_json(content)
     return {

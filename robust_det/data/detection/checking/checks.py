@@ -121,7 +121,7 @@ class _Images:
             self.same_as[number] = self._by_file[file]
             self._report.add("duplicate_file", f"{file} as {self._by_file[file]} and {number}")
         else:
-            if any(type(entry[side]) is not int for side in _SIDES):
+            if not type(entry["width"]) is type(entry["height"]) is int:
                 entry, text = {**entry, **{side: int(entry[side]) for side in _SIDES}}, None
             self.kept[number] = entry
             if text is not None:
