@@ -22,6 +22,8 @@ def is_hidden(name: str) -> bool:
 def has_hidden_part(path: str) -> bool:
     """Return whether a path has a hidden part; of an absolute one the name alone counts, as
     somebody may keep data in a hidden folder."""
+    if "/" not in path and "\\" not in path:
+        return is_hidden(path)  # there are 100,000 of them
     parts = path.replace("\\", "/").split("/")
     if os.path.isabs(path):
         parts = parts[-1:]

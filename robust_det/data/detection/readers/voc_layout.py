@@ -197,13 +197,15 @@ def _list_of(folder: Path, split: str, name: str, report: Report) -> Path | None
             )
         report.add("whole_folder", f"{of_classes[0]} has the images of '{split}'")
         return of_classes[0]
-    lists = [p for p in (folder / "ImageSets").rglob("*.txt") if p.name[0] != "."]
+    lists = [path for path in sorted((folder / "ImageSets").rglob("*.txt")) if path.name[0] != "."]
     if not lists:
         lists = [p for s in (*_SPLITS, *_HELD_OUT) if (p := folder / f"{s}.txt").is_file()]
     if lists:
-        splits = sorted({path.stem for path in lists})
+        splits = [path.stem for path in lists if path.stem != split]
+        known = ", ".join(str(path.relative_to(folder)) for path in lists[:5])
         raise UserError(
-            f"data set '{name}' has no split {main / split}.txt{did_you_mean(split, splits)}"
+            f"data set '{name}' has no split {main / split}.txt"
+            f"{did_you_mean(split, splits) or f'; there are {known}'}"
         )
     return None
 
@@ -219,7 +221,7 @@ def _of_folder(
     parts = {part for file in annotations for part in _folders(file)}
     splits = sorted(part for part in parts if part.lower() in (*_SPLITS, *_HELD_OUT))
     if splits or split.lower() in _HELD_OUT:
-        advice = did_you_mean(split, splits)
+        advice = did_you_mean(split, splits) or f"; there are the folders {', '.join(splits)}"
         if not splits:
             advice = f"; SPLIT {_ALL} takes all annotations as they are"
         raise UserError(

@@ -67,6 +67,8 @@ def test_a_split_is_its_folder(tmp_path: Path) -> None:
     assert [c["name"] for c in reading.categories] == ["bird", "cat", "dog"]
     with pytest.raises(UserError, match=r"no split 'val': .* did you mean 'valid'\?"):
         source(tmp_path, "val").read("set")
+    with pytest.raises(UserError, match=r"no split 'all': .*; there are the folders train, valid"):
+        source(tmp_path, "all").read("set")
     alone = read(source(tmp_path / "valid", "valid"))
     assert list(content(alone)) == ["a.png"]
 
@@ -120,7 +122,7 @@ def test_lists(lines: str, folder: str, encoding: str, tmp_path: Path) -> None:
 def test_lists_in_other_places(place: str, tmp_path: Path) -> None:
     put(lay_out(tmp_path), f"{place}/train.txt", content="b\n")
     assert list(content(read(source(tmp_path)))) == ["b.png"]
-    with pytest.raises(UserError, match=r"no split .*test\.txt"):
+    with pytest.raises(UserError, match=r"no split .*test\.txt; there are .*train\.txt"):
         source(tmp_path, "test").read("set")
 
 

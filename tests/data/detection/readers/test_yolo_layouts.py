@@ -133,6 +133,21 @@ def test_names_without_their_numbers(names: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "yaml, message",
+    [
+        ("train: images/train\nnc: 3\nnames: [cat, dog]", "says nc: 3, and names 2 classes"),
+        ("train:\nnames: [cat, dog]", "names no images for 'train'$"),
+        ("train: images/train\nnames: classes.txt", "needs names, a list of the classes"),
+        ("train: images/train\nnames: [[cat], dog]", "needs names, a list of the classes"),
+        ("", "is not a mapping of keys to values"),
+    ],
+)
+def test_faults_in_yaml(yaml: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        source(lay_out(tmp_path, data__yaml=yaml)).read("set")
+
+
+@pytest.mark.parametrize(
     "yaml",
     [
         "train: images\\train\nnames: [cat, dog]",
