@@ -14,12 +14,8 @@ from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, look
 from robust_det.data.detection.checking.report import Report
-from robust_det.data.detection.readers.voc_layout import (
-    Stems,
-    VocLayout,
-    read_layout,
-    stem_parts,
-)
+from robust_det.data.detection.checking.stems import Stems, stem_parts
+from robust_det.data.detection.readers.voc_layout import VocLayout, read_layout
 from robust_det.data.detection.readers.voc_xml import VocImage, class_names, read_xml
 from robust_det.data.detection.source import Reading, object_entry
 

@@ -65,7 +65,7 @@ def test_a_split_is_its_folder(tmp_path: Path) -> None:
     ((file, things),) = content(reading).items()
     assert file == "valid/a.png" and [t[0] for t in things] == ["bird", "dog"]
     assert [c["name"] for c in reading.categories] == ["bird", "cat", "dog"]
-    with pytest.raises(UserError, match=r"no split 'val': .* did you mean 'valid'\?"):
+    with pytest.raises(UserError, match=r"no split 'val': .*; there are the folders train, valid"):
         source(tmp_path, "val").read("set")
     with pytest.raises(UserError, match=r"no split 'all': .*; there are the folders train, valid"):
         source(tmp_path, "all").read("set")
@@ -85,6 +85,17 @@ def test_images_without_annotations_are_counted_where_no_list_names_them(tmp_pat
     put(lay_out(tmp_path, "train/{}.png", "train/{}.xml"), "train/d.png")
     reading = read(source(tmp_path), "1 image without an annotation file, left out (first: train/d")
     assert len(reading.images) == 3
+
+
+def test_images_are_split_and_annotations_are_not(tmp_path: Path) -> None:
+    lay_out(tmp_path, "images/train/{}.png", "annotations/{}.xml")
+    put(tmp_path, "images/val/d.png", "images/train/e.png")
+    put(tmp_path, "annotations/d.xml", content=xml("d.png"))
+    found = read(source(tmp_path), "1 image without an annotation file, left out (first: train/e")
+    assert list(content(found)) == ["train/a.png", "train/b.png", "train/c.png"]
+    assert list(content(read(source(tmp_path, "val")))) == ["val/d.png"]
+    with pytest.raises(UserError, match=r"no split 'all': .*; there are the folders train, val"):
+        source(tmp_path, "all").read("set")
 
 
 MARKED = "\ufeffa\nb\nc\n"
