@@ -244,6 +244,13 @@ def test_a_line_that_two_annotations_fit(tmp_path: Path) -> None:
     assert list(content(read(source(tmp_path)))) == ["1/a.png", "2/a.png"]
 
 
+def test_the_image_of_another_annotation_is_not_taken(tmp_path: Path) -> None:
+    root = put(lay_out(tmp_path, lists="a\nA\nb\nc"), "Annotations/A.xml", content=xml("A.png"))
+    reading = source(root).read("set")
+    assert "(first: A.xml and another are both of a.png)" in reading.report.complaint()
+    assert list(content(reading)) == ["a.png", "b.png", "c.png"]
+
+
 def test_no_data(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no folder .*Annotations; a VOC folder holds"):
         source(put(tmp_path, "JPEGImages/a.png")).read("set")

@@ -279,6 +279,17 @@ def test_labels_that_cannot_be_told(tmp_path: Path) -> None:
     assert "1 name that no single file fits (first: labels/train/aa.txt can be " in complaint
 
 
+def test_labels_of_another_image_are_not_taken(tmp_path: Path) -> None:
+    put(tmp_path, "images/train/a.png", "images/train/A.png", "images/train/b.png")
+    put(tmp_path, "labels/train/A.txt", content=yolo())
+    put(tmp_path, "data.yaml", content=YAML)
+    reading = source(tmp_path).read("set")
+    assert (
+        "(first: labels/train/a.txt and labels/train/A.txt both fit" in reading.report.complaint()
+    )
+    assert {n: len(t) for n, t in content(reading).items()} == {"A.png": 2, "b.png": 0}
+
+
 @pytest.mark.parametrize("labels", ["images/train/{}.txt", "Labels/train/{}.txt"])
 def test_where_labels_may_be(labels: str, tmp_path: Path) -> None:
     notes = ("3 files found under another spelling",) if labels[0] == "L" else ()
