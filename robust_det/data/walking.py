@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ntpath
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,10 @@ def is_hidden(name: str) -> bool:
 def has_hidden_part(path: str) -> bool:
     """Return whether a path has a hidden part; of an absolute one the name alone counts, as
     somebody may keep data in a hidden folder."""
+    if "/" not in path and "\\" not in path:
+        return is_hidden(path)  # there are 100,000 of them
     parts = path.replace("\\", "/").split("/")
-    if os.path.isabs(path):
+    if os.path.isabs(path) or ntpath.splitdrive(path)[0]:
         parts = parts[-1:]
     return any(is_hidden(part) for part in parts if part not in ("", ".", ".."))
 

@@ -93,8 +93,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--config", help="config file, or its name below configs/")
     parser.add_argument("--json", help="COCO annotations")
     parser.add_argument("--images", help="of --json: the folder of its images")
-    parser.add_argument("--voc", help="folder with Annotations, ImageSets/Main and JPEGImages")
-    parser.add_argument("--yolo", help="data.yaml, or a folder in YOLO layout")
+    parser.add_argument("--voc", help="folder of annotations in VOC's XML and images")
+    parser.add_argument("--yolo", help="data.yaml, obj.data, or a folder in YOLO layout")
     parser.add_argument("--split", help="of --voc and --yolo, such as train")
     parser.add_argument("--classes", help="of --voc and --yolo: names with commas between them")
     parser.add_argument(

@@ -121,22 +121,25 @@ def find_files(
         be told.
     """
     files: dict[str, str] = {}
-    meant: dict[str, list[str]] = {}
+    claims: dict[str, list[str]] = {}
     for name in names:
+        if listing.has(os.path.join(folder, name)):
+            files[name] = name
+            continue
         found = listing.find(folder, name)
         if len(found) > 1:
             report.add("unclear_name", f"{name} can be {' or '.join(found[:3])} in {folder}")
-            continue
-        files[name] = found[0] if found else ""
-        if found:
-            meant.setdefault(found[0], []).append(name)
-    for file, claims in meant.items():
-        others = [name for name in claims if name != file]
-        if len(claims) > 1:
-            for name in others:
-                rival = file if file in claims else next(c for c in claims if c != name)
+        elif found:
+            claims.setdefault(found[0], []).append(name)
+        else:
+            files[name] = ""
+    for file, spelt in claims.items():
+        rivals = spelt if file not in files else [file, *spelt]
+        if len(rivals) > 1:
+            for name in spelt:
+                rival = next(one for one in rivals if one != name)
                 report.add("unclear_name", f"{name} and {rival} both fit {file} in {folder}")
-                del files[name]
-        elif others:
-            report.add("other_name", f"{others[0]} is {file} in {folder}")
+        else:
+            files[spelt[0]] = file
+            report.add("other_name", f"{spelt[0]} is {file} in {folder}")
     return files

@@ -47,7 +47,8 @@ def read_data_file(
     if not place:
         known = ", ".join(key for key in ("train", "valid", "test") if raw.get(key))
         raise UserError(
-            f"data set '{name}': {path} names no images for '{split}', only for {known}"
+            f"data set '{name}': {path} names no images for '{split}'"
+            + (f", only for {known}" if known else "")
         )
     images = images_at(_located(place, path), path.parent, name, report)
     if classes:

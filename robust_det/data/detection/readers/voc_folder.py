@@ -14,12 +14,8 @@ from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, look, other_size
 from robust_det.data.detection.checking.report import Report
-from robust_det.data.detection.readers.voc_layout import (
-    Stems,
-    VocLayout,
-    read_layout,
-    stem_parts,
-)
+from robust_det.data.detection.checking.stems import Stems, stem_parts
+from robust_det.data.detection.readers.voc_layout import VocLayout, read_layout
 from robust_det.data.detection.readers.voc_xml import VocImage, class_names, read_xml
 from robust_det.data.detection.source import Reading, object_entry
 
@@ -114,11 +110,15 @@ class VocSource:
             else:
                 own = image.file if Path(image.file).stem == last else f"{last}.jpg"
                 files[stem] = os.path.join(folder, own)
-        claims = Counter(files.values())
-        for stem, file in list(files.items()):
-            if claims[file] > 1:
-                report.add("unclear_name", f"{stem}.xml and another are both of {file}")
-                del files[stem]
+        claims: dict[str, list[str]] = {}
+        for stem, file in files.items():
+            claims.setdefault(file, []).append(stem)
+        for file, claimants in claims.items():
+            exact = [s for s in claimants if s.rpartition("/")[2] == stem_parts(file)[-1]]
+            for stem in claimants if len(claimants) > 1 else ():
+                if exact != [stem]:
+                    report.add("unclear_name", f"{stem}.xml and another are both of {file}")
+                    del files[stem]
         if layout.complete:
             for file in sorted(names - set(files.values())):
                 report.add("unannotated_image", file)

@@ -3,70 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.data.detection.checking.images import SUFFIXES
-from robust_det.data.detection.checking.listing import SPELLINGS, parts_of
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.checking.stems import (
+    ANNOTATION_FOLDERS,
+    IMAGE_FOLDERS,
+    Stems,
+    stem_parts,
+)
 from robust_det.data.detection.readers.texts import read_text
-from robust_det.data.walking import has_hidden_part, walk
+from robust_det.data.walking import has_hidden_part, is_hidden, walk
 
-__all__ = ["Stems", "VocLayout", "read_layout", "stem_parts"]
+__all__ = ["VocLayout", "read_layout"]
 
-_ANNOTATIONS, _IMAGES = ("annotations", "xmls", "xml"), ("jpegimages", "images")
-# folders that say what is in them, and not of what
-_GENERIC = frozenset((*_ANNOTATIONS, *_IMAGES))
 _SPLITS = ("train", "training", "trainval")
 _HELD_OUT = ("val", "valid", "validation", "test", "testing", "dev", "eval")
 _ALL = "all"
-
-
-class Stems:
-    """Files by their paths without suffix and without folders that only say what is in them.
-
-    Args:
-        names: of the files, relative to one folder.
-        generic: names of such folders in lower case, beside VOC's own.
-    """
-
-    def __init__(self, names: Iterable[str], generic: frozenset[str] = frozenset()) -> None:
-        self._generic = generic
-        self._spelt: list[dict[str, list[tuple[list[str], str]]]] = [{} for _ in SPELLINGS]
-        for name in sorted(names):
-            parts = stem_parts(name, generic)
-            for spelling, spelt in zip(SPELLINGS, self._spelt, strict=True):
-                spelt.setdefault(spelling(parts[-1]), []).append(([*map(spelling, parts)], name))
-
-    def find(self, path: str) -> list[str]:
-        """Return the files that a path can mean, in the closest spelling; its suffix is ignored.
-
-        One of the two may have more folders in front: a list may have full paths, or none.
-        """
-        parts = stem_parts(path, self._generic)
-        for spelling, spelt in zip(SPELLINGS, self._spelt, strict=True):
-            wanted = [*map(spelling, parts)]
-            fitting = [
-                (len(own) == len(wanted), min(len(own), len(wanted)), name)
-                for own, name in spelt.get(wanted[-1], ())
-                if all(a == b for a, b in zip(reversed(own), reversed(wanted), strict=False))
-            ]
-            if fitting:
-                best = max(fitting)[:2]
-                return [name for *rank, name in fitting if tuple(rank) == best]
-        return []
-
-
-def stem_parts(path: str, generic: frozenset[str] = frozenset()) -> list[str]:
-    """Return the parts of a path without suffix and without folders such as ``Annotations``."""
-    *folders, name = parts_of(path) or [""]
-    stem, suffix = os.path.splitext(name)
-    # names may have dots
-    name = stem if suffix.lower() in (*SUFFIXES, ".xml") else name
-    left_out = {*_GENERIC, *generic, ".."}
-    return [*(part for part in folders if part.lower() not in left_out), name]
 
 
 @dataclass(frozen=True)
@@ -111,7 +68,7 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
         UserError: there are no annotations or images, or no such split.
     """
     folder = _with_sets(folder, name)
-    annotation_root, image_root = _child(folder, _ANNOTATIONS), _child(folder, _IMAGES)
+    annotation_root, image_root = _child(folder, ANNOTATION_FOLDERS), _child(folder, IMAGE_FOLDERS)
     annotations = _below(annotation_root, folder, (".xml",))
     images = _below(image_root, image_root, SUFFIXES)
     for part, there in (("Annotations", annotations), ("JPEGImages", images)):
@@ -126,10 +83,21 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
     if path is not None:
         listed = _listed(path, Stems(annotations, generic), name, report)
         return VocLayout(folder, annotations, listed, image_root, images, generic)
-    chosen = _of_folder(folder, annotations, split, name, report)
-    if len(chosen) < len(annotations):
+    own = tuple(file for file in images if split in _folders(file))
+    chosen = tuple(file for file in annotations if split in _folders(file))
+    if own and not chosen:
+        # images are split, annotations are not
+        stems = Stems(own, generic)
+        chosen = tuple(file for file in annotations if stems.find(file))
+    if chosen:
         # the same names may lie in each split
-        images = tuple(i for i in images if split in _folders(i)) or images
+        images = own or images
+    else:
+        _check_whole(folder, [*annotations, *images], split, name)
+        chosen = annotations
+        if split not in (_ALL, folder.name):
+            text = f"all {len(annotations)} annotation files below {folder} are '{split}'"
+            report.add("whole_folder", text)
     listed = tuple(("/".join(stem_parts(file, generic)), file) for file in chosen)
     return VocLayout(folder, annotations, listed, image_root, images, generic, complete=True)
 
@@ -148,7 +116,8 @@ def _with_sets(folder: Path, name: str) -> Path:
     """Return the folder, or the one in it that holds a data set, as in ``VOCdevkit``."""
     if (folder / "Annotations").is_dir() or (folder / "ImageSets").is_dir():
         return folder
-    nested = sorted(path.parent for path in folder.glob("*/ImageSets") if path.is_dir())
+    found = (path.parent for path in folder.glob("*/ImageSets") if path.is_dir())
+    nested = sorted(path for path in found if not is_hidden(path.name))
     if len(nested) > 1:
         listed = ", ".join(path.name for path in nested)
         raise UserError(f"data set '{name}': {folder} holds {listed}; name one of them")
@@ -187,9 +156,9 @@ def _list_of(folder: Path, split: str, name: str, report: Report) -> Path | None
     for place in (main, folder / "ImageSets", folder):
         if (path := place / f"{split}.txt").is_file():
             return path
-    of_classes = [path for path in sorted(main.glob(f"*_{split}.txt")) if path.name[0] != "."]
+    of_classes = [path for path in sorted(main.glob(f"*_{split}.txt")) if not is_hidden(path.name)]
     if of_classes:
-        first, *others = ([line.split()[:1] for line in _lines(p, name)] for p in of_classes)
+        first, *others = ([x.split()[:1] for x in _lines(p, name, report)] for p in of_classes)
         if any(sorted(other) != sorted(first) for other in others):
             raise UserError(
                 f"data set '{name}' has no {main / split}.txt, and the lists of its classes, such"
@@ -197,44 +166,39 @@ def _list_of(folder: Path, split: str, name: str, report: Report) -> Path | None
             )
         report.add("whole_folder", f"{of_classes[0]} has the images of '{split}'")
         return of_classes[0]
-    lists = [p for p in (folder / "ImageSets").rglob("*.txt") if p.name[0] != "."]
+    below = (str(path.relative_to(folder)) for path in folder.glob("ImageSets/**/*.txt"))
+    lists = sorted(file for file in below if not has_hidden_part(file))
     if not lists:
-        lists = [p for s in (*_SPLITS, *_HELD_OUT) if (p := folder / f"{s}.txt").is_file()]
+        lists = [file for s in (*_SPLITS, *_HELD_OUT) if (folder / (file := f"{s}.txt")).is_file()]
     if lists:
-        splits = sorted({path.stem for path in lists})
+        splits = [stem for file in lists if (stem := Path(file).stem) != split]
+        known = ", ".join(lists[:5])
         raise UserError(
-            f"data set '{name}' has no split {main / split}.txt{did_you_mean(split, splits)}"
+            f"data set '{name}' has no split {main / split}.txt"
+            f"{did_you_mean(split, splits) or f'; there are {known}'}"
         )
     return None
 
 
-def _of_folder(
-    folder: Path, annotations: tuple[str, ...], split: str, name: str, report: Report
-) -> tuple[str, ...]:
-    """Return the annotation files in folders of a split's name, or all if nothing is split."""
-    if chosen := tuple(file for file in annotations if split in _folders(file)):
-        return chosen
-    if folder.name == split:
-        return annotations
-    parts = {part for file in annotations for part in _folders(file)}
+def _check_whole(folder: Path, files: Sequence[str], split: str, name: str) -> None:
+    """Refuse a split if others can be seen, or if it is one that must not be all."""
+    if split == folder.name:
+        return
+    parts = {part for file in files for part in _folders(file)}
     splits = sorted(part for part in parts if part.lower() in (*_SPLITS, *_HELD_OUT))
     if splits or split.lower() in _HELD_OUT:
-        advice = did_you_mean(split, splits)
+        advice = f"; there are the folders {', '.join(splits)}"
         if not splits:
             advice = f"; SPLIT {_ALL} takes all annotations as they are"
         raise UserError(
             f"data set '{name}' has no split '{split}': {folder} holds neither"
             f" ImageSets/Main/{split}.txt nor a folder {split}{advice}"
         )
-    if split != _ALL:
-        text = f"all {len(annotations)} annotation files below {folder} are '{split}'"
-        report.add("whole_folder", text)
-    return annotations
 
 
-def _lines(path: Path, name: str) -> list[str]:
+def _lines(path: Path, name: str, report: Report) -> list[str]:
     try:
-        lines = [line.strip() for line in read_text(path).splitlines()]
+        lines = [line.strip() for line in read_text(path, report).splitlines()]
     except (OSError, ValueError) as error:
         raise UserError(f"data set '{name}': cannot read {path}: {error}") from error
     return [line for line in lines if line]
@@ -247,7 +211,7 @@ def _listed(path: Path, stems: Stems, name: str, report: Report) -> tuple[tuple[
     image belongs to the split in any case.
     """
     listed = []
-    for line in _lines(path, name):
+    for line in _lines(path, name, report):
         # names of images may have spaces
         readings = (line, line.rsplit(maxsplit=1)[0], line.split()[0])
         reading, found = next(

@@ -11,9 +11,10 @@ from typing import Any
 
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, look
-from robust_det.data.detection.checking.listing import Listing, find_files
+from robust_det.data.detection.checking.listing import Listing
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.texts import read_text
+from robust_det.data.detection.readers.yolo_images import label_files
 from robust_det.data.detection.readers.yolo_layout import read_layout
 from robust_det.data.detection.source import Reading, object_entry
 
@@ -50,13 +51,14 @@ class YoloSource:
         looked = look(there, name, max(depth or Depth.HEADERS, Depth.HEADERS), report)
         sizes = dict(zip(there, looked, strict=True))
         reader = _Labels(layout.classes, report)
-        labels = Listing()
+        labels = label_files(paths, report)
         for path in paths:
             size = sizes.get(path, (1, 1))
             if isinstance(size, str):
                 report.add("unreadable_image", f"{path}: {size}")
                 continue
-            reader.add(path, os.path.relpath(path, root), size, labels)
+            if path in labels:
+                reader.add(os.path.relpath(path, root), size, labels[path])
         categories = [{"id": n, "name": c} for n, c in enumerate(layout.classes, 1)]
         document = {
             "images": reader.images,
@@ -71,25 +73,6 @@ def _common_folder(paths: list[str]) -> str:
     return os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
 
 
-def _label_file(image: str, labels: Listing, report: Report) -> str | None:
-    """Return the labels of an image, below ``labels`` in place of its last folder ``images``, or
-    beside it; empty if there are none, None if they cannot be told."""
-    folder, name = os.path.split(os.path.splitext(image)[0])
-    places = [(folder, f"{name}.txt")]
-    parts = folder.split(os.sep)
-    last = max((n for n, part in enumerate(parts) if part.lower() == "images"), default=-1)
-    if last >= 0:
-        file = "/".join(["labels", *parts[last + 1 :], f"{name}.txt"])
-        places.insert(0, (os.sep.join(parts[:last]) or os.sep, file))
-    for root, wanted in places:
-        files = find_files(labels, root, [wanted], report)
-        if wanted not in files:
-            return None
-        if files[wanted]:
-            return os.path.join(root, files[wanted])
-    return ""
-
-
 class _Labels:
     """Turns label files into the images and annotations of a COCO document."""
 
@@ -99,11 +82,9 @@ class _Labels:
         self._classes = len(classes)
         self._report = report
 
-    def add(self, path: str, name: str, size: tuple[int, int], labels: Listing) -> None:
-        """Add an image and its objects."""
-        number, file = len(self.images) + 1, _label_file(path, labels, self._report)
-        if file is None:
-            return
+    def add(self, name: str, size: tuple[int, int], file: str) -> None:
+        """Add an image and its objects, which are in a file, or none if that is empty."""
+        number = len(self.images) + 1
         lines: list[str] = []
         if file:
             try:

@@ -1,18 +1,19 @@
-"""The images that a line of a YOLO set means: those of a folder, of a list, or one."""
+"""The images of a YOLO set, in a folder or a list, and the files of their labels."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from robust_det.core.errors import UserError, reason_of
 from robust_det.data.detection.checking.images import SUFFIXES
-from robust_det.data.detection.checking.listing import Listing, parts_of
+from robust_det.data.detection.checking.listing import Listing, find_files, parts_of
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.walking import has_hidden_part, walk
 
-__all__ = ["after_data", "images_at"]
+__all__ = ["after_data", "images_at", "label_files"]
 
 
 def images_at(place: Path, root: Path, name: str, report: Report) -> tuple[str, ...]:
@@ -77,3 +78,44 @@ def _listed(line: str, beside: Path, root: Path, listing: Listing, report: Repor
                     report.add("other_name", f"{line} is {found[0]} in {folder}")
                 return os.path.abspath(os.path.join(folder, found[0]))
     return os.path.abspath(beside / line)
+
+
+def label_files(images: Sequence[str], report: Report) -> dict[str, str]:
+    """Return the file of each image's labels; empty for an image without.
+
+    It is below ``labels`` in place of the image's last folder ``images``, or beside the image.
+
+    Args:
+        images: absolute paths.
+        report: files under another spelling are added to it, and images whose file cannot be told,
+            which are left out.
+    """
+    listing, labels, left = Listing(), dict[str, str](), list(images)
+    for place in (_below_labels, _beside):
+        wanted: dict[str, dict[str, list[str]]] = {}
+        for image in left:
+            root, name = place(image)
+            wanted.setdefault(root, {}).setdefault(name, []).append(image)
+        left = []
+        for root, names in wanted.items():
+            # together, as an image may lack the file that another one has
+            for name, file in find_files(listing, root, names, report).items():
+                if file:
+                    labels |= dict.fromkeys(names[name], os.path.join(root, file))
+                else:
+                    left += names[name]
+    return labels | dict.fromkeys(left, "")
+
+
+def _beside(image: str) -> tuple[str, str]:
+    folder, name = os.path.split(os.path.splitext(image)[0])
+    return folder, f"{name}.txt"
+
+
+def _below_labels(image: str) -> tuple[str, str]:
+    folder, name = _beside(image)
+    parts = folder.split(os.sep)
+    last = max((n for n, part in enumerate(parts) if part.lower() == "images"), default=-1)
+    if last < 0:
+        return folder, name
+    return os.sep.join(parts[:last]) or os.sep, "/".join(["labels", *parts[last + 1 :], name])

@@ -82,9 +82,10 @@ def _places(raw: dict[str, Any], split: str, path: Path, name: str) -> list[str]
     value = raw.get(split) or (raw.get("validation") if split == "val" else None)
     places = [p for p in (value if isinstance(value, list) else [value]) if isinstance(p, str)]
     if not places:
-        known = [key for key in _SPLITS[:3] if raw.get(key)]
+        known = ", ".join(key for key in _SPLITS if raw.get(key))
         raise UserError(
-            f"data set '{name}': {path} names no images for '{split}', only for {', '.join(known)}"
+            f"data set '{name}': {path} names no images for '{split}'"
+            + (f", only for {known}" if known else "")
         )
     return places
 
@@ -123,4 +124,8 @@ def _classes(raw: dict[str, Any], tree: Any, path: Path, name: str) -> tuple[str
         names = [f"class{number}" for number in range(count)]
     if not names or not all(isinstance(one, str) for one in names):
         raise UserError(f"data set '{name}': {path} needs names, a list of the classes")
+    if type(count) is int and count != len(names):
+        raise UserError(
+            f"data set '{name}': {path} says nc: {count}, and names {len(names)} classes"
+        )
     return tuple(names)

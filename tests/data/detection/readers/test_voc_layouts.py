@@ -65,8 +65,10 @@ def test_a_split_is_its_folder(tmp_path: Path) -> None:
     ((file, things),) = content(reading).items()
     assert file == "valid/a.png" and [t[0] for t in things] == ["bird", "dog"]
     assert [c["name"] for c in reading.categories] == ["bird", "cat", "dog"]
-    with pytest.raises(UserError, match=r"no split 'val': .* did you mean 'valid'\?"):
+    with pytest.raises(UserError, match=r"no split 'val': .*; there are the folders train, valid"):
         source(tmp_path, "val").read("set")
+    with pytest.raises(UserError, match=r"no split 'all': .*; there are the folders train, valid"):
+        source(tmp_path, "all").read("set")
     alone = read(source(tmp_path / "valid", "valid"))
     assert list(content(alone)) == ["a.png"]
 
@@ -83,6 +85,17 @@ def test_images_without_annotations_are_counted_where_no_list_names_them(tmp_pat
     put(lay_out(tmp_path, "train/{}.png", "train/{}.xml"), "train/d.png")
     reading = read(source(tmp_path), "1 image without an annotation file, left out (first: train/d")
     assert len(reading.images) == 3
+
+
+def test_images_are_split_and_annotations_are_not(tmp_path: Path) -> None:
+    lay_out(tmp_path, "images/train/{}.png", "annotations/{}.xml")
+    put(tmp_path, "images/val/d.png", "images/train/e.png")
+    put(tmp_path, "annotations/d.xml", content=xml("d.png"))
+    found = read(source(tmp_path), "1 image without an annotation file, left out (first: train/e")
+    assert list(content(found)) == ["train/a.png", "train/b.png", "train/c.png"]
+    assert list(content(read(source(tmp_path, "val")))) == ["val/d.png"]
+    with pytest.raises(UserError, match=r"no split 'all': .*; there are the folders train, val"):
+        source(tmp_path, "all").read("set")
 
 
 MARKED = "\ufeffa\nb\nc\n"
@@ -120,7 +133,7 @@ def test_lists(lines: str, folder: str, encoding: str, tmp_path: Path) -> None:
 def test_lists_in_other_places(place: str, tmp_path: Path) -> None:
     put(lay_out(tmp_path), f"{place}/train.txt", content="b\n")
     assert list(content(read(source(tmp_path)))) == ["b.png"]
-    with pytest.raises(UserError, match=r"no split .*test\.txt"):
+    with pytest.raises(UserError, match=r"no split .*test\.txt; there are .*train\.txt"):
         source(tmp_path, "test").read("set")
 
 
@@ -229,6 +242,13 @@ def test_a_line_that_two_annotations_fit(tmp_path: Path) -> None:
     )
     put(tmp_path, "ImageSets/Main/train.txt", content="1/a\n2/a")
     assert list(content(read(source(tmp_path)))) == ["1/a.png", "2/a.png"]
+
+
+def test_the_image_of_another_annotation_is_not_taken(tmp_path: Path) -> None:
+    root = put(lay_out(tmp_path, lists="a\nA\nb\nc"), "Annotations/A.xml", content=xml("A.png"))
+    reading = source(root).read("set")
+    assert "(first: A.xml and another are both of a.png)" in reading.report.complaint()
+    assert list(content(reading)) == ["a.png", "b.png", "c.png"]
 
 
 def test_no_data(tmp_path: Path) -> None:

@@ -133,6 +133,21 @@ def test_names_without_their_numbers(names: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "yaml, message",
+    [
+        ("train: images/train\nnc: 3\nnames: [cat, dog]", "says nc: 3, and names 2 classes"),
+        ("train:\nnames: [cat, dog]", "names no images for 'train'$"),
+        ("train: images/train\nnames: classes.txt", "needs names, a list of the classes"),
+        ("train: images/train\nnames: [[cat], dog]", "needs names, a list of the classes"),
+        ("", "is not a mapping of keys to values"),
+    ],
+)
+def test_faults_in_yaml(yaml: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        source(lay_out(tmp_path, data__yaml=yaml)).read("set")
+
+
+@pytest.mark.parametrize(
     "yaml",
     [
         "train: images\\train\nnames: [cat, dog]",
@@ -262,6 +277,17 @@ def test_labels_that_cannot_be_told(tmp_path: Path) -> None:
     put(tmp_path, "data.yaml", content=YAML)
     complaint = source(tmp_path).read("set").report.complaint()
     assert "1 name that no single file fits (first: labels/train/aa.txt can be " in complaint
+
+
+def test_labels_of_another_image_are_not_taken(tmp_path: Path) -> None:
+    put(tmp_path, "images/train/a.png", "images/train/A.png", "images/train/b.png")
+    put(tmp_path, "labels/train/A.txt", content=yolo())
+    put(tmp_path, "data.yaml", content=YAML)
+    reading = source(tmp_path).read("set")
+    assert (
+        "(first: labels/train/a.txt and labels/train/A.txt both fit" in reading.report.complaint()
+    )
+    assert {n: len(t) for n, t in content(reading).items()} == {"A.png": 2, "b.png": 0}
 
 
 @pytest.mark.parametrize("labels", ["images/train/{}.txt", "Labels/train/{}.txt"])
