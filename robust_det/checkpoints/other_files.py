@@ -9,10 +9,8 @@ from pathlib import Path
 __all__ = ["REPACK", "UNPACK", "UNPACKED", "other_archive", "other_file", "other_folder"]
 
 UNPACK = "unpack it and give the checkpoint in it"
-UNPACKED = "a checkpoint that was unpacked, which its tensors lie beside as files"
-REPACK = (
-    "pack the folder with data.pkl in it again, without compression: zip -0 -r model.pth FOLDER"
-)
+UNPACKED = "of a checkpoint that was unpacked"
+REPACK = "pack the folder of data.pkl again, without compression: zip -0 -r model.pth FOLDER"
 _WEIGHTS = "give the file of the weights"
 _EXPORT = "export the weights with torch.save"
 _FILES = (
@@ -55,7 +53,7 @@ def other_file(path: Path, head: bytes) -> tuple[str, str] | None:
     if path.suffix == ".distcp" or path.name == ".metadata":
         return f"part of {_DCP}", _JOIN
     if path.name == "data.pkl" and (path.parent / "data").is_dir():
-        return UNPACKED, REPACK
+        return f"part {UNPACKED}", REPACK
     if head.startswith(b"{") and b'"weight_map"' in head:
         return "the list of a checkpoint's parts", "join them into one file and give that"
     if head[257:262] == b"ustar":
@@ -103,7 +101,7 @@ def other_folder(path: Path) -> tuple[str, str]:
     """Return what a folder is, told from the names in it, and what to do about it."""
     names = sorted(os.listdir(path))
     if "data.pkl" in names or any(path.glob("*/data.pkl")):
-        return UNPACKED, REPACK
+        return f"the folder {UNPACKED}", REPACK
     if ".metadata" in names or any(name.endswith(".distcp") for name in names):
         return f"the folder of {_DCP}", _JOIN.replace("FOLDER", str(path))
     states = "*_optim_states.pt"

@@ -97,7 +97,7 @@ def read_file(path: str | Path) -> FileContent:
 
 
 def _elsewhere(identifier: Any) -> Any:
-    raise Unsupported(f"is {UNPACKED}", REPACK)
+    raise Unsupported(f"is part {UNPACKED}, or refers to something else outside of it", REPACK)
 
 
 def _is_legacy(content: mmap.mmap) -> bool:
