@@ -15,6 +15,7 @@ from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING
 from robust_det.checkpoints.reading import Placeholder, load_tensor, read_file
 from robust_det.checkpoints.recognising.accounting import account
 from robust_det.checkpoints.recognising.caffe import refuse_other_range
+from robust_det.checkpoints.recognising.causes import cause_of_objects
 from robust_det.checkpoints.recognising.choice import Found, quoted
 from robust_det.checkpoints.recognising.facts import (
     card_in,
@@ -84,6 +85,8 @@ def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model
         found = recognise(value, arch, prefix, said_arch(facts))
     except NothingFoundError as error:
         if modules or (content.foreign and isinstance(error, NoTensorsError)):
+            if cause := cause_of_objects(content.foreign):
+                raise FileError(*cause) from error
             inside = value.values() if isinstance(value, dict) else [value]
             names = [v.name for v in inside if isinstance(v, Placeholder)]
             raise FileError(

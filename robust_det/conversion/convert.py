@@ -3,7 +3,6 @@ features survived."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from robust_det.checkpoints.state_dicts import load_state, with_versions
 from robust_det.checkpoints.use import Use
 from robust_det.conversion.description import described
 from robust_det.conversion.doubts import doubts
+from robust_det.conversion.outputs import check_other, check_target
 from robust_det.conversion.proof import prove
-from robust_det.conversion.targets import check_target, write_state_dict
+from robust_det.conversion.targets import write_state_dict
 from robust_det.core.errors import UserError, naming
 from robust_det.core.files import sha256_file
 from robust_det.models.spelling import COUNTER, spelling
@@ -82,9 +82,7 @@ def convert(
         UserError: no source, unwritable target, or features that are not the same; see
             :func:`prove`.
     """
-    # unlike Path.resolve, this follows links in a circle no further
-    if os.path.realpath(target) == os.path.realpath(source):
-        raise UserError(f"OUTPUT is INPUT, {source}; give another file to write")
+    check_other(source, target)
     with naming(source):
         # the user may know the range of its images better
         read = read_model(source, arch, prefix, any_range=True)

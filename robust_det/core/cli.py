@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
 import os
 import select
@@ -110,6 +111,7 @@ def run_tool(
         0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 143 for
         SIGTERM, 141 if nobody reads the output any more, 1 for anything unexpected.
     """
+    _show_any_name()
     debug = False
     caught: BaseException
     restore = raise_on_sigterm()
@@ -150,6 +152,15 @@ def run_tool(
     sys.stderr.write(f"error: {message}\n")
     sys.stderr.flush()
     return code
+
+
+def _show_any_name() -> None:
+    """Let standard output show names that its encoding does not have, by their numbers."""
+    for stream in (sys.stdout, sys.stderr):
+        # some streams cannot be told; nor can what is closed
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _nobody_reads() -> bool:

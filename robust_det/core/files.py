@@ -13,20 +13,21 @@ from typing import IO, Any
 
 from robust_det.core.errors import UserError
 
-__all__ = ["remove_leftovers", "sha256_file", "write_atomically"]
+__all__ = ["remove_leftovers", "sha256_file", "through_links", "write_atomically"]
 
 
 def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Write a file through a temporary one beside it: write, fsync, rename, fsync the folder.
 
     Args:
-        path: the file to create or replace; its folder is created.
+        path: the file to create or replace; its folder is created. A link stays, and what it points
+            to is written.
         write: is called with the open binary file.
 
     Raises:
         UserError: the file system refuses (full disk, no permission). ``path`` is as before.
     """
-    path = Path(path)
+    path = through_links(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,10 +69,25 @@ def remove_leftovers(path: str | Path) -> None:
 
     Only for a file that no other process is writing.
     """
-    path = Path(path)
+    path = through_links(path)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):
             left.unlink()
+
+
+def through_links(path: str | Path) -> Path:
+    """Return the file that would be written: what a link points to, be it there or not.
+
+    Raises:
+        UserError: links in a circle, or a device or pipe, which a file would replace.
+    """
+    path = Path(path)
+    real = Path(os.path.realpath(path)) if os.path.islink(path) else path
+    if os.path.islink(real):
+        raise UserError(f"cannot write {path}: its links lead in a circle; remove it")
+    if os.path.exists(real) and not (os.path.isfile(real) or os.path.isdir(real)):
+        raise UserError(f"cannot write {path}: it is a device or a pipe; give a file")
+    return real
 
 
 def sha256_file(path: str | Path) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +128,17 @@ def test_processes_of_torchrun_say_who_they_are(
 def test_suggestions_ignore_case() -> None:
     assert did_you_mean("optim.lr", ["OPTIM.LR", "SEED"]) == "; did you mean 'OPTIM.LR'?"
     assert did_you_mean("zzz", ["OPTIM.LR"]) == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_name_that_the_terminal_cannot_show_is_no_error(encoding: str) -> None:
+    code = (
+        "import sys; from robust_det.core.cli import Parser, run_tool\n"
+        "def main(args): print('wrote \\u00e9 \\udcff \\u4e2d')\n"
+        "sys.exit(run_tool(main, Parser(), []))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    shown = {"ascii": b"\\xe9 \\udcff \\u4e2d", "utf-8": b"\xc3\xa9 \\udcff \xe4\xb8\xad"}
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b"wrote " + shown[encoding] + b"\n"

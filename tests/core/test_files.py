@@ -72,3 +72,32 @@ def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Pat
         (tmp_path / name).write_text("")
     remove_leftovers(tmp_path / "a[1].pth")
     assert sorted(os.listdir(tmp_path)) == [".a1.pth.xy.tmp", ".b.pth.xy.tmp", "a[1].pth"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path: Path, there: bool) -> None:
+    real, link, outer = (tmp_path / name for name in ("disk/file", "links/link", "outer"))
+    link.parent.mkdir()
+    link.symlink_to("../disk/file")
+    outer.symlink_to(link)
+    if there:
+        real.parent.mkdir()
+        real.write_text("before")
+    write_atomically(outer, lambda file: file.write(b"after"))
+    assert real.read_text() == "after" and not real.is_symlink()
+    assert link.readlink() == Path("../disk/file") and outer.readlink() == link
+    # the temporary file lay beside the real one, and so do those of a killed writer
+    assert os.listdir(link.parent) == ["link"] and os.listdir(real.parent) == ["file"]
+    (real.parent / ".file.xy.tmp").write_text("")
+    remove_leftovers(outer)
+    assert os.listdir(real.parent) == ["file"]
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    circle, pipe = tmp_path / "circle", tmp_path / "pipe"
+    circle.symlink_to(circle)
+    os.mkfifo(pipe)
+    for path, why in ((circle, "its links lead in a circle"), (pipe, "it is a device or a pipe")):
+        with pytest.raises(UserError, match=f"^cannot write {path}: {why}"):
+            write_atomically(path, lambda file: file.write(b""))
+    assert circle.is_symlink() and pipe.is_fifo() and len(os.listdir(tmp_path)) == 2

@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from robust_det.checkpoints.reading.machine import Malformed, Unsupported, is_key, run_pickle
-from robust_det.checkpoints.reading.others import other_file
+from robust_det.checkpoints.first_look import first_look, is_safetensors
+from robust_det.checkpoints.other_files import REPACK, UNPACKED
+from robust_det.checkpoints.reading.machine import run_pickle
 from robust_det.checkpoints.reading.rebuild import FUNCTIONS
 from robust_det.checkpoints.reading.tensors import LazyTensor
 from robust_det.checkpoints.reading.torch_files import LEGACY_MAGIC, read_legacy, read_zip
-from robust_det.core.errors import FileError, UserError
+from robust_det.checkpoints.reading.values import Malformed, Placeholder, Unsupported, is_key
+from robust_det.core.errors import FileError, UserError, reason_of
 
 __all__ = ["FileContent", "read_file"]
 
@@ -67,24 +69,14 @@ def read_file(path: str | Path) -> FileContent:
         UserError: not there, unreadable, truncated, or nothing of torch.
     """
     path = Path(path)
+    head = first_look(path)
     try:
-        if path.is_dir():
-            raise UserError(f"{path} is a folder, not a checkpoint; give a file")
-        if not path.is_file():
-            raise UserError(f"no checkpoint at {path}")
         with open(path, "rb") as file:
-            head = file.read(512)
-            if not head:
-                raise FileError("is empty", source=f"checkpoint {path}")
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    except OSError as error:
-        raise UserError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
-    safetensors = _is_safetensors(content)
-    # the first byte of a safetensors file can be any
-    if not safetensors and (other := other_file(head)):
-        raise FileError(f"is {other[0]}", other[1], str(path))
+    except (OSError, ValueError) as error:  # or it was emptied since
+        raise UserError(f"checkpoint {path} cannot be read: {reason_of(error)}") from error
     try:
-        if safetensors:
+        if is_safetensors(head, len(content)):
             return _read_safetensors(path, content)
         foreign: set[str] = set()
         if head.startswith(b"PK"):
@@ -93,7 +85,7 @@ def read_file(path: str | Path) -> FileContent:
             kind, value = "torch legacy", read_legacy(content, foreign)
         else:
             content.seek(0)
-            kind, value = "pickle", run_pickle(content, FUNCTIONS, None, foreign)  # type: ignore[arg-type]
+            kind, value = "pickle", run_pickle(content, FUNCTIONS, _elsewhere, foreign)  # type: ignore[arg-type]
         return FileContent(value, tuple(sorted(foreign)), kind, {})
     except Unsupported as error:
         error.source = str(path)
@@ -104,6 +96,10 @@ def read_file(path: str | Path) -> FileContent:
         ) from error
 
 
+def _elsewhere(identifier: Any) -> Any:
+    raise Unsupported(f"is part {UNPACKED}, or refers to something else outside of it", REPACK)
+
+
 def _is_legacy(content: mmap.mmap) -> bool:
     content.seek(0)
     try:
@@ -112,17 +108,12 @@ def _is_legacy(content: mmap.mmap) -> bool:
         return False
 
 
-def _is_safetensors(content: mmap.mmap) -> bool:
-    """Whether a length of its header comes first, which no text has: eight letters are a giant."""
-    return content[8:9] == b"{" and _header_length(content) <= len(content) - 8
-
-
 def _header_length(content: mmap.mmap) -> int:
     return int.from_bytes(content[:8], "little")
 
 
 def _read_safetensors(path: Path, content: mmap.mmap) -> FileContent:
-    tensors = {}
+    tensors: dict[str, LazyTensor | Placeholder] = {}
     if _header_length(content) > _LONGEST_HEADER:
         raise Unsupported("has a header of many megabytes, which is not that of one network")
     file = safe_open(path, framework="pt")
@@ -133,7 +124,12 @@ def _read_safetensors(path: Path, content: mmap.mmap) -> FileContent:
         if not is_key(name):
             raise Malformed("an endless name")
         view = file.get_slice(name)
-        dtype = _SAFETENSORS_DTYPES[view.get_dtype()]
+        dtype = _SAFETENSORS_DTYPES.get(kind := view.get_dtype())
+        if dtype is None:  # such as numbers of four bits, beside a network perhaps
+            tensors[name] = Placeholder(f"safetensors.{kind}")
+            continue
         load = functools.partial(file.get_tensor, name)
         tensors[name] = LazyTensor(tuple(view.get_shape()), dtype, name, load)
-    return FileContent(tensors, (), "safetensors", dict(file.metadata() or {}))
+    foreign = {v.name for v in tensors.values() if isinstance(v, Placeholder)}
+    metadata = dict(file.metadata() or {})
+    return FileContent(tensors, tuple(sorted(foreign)), "safetensors", metadata)

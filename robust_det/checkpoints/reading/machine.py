@@ -11,56 +11,19 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from robust_det.core.errors import FileError
+from robust_det.checkpoints.reading.values import (
+    Global,
+    Malformed,
+    Placeholder,
+    Unsupported,
+    hashable,
+)
 
-__all__ = ["Global", "Malformed", "Placeholder", "Unsupported", "hashable", "is_key", "run_pickle"]
+__all__ = ["run_pickle"]
 
 # a checkpoint of a thousand tensors with its optimiser needs about a hundred thousand
 MAX_OPCODES = 1_000_000
 _LONGEST_NAME = 200
-_LONGEST_KEY = 500
-
-
-class Malformed(Exception):
-    """The file's bytes make no sense; the message is for the developer, not the user."""
-
-
-class Unsupported(FileError):
-    """The file is sound, but of a kind that is not read."""
-
-
-class Global:
-    """A name such as ``torch.FloatStorage``: a string, not what it names."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-class Placeholder:
-    """Stands for an object that is not rebuilt.
-
-    Args:
-        name: of its class or of the function that would have made it.
-
-    Attributes:
-        slots: where in the machine's memory it lies, for those that BUILD completes.
-        state: what BUILD would have given to the object, such as its attributes by name.
-    """
-
-    __slots__ = ("name", "slots", "state")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.slots: tuple[int, ...] = ()
-        self.state: Any = None
-
-    def built(self, state: Any) -> Any:
-        """Return the object that a BUILD with this state makes of it."""
-        self.state = state
-        return self
-
 
 _MARK = object()
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -97,29 +60,6 @@ _LITERALS = frozenset(
 )
 
 
-def is_key(value: Any, bits: int = 64) -> bool:
-    """Whether a string or number of a file may be a key; longer ones take long to compare."""
-    if isinstance(value, (str, bytes)):
-        return len(value) <= _LONGEST_KEY
-    if isinstance(value, int):
-        return value.bit_length() <= bits
-    return value is None or isinstance(value, float)
-
-
-def hashable(value: Any) -> Any:
-    """Return a value that can be a key: itself, or a placeholder.
-
-    Python's hash of a deeply nested tuple overflows the C stack, that of a long one is computed
-    each time, and whoever is free to choose its numbers finds many tuples of one hash.
-    """
-    if isinstance(value, (Global, Placeholder)) or is_key(value):
-        return value
-    small = isinstance(value, tuple) and len(value) <= 4
-    if small and all(is_key(v, 32) and not isinstance(v, float) for v in value):
-        return value
-    return Placeholder(type(value).__name__)
-
-
 class _Machine:
     def __init__(
         self,
@@ -148,7 +88,8 @@ class _Machine:
             return Placeholder(getattr(function, "name", "object"))
         rebuild = self.functions.get(function.name)
         if rebuild is None:
-            return self.note(Placeholder(function.name))
+            kept = args if isinstance(args, tuple) else ()
+            return self.note(Placeholder(function.name, kept))
         if not isinstance(args, tuple):
             raise Malformed(f"{function.name} is called without a tuple")
         self.pay_for(args)
@@ -190,14 +131,23 @@ class _Machine:
                     self.memo[slot] = built
 
     def extend(self, items: list[Any]) -> None:
-        if isinstance(self.stack[-1], list):
-            self.stack[-1].extend(items)
+        target = self.stack[-1]
+        if isinstance(target, Placeholder):
+            target.items.extend(items)
+        elif isinstance(target, list):
+            target.extend(items)
 
     def update(self, items: list[Any]) -> None:
         if len(items) % 2:
             raise Malformed("a key without a value")
-        if isinstance(self.stack[-1], dict):
-            self.stack[-1].update(zip(map(hashable, items[::2]), items[1::2], strict=True))
+        target = self.stack[-1]
+        if isinstance(target, Placeholder):
+            entries = target.entries
+        elif isinstance(target, dict):
+            entries = target
+        else:
+            return
+        entries.update(zip(map(hashable, items[::2]), items[1::2], strict=True))
 
     def step(self, opcode: str, arg: Any) -> None:
         stack = self.stack
@@ -284,6 +234,16 @@ class _Machine:
         return self.persistent(identifier)
 
 
+# in tenths of an opcode: what takes little memory or time, such as the numbers of a long log
+_COSTS = {
+    **dict.fromkeys(["INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"], 1),
+    **dict.fromkeys(["FLOAT", "BINFLOAT", "GET", "BINGET", "LONG_BINGET", "MARK"], 1),
+    **dict.fromkeys(["APPEND", "APPENDS", "SETITEM", "SETITEMS", "FRAME"], 1),
+    **dict.fromkeys(["PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"], 3),
+}
+_WHOLE = 10
+
+
 def _named(module: Any, name: Any) -> Global:
     if not isinstance(name, str) or not isinstance(module, str):
         raise Malformed("a name that is no text")
@@ -309,18 +269,25 @@ def run_pickle(
         functions: what may be called, by the name that the file uses.
         persistent: makes a storage of a persistent identifier.
         foreign: collects the names of what is called and stays a placeholder.
-        longest: opcodes that it may have.
+        longest: opcodes that it may have; ten numbers are one.
 
     Raises:
+        Unsupported: it is longer.
         Exception: the bytes are no pickle; of almost any type.
     """
     machine = _Machine(functions, persistent, set() if foreign is None else foreign)
-    start = file.tell()
-    for count, (opcode, arg, position) in enumerate(pickletools.genops(file)):
-        if opcode.name == "STOP":
+    start, left = file.tell(), longest * _WHOLE
+    for opcode, arg, position in pickletools.genops(file):
+        name = opcode.name
+        if name == "STOP":
             return machine.stack.pop()
-        if count >= longest:
-            raise Malformed("too many opcodes")
+        left -= _COSTS.get(name, _WHOLE)
+        if left < 0:
+            raise Unsupported(
+                f"holds more than {longest:,} objects beside its tensors' values, which is the"
+                " limit of this reader",
+                "load it with torch and save the network's state_dict() alone",
+            )
         machine.position = (position or 0) - start
-        machine.step(opcode.name, arg)
+        machine.step(name, arg)
     raise Malformed("no end")

@@ -5,14 +5,20 @@ The table maps names in a file to functions here, never to what the names mean e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
-from robust_det.checkpoints.reading.machine import Global, Malformed, Placeholder, hashable
-from robust_det.checkpoints.reading.tensors import Storage, array_tensor, strided_tensor
+from robust_det.checkpoints.reading.tensors import (
+    LazyTensor,
+    Storage,
+    array_tensor,
+    strided_tensor,
+)
+from robust_det.checkpoints.reading.values import Global, Malformed, Placeholder, hashable
 
 __all__ = ["FUNCTIONS", "storage_dtype"]
 
@@ -33,6 +39,8 @@ _STORAGES = {
     "QInt8": torch.int8,
     "QUInt8": torch.uint8,
     "QInt32": torch.int32,
+    "QUInt4x2": torch.uint8,
+    "QUInt2x4": torch.uint8,
 }
 _DTYPES = {
     f"torch.{name}": getattr(torch, name)
@@ -69,7 +77,9 @@ def storage_dtype(kind: Any) -> torch.dtype:
         return torch.uint8
     module, _, leaf = name.rpartition(".")
     short = leaf.removesuffix("Storage")
-    if module not in ("torch", "torch.cuda") or short == leaf or short not in _STORAGES:
+    # torch, torch.cuda, torch.xpu, torch_npu, ...
+    of_torch = re.fullmatch(r"torch(_npu)?(\.\w+)?", module)
+    if not of_torch or short == leaf or short not in _STORAGES:
         raise Malformed(f"no storage: {name}")
     return _STORAGES[short]
 
@@ -93,15 +103,26 @@ def _tensor_v3(
     return strided_tensor(storage, offset, size, stride, _DTYPES[name])
 
 
+def _of_device(data: Any, dtype: Any, *_: Any) -> Any:
+    """Rebuild a tensor of a TPU and the like, which is an array, or a tensor of the CPU."""
+    name = dtype.name if isinstance(dtype, Global) else ""
+    if not isinstance(data, LazyTensor) or name not in _DTYPES:
+        return Placeholder(name)
+    kind = _DTYPES[name]
+    return LazyTensor(data.shape, kind, (id(data), name), lambda: data.load().to(kind))
+
+
 def _first(value: Any = None, *_: Any) -> Any:
     return value
 
 
-def _from_type(function: Any, _kind: Any, args: Any, *_: Any) -> Any:
+def _from_type(function: Any, kind: Any, args: Any, *_: Any) -> Any:
     """Rebuild a subclass of tensor as the tensor it is."""
     name = function.name if isinstance(function, Global) else ""
     if name not in _TENSORS or not isinstance(args, tuple):
-        return Placeholder(name)
+        # what wraps other tensors, such as a part of a distributed one, is known by its class
+        wraps = name.endswith("_rebuild_wrapper_subclass") and isinstance(kind, Global)
+        return Placeholder(kind.name if wraps else name)
     return _TENSORS[name](*args)
 
 
@@ -219,6 +240,9 @@ _TENSORS: dict[str, _Function] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
+    "torch._utils._rebuild_device_tensor_from_numpy": _of_device,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _of_device,
+    "torch._utils._rebuild_xla_tensor": _of_device,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
 }

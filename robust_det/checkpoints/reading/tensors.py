@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from robust_det.checkpoints.reading.machine import Malformed
+from robust_det.checkpoints.reading.values import Malformed, Unsupported
 from robust_det.core.errors import FileError
 
 __all__ = ["LazyTensor", "Storage", "array_tensor", "load_tensor", "strided_tensor"]
+
+
+# values that an expanded tensor may have: it grows when it is copied
+_MOST_EXPANDED = 2**24
 
 
 @dataclass(eq=False)
@@ -65,10 +69,12 @@ def load_tensor(lazy: LazyTensor, name: str) -> torch.Tensor:
     """Return the values of a tensor in a file.
 
     Raises:
-        FileError: the file is damaged there.
+        FileError: the file is damaged there, or the tensor is too large.
     """
     try:
         return lazy.load()
+    except Unsupported:
+        raise
     except Exception as error:  # damaged bytes make the readers raise almost anything
         raise FileError(f"is truncated or damaged at tensor {name}") from error
 
@@ -100,9 +106,14 @@ def strided_tensor(
         if elements == 0:
             return torch.empty(shape, dtype=dtype)
         last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-        # an expanded tensor is more than its storage has: it would grow when it is copied
-        if last >= len(values) or elements > len(values):
+        if last >= len(values):
             raise Malformed("a tensor that is larger than its storage")
+        if elements > max(len(values), _MOST_EXPANDED):
+            raise Unsupported(
+                f"holds a tensor of {elements:,} values that repeats {len(values):,}, and more than"
+                f" {_MOST_EXPANDED:,} are not read",
+                "save it without repeating any, or leave it out",
+            )
         return values.as_strided(shape, strides, offset)
 
     return LazyTensor(shape, dtype, (id(storage), offset, shape, strides), load)

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from robust_det.checkpoints.reading.machine import Malformed, Unsupported, run_pickle
-from robust_det.checkpoints.reading.others import other_archive
+from robust_det.checkpoints.other_files import REPACK, other_archive
+from robust_det.checkpoints.reading.machine import run_pickle
 from robust_det.checkpoints.reading.rebuild import FUNCTIONS, storage_dtype
 from robust_det.checkpoints.reading.tensors import Storage
+from robust_det.checkpoints.reading.values import Malformed, Unsupported
 
 __all__ = ["LEGACY_MAGIC", "read_legacy", "read_zip"]
 
@@ -66,15 +67,14 @@ def _records(content: mmap.mmap) -> dict[str, _Record]:
     with zipfile.ZipFile(_View(content)) as archive:  # type: ignore[arg-type]
         infos = archive.infolist()
     if len(infos) > _MAX_RECORDS:
-        raise Malformed("too many files in the archive")
+        raise Unsupported(f"is an archive of more than {_MAX_RECORDS:,} files, which are not read")
     if other := other_archive([info.filename for info in infos]):
         raise Unsupported(f"is {other[0]}", other[1])
     for info in infos:
         # torch never compresses, and what grows when it is unpacked is a trap
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise Unsupported(
-                "is a compressed archive, which torch.save never writes",
-                "unpack it and give the checkpoint in it",
+                "is a compressed archive, which torch.save never writes", f"unpack it and {REPACK}"
             )
         if info.filename in records:
             raise Malformed("two files of one name in the archive")

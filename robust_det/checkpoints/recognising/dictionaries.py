@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeVar
+
+from robust_det.checkpoints.reading import Placeholder
+from robust_det.core.errors import FileError
 
 __all__ = ["dictionaries", "without_detours"]
 
 T = TypeVar("T")
 # what a file may make us look at: every network is tried at every place
 _MAX_DEPTH, _MAX_DICTIONARIES, _MAX_NAMES = 6, 2000, 20_000
+_CONTAINERS = (dict, list, tuple, Placeholder)
 # what stands in the midst of names: wrappers, in a C4 detector the head that has res5, and what
 # Hugging Face puts before a network's body but not before its head
 _DETOURS = (
@@ -24,25 +29,65 @@ _DETOURS = (
 def dictionaries(value: Any, kind: type[T]) -> Iterator[tuple[str, Mapping[str, T]]]:
     """Yield what every dictionary holds of a kind by name, with the dictionary's path.
 
-    The names are without detours, unless two would become one.
+    Lists and tuples are looked into as well, and objects that are subclasses of dict, list or
+    tuple: an item's place is its number. The names are without detours, unless two would become
+    one.
+
+    Raises:
+        FileError: the first dictionary holds more than is looked at.
     """
     queue: list[tuple[str, Any, int]] = [("", value, 0)]
     seen, count = {id(value)}, 0
     for path, node, depth in queue:  # grows while it is walked
-        if not isinstance(node, dict):
-            continue
-        named = {k: v for k, v in node.items() if isinstance(k, str) and isinstance(v, kind)}
+        mapping = _mapping(node)
+        named = {k: v for k, v in mapping.items() if isinstance(k, str) and isinstance(v, kind)}
+        if count + len(named) > _MAX_NAMES:
+            if count:
+                return
+            raise FileError(
+                f"holds more than {_MAX_NAMES:,} tensors by name, which are not those of one"
+                " network",
+                "save the network's state_dict() alone",
+            )
         count += len(named)
-        if count > _MAX_NAMES:
-            return
         if named:
             plain = {without_detours(name): v for name, v in named.items()}
             yield path, plain if len(plain) == len(named) else named
-        for key, inner in node.items():
-            new = isinstance(key, str) and isinstance(inner, dict) and id(inner) not in seen
-            if new and depth < _MAX_DEPTH and len(queue) < _MAX_DICTIONARIES:
-                seen.add(id(inner))
+        if depth == _MAX_DEPTH:
+            continue
+        for key, inner in _inner(node, mapping):
+            if id(inner) in seen or len(queue) == _MAX_DICTIONARIES:
+                continue
+            seen.add(id(inner))
+            # rows of a log, which are many, hold numbers alone
+            if any(isinstance(v, (kind, *_CONTAINERS)) for v in _values(inner)):
                 queue.append((f"{path}.{key}" if path else key, inner, depth + 1))
+
+
+def _mapping(node: Any) -> Mapping[Any, Any]:
+    """Return what a node holds by name."""
+    found = node.mapping() if isinstance(node, Placeholder) else node
+    return found if isinstance(found, dict) else {}
+
+
+def _inner(node: Any, mapping: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the containers in a node with their names or numbers."""
+    for key, value in mapping.items():
+        if isinstance(key, str) and isinstance(value, _CONTAINERS):
+            yield key, value
+    for number, value in enumerate(_sequence(node)):
+        if isinstance(value, _CONTAINERS):
+            yield str(number), value
+
+
+def _sequence(node: Any) -> Iterable[Any]:
+    if isinstance(node, Placeholder):
+        return node.sequences()
+    return node if isinstance(node, (list, tuple)) else ()
+
+
+def _values(node: Any) -> Iterable[Any]:
+    return chain(_mapping(node).values(), _sequence(node))
 
 
 def without_detours(name: str) -> str:

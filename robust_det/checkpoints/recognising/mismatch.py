@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from robust_det.checkpoints.reading import LazyTensor, Placeholder
+from robust_det.checkpoints.recognising.causes import cause_of_names, listed
+from robust_det.checkpoints.recognising.shapes import registered_with, residual
 from robust_det.models import ARCHITECTURES
 from robust_det.models.spelling import COUNTER
 from robust_det.models.stages import tensor_stages
@@ -60,31 +61,43 @@ def explain_miss(
     some = ", ".join(f"{n} {_shape(t.shape)}" for n, t in list(tensors.items())[:3])
     if prefix is not None and nearest is None:
         return f"has no network at --prefix '{prefix}'; its tensors are {some}, ...", ""
-    if any(re.fullmatch(r"(.*\.)?(conv1_w|res2_0_branch2a_w)", n) for n in tensors):
-        return (
-            "holds Caffe2 names (conv1_w); those networks stride in another convolution and take"
-            " BGR images, so they are none of torchvision's",
-            "use weights of torchvision",
-        )
-    pruned = [n for n in tensors if n.endswith("_orig") and f"{n[:-4]}mask" in tensors]
-    if pruned:
-        return (
-            f"is pruned ({pruned[0]} and its mask)",
-            "make that permanent with torch.nn.utils.prune.remove and save again",
-        )
-    odd = [n for n, value in unread.items() if value.name.startswith("torch._utils._rebuild")]
-    if odd:
-        return (
-            f"holds {_listed(odd)} as {unread[odd[0]].name}, which is not rebuilt",
-            "save plain tensors, neither quantised nor sparse",
-        )
+    if cause := cause_of_names(tensors, unread):
+        return cause
     wanted = f"a {arch}" if arch else "a registered architecture"
+    if likeness := _by_shapes(nearest, tensors, arch):
+        return likeness
     if nearest is None or nearest.rank[0] < 0.2:
         return (
             f"holds tensors that are not those of {wanted}: {some}, ...",
             f"give one of {', '.join(ARCHITECTURES)}, or register this one (CONTRIBUTING.md)",
         )
     return _difference(nearest, wanted)
+
+
+def _by_shapes(
+    nearest: Miss | None, tensors: Mapping[str, LazyTensor], arch: str | None
+) -> tuple[str, str] | None:
+    """Say which network the tensors are whatever their names, if all of them are one."""
+    shapes = [tensor.shape for tensor in tensors.values()]
+    network = residual(shapes)
+    if network is not None and not network.arch and not (network.stem and nearest):
+        whose = f"not a {arch}" if arch else "which is not registered"
+        return f"is a {network}, {whose}", "register it to convert it (CONTRIBUTING.md)"
+    # what has all names is something else beside
+    if nearest is not None and not nearest.missing:
+        return None
+    same = registered_with(shapes)
+    if not same:
+        return None
+    if arch not in (None, same):
+        return f"has the shapes of a {same}, not those of a {arch}", "leave --arch out"
+    known = nearest is not None and nearest.arch == same and nearest.fits > nearest.whole / 2
+    lacking = listed(nearest.missing) if nearest is not None and known else ""
+    names = f"no {lacking}" if known else f"none that are known ({next(iter(tensors))}, ...)"
+    return (
+        f"has the shapes of a {same}, but its names are others: {names}",
+        "rename its tensors as torchvision does",
+    )
 
 
 def _difference(miss: Miss, wanted: str) -> tuple[str, str]:
@@ -110,7 +123,7 @@ def _difference(miss: Miss, wanted: str) -> tuple[str, str]:
         if (own := [n for n in _names_of(miss.arch, stage)]) and set(own) <= set(miss.missing)
     ]
     if not miss.misshapen and not miss.foreign:
-        what = _listed([n for n in miss.missing if stages[n] in gone] or miss.missing)
+        what = listed([n for n in miss.missing if stages[n] in gone] or miss.missing)
         what = f"{', '.join(gone)} (no {what})" if gone else what
         return f"is a {miss.arch} without {what}", "give the file of the whole network"
     parts = []
@@ -138,10 +151,6 @@ def _statistics(arch: str) -> set[str]:
 def _names_of(arch: str, stage: str) -> list[str]:
     """Return the tensors that a file must have of a stage."""
     return [n for n, s in tensor_stages(arch).items() if s == stage and COUNTER not in n]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -13,17 +13,14 @@ from robust_det.core.cli import Parser
 
 def main(args: argparse.Namespace) -> None:
     """Convert and print the proof."""
+    eps, source = _eps(args.eps), _source(args.input)
+    _check(source, args)
+
     from robust_det.conversion.convert import convert
     from robust_det.conversion.proof import TOLERANCE
-    from robust_det.core.config.reading import parse_number
-    from robust_det.core.errors import UserError
 
-    try:
-        eps = None if args.eps is None else parse_number(args.eps)
-    except ValueError:
-        raise UserError(f"--eps needs a number such as 0.5 or 4/255, not '{args.eps}'") from None
     done = convert(
-        _source(args.input),
+        source,
         args.output,
         to=args.to,
         arch=args.arch,
@@ -61,6 +58,26 @@ def main(args: argparse.Namespace) -> None:
             "note: without --eps (0 for standard training), comparisons cannot place what is made"
             " of it"
         )
+
+
+def _check(source: str | Path, args: argparse.Namespace) -> None:
+    """Refuse what needs no tensors before torch is imported."""
+    from robust_det.checkpoints.first_look import first_look
+    from robust_det.conversion.outputs import check_other, check_target
+
+    check_other(source, args.output)
+    first_look(source)
+    check_target(args.output, args.to, args.overwrite)
+
+
+def _eps(text: str | None) -> float | None:
+    from robust_det.core.config.reading import parse_number
+    from robust_det.core.errors import UserError
+
+    try:
+        return None if text is None else parse_number(text)
+    except ValueError:
+        raise UserError(f"--eps needs a number such as 0.5 or 4/255, not '{text}'") from None
 
 
 def _source(text: str) -> str | Path:

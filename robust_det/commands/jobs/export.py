@@ -14,6 +14,10 @@ from robust_det.core.cli import Parser
 
 def main(args: argparse.Namespace) -> None:
     """Load, export, check and write."""
+    from robust_det.core.config.reading import find_config
+
+    find_config(args.config)  # before torch is imported
+
     import robust_det.detection  # noqa: F401
     from robust_det.detection.detector import load_detector
     from robust_det.detection.export.exporting import export_detector

@@ -10,6 +10,7 @@ robust-det inspect --yolo DATA_YAML --split SPLIT
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--json needs --images, the folder of its images")
     if (args.voc or args.yolo) and not args.split:
         raise UserError(f"--{given[0]} needs --split, such as train")
+    if args.config:
+        from robust_det.core.config.reading import find_config
+
+        find_config(args.config)
+    elif not os.path.exists(getattr(args, given[0])):
+        _of_arguments(args).read(_name(args))  # which says so
 
 
 def _of_arguments(args: argparse.Namespace) -> Any:

@@ -17,6 +17,9 @@ from robust_det.core.errors import UserError
 
 def main(args: argparse.Namespace) -> int:
     """Predict; 1 if an image could not be read."""
+    from robust_det.core.config.reading import find_config
+
+    # before torch is imported
     if args.batch_size < 1:
         raise UserError(f"--batch-size is {args.batch_size}; it starts from 1")
     if not 0 <= args.score_threshold <= 1:
@@ -24,6 +27,7 @@ def main(args: argparse.Namespace) -> int:
     output = Path(args.output)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file; give a folder")
+    find_config(args.config)
 
     import robust_det.detection  # noqa: F401
     from robust_det.detection.detector import load_detector

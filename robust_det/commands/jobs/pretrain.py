@@ -14,6 +14,10 @@ from robust_det.core.cli import Parser
 
 def main(args: argparse.Namespace) -> None:
     """Train, or with ``--eval-only`` validate."""
+    from robust_det.core.config.reading import find_config
+
+    find_config(args.config)  # before torch is imported
+
     from robust_det.classification.pretraining import FINAL, LAST, pretrain
     from robust_det.classification.settings import load_config
     from robust_det.classification.validate import evaluate_checkpoint

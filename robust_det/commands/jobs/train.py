@@ -51,9 +51,13 @@ def work_together(args: argparse.Namespace) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Check everything here, then start the processes."""
+    from robust_det.core.config.reading import find_config
+    from robust_det.core.errors import UserError
+
+    find_config(args.config)  # before torch is imported
+
     import torch
 
-    from robust_det.core.errors import UserError
     from robust_det.data.detection.handover import share_with_children
     from robust_det.training.spawning import spawn
     from robust_det.training.world import under_torchrun

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def exported() -> bytes:
     return buffer.getvalue()
 
 
+def zipped(*names: str, compress: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name in names:
+            archive.writestr(name, b"content" * 9)
+    return buffer.getvalue()
+
+
 PARTS = {"metadata": {"total_size": 9}, "weight_map": {"conv1.weight": "model-1.safetensors"}}
 
 
@@ -84,6 +94,18 @@ def tar() -> bytes:
         (json.dumps(PARTS).encode(), "is the list of a checkpoint's parts; join them into one"),
         (json.dumps(PARTS, indent=2).encode(), "is the list of a checkpoint's parts; join them"),
         (b'{"architectures": ["ResNet"]}', "is a text in JSON, not a checkpoint; give the file"),
+        (zipped("weights/a.pth"), "is a zip archive with weights/a.pth in it; unpack it and give"),
+        (zipped("a.pt", "b.pt", compress=True), "is a zip archive with a.pt and 1 more in it; unp"),
+        (zipped("README.md"), "is a zip archive without a checkpoint in it; give the file of"),
+        (zipped("a/data.pkl", "b/data.pkl"), "is an archive of 2 checkpoints; unpack it and give"),
+        (zipped("a/data.pkl", compress=True), "is a compressed archive, which torch.save never"),
+        (zipped("config.json", "model.weights.h5"), "is a model of Keras, which is not one of to"),
+        (zipped("p/.data/extern_modules"), "is an archive of torch.package; save the state_dict"),
+        (b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive; unpack it"),
+        (b"\x28\xb5\x2f\xfd", "is a Zstandard archive; unpack it"),
+        (b"\x1c\x00\x00\x00TFL3", "is a model of TensorFlow Lite"),
+        (b"MATLAB 5.0 MAT-file", "is a file of MATLAB"),
+        (b"\xef\xbb\xbf\r\n<html>", "is a web page, so its download failed; download it again"),
         (b"PK\x05\x06" + bytes(18), "truncated or not a checkpoint"),
         (b"\x80\x02}q\x00", "truncated or not a checkpoint"),
         (b"nothing of the kind", "truncated or not a checkpoint"),
@@ -112,6 +134,64 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         read_file(tmp_path / "absent.pth")
     with pytest.raises(UserError, match=f"^{tmp_path} is a folder, not a checkpoint; give a file$"):
         read_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["model/data.pkl", "model/data/0"], "the folder of a checkpoint that was unpacked; pack"),
+        (["data.pkl", "version"], "the folder of a checkpoint that was unpacked; pack the folder"),
+        (
+            [".metadata", "__0_0.distcp"],
+            "the folder of a checkpoint in parts, of torch.distributed.checkpoint; join its parts"
+            " with python -m torch.distributed.checkpoint.format_utils dcp_to_torch PATH",
+        ),
+        (["zero_to_fp32.py"], "the folder of a checkpoint of DeepSpeed; join its parts with the"),
+        (["global_step9/zero_pp_rank_0_mp_rank_00_optim_states.pt"], "the folder of a checkpoint"),
+        (["saved_model.pb"], "the folder of a model of TensorFlow, which is not one of torch; exp"),
+        (["config.json", "model.safetensors"], "a folder, not a checkpoint; give a file in it, su"),
+    ],
+)
+def test_folders(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as caught:
+        read_model(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path} is {message.replace('PATH', str(tmp_path))}")
+
+
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata"])
+def test_parts_are_told_by_their_names(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "whole", {"w": torch.ones(2)})
+    (tmp_path / "whole").rename(tmp_path / name)
+    with pytest.raises(UserError, match="is part of a checkpoint in parts, of torch"):
+        read_file(tmp_path / name)
+
+
+def test_an_unpacked_checkpoint_is_one_again_when_it_is_packed(tmp_path: Path, path: Path) -> None:
+    torch.save({"w": torch.arange(3.0), "b": torch.ones(1, dtype=torch.uint8)}, path)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    pickled = next((tmp_path / "unpacked").rglob("data.pkl"))
+    alone = tmp_path / "alone.pkl"
+    alone.write_bytes(pickled.read_bytes())
+    for left, what in (
+        (pickled, "part of a"),
+        (pickled.parent, "the folder of a"),
+        (alone, "part"),
+    ):
+        with pytest.raises(
+            UserError, match=f"is {what}.* checkpoint that was unpacked.*; pack the"
+        ):
+            read_file(left)
+    # as zip -0 -r does it, with the folders
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for part in sorted((tmp_path / "unpacked").rglob("*")):
+            archive.write(part, part.relative_to(tmp_path / "unpacked"))
+    value = loaded(read_file(path).value)
+    assert value["w"].tolist() == [0, 1, 2] and value["b"].tolist() == [1]
+    assert torch.equal(torch.load(path, weights_only=True)["w"], value["w"])
 
 
 def test_what_the_file_system_refuses(tmp_path: Path) -> None:
