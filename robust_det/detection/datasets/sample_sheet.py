@@ -20,8 +20,8 @@ from pycocotools import mask as mask_util
 
 from robust_det.core.progress import progress_bar
 from robust_det.data.detection.statistics import box_sides, objects_per_image
+from robust_det.data.images import open_image
 from robust_det.detection.colours import ClassVisualizer, drawable
-from robust_det.detection.mapping.decoding import decode
 
 __all__ = ["histograms", "sample_sheet"]
 
@@ -73,7 +73,8 @@ def _tile(
     index: Mapping[int, int],
 ) -> Image.Image:
     try:
-        pixels = decode(os.path.join(image_root, image["file_name"]), "RGB")
+        path = os.path.join(image_root, image["file_name"])
+        pixels = np.asarray(open_image(path).convert("RGB"))
     except Exception:  # Pillow raises anything on a truncated file
         return Image.new("RGB", (_TILE, _TILE), "lightgrey")
     size = (image["height"], image["width"])
