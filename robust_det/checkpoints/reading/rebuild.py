@@ -9,15 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
-from robust_det.checkpoints.reading.tensors import (
-    LazyTensor,
-    Storage,
-    array_tensor,
-    strided_tensor,
-)
+from robust_det.checkpoints.reading.arrays import NUMPY, bytes_of
+from robust_det.checkpoints.reading.tensors import LazyTensor, Storage, strided_tensor
 from robust_det.checkpoints.reading.values import Global, Malformed, Placeholder, hashable
 
 __all__ = ["FUNCTIONS", "storage_dtype"]
@@ -151,88 +146,11 @@ def _tuple(items: Any = (), *_: Any) -> tuple[Any, ...]:
     return tuple(_list(items))
 
 
-def _bytes(value: Any = b"", encoding: Any = "latin1", *_: Any) -> bytes:
-    """Bytes, or the text that stands for them in pickles of protocol 2."""
-    if isinstance(value, str) and encoding in ("latin1", "latin-1"):
-        return value.encode("latin-1")
-    return bytes(value) if isinstance(value, (bytes, bytearray)) else b""
-
-
 def _device(kind: Any = "", index: Any = None, *_: Any) -> str:
     # not of all there is: the text of nested lists can be endless
     if not isinstance(kind, str) or not isinstance(index, (int, type(None))):
         return ""
     return kind if index is None else f"{kind}:{index}"
-
-
-class _Dtype(Placeholder):
-    """A numpy type; BUILD tells its byte order."""
-
-    __slots__ = ("order", "spec")
-
-    def __init__(self, spec: Any = "", *_: Any) -> None:
-        super().__init__("numpy.dtype")
-        self.spec = spec
-        self.order = "="
-
-    def built(self, state: Any) -> Any:
-        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "="):
-            self.order = state[1]
-        return self
-
-    def get(self) -> np.dtype | None:
-        """Return the type, None for other than numbers: an array of objects holds addresses."""
-        if not isinstance(self.spec, str) or self.spec not in _NUMPY_TYPES:
-            return None
-        kind = np.dtype(self.spec)
-        return kind.newbyteorder(">") if self.order == ">" else kind
-
-
-_NUMPY_TYPES = frozenset(
-    ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16"]
-)
-
-
-class _Array(Placeholder):
-    """A numpy array, empty until BUILD brings its bytes."""
-
-    __slots__ = ()
-
-    def __init__(self, *_: Any) -> None:
-        super().__init__("numpy.ndarray")
-
-    def built(self, state: Any) -> Any:
-        if not isinstance(state, tuple) or len(state) != 5:
-            raise Malformed("an array without its state")
-        _version, shape, dtype, fortran, data = state
-        return _array(data, dtype, shape, "F" if fortran is True else "C")
-
-
-def _array(data: Any, dtype: Any, shape: Any, order: Any = "C", *_: Any) -> Any:
-    if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
-        raise Malformed("an array without a type")
-    if (kind := dtype.get()) is None:
-        return Placeholder("numpy.ndarray")
-    if any(type(n) is not int or n < 0 for n in shape):
-        raise Malformed("an array of an impossible shape")
-    raw = data if isinstance(data, bytearray) else bytearray(_bytes(data))
-    array = np.frombuffer(raw, kind).reshape(shape, order="F" if order == "F" else "C")
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    # torch knows signed integers only, but for bytes
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        if array.size and int(array.max()) >= 2**63:
-            return Placeholder("numpy.uint64")
-        array = array.astype(np.int64)
-    return array_tensor(array)
-
-
-def _scalar(dtype: Any = None, data: Any = b"", *_: Any) -> Any:
-    if not isinstance(dtype, _Dtype):
-        raise Malformed("a number without a type")
-    if (kind := dtype.get()) is None:
-        return Placeholder("numpy.generic")
-    return np.frombuffer(_bytes(data), kind, count=1)[0].item()
 
 
 _Function = Callable[..., Any]
@@ -253,17 +171,12 @@ _BUILTINS: dict[str, _Function] = {
     "tuple": _tuple,
     "set": _set,
     "frozenset": _set,
-    "bytes": _bytes,
-    "bytearray": _bytes,
-}
-# numpy 2 renamed numpy.core
-_NUMPY: dict[str, _Function] = {
-    "multiarray._reconstruct": _Array,
-    "multiarray.scalar": _scalar,
-    "numeric._frombuffer": _array,
+    "bytes": bytes_of,
+    "bytearray": bytes_of,
 }
 FUNCTIONS: dict[str, _Function] = {
     **_TENSORS,
+    **NUMPY,
     "torch._tensor._rebuild_from_type_v2": _from_type,
     "torch.nn.parameter.Parameter": _first,
     "torch.Size": _tuple,
@@ -271,8 +184,6 @@ FUNCTIONS: dict[str, _Function] = {
     "collections.OrderedDict": _dict,
     "collections.defaultdict": _default_dict,
     "collections.Counter": _dict,
-    "_codecs.encode": _bytes,
-    "numpy.dtype": _Dtype,
+    "_codecs.encode": bytes_of,
     **{f"{m}.{name}": f for m in ("builtins", "__builtin__") for name, f in _BUILTINS.items()},
-    **{f"numpy.{m}.{name}": f for m in ("core", "_core") for name, f in _NUMPY.items()},
 }

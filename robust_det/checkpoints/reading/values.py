@@ -10,6 +10,8 @@ from robust_det.core.errors import FileError
 __all__ = ["Global", "Malformed", "Placeholder", "Unsupported", "hashable", "is_key"]
 
 _LONGEST_KEY = 500
+# arguments of what makes an object that are kept: a trap has many objects of the same many
+_MOST_ARGS = 8
 # objects that are nothing but their attributes
 _NAMESPACES = ("argparse.Namespace", "types.SimpleNamespace")
 
@@ -36,7 +38,7 @@ class Placeholder:
 
     Args:
         name: of its class or of the function that would have made it.
-        args: what that is called with.
+        args: what that is called with; not kept if they are many.
 
     Attributes:
         entries: set by keys, as those of a subclass of dict are.
@@ -48,7 +50,7 @@ class Placeholder:
     __slots__ = ("args", "entries", "items", "name", "slots", "state")
 
     def __init__(self, name: str, args: tuple[Any, ...] = ()) -> None:
-        self.name, self.args = name, args
+        self.name, self.args = name, args if len(args) <= _MOST_ARGS else ()
         self.entries: dict[Any, Any] = {}
         self.items: list[Any] = []
         self.state: Any = None
@@ -60,7 +62,10 @@ class Placeholder:
         return self
 
     def mapping(self) -> dict[Any, Any]:
-        """Return what it holds by name, of a subclass of dict or a namespace."""
+        """Return what it holds by name, of a subclass of dict or a namespace.
+
+        Objects can share a state.
+        """
         if self.name in _NAMESPACES and isinstance(self.state, dict):
             return self.state
         return self.entries

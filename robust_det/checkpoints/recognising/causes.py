@@ -44,7 +44,7 @@ _NAMES = (
         "rename them to torchvision's, and transpose the linear layer",
     ),
     (
-        r"(.*/)?(moving_mean|moving_variance)(:0)?|.*/kernel(:0)?",
+        r"moving_mean|moving_variance|(?<=/)kernel",
         "holds names of TensorFlow or JAX ({}), whose convolutions have another order of sides",
         "convert it to torch first",
     ),
@@ -86,8 +86,8 @@ def cause_of_names(
         unread: what else the file has by name and was not rebuilt.
     """
     for pattern, what, advice in _NAMES:
-        ends = re.compile(rf"(.*\.)?({pattern})")
-        if found := [name for name in (*tensors, *unread) if ends.fullmatch(name)]:
+        ends = re.compile(rf"(^|[./])({pattern})(:0)?$")
+        if found := [name for name in (*tensors, *unread) if ends.search(name)]:
             return what.format(found[0]), advice
     pruned = [n for n in tensors if n.endswith("_orig") and f"{n[:-4]}mask" in tensors]
     if pruned:

@@ -56,6 +56,9 @@ def dictionaries(value: Any, kind: type[T]) -> Iterator[tuple[str, Mapping[str, 
         if depth == _MAX_DEPTH:
             continue
         for key, inner in _inner(node, mapping):
+            # what is several objects' is looked at once
+            if isinstance(inner, Placeholder) and inner.mapping() is not inner.entries:
+                inner = inner.mapping()
             if id(inner) in seen or len(queue) == _MAX_DICTIONARIES:
                 continue
             seen.add(id(inner))

@@ -12,6 +12,7 @@ from .lengths import lengths
 from .many import keys, many
 from .names import tensor_names
 from .nesting import depths, laughs
+from .objects import objects, repeated
 from .tensors import tensors
 
 
@@ -23,6 +24,8 @@ def bombs() -> Iterator[Bomb]:
     yield from many()
     yield from keys()
     yield from tensors()
+    yield from objects()
+    yield from repeated()
     yield from tensor_names()
     yield from descriptions()
     yield from normalisations()
