@@ -92,9 +92,9 @@ def source_of(name: str) -> Source:
     users = not getattr(function, "__module__", "").startswith("detectron2.")
     if users and metadata.get("evaluator_type") in (None, "coco"):
         return catalogued(name, function, metadata)
-    if hasattr(metadata, "sem_seg_root"):
-        # stuff alone is made from the files of the data set that has both
-        whole = MetadataCatalog.get(name.replace("_stuffonly", "_separated"))
+    # stuff alone is made from the files of the data set that has both
+    whole = MetadataCatalog.get(name.replace("_stuffonly", "_separated"))
+    if hasattr(metadata, "sem_seg_root") and hasattr(whole, "panoptic_json"):
         return PanopticSource(
             whole.panoptic_json,
             whole.panoptic_root,
@@ -109,8 +109,9 @@ def source_of(name: str) -> Source:
         classes = tuple(metadata.thing_classes)
         return VocSource(metadata.dirname, metadata.split, classes, published=True)
     raise UserError(
-        f"data set '{name}' is in neither COCO's nor VOC's format, and evaluated by"
-        f" '{metadata.get('evaluator_type')}', which this version does not know"
+        f"data set '{name}' is in neither COCO's nor VOC's format, and for Detectron2's evaluation"
+        f" '{metadata.get('evaluator_type')}', which is not here; name it in COCO's format in"
+        " DATASETS.CUSTOM"
     )
 
 

@@ -228,3 +228,16 @@ def test_lenient_leaves_out_what_is_unsound(records: Any, catalog: Callable[...,
     on_first(category_id=8)(records)
     facts = prepare_dataset(catalog(records), lenient=True)
     assert (facts.images, facts.annotations) == (6, total - 1)
+
+
+def test_what_detectron2_lists_itself_is_known_or_refused() -> None:
+    known = {}
+    for name in DatasetCatalog.list():
+        if name.startswith(("ade20k", "cityscapes")):
+            with pytest.raises(UserError, match=f"'{name}' is in neither COCO's nor VOC's format"):
+                source_of(name)
+        elif name.startswith(("coco_", "lvis_", "voc_", "keypoints_coco")):
+            known[name] = type(source_of(name)).__name__
+    assert known["voc_2007_test"] == "VocSource"
+    assert known["coco_2017_val_panoptic_stuffonly"] == "PanopticSource"
+    assert known["coco_2017_val"] == known["keypoints_coco_2017_val"] == "CocoSource"
