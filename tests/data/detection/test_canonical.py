@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from pycocotools import mask
 
 from robust_det.core.errors import UserError
-from robust_det.data.detection.cache import keep_document
+from robust_det.data.detection.cache import document_json, keep_json
 from robust_det.data.detection.canonical.document import numbered
 from robust_det.data.detection.canonical.identifiers import Identifiers, in_order
 from robust_det.data.detection.canonical.keypoints import canonical_keypoints
@@ -121,8 +122,9 @@ def keep(document: Any, scenes: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
     def make(key: str = "1", required: bool = False) -> Any:
         classes = [{"id": c["id"], "name": c["name"]} for c in document["categories"]]
-        path, sha256 = keep_document("x", key, packed, classes, own_ids=True, required=required)
-        return path, sha256, path.stat().st_mtime_ns
+        content = partial(document_json, packed, classes, True)
+        kept, sha256 = keep_json("x", key, content, required)
+        return Path(kept), sha256, Path(kept).stat().st_mtime_ns
 
     return make
 

@@ -29,7 +29,7 @@ from tests.support.exporters import Exporter, exporters
 
 # each example writes files of its own, and a failing one says all of it
 EXAMPLES = settings(
-    max_examples=20,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
