@@ -64,6 +64,7 @@ class Exporter:
     encoding: str
     escaped: bool
     floats: bool
+    first_class: int
     seed: int
 
     def image_id(self, number: int) -> Any:
@@ -98,7 +99,10 @@ class Exporter:
                     "keypoints": [[1, 1, 2]],
                 }
             )
-        categories = list(document["categories"])
+        shift = self.first_class - min(c["id"] for c in document["categories"])
+        categories = [{**c, "id": c["id"] + shift} for c in document["categories"]]
+        for a in things:
+            a["category_id"] += shift
         rng = random.Random(self.seed)
         for part in (images, things, categories):
             rng.shuffle(part)
@@ -120,5 +124,6 @@ def exporters() -> st.SearchStrategy[Exporter]:
         encoding=st.sampled_from(ENCODINGS),
         escaped=st.booleans(),
         floats=st.booleans(),
+        first_class=st.sampled_from([0, 1, -3, 2**40]),
         seed=st.integers(0, 2**32),
     )

@@ -1,4 +1,4 @@
-"""The COCO JSON that Detectron2 is given, made once of each content and kept."""
+"""The JSON files that Detectron2 is given, made once of each content and kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,59 +21,51 @@ from robust_det.data.detection.canonical.document import ORIGINAL_IDS
 from robust_det.data.detection.canonical.entries import DIFFICULT, as_coco
 from robust_det.data.detection.packed_images import PackedImages
 
-__all__ = ["content_key", "keep_document"]
+__all__ = ["content_key", "document_json", "keep_json", "panoptic_json"]
 
 logger = logging.getLogger(__name__)
 
 # another one when the same content gives another file
 _FORMAT = 1
-# objects are written in portions, not one by one
+# texts are given in portions, not one by one
 _PORTION = 1 << 20
+
+# gives a file's content in portions, each time from the beginning
+Content = Callable[[], Iterator[bytes]]
 
 
 def content_key(images: PackedImages, categories: Iterable[Mapping[str, Any]]) -> str:
-    """Return 64 hexadecimal digits that stand for a document; see :func:`keep_document`."""
+    """Return 64 hexadecimal digits that stand for a document; see :func:`keep_json`."""
     digest = hashlib.sha256(images.content.data)
     digest.update(json.dumps([images.ends.tolist(), list(categories)]).encode())
     return digest.hexdigest()
 
 
-def keep_document(
-    name: str,
-    key: str,
-    images: PackedImages,
-    categories: Iterable[Mapping[str, Any]],
-    *,
-    own_ids: bool,
-    required: bool,
-) -> tuple[Path, str]:
-    """Write a document below the cache folder, unless it is there already.
+def keep_json(name: str, key: str, content: Content, required: bool) -> tuple[str, str]:
+    """Write a file below the cache folder, unless it is there already.
 
-    A file of the document's key that is as long as it was written is not read again. Processes that
-    make the same one at once write the same bytes.
+    One of the same key that is as long as it was written is not read again. Processes that make the
+    same one at once write the same bytes.
 
     Args:
         name: of the data set.
-        key: another one for each document, such as :func:`content_key`.
-        images: of the document.
-        categories: of its objects, in canonical form.
-        own_ids: whether the document says what its images were called; see :func:`.numbered`.
+        key: another one for each content, such as :func:`content_key`.
+        content: of the file.
         required: whether nothing can be done without a file that stays. Otherwise it goes, where
             the cache folder cannot be written, to a temporary folder, with a warning.
 
     Returns:
-        The file, and its SHA-256.
+        The path of the file, and its SHA-256.
 
     Raises:
         UserError: the cache folder cannot be written.
     """
-    key = hashlib.sha256(f"{_FORMAT} {key} {own_ids}".encode()).hexdigest()
+    key = hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()
     path = cache_folder() / "datasets" / f"{name}-{key[:16]}.json"
     if found := _kept(path):
-        return path, found
-    parts = _parts(images, list(categories), own_ids)
+        return str(path), found
     try:
-        return path, _write(path, parts)
+        return str(path), _write(path, content)
     except UserError as error:
         if required:
             raise
@@ -81,7 +73,7 @@ def keep_document(
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         path = Path(folder, path.name)
         logger.warning(f"{error}; meanwhile the annotations of '{name}' are in {folder}")
-        return path, _write(path, _parts(images, list(categories), own_ids))
+        return str(path), _write(path, content)
 
 
 class _Made(msgspec.Struct):
@@ -104,15 +96,15 @@ def _kept(path: Path) -> str:
         return ""
 
 
-def _write(path: Path, parts: Iterator[bytes]) -> str:
+def _write(path: Path, content: Content) -> str:
     digest, size = hashlib.sha256(), 0
 
     def write(file: Any) -> None:
         nonlocal size
-        for part in parts:
-            digest.update(part)
-            size += len(part)
-            file.write(part)
+        for portion in content():
+            digest.update(portion)
+            size += len(portion)
+            file.write(portion)
 
     write_atomically(path, write)
     made = msgspec.json.encode(_Made(size, digest.hexdigest()))
@@ -120,24 +112,51 @@ def _write(path: Path, parts: Iterator[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _parts(
-    images: PackedImages, categories: list[Mapping[str, Any]], own_ids: bool
+def document_json(
+    images: PackedImages, categories: Sequence[Mapping[str, Any]], own_ids: bool
 ) -> Iterator[bytes]:
-    """Give the JSON of a document in portions."""
+    """Give the JSON of a document in COCO's format, in canonical form, in portions.
+
+    Args:
+        images: of the document.
+        categories: of its objects, in canonical form.
+        own_ids: whether to say what the images were called; see :func:`.numbered`.
+    """
     heads = list(images.heads())
-    yield b'{"images":%b,"annotations":[' % _json([image for image, _ in heads])
-    portion = bytearray()
-    for index in range(len(images)):
-        for number, text in enumerate(_objects(images, index), images.objects_before(index)):
-            portion += b"," * (number > 0) + text
-        if len(portion) > _PORTION:
-            yield bytes(portion)
-            portion.clear()
-    yield bytes(portion)
-    yield b'],"categories":%b' % _json(categories)
+    objects = (text for index in range(len(images)) for text in _objects(images, index))
+    yield b'{"images":%b,"annotations":' % _json([image for image, _ in heads])
+    yield from _listed(objects)
+    yield b',"categories":%b' % _json(categories)
     if own_ids:
         yield b',"%b":%b' % (ORIGINAL_IDS.encode(), _json([own for _, own in heads]))
     yield b"}"
+
+
+def panoptic_json(images: PackedImages, categories: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
+    """Give the JSON of panoptic annotations whose images are numbered, in portions.
+
+    Args:
+        images: all of which have segments.
+        categories: of the segments.
+    """
+    yield b'{"images":%b,"annotations":' % _json([image for image, _ in images.heads()])
+    yield from _listed(
+        _json({**segments, "image_id": image["id"]})
+        for image, _, segments in images
+        if segments is not None
+    )
+    yield b',"categories":%b}' % _json(categories)
+
+
+def _listed(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """Give a list of what is JSON already."""
+    portion = bytearray(b"[")
+    for number, text in enumerate(texts):
+        portion += b"," * (number > 0) + text
+        if len(portion) > _PORTION:
+            yield bytes(portion)
+            portion.clear()
+    yield bytes(portion) + b"]"
 
 
 class _Object(msgspec.Struct):

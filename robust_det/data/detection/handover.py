@@ -82,6 +82,7 @@ class _Head(msgspec.Struct):
     facts: DatasetFacts | None = None
     image_root: str = ""
     json_file: str = ""
+    panoptic_file: str = ""
     own_ids: bool = False
     categories: tuple[dict[str, Any], ...] = ()
     panoptic: Panoptic | None = None
@@ -134,6 +135,7 @@ def _take(path: Path) -> Prepared:
         head.facts,
         head.image_root,
         head.json_file,
+        head.panoptic_file,
         head.own_ids,
         head.categories,
         head.panoptic,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
-from robust_det.data.detection.cache import content_key, keep_document
+from robust_det.data.detection.cache import content_key, document_json, keep_json, panoptic_json
 from robust_det.data.detection.canonical.entries import as_coco
 from robust_det.data.detection.dataset_facts import Annotations, DatasetFacts, facts_of
 from robust_det.data.detection.packed_images import PackedImages
@@ -30,6 +31,7 @@ class Prepared:
         image_root: the folder that image names are relative to.
         json_file: COCO JSON in canonical form, see :mod:`.canonical`; empty for Detectron2's VOC,
             and for stuff alone.
+        panoptic_file: panoptic annotations whose images are numbered like those; empty without any.
         own_ids: whether images have ids that users know: those of a file in COCO's format.
         categories: of the objects, in the order of their ids.
         panoptic: where segments are; None without any.
@@ -39,6 +41,7 @@ class Prepared:
     facts: DatasetFacts
     image_root: str
     json_file: str = ""
+    panoptic_file: str = ""
     own_ids: bool = False
     categories: tuple[dict[str, Any], ...] = ()
     panoptic: Panoptic | None = None
@@ -103,28 +106,28 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     stuff_alone = isinstance(source, PanopticSource) and not source.json_file
     categories = [] if stuff_alone else sorted(reading.canonical_classes(), key=lambda c: c["id"])
-    json_file, annotations = "", Annotations(reading.json_file, reading.sha256)
+    own_ids = bool(reading.json_file)
+    # what the user has says all of it, unless the run reads less or it is in another form
+    as_annotated = not report.problems and (own_ids or stuff_alone)
+    key = reading.sha256 if as_annotated else content_key(reading.images, categories)
+    json_file, panoptic_file, annotations = "", "", Annotations(reading.json_file, reading.sha256)
     if not stuff_alone:
-        # what the user has says all of it, unless the run reads less or it is in another form
-        as_annotated = bool(reading.json_file) and not report.problems
-        kept, sha256 = keep_document(
-            name,
-            reading.sha256 if as_annotated else content_key(reading.images, categories),
-            reading.images,
-            categories,
-            own_ids=bool(reading.json_file),
-            required=not as_annotated,
-        )
-        json_file = str(kept)
+        content = partial(document_json, reading.images, categories, own_ids)
+        json_file, sha256 = keep_json(name, key, content, required=not as_annotated)
         if not as_annotated:
             annotations = Annotations(json_file, sha256)
+    if panoptic is not None:
+        content = partial(panoptic_json, reading.images, panoptic.categories)
+        key = f"{key} {panoptic.sha256}"
+        panoptic_file, _ = keep_json(f"{name}-panoptic", key, content, required=False)
     if report.problems:
         logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
     return Prepared(
         facts_of(name, reading.images, categories, annotations, panoptic),
         reading.image_root,
         json_file,
-        bool(reading.json_file),
+        panoptic_file,
+        own_ids,
         tuple(categories),
         panoptic,
         reading.images,

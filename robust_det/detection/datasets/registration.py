@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -93,11 +94,15 @@ def source_of(name: str) -> Source:
     if users and metadata.get("evaluator_type") in (None, "coco"):
         return catalogued(name, function, metadata)
     # stuff alone is made from the files of the data set that has both
-    whole = MetadataCatalog.get(name.replace("_stuffonly", "_separated"))
-    if hasattr(metadata, "sem_seg_root") and hasattr(whole, "panoptic_json"):
+    both = name.replace("_stuffonly", "_separated")
+    if hasattr(metadata, "sem_seg_root") and hasattr(MetadataCatalog.get(both), "panoptic_json"):
+        if both != name:
+            whole = source_of(both)
+            assert isinstance(whole, PanopticSource)
+            return replace(whole, json_file="")
         return PanopticSource(
-            whole.panoptic_json,
-            whole.panoptic_root,
+            metadata.panoptic_json,
+            metadata.panoptic_root,
             metadata.sem_seg_root,
             metadata.image_root,
             metadata.get("json_file") or "",
@@ -166,7 +171,7 @@ def _metadata(prepared: Prepared) -> dict[str, Any]:
         told["thing_dataset_id_to_contiguous_id"] = prepared.places
     if panoptic := prepared.panoptic:
         told |= panoptic_metadata(panoptic.categories)
-        told["panoptic_json"] = panoptic.json_file
+        told["panoptic_json"] = prepared.panoptic_file
         told["panoptic_root"] = panoptic.segment_root
         told["sem_seg_root"] = panoptic.map_root
     return told

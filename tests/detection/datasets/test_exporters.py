@@ -22,13 +22,14 @@ from pycocotools.cocoeval import COCOeval
 from robust_det.analysis.significance.bootstrap import bootstrap
 from robust_det.analysis.significance.evidence import read_detections, read_truth
 from robust_det.analysis.significance.matching import match
+from robust_det.core.errors import UserError
 from robust_det.detection.datasets import describe_dataset, prepare_dataset
 from robust_det.detection.evaluation import DETECTIONS_NAME, FastCOCOEvaluator
 from tests.support.exporters import Exporter, exporters
 
 # each example writes files of its own, and a failing one says all of it
 EXAMPLES = settings(
-    max_examples=20,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
@@ -155,6 +156,31 @@ def test_coco_json(
     truth = read_truth(path)
     matches = match(truth.document, read_detections(saved, truth), "bbox")
     assert bootstrap(matches, 1, seed=0).values["AP"] == pytest.approx(figures["AP"], abs=1e-9)
+
+
+def test_what_is_left_of_an_export(
+    document: Any, scenes: Path, tmp_path: Path, register_entry: Any
+) -> None:
+    """The ids are those of the tool there too, and the truth is what is left."""
+    exporter = Exporter("texts", "from 0", "as it is", "polygons", "utf-8", True, False, 0, 5)
+    exported = exporter.rewritten(document)
+    exported["images"][1]["file_name"] = "gone.png"
+    gone = exported["images"][1]["id"]
+    path = tmp_path / "exported.json"
+    path.write_bytes(exporter.encoded(exported))
+    name = register_entry(JSON=path, IMAGES=scenes / "val")
+    facts = prepare_dataset(name, lenient=True)
+    figures = evaluated(name, found_on(document, 0.6), ["bbox"], tmp_path)["bbox"]
+    saved = tmp_path / DETECTIONS_NAME
+    ids = {d["image_id"] for d in json.loads(saved.read_bytes())}
+    assert ids == {i["id"] for i in exported["images"]} - {gone} and facts.images == 5
+    truth = read_truth(Path(facts.file))
+    matches = match(truth.document, read_detections(saved, truth), "bbox")
+    assert bootstrap(matches, 1, seed=0).values["AP"] == pytest.approx(figures["AP"], abs=1e-9)
+    # of the whole file, the detections are said to be of other images
+    saved.write_text(json.dumps([{"image_id": gone}]))
+    with pytest.raises(UserError, match=f"of an image '{gone}' that the ground truth does not"):
+        read_detections(saved, truth)
 
 
 @settings(EXAMPLES, max_examples=5)

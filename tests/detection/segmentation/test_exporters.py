@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def test_panoptic_json(
 ) -> None:
     name = f"exported_panoptic_{next(NUMBER)}"
     objects, path = tmp_path / f"{name}.json", own_panoptic / f"{name}.json"
+    exporter = replace(exporter, first_class=1)  # as the panoptic annotations have it
     objects.write_bytes(exporter.encoded(exporter.rewritten(document)))
     truth = json.loads((own_panoptic / "val.json").read_text())
     numbers = {image["id"]: n for n, image in enumerate(truth["images"])}
@@ -45,11 +47,15 @@ def test_panoptic_json(
     facts = prepare_dataset(name)
     assert (facts.images, facts.annotations) == (6, len(document["annotations"]))
 
+    # what Detectron2's own evaluator goes by
+    numbered = json.loads(Path(MetadataCatalog.get(name).panoptic_json).read_bytes())
+    by_id = {annotation["image_id"]: annotation for annotation in numbered["annotations"]}
     metadata, evaluator = MetadataCatalog.get(name), PanopticEvaluator(name, tmp_path / "out")
     by_file = {annotation["file_name"]: annotation for annotation in truth["annotations"]}
     for record in DatasetCatalog.get(name):
         file = Path(record["sem_seg_file_name"]).name
         assert Path(record["file_name"]).stem == Path(file).stem
+        assert by_id[record["image_id"]]["segments_info"] == by_file[file]["segments_info"]
         things = metadata.thing_dataset_id_to_contiguous_id
         places = {**metadata.stuff_dataset_id_to_contiguous_id, **things}
         segments = [

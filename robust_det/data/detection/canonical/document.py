@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from robust_det.data.detection.canonical.entries import (
-    canonical_classes,
-    canonical_image,
-    canonical_object,
-)
+from robust_det.data.detection.canonical.entries import canonical_classes
 from robust_det.data.detection.canonical.identifiers import Identifiers, in_order
 from robust_det.data.detection.canonical.runs import canonical_runs
 
@@ -20,14 +16,14 @@ ORIGINAL_IDS = "original_image_ids"
 
 
 def numbered(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-    """Return a sound document in COCO format with the ids that a run gave it.
+    """Return a document in COCO format with the ids that a run gave it.
 
     Args:
-        document: as annotated, or as it was kept for a run; its objects are of listed images.
+        document: sound, as annotated or as it was kept for a run.
 
     Returns:
-        The document in canonical form, whose images are 1, 2, ..., and the ids under which the
-        detections of a run name these images.
+        The document, whose images are 1, 2, ..., and the ids under which the detections of a run
+        name these images. Keys that are not read stay.
     """
     order = in_order(image["id"] for image in document["images"])
     ids, places = Identifiers(order), {one: place for place, one in enumerate(order)}
@@ -35,19 +31,25 @@ def numbered(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
     classes = Identifiers(c["id"] for c in document["categories"])
     by_image: list[list[dict[str, Any]]] = [[] for _ in order]
     for entry in document["annotations"]:
-        place = places[ids.find(entry["image_id"])]
-        changed = {"category_id": classes.find(entry["category_id"])}
-        by_image[place].append({**entry, **changed, **_outline(entry, images[place])})
+        found = ids.find(entry["image_id"])
+        if found is not None:
+            place, category = places[found], classes.find(entry["category_id"])
+            outline = _outline(entry, images[place])
+            by_image[place].append({**entry, "category_id": category, **outline})
     annotations: list[dict[str, Any]] = []
     for number, entries in enumerate(by_image, 1):
         for entry in entries:
-            annotations.append(canonical_object(entry, len(annotations) + 1, number))
+            annotations.append({**entry, "id": len(annotations) + 1, "image_id": number})
     made = {
-        "images": [canonical_image(image, number) for number, image in enumerate(images, 1)],
+        "images": [{**_whole(image), "id": number} for number, image in enumerate(images, 1)],
         "annotations": annotations,
         "categories": canonical_classes(document["categories"]),
     }
     return made, document.get(ORIGINAL_IDS, order)
+
+
+def _whole(image: Mapping[str, Any]) -> dict[str, Any]:
+    return {**image, **{side: int(image[side]) for side in ("width", "height") if side in image}}
 
 
 def _outline(entry: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:

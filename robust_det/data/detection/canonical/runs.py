@@ -27,9 +27,11 @@ def canonical_runs(outline: Mapping[str, Any], width: int, height: int) -> dict[
     """
     counts = outline.get("counts")
     if isinstance(counts, list):
-        if not all(type(n) is int and n >= 0 for n in counts) or sum(counts) != width * height:
+        if not all(type(n) in (int, float) and n >= 0 and n == n // 1 for n in counts):
             return None
-        runs = {"size": [height, width], "counts": counts}
+        if sum(counts) != width * height:
+            return None
+        runs: dict[str, Any] = {"size": [height, width], "counts": [int(n) for n in counts]}
         compressed = mask_util.frPyObjects(runs, height, width)["counts"].decode()
         return {**runs, "counts": compressed}
     if not isinstance(counts, str):
