@@ -83,8 +83,8 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
     if path is not None:
         listed = _listed(path, Stems(annotations, generic), name, report)
         return VocLayout(folder, annotations, listed, image_root, images, generic)
-    own = tuple(file for file in images if split in _folders(file))
-    chosen = tuple(file for file in annotations if split in _folders(file))
+    own = tuple(file for file in images if f"/{split}/" in f"/{file}")
+    chosen = tuple(file for file in annotations if f"/{split}/" in f"/{file}")
     if own and not chosen:
         # images are split, annotations are not
         stems = Stems(own, generic)
