@@ -57,6 +57,12 @@ def test_folders_of_any_names(
     assert list(found.values()) == [list(BOXES)] * 3
 
 
+def test_folders_of_other_things(tmp_path: Path) -> None:
+    put(lay_out(tmp_path, "photos/{}.png", "boxes/{}.xml"), "images/notes.md", content="none")
+    put(tmp_path, "annotations/own.json", content="{}")
+    assert len(read(source(tmp_path), WHOLE).images) == 3
+
+
 def test_a_split_is_its_folder(tmp_path: Path) -> None:
     """The same names may lie in each, and the classes are those of all."""
     lay_out(tmp_path, "train/{}.png", "train/{}.xml")
