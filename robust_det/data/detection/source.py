@@ -11,7 +11,22 @@ from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.packed_images import PackedImages
 
-__all__ = ["Panoptic", "Reading", "Source", "object_entry"]
+__all__ = ["ALL", "Panoptic", "Reading", "Source", "is_held_out", "is_split", "object_entry"]
+
+# asks for all that is there, where nothing is split
+ALL = "all"
+_TRAINING = ("train", "training", "trainval")
+_HELD_OUT = ("val", "valid", "validation", "test", "testing", "dev", "eval")
+
+
+def is_split(name: str) -> bool:
+    """Return whether a folder of this name holds a part of a data set."""
+    return name.lower() in _TRAINING or is_held_out(name)
+
+
+def is_held_out(split: str) -> bool:
+    """Return whether a split of this name may not be all there is, which is trained on."""
+    return split.lower() in _HELD_OUT
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,9 @@ class VocSource:
             # a name inside the annotation counts after that of the annotation: copies lie
             if len(found) > 1:
                 found = [file for file in found if Path(file).name == image.file] or found
-            if not found and image.file in names:
-                found = [image.file]
+            if not found and (suffix := Path(image.file).suffix.lower()):
+                other = stems.find(os.path.join(folder, image.file))
+                found = [file for file in other if Path(file).suffix.lower() == suffix]
             if len(found) > 1:
                 report.add("unclear_name", f"{stem}.xml can be of {' or '.join(found[:3])}")
             elif found:

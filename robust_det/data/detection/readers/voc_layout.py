@@ -17,13 +17,10 @@ from robust_det.data.detection.checking.stems import (
     stem_parts,
 )
 from robust_det.data.detection.readers.texts import read_text
+from robust_det.data.detection.source import ALL, is_held_out, is_split
 from robust_det.data.walking import has_hidden_part, is_hidden, walk
 
 __all__ = ["VocLayout", "read_layout"]
-
-_SPLITS = ("train", "training", "trainval")
-_HELD_OUT = ("val", "valid", "validation", "test", "testing", "dev", "eval")
-_ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,9 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
         UserError: there are no annotations or images, or no such split.
     """
     folder = _with_sets(folder, name)
-    annotation_root, image_root = _child(folder, ANNOTATION_FOLDERS), _child(folder, IMAGE_FOLDERS)
-    annotations = _below(annotation_root, folder, (".xml",))
-    images = _below(image_root, image_root, SUFFIXES)
+    annotation_root, annotations = _files(folder, ANNOTATION_FOLDERS, (".xml",))
+    image_root, images = _files(folder, IMAGE_FOLDERS, SUFFIXES)
+    annotations = tuple(os.path.relpath(annotation_root / file, folder) for file in annotations)
     for part, there in (("Annotations", annotations), ("JPEGImages", images)):
         if not there and not (folder / part).is_dir():
             raise UserError(
@@ -83,8 +80,8 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
     if path is not None:
         listed = _listed(path, Stems(annotations, generic), name, report)
         return VocLayout(folder, annotations, listed, image_root, images, generic)
-    own = tuple(file for file in images if split in _folders(file))
-    chosen = tuple(file for file in annotations if split in _folders(file))
+    own = tuple(file for file in images if f"/{split}/" in f"/{file}")
+    chosen = tuple(file for file in annotations if f"/{split}/" in f"/{file}")
     if own and not chosen:
         # images are split, annotations are not
         stems = Stems(own, generic)
@@ -95,7 +92,7 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
     else:
         _check_whole(folder, [*annotations, *images], split, name)
         chosen = annotations
-        if split not in (_ALL, folder.name):
+        if split not in (ALL, folder.name):
             text = f"all {len(annotations)} annotation files below {folder} are '{split}'"
             report.add("whole_folder", text)
     listed = tuple(("/".join(stem_parts(file, generic)), file) for file in chosen)
@@ -124,26 +121,26 @@ def _with_sets(folder: Path, name: str) -> Path:
     return nested[0] if nested else folder
 
 
-def _child(folder: Path, names: Sequence[str]) -> Path:
-    """Return the folder in it that has one of these names, in any case; itself without one."""
+def _files(
+    folder: Path, names: Sequence[str], suffixes: Sequence[str]
+) -> tuple[Path, tuple[str, ...]]:
+    """Return the files below the folder of one of these names, in any case, and that folder; those
+    of all folders if it has none."""
     try:
         folders = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
     except OSError:
-        return folder
-    for name in names:
-        if found := [f for f in folders if f.lower() == name]:
-            return folder / (found[0] if len(found) == 1 else "")
-    return folder
-
-
-def _below(folder: Path, root: Path, suffixes: Sequence[str]) -> tuple[str, ...]:
-    found = (
-        os.path.relpath(os.path.join(parent, name), root)
-        for parent, _, names in walk(folder, follow_links=True)
-        for name in names
-        if name.lower().endswith(tuple(suffixes))
-    )
-    return tuple(sorted(found))
+        folders = []
+    named = [f for name in names for f in sorted(folders) if f.lower() == name]
+    for root in (*(folder / name for name in named), folder):
+        found = [
+            os.path.relpath(os.path.join(parent, name), root)
+            for parent, _, files in walk(root, follow_links=True)
+            for name in files
+            if name.lower().endswith(tuple(suffixes))
+        ]
+        if found:
+            return root, tuple(sorted(found))
+    return folder / (named[0] if named else ""), ()
 
 
 def _folders(path: str) -> tuple[str, ...]:
@@ -169,7 +166,7 @@ def _list_of(folder: Path, split: str, name: str, report: Report) -> Path | None
     below = (str(path.relative_to(folder)) for path in folder.glob("ImageSets/**/*.txt"))
     lists = sorted(file for file in below if not has_hidden_part(file))
     if not lists:
-        lists = [file for s in (*_SPLITS, *_HELD_OUT) if (folder / (file := f"{s}.txt")).is_file()]
+        lists = sorted(path.name for path in folder.glob("*.txt") if is_split(path.stem))
     if lists:
         splits = [stem for file in lists if (stem := Path(file).stem) != split]
         known = ", ".join(lists[:5])
@@ -185,11 +182,11 @@ def _check_whole(folder: Path, files: Sequence[str], split: str, name: str) -> N
     if split == folder.name:
         return
     parts = {part for file in files for part in _folders(file)}
-    splits = sorted(part for part in parts if part.lower() in (*_SPLITS, *_HELD_OUT))
-    if splits or split.lower() in _HELD_OUT:
+    splits = sorted(filter(is_split, parts))
+    if splits or is_held_out(split):
         advice = f"; there are the folders {', '.join(splits)}"
         if not splits:
-            advice = f"; SPLIT {_ALL} takes all annotations as they are"
+            advice = f"; SPLIT {ALL} takes all annotations as they are"
         raise UserError(
             f"data set '{name}' has no split '{split}': {folder} holds neither"
             f" ImageSets/Main/{split}.txt nor a folder {split}{advice}"

@@ -19,6 +19,8 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _DECLARED = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["'].*?\?>""", re.DOTALL)
 # what Windows calls so has all characters of the last one
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030"}
+# what Python decodes and no file is in; some of it takes the square of the length
+_NO_ENCODINGS = ("idna", "punycode", "unicode_escape", "raw_unicode_escape")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def _parsed(content: bytes) -> ET.Element:
 def _text(content: bytes) -> str:
     found = _DECLARED.search(content[:200])
     declared = found[1].decode().lower() if found else ""
+    if declared in _NO_ENCODINGS:
+        raise LookupError(f"unknown encoding: {declared}")
     # some libraries declare UTF-16 and write UTF-8
     if declared and not declared.startswith("utf"):
         return content.decode(_WIDER.get(declared, declared))

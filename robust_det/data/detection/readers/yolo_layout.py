@@ -14,13 +14,10 @@ from robust_det.data.detection.readers.darknet_data import data_files, read_data
 from robust_det.data.detection.readers.yolo_images import images_at
 from robust_det.data.detection.readers.yolo_names import names_beside, not_data
 from robust_det.data.detection.readers.yolo_yaml import read_yaml, yaml_files
+from robust_det.data.detection.source import ALL, is_held_out, is_split
 from robust_det.data.walking import walk
 
 __all__ = ["YoloSplit", "read_layout"]
-
-_SPLITS = ("train", "val", "valid", "validation", "test", "dev")
-_HELD_OUT = _SPLITS[1:]
-_ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -81,16 +78,16 @@ def _place(folder: Path, split: str, name: str, others: list[Path], report: Repo
         below = [(parent, files) for parent, _, files in walk(whole)]
         images = sum(f.lower().endswith(SUFFIXES) for _, files in below for f in files)
         parts = {part for parent, _ in below for part in Path(parent).relative_to(folder).parts}
-        if not images or parts & {*_SPLITS}:
+        if not images or any(map(is_split, parts)):
             continue
-        if split == folder.name or split == _ALL:
+        if split in (ALL, folder.name):
             return whole
-        if split not in _HELD_OUT:
+        if not is_held_out(split):
             report.add("whole_folder", f"all {images} images below {whole} are '{split}'")
             return whole
         raise UserError(
             f"data set '{name}': {folder} holds no images of '{split}' alone;"
-            f" SPLIT {_ALL} takes all {images} as they are"
+            f" SPLIT {ALL} takes all {images} as they are"
         )
     raise UserError(
         f"data set '{name}': {folder} holds neither data.yaml nor images/{split} or"

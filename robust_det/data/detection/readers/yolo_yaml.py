@@ -58,8 +58,9 @@ def read_yaml(
         UserError: it is not such a mapping, or has no such split or no names.
     """
     try:
-        text = read_text(path, report)
-        raw, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+        loader = yaml.SafeLoader(read_text(path, report))
+        tree = loader.get_single_node()
+        raw = loader.construct_document(tree) if tree else None
     except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"data set '{name}': {path} is not plain YAML: {reason_of(error)}"

@@ -1,5 +1,6 @@
 """VOC folders as tools export them give the boxes that were drawn on the images, or one line."""
 
+import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,12 @@ def test_folders_of_any_names(
     assert list(found.values()) == [list(BOXES)] * 3
 
 
+def test_folders_of_other_things(tmp_path: Path) -> None:
+    put(lay_out(tmp_path, "photos/{}.png", "boxes/{}.xml"), "images/notes.md", content="none")
+    put(tmp_path, "annotations/own.json", content="{}")
+    assert len(read(source(tmp_path), WHOLE).images) == 3
+
+
 def test_a_split_is_its_folder(tmp_path: Path) -> None:
     """The same names may lie in each, and the classes are those of all."""
     lay_out(tmp_path, "train/{}.png", "train/{}.xml")
@@ -69,6 +76,11 @@ def test_a_split_is_its_folder(tmp_path: Path) -> None:
         source(tmp_path, "val").read("set")
     with pytest.raises(UserError, match=r"no split 'all': .*; there are the folders train, valid"):
         source(tmp_path, "all").read("set")
+    deeper = tmp_path.with_name(f"{tmp_path.name} deeper")
+    shutil.copytree(tmp_path, deeper / "set 1")
+    shutil.copytree(tmp_path, deeper / "set 2")
+    inner = read(source(deeper, "set 2/valid"), "1 class without objects (first: cat)")
+    assert list(content(inner)) == ["set 2/valid/a.png"]
     alone = read(source(tmp_path / "valid", "valid"))
     assert list(content(alone)) == ["a.png"]
 
@@ -249,6 +261,15 @@ def test_the_image_of_another_annotation_is_not_taken(tmp_path: Path) -> None:
     reading = source(root).read("set")
     assert "(first: A.xml and another are both of a.png)" in reading.report.complaint()
     assert list(content(reading)) == ["a.png", "b.png", "c.png"]
+
+
+def test_images_that_the_annotation_names_by_another_name(tmp_path: Path) -> None:
+    put(tmp_path, "images/1/x.PNG", "images/2/x.png", "images/2/b.jpg")
+    for folder in ("1", "2"):
+        put(tmp_path, f"annotations/{folder}/a.xml", content=xml("C:\\pictures\\x.png"))
+    put(tmp_path, "annotations/2/b.xml", content=xml("x.png"))
+    reading = read(source(tmp_path, "all"), "2 files found under another spelling")
+    assert list(content(reading)) == ["1/x.PNG", "2/x.png", "2/b.jpg"]
 
 
 def test_no_data(tmp_path: Path) -> None:
