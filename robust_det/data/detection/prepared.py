@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from robust_det.core.errors import UserError
@@ -106,26 +106,37 @@ def _of_published_voc(name: str, reading: Reading) -> Prepared:
 def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> Prepared:
     report, panoptic = reading.report, reading.panoptic
     if report.problems and (not lenient or report.hopeless):
-        raise UserError(report.complaint())
+        raise UserError(report.complaint(bool(len(reading.images.object_order))))
     if not len(reading.images.object_order):
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     json_file, sha256 = reading.json_file, reading.sha256
     made_here = not json_file
     stuff_alone = isinstance(source, PanopticSource) and not source.json_file
-    if (made_here or report.problems) and not stuff_alone:
+    rewritten = made_here or report.problems or report.count("taken_crowd")
+    if rewritten and not stuff_alone:
         kept, sha256 = keep_document(name, _as_file(reading))
         json_file = str(kept)
     if report.problems:
         logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
+    for remark in report.remarks:
+        logger.warning(remark)
     categories = () if stuff_alone else sorted(reading.categories, key=lambda c: c["id"])
+    facts = facts_of(
+        name,
+        reading.images,
+        categories,
+        sha256,
+        stuff_names(panoptic.categories) if panoptic else (),
+        panoptic.sha256 if panoptic else "",
+    )
     return Prepared(
-        facts_of(
-            name,
-            reading.images,
-            categories,
-            sha256,
-            stuff_names(panoptic.categories) if panoptic else (),
-            panoptic.sha256 if panoptic else "",
+        replace(
+            facts,
+            bare_objects=report.count("bare_object"),
+            bare_crowds=report.count("bare_crowd"),
+            masks_elsewhere=report.count("mask_elsewhere"),
+            taken_crowds=report.count("taken_crowd"),
+            crowds_alone=report.count("all_crowds") > 0,
         ),
         reading.image_root,
         json_file,

@@ -14,6 +14,7 @@ from robust_det.data.detection.annotation_file import Text, with_texts
 from robust_det.data.detection.checking.images import Depth, Listing, look, other_size
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
+from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.packed_images import PackedImages, Packer
 
 __all__ = ["check_document"]
@@ -24,6 +25,7 @@ def check_document(
     image_root: str,
     report: Report,
     depth: Depth,
+    terms: Terms = EVERYTHING,
 ) -> PackedImages:
     """Check images and objects.
 
@@ -32,6 +34,7 @@ def check_document(
         image_root: the folder that image names are relative to.
         report: what is found is added to it.
         depth: how closely to look at the image files.
+        terms: what the run wants.
 
     Returns:
         Images and objects with what is unsound left out or mended.
@@ -49,7 +52,7 @@ def check_document(
     images.look_at_files(image_root, depth)
     packer = Packer(images.kept, images.texts)
     for annotation, text in check_objects(
-        document["annotations"], images.kept, images.same_as, images.gone, set(classes), report
+        document["annotations"], images.kept, images.same_as, images.gone, classes, report, terms
     ):
         packer.add(annotation, text)
     for number, name in classes.items():

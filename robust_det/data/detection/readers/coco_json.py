@@ -11,6 +11,7 @@ from robust_det.data.detection.annotation_file import Entries, read_coco
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.source import Reading
 
 __all__ = ["CocoSource"]
@@ -25,11 +26,13 @@ class CocoSource:
     Attributes:
         json_file, image_root: where.
         published: whether Detectron2 registers it, see :class:`.Kind`.
+        terms: what the run wants.
     """
 
     json_file: str
     image_root: str
     published: bool = False
+    terms: Terms = EVERYTHING
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`. Headers of published images are not read unless asked."""
@@ -59,6 +62,6 @@ class CocoSource:
         report = Report(name, self.published)
         if depth is None:
             depth = Depth.NAMES if self.published else Depth.HEADERS
-        images = check_document(document, self.image_root, report, depth)
+        images = check_document(document, self.image_root, report, depth, self.terms)
         categories = document["categories"]
         return Reading(images, categories, self.image_root, report, self.json_file, sha256)

@@ -12,6 +12,7 @@ from typing import Any
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, Listing, look
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.readers.yolo_yaml import read_layout
 from robust_det.data.detection.source import Reading, object_entry
 
@@ -28,11 +29,13 @@ class YoloSource:
 
     Attributes:
         path, split, classes: see :func:`~.yolo_yaml.read_layout`.
+        terms: what the run wants.
     """
 
     path: str
     split: str
     classes: tuple[str, ...] = ()
+    terms: Terms = EVERYTHING
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`."""
@@ -61,7 +64,7 @@ class YoloSource:
             "annotations": reader.annotations,
             "categories": categories,
         }
-        images = check_document(document, root, report, Depth.NAMES)
+        images = check_document(document, root, report, Depth.NAMES, self.terms)
         return Reading(images, categories, root, report)
 
 
