@@ -12,6 +12,7 @@ from typing import Any
 
 from robust_det.data.detection.annotation_file import Text, with_texts
 from robust_det.data.detection.checking.images import Depth, Listing, look, other_size
+from robust_det.data.detection.checking.leftovers import companion
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.checking.terms import EVERYTHING, Terms
@@ -135,10 +136,13 @@ class _Images:
     def look_at_files(self, root: str, depth: Depth) -> None:
         """Drop images that are missing, unreadable, or of another size than annotated."""
         paths = {number: os.path.join(root, e["file_name"]) for number, e in self.kept.items()}
-        missing = Listing().missing(paths.values())
+        listing = Listing()
+        missing = listing.missing(paths.values())
         for number, path in paths.items():
             if path in missing:
-                self._report.add("missing_image", path)
+                other = companion(listing, path) if self._report.is_open("missing_image") else ""
+                said = f"{path}; {other} is there, a format that is not read" if other else path
+                self._report.add("missing_image", said)
                 self._drop(number)
         there = [number for number in paths if number in self.kept]
         if depth == Depth.NAMES:

@@ -20,7 +20,7 @@ class Kind:
         note: True if it stops no run.
         published: False if it stops no run on data that Detectron2 registers. Those are benchmarks,
             and COCO itself has boxes without area: they are compared as they were published.
-        of: what it is a share of, ``images`` or ``objects``; empty where a share tells nothing.
+        of: what it is a share of, such as ``images``; empty where a share tells nothing.
         said: whether a run says it when it starts, where it is a note.
     """
 
@@ -110,6 +110,14 @@ KINDS = {
     "zero_id": Kind(
         "object has id 0, which pycocotools counts as never found", "objects have id 0, which"
         " pycocotools counts as never found", note=True
+    ),
+    "orphan_label": Kind(
+        "label file without an image", "label files without images",
+        note=True, of="label files", said=True,
+    ),
+    "unread_image": Kind(
+        "image in a format that is not read", "images in formats that are not read",
+        note=True, of="image files", said=True,
     ),
     "deep_image": Kind(
         "image of more than 8 bits a channel, scaled to 8",
@@ -201,7 +209,7 @@ class Report:
         self._totals: dict[str, int] = {}
 
     def count_all(self, what: str, number: int) -> None:
-        """Take over how many ``images`` or ``objects`` were listed, which shares are of."""
+        """Take over how many of something there are in all, such as ``images``, for shares."""
         self._totals[what] = number
 
     def add(self, kind: str, example: str = "", count: int = 1) -> bool:
@@ -230,6 +238,10 @@ class Report:
     def notes(self) -> list[Finding]:
         """What is worth knowing and stops no run."""
         return [f for f in self._in_order() if not self._stops(f.kind)]
+
+    def is_open(self, kind: str) -> bool:
+        """Return whether an example of a kind would be kept."""
+        return kind not in self._found or len(self._found[kind].examples) < _EXAMPLES
 
     @property
     def remarks(self) -> list[str]:
@@ -260,8 +272,11 @@ class Report:
         text = (
             f"data set '{self.name}' has {total} problem{'s' if total > 1 else ''}:"
             f" {', '.join(f.phrase() for f in self.problems)};"
-            " robust-det inspect shows more; mend the data"
         )
+        # they may be why nothing is there
+        if self.hopeless:
+            text += "".join(f" note: {f.phrase()};" for f in self.notes if f.kind.said)
+        text += " robust-det inspect shows more; mend the data"
         if mendable and not self.hopeless:
             text += ", or set DATASETS.LENIENT True to go on without"
         return text

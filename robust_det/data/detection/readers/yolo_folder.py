@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.checks import check_document
-from robust_det.data.detection.checking.images import Depth, Listing, look
+from robust_det.data.detection.checking.images import SUFFIXES, Depth, Listing, look
+from robust_det.data.detection.checking.leftovers import note_leftovers, unread_images
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.readers.yolo_yaml import read_layout
@@ -45,6 +47,9 @@ class YoloSource:
         for path, times in Counter(layout.images).items():
             if times > 1:
                 report.add("duplicate_file", path)
+        if not paths:
+            self._explain_nothing(name)
+        note_leftovers(paths, _label_file, report)
         root = _common_folder(paths) or str(Path(self.path).absolute())
         missing = Listing().missing(paths)
         there = [path for path in paths if path not in missing]
@@ -66,6 +71,17 @@ class YoloSource:
         }
         images = check_document(document, root, report, Depth.NAMES, self.terms)
         return Reading(images, categories, root, report)
+
+    def _explain_nothing(self, name: str) -> None:
+        """Refuse a split whose images are all in formats that are not read."""
+        folder = self.path if os.path.isdir(self.path) else os.path.dirname(self.path)
+        unread = unread_images(os.path.join(p, f) for p, _, fs in os.walk(folder) for f in fs)
+        if unread:
+            raise UserError(
+                f"data set '{name}' has no image that is read in its split '{self.split}', and"
+                f" {len(unread)} in other formats below {folder} (first: {unread[0]})",
+                f"convert them to one of {', '.join(SUFFIXES)}",
+            )
 
 
 def _common_folder(paths: list[str]) -> str:
