@@ -1,7 +1,7 @@
 """Check data sets, print their statistics, and draw samples.
 
 robust-det inspect --config CONFIG [KEY VALUE ...]
-robust-det inspect --json FILE --images FOLDER
+robust-det inspect --json FILE --images FOLDER [--crowd objects]
 robust-det inspect --voc FOLDER --split SPLIT [--origin 0]
 robust-det inspect --yolo DATA_YAML --split SPLIT
                    [--decode] [--output FOLDER] [--samples N] [--seed N]
@@ -64,6 +64,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--samples is {args.samples}; it starts from 1")
     if args.json and not args.images:
         raise UserError("--json needs --images, the folder of its images")
+    if args.crowd and not args.json:
+        raise UserError("--crowd belongs to --json; of a config, it is DATASETS.CROWD")
     if (args.voc or args.yolo) and not args.split:
         raise UserError(f"--{given[0]} needs --split, such as train")
     if args.config:
@@ -75,13 +77,14 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _of_arguments(args: argparse.Namespace) -> Any:
+    from robust_det.data.detection.checking.terms import Terms
     from robust_det.data.detection.entries import class_list
     from robust_det.data.detection.readers.coco_json import CocoSource
     from robust_det.data.detection.readers.voc_folder import VocSource
     from robust_det.data.detection.readers.yolo_folder import YoloSource
 
     if args.json:
-        return CocoSource(args.json, args.images)
+        return CocoSource(args.json, args.images, terms=Terms(args.crowd == "objects"))
     classes = class_list(args.classes.split(",") if args.classes else [], "--classes")
     if args.voc:
         return VocSource(args.voc, args.split, classes, args.origin)
@@ -100,6 +103,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--config", help="config file, or its name below configs/")
     parser.add_argument("--json", help="COCO annotations")
     parser.add_argument("--images", help="of --json: the folder of its images")
+    parser.add_argument(
+        "--crowd", choices=("ignore", "objects"), help="of --json: what iscrowd 1 means"
+    )
     parser.add_argument("--voc", help="folder of annotations in VOC's XML and images")
     parser.add_argument("--yolo", help="data.yaml, obj.data, or a folder in YOLO layout")
     parser.add_argument("--split", help="of --voc and --yolo, such as train")

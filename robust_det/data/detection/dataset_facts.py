@@ -30,6 +30,10 @@ class DatasetFacts:
         stuff: names of the classes of its semantic maps, all things being the first one; empty
             without maps.
         panoptic_sha256: of its panoptic annotations; empty without any.
+        bare_objects, bare_crowds: how many have no outline, where others have one.
+        masks_elsewhere: how many objects are outlined where their boxes are not.
+        taken_crowds: how many were taken as single objects, as ``DATASETS.CROWD`` said.
+        crowds_alone: whether all objects are crowds.
     """
 
     name: str
@@ -41,6 +45,11 @@ class DatasetFacts:
     stuff: tuple[str, ...] = ()
     panoptic_sha256: str = ""
     file: str = ""
+    bare_objects: int = 0
+    bare_crowds: int = 0
+    taken_crowds: int = 0
+    crowds_alone: bool = False
+    masks_elsewhere: int = 0
 
 
 class Annotations(NamedTuple):

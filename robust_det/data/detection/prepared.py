@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -101,15 +101,17 @@ def _of_published_voc(name: str, reading: Reading) -> Prepared:
 def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> Prepared:
     report, panoptic = reading.report, reading.panoptic
     if report.problems and (not lenient or report.hopeless):
-        raise UserError(report.complaint())
+        raise UserError(report.complaint(bool(reading.images.objects)))
     if not reading.images.objects:
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     stuff_alone = isinstance(source, PanopticSource) and not source.json_file
     categories = [] if stuff_alone else sorted(reading.canonical_classes(), key=lambda c: c["id"])
-    own_ids = bool(reading.json_file)
+    own_ids, taken = bool(reading.json_file), report.count("taken_crowd")
     # what the user has says all of it, unless the run reads less or it is in another form
-    as_annotated = not report.problems and (own_ids or stuff_alone)
-    key = reading.sha256 if as_annotated else content_key(reading.images, categories)
+    as_annotated = not report.problems and not taken and (own_ids or stuff_alone)
+    # what files are called depends on the disk
+    by_file = as_annotated and not report.count("other_name")
+    key = reading.sha256 if by_file else content_key(reading.images, categories)
     json_file, panoptic_file, annotations = "", "", Annotations(reading.json_file, reading.sha256)
     if not stuff_alone:
         content = partial(document_json, reading.images, categories, own_ids)
@@ -122,8 +124,18 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
         panoptic_file, _ = keep_json(f"{name}-panoptic", key, content, required=False)
     if report.problems:
         logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
+    for remark in report.remarks:
+        logger.warning(remark)
+    facts = facts_of(name, reading.images, categories, annotations, panoptic)
     return Prepared(
-        facts_of(name, reading.images, categories, annotations, panoptic),
+        replace(
+            facts,
+            bare_objects=report.count("bare_object"),
+            bare_crowds=report.count("bare_crowd"),
+            masks_elsewhere=report.count("mask_elsewhere"),
+            taken_crowds=taken,
+            crowds_alone=report.count("all_crowds") > 0,
+        ),
         reading.image_root,
         json_file,
         panoptic_file,

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast, runtime_checkable
 
 from robust_det.data.detection.canonical.entries import DIFFICULT, canonical_classes
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.checking.terms import Terms
 from robust_det.data.detection.packed_images import PackedImages
 
-__all__ = ["ALL", "Panoptic", "Reading", "Source", "is_held_out", "is_split", "object_entry"]
+__all__ = [
+    "ALL",
+    "Panoptic",
+    "Reading",
+    "Source",
+    "is_held_out",
+    "is_split",
+    "object_entry",
+    "with_terms",
+]
 
 # asks for all that is there, where nothing is split
 ALL = "all"
@@ -79,6 +89,11 @@ class Reading:
         return self.images.document(self.categories)
 
 
+@runtime_checkable
+class _OnTerms(Protocol):
+    terms: Terms
+
+
 class Source(Protocol):
     """Where a data set is, and how it is read. Equal sources are the same data."""
 
@@ -95,6 +110,17 @@ class Source(Protocol):
             UserError: there is nothing that could be checked.
         """
         ...
+
+
+def with_terms(source: Source, terms: Terms) -> Source:
+    """Return a source that is read on other terms.
+
+    Those that have none are left as they are, and those that Detectron2 registers, which are
+    compared as they were published.
+    """
+    if not isinstance(source, _OnTerms) or getattr(source, "published", False):
+        return source
+    return cast(Source, replace(cast(Any, source), terms=terms))
 
 
 def object_entry(

@@ -19,7 +19,8 @@ from robust_det.core.config.reading import (
     read_layers,
 )
 from robust_det.core.errors import UserError
-from robust_det.data.detection.source import Source
+from robust_det.data.detection.checking.terms import Terms
+from robust_det.data.detection.source import Source, with_terms
 from robust_det.detection.categories import categories_in, categories_of
 from robust_det.detection.checkpointer import FINAL, is_backbone
 from robust_det.detection.config.adopt import Origins
@@ -27,6 +28,7 @@ from robust_det.detection.config.data import (
     adopt_classes,
     adopt_data,
     adopt_stuff_classes,
+    crowds_are_objects,
     stuff_classes_in,
 )
 from robust_det.detection.config.defaults import detection_defaults
@@ -202,7 +204,8 @@ def sources_of_config(name: str, overrides: Sequence[str] = ()) -> dict[str, Sou
     names = list(dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *own]))
     if not names:
         raise UserError(f"config {name} names no data sets")
-    return {one: source_of(one) for one in names}
+    terms = Terms(crowds_are_objects(cfg))
+    return {one: with_terms(source_of(one), terms) for one in names}
 
 
 def run_folder(name: str) -> Path | None:

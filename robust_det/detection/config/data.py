@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.data.detection.segments import IGNORED
 from robust_det.detection.config.adopt import Origins, adopt
+from robust_det.detection.config.defaults import SETTINGS
 from robust_det.detection.datasets import (
     DatasetFacts,
     number_of_classes,
@@ -19,7 +20,16 @@ from robust_det.detection.datasets import (
 )
 from robust_det.detection.tasks import finds_objects, finds_stuff
 
-__all__ = ["adopt_classes", "adopt_data", "adopt_stuff_classes", "stuff_classes_in"]
+__all__ = [
+    "adopt_classes",
+    "adopt_data",
+    "adopt_stuff_classes",
+    "crowds_are_objects",
+    "stuff_classes_in",
+]
+
+
+_AS_OBJECTS = "if they are single objects, set DATASETS.CROWD objects"
 
 
 def adopt_data(cfg: CfgNode, origins: Origins) -> None:
@@ -28,20 +38,65 @@ def adopt_data(cfg: CfgNode, origins: Origins) -> None:
     names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
     if not cfg.DATASETS.TRAIN or not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TRAIN and DATASETS.TEST need at least one data set each")
+    as_objects, taken = crowds_are_objects(cfg), 0
     for name in names:
-        facts = prepare_dataset(name, cfg.DATASETS.LENIENT)
-        _check_task(cfg, facts)
-        if cfg.MODEL.MASK_ON and facts.masks == "none":
-            raise UserError(f"MODEL.MASK_ON needs outlines, and data set '{name}' has boxes alone")
-        if cfg.MODEL.MASK_ON and facts.masks == "rle" and cfg.INPUT.MASK_FORMAT != "bitmask":
+        facts = prepare_dataset(name, cfg.DATASETS.LENIENT, as_objects, cfg.MODEL.MASK_ON)
+        taken += facts.taken_crowds
+        if facts.crowds_alone and name in cfg.DATASETS.TEST:
             raise UserError(
-                f"data set '{name}' has run-length encoded masks; set INPUT.MASK_FORMAT to bitmask"
+                f"all objects of data set '{name}' are crowds (iscrowd 1), and nothing is left to"
+                f" score; {_AS_OBJECTS}"
             )
+        _check_task(cfg, facts)
+        if cfg.MODEL.MASK_ON:
+            _check_masks(cfg, facts)
+    if as_objects and not taken:
+        raise UserError(
+            "DATASETS.CROWD objects has no effect, as none of the data sets has crowds but"
+            " Detectron2's own, which stay as they were published; leave it out"
+        )
     source, training = f"data set '{names[0]}'", len(cfg.DATASETS.TRAIN)
     if finds_objects(cfg):
         adopt_classes(cfg, origins, number_of_classes(names, training), source)
     if finds_stuff(cfg):
         adopt_stuff_classes(cfg, origins, number_of_stuff_classes(names, training), source)
+
+
+def crowds_are_objects(cfg: CfgNode) -> bool:
+    """Return what ``DATASETS.CROWD`` says."""
+    SETTINGS["DATASETS.CROWD"].check("DATASETS.CROWD", cfg.DATASETS.CROWD)
+    return bool(cfg.DATASETS.CROWD == "objects")
+
+
+def _check_masks(cfg: CfgNode, facts: DatasetFacts) -> None:
+    """Refuse data whose masks cannot all be learnt and scored."""
+    name = facts.name
+    if facts.bare_objects:
+        raise UserError(
+            f"MODEL.MASK_ON needs outlines, and {facts.bare_objects} of {facts.annotations} objects"
+            f" of data set '{name}' have none",
+            "robust-det inspect shows the first; give them some, leave the objects out by"
+            " DATASETS.LENIENT True, or set MODEL.MASK_ON False",
+        )
+    if facts.masks == "none":
+        raise UserError(f"MODEL.MASK_ON needs outlines, and data set '{name}' has boxes alone")
+    if facts.bare_crowds:
+        raise UserError(
+            f"MODEL.MASK_ON needs outlines, and {facts.bare_crowds} crowds (iscrowd 1) of data set"
+            f" '{name}' have none",
+            "give them some, such as their boxes as polygons, leave the crowds out by"
+            " DATASETS.LENIENT True, or set MODEL.MASK_ON False",
+        )
+    if facts.masks_elsewhere * 2 > facts.annotations:
+        raise UserError(
+            f"MODEL.MASK_ON needs outlines, and those of {facts.masks_elsewhere} of"
+            f" {facts.annotations} objects of data set '{name}' do not touch their boxes",
+            "robust-det inspect shows the first; mend them, or set MODEL.MASK_ON False",
+        )
+    if facts.masks == "rle" and cfg.INPUT.MASK_FORMAT != "bitmask":
+        raise UserError(
+            f"data set '{name}' has run-length encoded masks; set INPUT.MASK_FORMAT to bitmask"
+        )
 
 
 def _check_task(cfg: CfgNode, facts: DatasetFacts) -> None:

@@ -61,7 +61,12 @@ SETTINGS = {
         "mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; or YOLO, SPLIT",
         items=entry_schema(),
     ),
-    "DATASETS.LENIENT": Setting(False, "leave unsound images and objects out, and say so"),
+    "DATASETS.LENIENT": Setting(False, "leave out or mend what is unsound, and say so"),
+    "DATASETS.CROWD": Setting(
+        "ignore",
+        "what iscrowd 1 means: a region to ignore, or, as some tools write brush masks, an object",
+        ("ignore", "objects"),
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.data.detection.annotation_file import read_json
+from robust_det.data.detection.checking.terms import Terms
 from robust_det.data.detection.dataset_facts import DatasetFacts
 from robust_det.data.detection.entries import parse_entry
 from robust_det.data.detection.handover import prepare
@@ -18,7 +19,7 @@ from robust_det.data.detection.prepared import Prepared
 from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.readers.voc_folder import VocSource
-from robust_det.data.detection.source import Source
+from robust_det.data.detection.source import Source, with_terms
 from robust_det.detection.datasets.catalogued import catalogued
 from robust_det.detection.datasets.class_matching import (
     check_test_classes,
@@ -120,12 +121,16 @@ def source_of(name: str) -> Source:
     )
 
 
-def prepare_dataset(name: str, lenient: bool = False) -> DatasetFacts:
+def prepare_dataset(
+    name: str, lenient: bool = False, crowds_are_objects: bool = False, masks: bool = False
+) -> DatasetFacts:
     """Check a registered data set on disk, and let Detectron2 read what a run shall see.
 
     Args:
         name: as registered.
         lenient: leave out or mend what is unsound, and say so, instead of refusing the data set.
+        crowds_are_objects: see :class:`~robust_det.data.detection.checking.terms.Terms`.
+        masks: whether masks are to be learnt: a lenient run then leaves objects without them out.
 
     Returns:
         The facts of what a run will read.
@@ -135,7 +140,8 @@ def prepare_dataset(name: str, lenient: bool = False) -> DatasetFacts:
             line. With ``lenient``, problems that leave nothing to train on.
     """
     source = source_of(name)
-    prepared = prepare(name, source, lenient)
+    terms = Terms(crowds_are_objects, outlined=lenient and masks)
+    prepared = prepare(name, with_terms(source, terms), lenient)
     if prepared.images is not None:
         _tell_detectron2(name, source, prepared)
     _current[name] = prepared

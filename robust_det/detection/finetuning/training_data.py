@@ -111,7 +111,10 @@ def training_images(cfg: CfgNode) -> Sequence[dict[str, Any]]:
     has_objects = all(p.categories for p in prepared)
     images = DatasetDicts(prepared, filter_empty and has_objects)
     if not len(images):
-        raise UserError(f"DATASETS.TRAIN {', '.join(names)}: all objects are crowds; add others")
+        raise UserError(
+            f"DATASETS.TRAIN {', '.join(names)}: all objects are crowds",
+            "add others, or, if they are single objects, set DATASETS.CROWD objects",
+        )
     if has_objects:
         counts = images.objects_of_class()
         objects = [{"category_id": c} for c, count in enumerate(counts) for _ in range(count)]

@@ -14,9 +14,11 @@ from robust_det.data.detection.annotation_file import Text, with_texts
 from robust_det.data.detection.canonical.entries import canonical_class
 from robust_det.data.detection.canonical.identifiers import is_identifier
 from robust_det.data.detection.checking.images import Depth, look, other_size
+from robust_det.data.detection.checking.leftovers import companion
 from robust_det.data.detection.checking.listing import Listing, find_files
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
+from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.packed_images import PackedImages, Packer
 from robust_det.data.walking import has_hidden_part
 
@@ -30,6 +32,7 @@ def check_document(
     image_root: str,
     report: Report,
     depth: Depth,
+    terms: Terms = EVERYTHING,
 ) -> PackedImages:
     """Check images and objects.
 
@@ -38,6 +41,7 @@ def check_document(
         image_root: the folder that image names are relative to.
         report: what is found is added to it.
         depth: how closely to look at the image files.
+        terms: what the run wants.
 
     Returns:
         Images and objects with what is unsound left out or mended.
@@ -57,7 +61,7 @@ def check_document(
     images.look_at_files(image_root, depth)
     packer = Packer(images.kept, images.texts)
     for annotation, text in check_objects(
-        document["annotations"], images.kept, images.same_as, images.gone, set(classes), report
+        document["annotations"], images.kept, images.same_as, images.gone, classes, report, terms
     ):
         packer.add(annotation, text)
     for number, name in classes.items():
@@ -128,17 +132,22 @@ class _Images:
                 self.texts[number] = text
             self._by_file[file] = number
 
+    def _missing(self, listing: Listing, path: str) -> str:
+        other = companion(listing, path) if self._report.is_open("missing_image") else ""
+        return f"{path}; {other} is there, a format that is not read" if other else path
+
     def look_at_files(self, root: str, depth: Depth) -> None:
         """Drop images that are missing, unreadable, or of another size than annotated."""
-        files = find_files(Listing(), root, self._by_file, self._report)
+        listing = Listing()
+        files = find_files(listing, root, self._by_file, self._report)
         paths: dict[Any, str] = {}
         for number, entry in list(self.kept.items()):
             name = entry["file_name"]
             file = files.get(name)
-            paths[number] = os.path.join(root, file or name)
+            path = paths[number] = os.path.join(root, file or name)
             if not file:
                 if file is not None:
-                    self._report.add("missing_image", paths[number])
+                    self._report.add("missing_image", self._missing(listing, path))
                 self._drop(number)
             elif file != name:
                 self.kept[number] = {**entry, "file_name": file}

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+from pycocotools import mask as mask_util
 
 from robust_det.data.detection.canonical.runs import canonical_runs
 
-__all__ = ["TOLERANCE", "check_mask"]
+__all__ = ["TOLERANCE", "check_mask", "place_fault"]
 
 # pixels by which coordinates may leave the image: annotation tools round
 TOLERANCE = 1.0
+# of an outline's bounding box and the box of its object: where it is less, one of them is wrong, or
+# the box is of hidden parts too. Of 1,400 objects of COCO, the least is 0.38
+_LEAST_IOU = 0.25
 
 
 def check_mask(outline: Any, width: float, height: float) -> tuple[str, Any]:
@@ -21,15 +27,17 @@ def check_mask(outline: Any, width: float, height: float) -> tuple[str, Any]:
         width, height: of the image, in pixels.
 
     Returns:
-        The kind of finding, empty if the mask is sound, and what to use in its place, None if there
-        is no use for it.
+        The kind of finding, empty if the mask is sound, and what to use in its place: itself if
+        nothing is to be changed, [] if there is no outline, or no use for it.
     """
     if isinstance(outline, dict):
         return _check_runs(outline, width, height)
     if not isinstance(outline, list):
-        return "broken_mask", None
+        return "broken_mask", []
     kind, kept = "", []
     for polygon in outline:
+        if polygon == []:  # as tools write that there is none
+            continue
         if not _is_polygon(polygon):
             kind = "broken_mask"
             continue
@@ -38,7 +46,47 @@ def check_mask(outline: Any, width: float, height: float) -> tuple[str, Any]:
             limits = (width, height) * (len(polygon) // 2)
             polygon = [min(max(v, 0), end) for v, end in zip(polygon, limits, strict=True)]
         kept.append(polygon)
-    return kind, kept or None
+    return kind, kept if kind or len(kept) < len(outline) else outline
+
+
+def place_fault(outline: Any, box: Sequence[float]) -> str:
+    """Return the kind of finding if an outline is not where its object's box is.
+
+    Args:
+        outline: sound.
+        box: ``[x, y, width, height]`` in pixels.
+    """
+    if isinstance(outline, dict):
+        left, top, width, height = _bounds_of_runs(outline)
+        right, bottom = left + width, top + height
+    else:
+        left, top, right, bottom = _bounds(outline[0])
+        for polygon in outline[1:]:
+            parts_left, parts_top, parts_right, parts_bottom = _bounds(polygon)
+            left, top = min(left, parts_left), min(top, parts_top)
+            right, bottom = max(right, parts_right), max(bottom, parts_bottom)
+    x, y, width, height = box
+    columns = min(x + width, right) - max(x, left)
+    rows = min(y + height, bottom) - max(y, top)
+    if columns < -TOLERANCE or rows < -TOLERANCE:
+        return "mask_elsewhere"
+    # of thin ones, rounding makes half
+    columns, rows = columns + TOLERANCE, rows + TOLERANCE
+    both = (right - left) * (bottom - top) + width * height - columns * rows
+    return "mask_apart" if columns * rows < _LEAST_IOU * both else ""
+
+
+def _bounds(polygon: list[float]) -> tuple[float, float, float, float]:
+    xs, ys = polygon[0::2], polygon[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _bounds_of_runs(outline: dict[str, Any]) -> tuple[float, float, float, float]:
+    rows, columns = (int(side) for side in outline["size"])
+    if isinstance(outline["counts"], list):
+        outline = mask_util.frPyObjects({**outline, "size": [rows, columns]}, rows, columns)
+    left, top, width, height = mask_util.toBbox(outline).tolist()
+    return left, top, width, height
 
 
 def _is_polygon(points: Any) -> bool:
@@ -62,8 +110,8 @@ def _is_inside(points: list[float], width: float, height: float) -> bool:
 def _check_runs(outline: dict[str, Any], width: float, height: float) -> tuple[str, Any]:
     size = outline.get("size")
     if not isinstance(size, (list, tuple)) or len(size) != 2:
-        return "broken_mask", None
+        return "broken_mask", []
     if list(size) != [height, width]:
-        return "mask_size", None
+        return "mask_size", []
     runs = canonical_runs(outline, int(width), int(height))
-    return ("", runs) if runs else ("broken_mask", None)
+    return ("", runs) if runs else ("broken_mask", [])

@@ -10,12 +10,16 @@ from robust_det.data.detection.annotation_file import Entries, Text, with_texts
 from robust_det.data.detection.canonical.identifiers import Identifiers
 from robust_det.data.detection.canonical.keypoints import canonical_keypoints
 from robust_det.data.detection.checking.flags import as_flag
-from robust_det.data.detection.checking.masks import TOLERANCE, check_mask
+from robust_det.data.detection.checking.masks import TOLERANCE, check_mask, place_fault
+from robust_det.data.detection.checking.repeats import Repeats
 from robust_det.data.detection.checking.report import Report, shortened
+from robust_det.data.detection.checking.tally import Tally
+from robust_det.data.detection.checking.terms import Terms
 
 __all__ = ["check_objects"]
 
 _FLAGS = ("iscrowd", "ignore")
+_SMALL = 4  # pixels of an image's side
 
 
 def check_objects(
@@ -23,8 +27,9 @@ def check_objects(
     images: Mapping[Any, Mapping[str, Any]],
     same_as: Mapping[Any, Any],
     gone: set[Any],
-    classes: set[Any],
+    classes: Mapping[Any, str],
     report: Report,
+    terms: Terms,
 ) -> Iterator[tuple[dict[str, Any], Text | None]]:
     """Check the annotations of a document; COCO has 860,000, so a sound one costs little.
 
@@ -33,14 +38,16 @@ def check_objects(
         images: the sound ones by id.
         same_as: the image that takes the objects of another.
         gone: images that were left out, whose objects go with them.
-        classes: ids of the categories.
+        classes: names of the categories by id.
         report: what is found is added to it.
+        terms: what the run wants.
 
     Yields:
         The annotations with what is unsound left out, or replaced by a mended copy; and the text of
         those that are as they were, where they have one.
     """
-    check = _Objects(images, same_as, gone, classes, report)
+    check = _Objects(images, same_as, gone, set(classes), report, terms)
+    tally = Tally()
     for entry, text in with_texts(annotations):
         try:
             sound = check.one(entry)
@@ -48,10 +55,12 @@ def check_objects(
             report.add("broken_object", f"{_which(entry)} lacks {error}")
             continue
         except (TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
-            report.add("broken_object", f"{_which(entry)}: {error}")
+            report.add("broken_object", f"{_which(entry)}{_reason(entry, error)}")
             continue
         if sound is not None:
+            tally.add(sound, images[sound["image_id"]])
             yield sound, text if sound is entry else None
+    tally.conclude(classes, report)
 
 
 class _Objects:
@@ -62,7 +71,10 @@ class _Objects:
         gone: set[Any],
         classes: set[Any],
         report: Report,
+        terms: Terms,
     ) -> None:
+        self._terms = terms
+        self._repeats = Repeats()
         self._images, self._same_as, self._gone, self._classes = images, same_as, gone, classes
         self._image_ids = Identifiers([*images, *same_as, *gone])
         self._class_ids = Identifiers(classes)
@@ -105,25 +117,50 @@ class _Objects:
         if entry.get("ignore"):
             self._report.add("ignored_object", _which(entry))
             changed.update(ignore=0, iscrowd=1)
+        elif self._terms.crowds_are_objects and entry.get("iscrowd"):
+            self._report.add("taken_crowd", _which(entry))
+            changed["iscrowd"] = 0
         clipped = self._box(entry, box, image)
         if clipped is None:
             return None
         if clipped is not box:
             changed["bbox"] = clipped
-        mask = entry.get("segmentation")
-        if mask:
-            kind, mended = check_mask(mask, image["width"], image["height"])
-            if kind and self._report.add(kind, f"{_which(entry)} on {image['file_name']}"):
-                if mended is None:
-                    return None
-                changed["segmentation"] = mended
-            elif mended is not None and isinstance(mask, dict) and mended != mask:
-                changed["segmentation"] = mended
-        elif clipped is not box:
-            changed["area"] = clipped[2] * clipped[3]
+        crowd = bool(changed.get("iscrowd", entry.get("iscrowd")))
+        if self._repeats.has((image_id, category, crowd), clipped) and self._report.add(
+            "repeated_object", f"{_which(entry)} on {image['file_name']}"
+        ):
+            return None
+        outline = self._outline(entry, clipped, image)
+        if outline is not entry.get("segmentation"):
+            changed["segmentation"] = outline
+        if not outline:
+            if clipped is not box:
+                changed["area"] = clipped[2] * clipped[3]
+            if self._terms.outlined and self._report.add(
+                "no_outline", f"{_which(entry)} on {image['file_name']}"
+            ):
+                return None
         if entry.get("keypoints") is not None:
             self._keypoints(entry, changed)
         return {**entry, **changed} if changed else entry
+
+    def _outline(
+        self, entry: dict[str, Any], box: Sequence[float], image: Mapping[str, Any]
+    ) -> Any:
+        """Return the outline of an entry, or what to use in its place, [] if that is none."""
+        outline = entry.get("segmentation")
+        if not outline:
+            return outline
+        kind, mended = check_mask(outline, image["width"], image["height"])
+        if kind and not self._report.add(kind, f"{_which(entry)} on {image['file_name']}"):
+            return outline
+        apart = ""
+        # of what is compared as it was published, this would be known and cost seconds
+        if mended and kind in ("", "mask_outside") and not self._report.published:
+            apart = place_fault(mended, box)
+        if apart:
+            self._report.add(apart, f"{_which(entry)} on {image['file_name']}")
+        return mended
 
     def _identify(self, entry: dict[str, Any], changed: dict[str, Any]) -> None:
         """Add what is to be put in place of area and iscrowd, which pycocotools reads; ids are
@@ -166,6 +203,17 @@ class _Objects:
         x, y, width, height = box
         right, bottom = x + width, y + height
         columns, rows = image["width"], image["height"]
+        # in all but tiny images, no object is so small, just there
+        if (
+            0 <= x <= 1
+            and 0 <= y <= 1
+            and 0 < width <= 1
+            and 0 < height <= 1
+            and columns >= _SMALL <= rows
+        ):
+            where = f"{_which(entry)} on {image['file_name']} has the box {list(box)}"
+            if self._report.add("normalised_box", where):
+                return None
         if (
             -TOLERANCE <= x < columns
             and -TOLERANCE <= y < rows
@@ -190,6 +238,14 @@ class _Objects:
             return None
         left, top = max(x, 0), max(y, 0)
         return [left, top, min(right, columns) - left, min(bottom, rows) - top]
+
+
+def _reason(entry: Any, error: Exception) -> str:
+    """Return what is wrong with an entry that a check failed on."""
+    box = entry.get("bbox") if isinstance(entry, dict) else None
+    if isinstance(box, list) and any(isinstance(value, str) for value in box):
+        return f" has the box {shortened(box)}, in which numbers are text; write them as numbers"
+    return f": {error}"
 
 
 def _which(entry: Any) -> str:

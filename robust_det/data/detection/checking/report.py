@@ -20,7 +20,7 @@ class Kind:
         note: True if it stops no run.
         published: False if it stops no run on data that Detectron2 registers. Those are benchmarks,
             and COCO itself has boxes without area: they are compared as they were published.
-        of: what it is a share of, ``images`` or ``objects``; empty where a share tells nothing.
+        of: what it is a share of, such as ``images``; empty where a share tells nothing.
         said: whether a run says it when it starts, where it is a note.
     """
 
@@ -63,6 +63,11 @@ KINDS = {
     ),
     "ignored_object": Kind("object marked ignore", "objects marked ignore", "made iscrowd"),
     "duplicate_object": Kind("repeated object id", "repeated object ids", "numbered anew"),
+    "repeated_object": Kind(
+        "object annotated twice, with the same image, class and box",
+        "objects annotated twice, with the same image, class and box", "kept once",
+        published=False, of="objects",
+    ),
     "unknown_image": Kind(
         "object of an image it does not list", "objects of images it does not list", _OUT
     ),
@@ -70,6 +75,12 @@ KINDS = {
         "object of a class it does not list", "objects of classes it does not list", _OUT
     ),
     "broken_box": Kind("negative or infinite box", "negative or infinite boxes", _OUT),
+    "normalised_box": Kind(
+        "box below one pixel in the corner of its image, as if in parts of the image's width and"
+        " height, by which to multiply it",
+        "boxes below one pixel in the corners of their images, as if in parts of the images' widths"
+        " and heights, by which to multiply them", _OUT, published=False, of="objects",
+    ),
     "empty_box": Kind("box without area", "boxes without area", _OUT, published=False),
     "outside": Kind("box outside its image", "boxes outside their images", _OUT, published=False),
     "partly_outside": Kind(
@@ -83,6 +94,10 @@ KINDS = {
     "mask_outside": Kind(
         "mask partly outside its image", "masks partly outside their images", "clipped",
         published=False,
+    ),
+    "no_outline": Kind(
+        "object without an outline, which MODEL.MASK_ON needs",
+        "objects without outlines, which MODEL.MASK_ON needs", _OUT, published=False, of="objects",
     ),
     "missing_segments": Kind("image without its segments", "images without their segments", _OUT),
     "unknown_segment": Kind(
@@ -119,6 +134,14 @@ KINDS = {
         "categories without objects that share their names with classes, left out",
         note=True, said=True
     ),
+    "orphan_label": Kind(
+        "label file without an image", "label files without images",
+        note=True, of="label files", said=True,
+    ),
+    "unread_image": Kind(
+        "image in a format that is not read", "images in formats that are not read",
+        note=True, of="image files", said=True,
+    ),
     "deep_image": Kind(
         "image of more than 8 bits a channel, scaled to 8",
         "images of more than 8 bits a channel, scaled to 8",
@@ -128,6 +151,40 @@ KINDS = {
         "image that its EXIF orientation turns; boxes are taken to be on the turned one",
         "images that their EXIF orientation turns; boxes are taken to be on the turned ones",
         note=True, of="images",
+    ),
+    "all_crowds": Kind(
+        "set of crowds alone (iscrowd 1), in which nothing is left to learn or score, unless"
+        " DATASETS.CROWD is objects", "", note=True, said=True,
+    ),
+    "crowd_class": Kind(
+        "class whose objects are all crowds (iscrowd 1), so that it is neither learnt nor scored,"
+        " unless DATASETS.CROWD is objects",
+        "classes whose objects are all crowds (iscrowd 1), so that they are neither learnt nor"
+        " scored, unless DATASETS.CROWD is objects", note=True, said=True,
+    ),
+    "crowd": Kind(
+        "crowd (iscrowd 1), which is neither learnt nor scored, unless DATASETS.CROWD is objects",
+        "crowds (iscrowd 1), which are neither learnt nor scored, unless DATASETS.CROWD is objects",
+        note=True, of="objects", said=True,
+    ),
+    "taken_crowd": Kind(
+        "crowd (iscrowd 1) taken as a single object", "crowds (iscrowd 1) taken as single objects",
+        note=True, of="objects", said=True,
+    ),
+    "bare_object": Kind(
+        "object without an outline", "objects without outlines", note=True, of="objects"
+    ),
+    "bare_crowd": Kind(
+        "crowd without an outline", "crowds without outlines", note=True, of="objects"
+    ),
+    "mask_elsewhere": Kind(
+        "outline that does not touch the box of its object",
+        "outlines that do not touch the boxes of their objects", note=True, of="objects", said=True,
+    ),
+    "mask_apart": Kind(
+        "outline that hardly covers the box of its object, or is far larger",
+        "outlines that hardly cover the boxes of their objects, or are far larger",
+        note=True, of="objects", said=True,
     ),
     "unused_class": Kind("class without objects", "classes without objects", note=True),
     "empty_image": Kind("image without objects", "images without objects", note=True),
@@ -175,13 +232,13 @@ class Report:
         self._totals: dict[str, int] = {}
 
     def count_all(self, what: str, number: int) -> None:
-        """Take over how many ``images`` or ``objects`` were listed, which shares are of."""
+        """Take over how many of something there are in all, such as ``images``, for shares."""
         self._totals[what] = number
 
-    def add(self, kind: str, example: str = "") -> bool:
-        """Count one more of a kind; return whether it is a problem, so that it is acted upon."""
+    def add(self, kind: str, example: str = "", count: int = 1) -> bool:
+        """Count more of a kind; return whether it is a problem, so that it is acted upon."""
         finding = self._found.setdefault(kind, Finding(KINDS[kind]))
-        finding.count += 1
+        finding.count += count
         if example and len(finding.examples) < _EXAMPLES:
             finding.examples.append(example)
         return self._stops(finding.kind)
@@ -205,6 +262,20 @@ class Report:
         """What is worth knowing and stops no run."""
         return [f for f in self._in_order() if not self._stops(f.kind)]
 
+    def is_open(self, kind: str) -> bool:
+        """Return whether an example of a kind would be kept."""
+        return kind not in self._found or len(self._found[kind].examples) < _EXAMPLES
+
+    @property
+    def remarks(self) -> list[str]:
+        """Notes that a run says when it starts, one line each; on data that Detectron2 registers,
+        nothing is said: they are compared as they were published."""
+        return [
+            f"data set '{self.name}': {finding.phrase()}"
+            for finding in self.notes
+            if finding.kind.said and not self.published
+        ]
+
     @property
     def hopeless(self) -> list[Finding]:
         """Problems that ``DATASETS.LENIENT`` cannot mend."""
@@ -224,8 +295,11 @@ class Report:
         text = (
             f"data set '{self.name}' has {total} problem{'s' if total > 1 else ''}:"
             f" {', '.join(f.phrase() for f in self.problems)};"
-            " robust-det inspect shows more; mend the data"
         )
+        # they may be why nothing is there
+        if self.hopeless:
+            text += "".join(f" note: {f.phrase()};" for f in self.notes if f.kind.said)
+        text += " robust-det inspect shows more; mend the data"
         if mendable and not self.hopeless:
             text += ", or set DATASETS.LENIENT True to go on without"
         return text

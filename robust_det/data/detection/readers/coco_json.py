@@ -14,6 +14,7 @@ from robust_det.data.detection.annotation_file import Entries, read_coco
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report, shortened
+from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.source import Reading
 
 __all__ = ["CocoSource"]
@@ -29,11 +30,13 @@ class CocoSource:
     Attributes:
         json_file, image_root: where.
         published: whether Detectron2 registers it, see :class:`.Kind`.
+        terms: what the run wants.
     """
 
     json_file: str
     image_root: str
     published: bool = False
+    terms: Terms = EVERYTHING
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`. Headers of published images are not read unless asked."""
@@ -65,7 +68,7 @@ class CocoSource:
             depth = Depth.NAMES if self.published else Depth.HEADERS
         categories = _without_groups(document, report)
         document = {**document, "categories": categories}
-        images = check_document(document, self.image_root, report, depth)
+        images = check_document(document, self.image_root, report, depth, self.terms)
         return Reading(images, categories, self.image_root, report, self.json_file, sha256)
 
 

@@ -15,6 +15,7 @@ from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, look
 from robust_det.data.detection.checking.listing import Listing, find_files
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.segments import read_panoptic
 from robust_det.data.detection.source import Panoptic, Reading
@@ -33,6 +34,7 @@ class PanopticSource:
         json_file: annotations of the objects, which detectors are trained on and scored by; empty
             for stuff alone.
         published: whether Detectron2 registers it, see :class:`.Kind`.
+        terms: what the run wants of ``json_file``.
     """
 
     panoptic_json: str
@@ -41,6 +43,7 @@ class PanopticSource:
     image_root: str
     json_file: str = ""
     published: bool = False
+    terms: Terms = EVERYTHING
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`. Without ``json_file``, segments count as objects."""
@@ -70,7 +73,8 @@ class PanopticSource:
             document = {**panoptic, "annotations": list(_as_objects(panoptic))}
             images = check_document(document, self.image_root, report, depth)
             return Reading(images, panoptic["categories"], self.image_root, report)
-        reading = CocoSource(self.json_file, self.image_root, self.published).read(name, depth)
+        objects = CocoSource(self.json_file, self.image_root, self.published, self.terms)
+        reading = objects.read(name, depth)
         if reading.report.count("broken_class"):
             return reading
         things = {(c["id"], str(c["name"])) for c in panoptic["categories"] if c["isthing"]}

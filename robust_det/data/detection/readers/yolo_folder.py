@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.checks import check_document
-from robust_det.data.detection.checking.images import Depth, look
+from robust_det.data.detection.checking.images import SUFFIXES, Depth, look
+from robust_det.data.detection.checking.leftovers import note_leftovers, unread_images
 from robust_det.data.detection.checking.listing import Listing
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.readers.texts import read_text
-from robust_det.data.detection.readers.yolo_images import label_files
+from robust_det.data.detection.readers.yolo_images import label_files, label_folders
 from robust_det.data.detection.readers.yolo_layout import read_layout
 from robust_det.data.detection.source import Reading, object_entry
 
@@ -31,11 +34,13 @@ class YoloSource:
 
     Attributes:
         path, split, classes: see :func:`~.yolo_layout.read_layout`.
+        terms: what the run wants.
     """
 
     path: str
     split: str
     classes: tuple[str, ...] = ()
+    terms: Terms = EVERYTHING
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`."""
@@ -45,6 +50,8 @@ class YoloSource:
         for path, times in Counter(layout.images).items():
             if times > 1:
                 report.add("duplicate_file", path)
+        if not paths:
+            self._explain_nothing(name)
         root = _common_folder(paths) or str(Path(self.path).absolute())
         missing = Listing().missing(paths)
         there = [path for path in paths if path not in missing]
@@ -52,6 +59,7 @@ class YoloSource:
         sizes = dict(zip(there, looked, strict=True))
         reader = _Labels(layout.classes, report)
         labels = label_files(paths, report)
+        note_leftovers(paths, label_folders(labels), report)
         for path in paths:
             size = sizes.get(path, (1, 1))
             if isinstance(size, str):
@@ -65,8 +73,19 @@ class YoloSource:
             "annotations": reader.annotations,
             "categories": categories,
         }
-        images = check_document(document, root, report, Depth.NAMES)
+        images = check_document(document, root, report, Depth.NAMES, self.terms)
         return Reading(images, categories, root, report)
+
+    def _explain_nothing(self, name: str) -> None:
+        """Refuse a split whose images are all in formats that are not read."""
+        folder = self.path if os.path.isdir(self.path) else os.path.dirname(self.path)
+        unread = unread_images(os.path.join(p, f) for p, _, fs in os.walk(folder) for f in fs)
+        if unread:
+            raise UserError(
+                f"data set '{name}' has no image that is read in its split '{self.split}', and"
+                f" {len(unread)} in other formats below {folder} (first: {unread[0]})",
+                f"convert them to one of {', '.join(SUFFIXES)}",
+            )
 
 
 def _common_folder(paths: list[str]) -> str:

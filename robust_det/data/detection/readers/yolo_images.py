@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from robust_det.core.errors import UserError, reason_of
@@ -13,7 +13,7 @@ from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.walking import has_hidden_part, walk
 
-__all__ = ["after_data", "images_at", "label_files"]
+__all__ = ["after_data", "images_at", "label_files", "label_folders"]
 
 
 def images_at(place: Path, root: Path, name: str, report: Report) -> tuple[str, ...]:
@@ -105,6 +105,20 @@ def label_files(images: Sequence[str], report: Report) -> dict[str, str]:
                 else:
                     left += names[name]
     return labels | dict.fromkeys(left, "")
+
+
+def label_folders(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return by the folder of images where their labels are, or would be where there are none.
+
+    Args:
+        labels: see :func:`label_files`.
+    """
+    expected = {os.path.dirname(image): _below_labels(image) for image in labels}
+    places = {folder: os.path.dirname(os.path.join(*place)) for folder, place in expected.items()}
+    found = {
+        os.path.dirname(image): os.path.dirname(file) for image, file in labels.items() if file
+    }
+    return places | found
 
 
 def _beside(image: str) -> tuple[str, str]:

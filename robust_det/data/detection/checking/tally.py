@@ -1,0 +1,57 @@
+"""What is counted over all objects of a data set, and said at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from robust_det.data.detection.checking.report import Report
+
+__all__ = ["Tally"]
+
+# of all objects, from which on crowds are worth a note: COCO has 1.2 %
+_MANY_CROWDS = 0.05
+
+
+class Tally:
+    """Counts crowds, and objects without an outline."""
+
+    def __init__(self) -> None:
+        self._learnt: Counter[Any] = Counter()
+        self._crowds: Counter[Any] = Counter()
+        self._outlined = 0
+        # the first of those without an outline, by whether it is a crowd
+        self._bare: Counter[bool] = Counter()
+        self._first: dict[bool, str] = {}
+
+    def add(self, annotation: Mapping[str, Any], image: Mapping[str, Any]) -> None:
+        """Count a sound object of an image."""
+        crowd = bool(annotation["iscrowd"])
+        (self._crowds if crowd else self._learnt)[annotation["category_id"]] += 1
+        if annotation.get("segmentation"):
+            self._outlined += 1
+            return
+        self._bare[crowd] += 1
+        if crowd not in self._first:
+            self._first[crowd] = f"object {annotation.get('id')} on {image['file_name']}"
+
+    def conclude(self, classes: Mapping[Any, str], report: Report) -> None:
+        """Add what was found to a report.
+
+        Args:
+            classes: names by id.
+            report: of the data set.
+        """
+        crowds, learnt = self._crowds.total(), self._learnt.total()
+        if crowds and not learnt:
+            report.add("all_crowds", f"{crowds} of {crowds}")
+        elif crowds >= _MANY_CROWDS * (crowds + learnt) > 0:
+            report.add("crowd", count=crowds)
+        for number, count in self._crowds.items():
+            if learnt and not self._learnt[number]:
+                report.add("crowd_class", f"{classes[number]}, {count} of {count}")
+        if self._outlined:
+            for crowd, kind in ((False, "bare_object"), (True, "bare_crowd")):
+                if self._bare[crowd]:
+                    report.add(kind, self._first[crowd], self._bare[crowd])
