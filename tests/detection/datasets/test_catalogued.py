@@ -92,7 +92,7 @@ def test_they_are_what_the_same_data_are_in_json(
     areas = [a["area"] for a in ground_truth(name)["annotations"]]
     masks = PolygonMasks([a["segmentation"] for r in records for a in r["annotations"]])
     assert areas == pytest.approx(masks.area().tolist())
-    (kept,) = (path for path in cache.iterdir() if path.name.startswith(name))
+    (kept,) = cache.glob(f"{name}*.json")
     assert facts.sha256 == sha256_file(kept)
     assert len(COCO(str(kept)).anns) == facts.annotations
 

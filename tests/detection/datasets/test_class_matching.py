@@ -18,7 +18,7 @@ from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config, load_evaluation_config
 from robust_det.detection.datasets import number_of_classes
 from robust_det.detection.datasets.class_matching import ABSENT, places_among
-from robust_det.detection.datasets.registration import ground_truth, prepared_dataset
+from robust_det.detection.datasets.registration import ground_truth, prepared_dataset, source_of
 from robust_det.detection.evaluation import build_evaluator, saved_detections
 from robust_det.detection.evaluation.by_name import Renumbering, say_left_out
 from robust_det.detection.finetuning.jobs import evaluate, finetune
@@ -49,7 +49,8 @@ def truth_of(document: Any, classes: Sequence[str]) -> tuple[list[Any], list[Any
     """Return inputs, and what a detector with these classes gives that makes no mistake."""
     names = {c["id"]: c["name"] for c in document["categories"]}
     inputs, outputs = [], []
-    for image in document["images"]:
+    # a run numbers images from 1, in the order of their ids
+    for number, image in enumerate(sorted(document["images"], key=lambda i: i["id"]), 1):
         objects = [a for a in document["annotations"] if a["image_id"] == image["id"]]
         found = Instances((image["height"], image["width"]))
         boxes = torch.tensor([a["bbox"] for a in objects], dtype=torch.float64).reshape(-1, 4)
@@ -57,7 +58,7 @@ def truth_of(document: Any, classes: Sequence[str]) -> tuple[list[Any], list[Any
         found.pred_boxes, found.scores = Boxes(boxes), torch.full((len(objects),), 0.9)
         places = [classes.index(names[a["category_id"]]) for a in objects]
         found.pred_classes = torch.tensor(places, dtype=torch.int64)
-        inputs.append({"image_id": image["id"]})
+        inputs.append({"image_id": number})
         outputs.append({"instances": found})
     return inputs, outputs
 
@@ -83,9 +84,7 @@ def test_a_perfect_detector_has_an_ap_of_100(
     evaluator.process(inputs, outputs)
     with contextlib.redirect_stdout(io.StringIO()):
         result = evaluator.evaluate()["bbox"]
-        truth = COCO()
-        truth.dataset = ground_truth(test)
-        truth.createIndex()
+        truth = COCO(source_of(test).json_file)  # type: ignore[attr-defined]
         found = truth.loadRes(f"{cfg.OUTPUT_DIR}/{saved_detections(cfg)[test].path}")
         evaluation = COCOeval(truth, found, "bbox")
         evaluation.evaluate()

@@ -107,7 +107,7 @@ def things(document: Any, **marks: Any) -> Any:
 @pytest.mark.parametrize("word, crowd", [("0", 0), ("False", 0), ("1", 1), ("true", 1)])
 def test_marks_in_words(word: str, crowd: int, tmp_path: Path) -> None:
     put(tmp_path, *(f"images/{file}.png" for file in FILES))
-    reading = read(source(tmp_path, things(coco(), iscrowd=word)))
+    reading = source(tmp_path, things(coco(), iscrowd=word)).read("set")
     found = [a["iscrowd"] for _, objects, _ in reading.images for a in objects]
     assert found == [0, crowd] * 3
     ignored = source(tmp_path, things(coco(), ignore=word)).read("set").report
