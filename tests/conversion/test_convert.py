@@ -306,10 +306,12 @@ def test_the_tool_prints_the_proof(tmp_path: Path, state_dict_file: Path) -> Non
     assert lines[2] == (
         "PIXEL_MEAN [123.675, 116.28, 103.53], PIXEL_STD [58.395, 57.12, 57.375], INPUT.FORMAT RGB"
     )
-    assert lines[3].startswith("note: ") and lines[5].split() == ["random", "real", "images"]
-    stages = [line.split() for line in lines[6:10]]
+    assert lines[3].startswith("note: ") and lines[4].startswith("note: the running statistics")
+    assert lines[6].split() == ["random", "real", "images"]
+    stages = [line.split() for line in lines[7:11]]
     assert [stage for stage, *_ in stages] == ["res2", "res3", "res4", "res5"]
     assert all(0 < float(value) <= 1e-4 for _, *values in stages for value in values)
+    assert lines[11] == "weights: at the top of the file, all of its parameters"
     assert read_card(out).eps == 4 / 255
 
     error = refused("convert_backbone", *given, tmp_path / "out.pkl", untouched=tmp_path)

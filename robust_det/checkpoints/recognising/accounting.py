@@ -47,6 +47,7 @@ _DILATED = re.compile(
 )
 # heads that pool so as well, on stages that do have strides
 _PYRAMIDS = re.compile(r"lateral|fpn|uper")
+_LEAST_NETWORK = 4  # layers
 _AVERAGES = re.compile(r"(^|[^a-z])(ema|averaged?|avg|swa|shadow|polyak)([^a-z]|$)")
 
 
@@ -68,6 +69,10 @@ class _Part:
     @property
     def size(self) -> int:
         return sum(math.prod(tensor.shape) for _, tensor in self.tensors)
+
+    @property
+    def matrices(self) -> int:
+        return sum(len(tensor.shape) > 1 for _, tensor in self.tensors)
 
     @property
     def is_average(self) -> bool:
@@ -126,7 +131,10 @@ class Beside:
                 " computes between them or before them makes another network",
                 f"if nothing of the features depends on it, say so with --prefix '{place}'",
             )
-        if sum(part.size for part in self.parts if not part.is_accounted_for) > self._size:
+        foreign = [part for part in self.parts if not part.is_accounted_for]
+        # a bank of features, or a table, is no network
+        is_network = sum(part.matrices for part in foreign) >= _LEAST_NETWORK
+        if is_network and sum(part.size for part in foreign) > self._size:
             raise FileError(
                 f"holds a {found.arch} at '{place}', and more than that of another network: {left}"
                 " of its parameters",
@@ -150,19 +158,23 @@ class Beside:
     def _may_be_within(self, part: _Part) -> bool:
         """Whether features could depend on a part that is named beside the stages."""
         words = _words(part.name)
+        # a layer, or a vector as wide as images or features
+        widths = {3, *(shape[0] for shape in self.found.shapes.values() if shape)}
+        shapes = [tensor.shape for _, tensor in part.tensors]
+        if not any(len(shape) > 1 or set(shape) <= widths for shape in shapes):
+            return False
         if any(map(_WITHIN.fullmatch, words)):
             return not words & {"head", "heads", "pool", "pooling"}
         if words & _BEHIND:
             return False
         # linear layers that end in something else than features are a head of any name
-        weights = [tensor.shape for _, tensor in part.tensors if len(tensor.shape) > 1]
-        widths = {stage.channels for stage in get_architecture(self.found.arch).stages}
-        last = get_architecture(self.found.arch).stages[-1].channels
+        weights = [shape for shape in shapes if len(shape) > 1]
+        stages = get_architecture(self.found.arch).stages
         is_head = (
             bool(weights)
             and all(len(shape) == 2 for shape in weights)
-            and weights[0][1] == last
-            and weights[-1][0] not in widths
+            and weights[0][1] == stages[-1].channels
+            and weights[-1][0] not in {stage.channels for stage in stages}
         )
         return not is_head
 
@@ -241,9 +253,10 @@ def _is_own(found: Found, at: tuple[str, str], container: str, name: str) -> boo
 
 def _first(found: Found, container: str, name: str) -> tuple[str, bool]:
     """Return the beginning of a name up to where it leaves the network's prefix."""
+    parts = name.split(".")
     if container != found.container:
-        return "", False
-    prefix, parts = found.prefix.split(".")[:-1], name.split(".")
+        return "" if container else parts[0], False
+    prefix = found.prefix.split(".")[:-1]
     common = 0
     while common < min(len(prefix), len(parts) - 1) and prefix[common] == parts[common]:
         common += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from robust_det.checkpoints.recognising.said import Said, words_of
 from robust_det.models import ARCHITECTURES
@@ -38,18 +39,20 @@ _ALIASES = {
 }
 # with a number, the name of a network; without one it is often that of a class
 _FAMILY = re.compile(
-    r"\w*res(net|nex?t|nest|2ne)|wrn|densenet|vgg|mobilenet|m?nasnet|shufflenet|convnext|efficient"
-    r"|regnet|vit|deit|swin|inception|googlenet|alexnet|squeezenet|dla\d|hrnet|dpn|xception|nf"
-    r"|\w*darknet|ghostnet|mixnet|botnet|halonet|repvgg|beit|maxvit|coatnet"
+    r"\w*res(net|nex?t|nest|2ne)|wrn|densenet|vgg|mobilenet|(se)?m?nasnet|shufflenet|convnext|efficient"
+    r"|regnet|vit(?![a-z]{2})|deit|swin|inception|googlenet|alexnet|squeezenet|dla\d|hrnet|dpn"
+    r"|xception|nf(net|$)|\w*darknet|ghostnet|mixnet|botnet|halonet|repvgg|beit|maxvit|coatnet"
 )
 # what makes another network of the one whose name it stands beside or is part of
 _VARIANTS = words_of(
-    "b c d t s tn rs wide se sk eca ge cbam bam ibn pre preact aa blur blurpool gn ln ws frn evos"
-    " evob groupnorm gelu silu swish elu mish leaky leakyrelu prelu hardswish caffe clip dilated"
-    " dc5 d8 os8 os16 v1b1 v1c v1d v1e v1s"
+    "b c d t s tn rs csp gc lambda nf mlp hnf wide se sk eca ge cbam bam ibn pre preact aa blur"
+    " blurpool gn ln ws frn evos evob groupnorm gelu silu swish elu mish leaky leakyrelu prelu"
+    " hardswish caffe clip dilated dc5 deeplab deeplabv3 deeplabv3plus fcn pspnet d8 os8 os16 v1c"
+    " v1d v1e v1s"
 )
 
 
+@dataclass(frozen=True)
 class Claim:
     """What a file says that it is.
 
@@ -58,8 +61,8 @@ class Claim:
         where: the place in the file that says so.
     """
 
-    def __init__(self, name: str, where: str) -> None:
-        self.name, self.where = name, where
+    name: str
+    where: str
 
 
 def contradicting(said: Said, arch: str) -> Iterator[Claim]:

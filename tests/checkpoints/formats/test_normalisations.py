@@ -196,7 +196,8 @@ def test_half_a_normalisation_is_said(
     )
     done = convert(path, path.with_suffix(".pth"), mean=MEAN, std=STD)
     assert done.card.pixel_mean == pytest.approx([255 * v for v in MEAN])
-    assert done.notes == ()
+    # these networks have seen noise
+    assert [note for note in done.notes if "running statistics" not in note] == []
 
 
 def test_modules_elsewhere_are_not_asked(write: Callable[..., Any]) -> None:
