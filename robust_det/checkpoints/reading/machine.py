@@ -234,12 +234,15 @@ class _Machine:
         return self.persistent(identifier)
 
 
-# in tenths of an opcode: what takes little memory or time, such as the numbers of a long log
+# in tenths of an opcode: what takes less memory than an empty container, such as a log's numbers
 _COSTS = {
-    **dict.fromkeys(["INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"], 1),
-    **dict.fromkeys(["FLOAT", "BINFLOAT", "GET", "BINGET", "LONG_BINGET", "MARK"], 1),
-    **dict.fromkeys(["APPEND", "APPENDS", "SETITEM", "SETITEMS", "FRAME"], 1),
-    **dict.fromkeys(["PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"], 3),
+    **dict.fromkeys(["GET", "BINGET", "LONG_BINGET", "MARK", "FRAME"], 1),
+    **dict.fromkeys(["APPEND", "APPENDS", "SETITEM", "SETITEMS"], 1),
+    **dict.fromkeys(["INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"], 2),
+    **dict.fromkeys(["FLOAT", "BINFLOAT"], 2),
+    **dict.fromkeys(["TUPLE1", "TUPLE2", "TUPLE3", "SHORT_BINBYTES", "BINBYTES"], 4),
+    **dict.fromkeys(["BINUNICODE", "SHORT_BINUNICODE", "SHORT_BINSTRING"], 4),
+    **dict.fromkeys(["PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"], 5),
 }
 _WHOLE = 10
 
@@ -269,7 +272,7 @@ def run_pickle(
         functions: what may be called, by the name that the file uses.
         persistent: makes a storage of a persistent identifier.
         foreign: collects the names of what is called and stays a placeholder.
-        longest: opcodes that it may have; ten numbers are one.
+        longest: opcodes that it may have; five numbers are one.
 
     Raises:
         Unsupported: it is longer.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from robust_det.checkpoints.reading import LazyTensor, Placeholder
 from robust_det.checkpoints.recognising.causes import cause_of_names, listed
@@ -13,6 +15,12 @@ from robust_det.models.spelling import COUNTER
 from robust_det.models.stages import tensor_stages
 
 __all__ = ["Miss", "explain_miss"]
+
+# of a network's tensors, so that it is worth naming
+_SOME = 0.2
+# torchvision's names, and Detectron2's
+_FIRST_BLOCK = re.compile(r"(.*\.|)(layer1|res2)\.0\.conv1\.weight")
+_BODY = re.compile(r"(conv1|bn1|layer[1-4]|stem|res[2-5])\.")
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def explain_miss(
     wanted = f"a {arch}" if arch else "a registered architecture"
     if likeness := _by_shapes(nearest, tensors, arch):
         return likeness
-    if nearest is None or nearest.rank[0] < 0.2:
+    if nearest is None or nearest.rank[0] < _SOME:
         return (
             f"holds tensors that are not those of {wanted}: {some}, ...",
             f"give one of {', '.join(ARCHITECTURES)}, or register this one (CONTRIBUTING.md)",
@@ -78,26 +86,39 @@ def _by_shapes(
     nearest: Miss | None, tensors: Mapping[str, LazyTensor], arch: str | None
 ) -> tuple[str, str] | None:
     """Say which network the tensors are whatever their names, if all of them are one."""
-    shapes = [tensor.shape for tensor in tensors.values()]
-    network = residual(shapes)
+    networks = [residual(shapes) for shapes in _bodies(tensors)]
+    network = next((n for n in networks if n is not None), None)
     if network is not None and not network.arch and not (network.stem and nearest):
         whose = f"not a {arch}" if arch else "which is not registered"
         return f"is a {network}, {whose}", "register it to convert it (CONTRIBUTING.md)"
     # what has all names is something else beside
     if nearest is not None and not nearest.missing:
         return None
-    same = registered_with(shapes)
+    what, same = "shapes", registered_with([tensor.shape for tensor in tensors.values()])
+    nothing = nearest is None or nearest.rank[0] < _SOME
+    if not same and nothing and networks[0] is not None:
+        what, same = "convolutions", networks[0].arch
     if not same:
         return None
     if arch not in (None, same):
-        return f"has the shapes of a {same}, not those of a {arch}", "leave --arch out"
-    known = nearest is not None and nearest.arch == same and nearest.fits > nearest.whole / 2
-    lacking = listed(nearest.missing) if nearest is not None and known else ""
-    names = f"no {lacking}" if known else f"none that are known ({next(iter(tensors))}, ...)"
+        return f"has the {what} of a {same}, not those of a {arch}", "leave --arch out"
+    names = f"none that are known ({next(iter(tensors))}, ...)"
+    if nearest is not None and nearest.arch == same and nearest.fits > nearest.whole / 2:
+        names = f"no {listed(nearest.missing)}"
     return (
-        f"has the shapes of a {same}, but its names are others: {names}",
+        f"has the {what} of a {same}, but its names are others: {names}",
         "rename its tensors as torchvision does",
     )
+
+
+def _bodies(tensors: Mapping[str, LazyTensor]) -> Iterator[list[tuple[int, ...]]]:
+    """Yield the shapes of all tensors, then of those that are a residual network's by name."""
+    yield [tensor.shape for tensor in tensors.values()]
+    starts = (_FIRST_BLOCK.fullmatch(name) for name in tensors)
+    for start in islice(filter(None, starts), 4):
+        length = len(start[1])
+        parts = ((n, t) for n, t in tensors.items() if n.startswith(start[1]))
+        yield [t.shape for n, t in parts if _BODY.match(n[length:])]
 
 
 def _difference(miss: Miss, wanted: str) -> tuple[str, str]:

@@ -68,6 +68,22 @@ def test_another_depth_says_which(tmp_path: Path, make: Any, name: str, renamed:
     assert said.startswith(f"is a {name}, not a resnet50; ")
 
 
+def test_another_depth_in_a_detector(tmp_path: Path) -> None:
+    state = thin(lambda: ResNet(Bottleneck, [2, 2, 2, 2]))
+    state = {f"backbone.{name}": t for name, t in state.items() if not name.startswith("fc.")}
+    neck = {f"neck.{i}.weight": torch.zeros(()).expand(256, 256, 3, 3) for i in range(9)}
+    assert answer(tmp_path / "file", {"model": {**state, **neck}}).startswith(
+        "is a ResNet-26 (bottleneck blocks 2 2 2 2), which is not registered"
+    )
+
+
+def test_convolutions_alone_are_known(tmp_path: Path) -> None:
+    parameters = [t for name, t in thin(tv.resnet18).items() if "running" not in name]
+    assert answer(tmp_path / "file", {f"a.{i}": t for i, t in enumerate(parameters)}).startswith(
+        "has the convolutions of a resnet18, but its names are others: none that are known (a.0,"
+    )
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_shapes_are_known_and_the_names_are_not(tmp_path: Path, arch: str) -> None:
     state = thin(lambda: ARCHITECTURES[arch].build(10))
