@@ -1,6 +1,7 @@
 """Functions that users register with Detectron2's DatasetCatalog, as its tutorial teaches."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def test_they_are_what_the_same_data_are_in_json(
     areas = [a["area"] for a in ground_truth(name)["annotations"]]
     masks = PolygonMasks([a["segmentation"] for r in records for a in r["annotations"]])
     assert areas == pytest.approx(masks.area().tolist())
-    (kept,) = (path for path in cache.iterdir() if path.name.startswith(name))
+    kept = Path(prepared_dataset(name).json_file)
+    assert kept.parent == cache
     assert facts.sha256 == sha256_file(kept)
     assert len(COCO(str(kept)).anns) == facts.annotations
 
@@ -152,6 +154,9 @@ def test_a_user_trains_and_evaluates_on_them(
     (train,) = record.data.train
     assert (train.name, train.images, train.classes) == (name, 6, 8)
     assert train.sha256 == sha256_file(train.annotations_file)
+    # detections name the images as the user does
+    found = json.loads(Path(cfg.OUTPUT_DIR, record.detections[name].path).read_text())
+    assert found and {d["image_id"] for d in found} <= {r["image_id"] for r in records}
     ours, theirs = (record.metrics[f"{n}/bbox"] for n in (name, "scenes_val"))
     assert ours == pytest.approx(theirs, abs=1e-6, nan_ok=True)
 
