@@ -129,11 +129,15 @@ def test_keypoints_and_own_ids_come_back(
     for record in records:
         for a in record["annotations"]:
             a["keypoints"] = [5.5, 7.5, 2, 10.5, 20.5, 1, 0.5, 0.5, 0]
-    ids = {10 * (n + 1): n for n in range(len(classes))}
+    # in no order
+    ids = {10 * ((5 * n) % len(classes) + 1): n for n in range(len(classes))}
     name = catalog(records, thing_dataset_id_to_contiguous_id=ids)
     prepare_dataset(name)
     truth = ground_truth(name)
-    assert [c["id"] for c in truth["categories"]] == list(ids)
+    assert {c["id"]: c["name"] for c in truth["categories"]} == {
+        number: classes[place] for number, place in ids.items()
+    }
+    assert len(ids) == len(classes) and list(ids) != sorted(ids)
     first = truth["annotations"][0]
     assert first["keypoints"] == [5, 7, 2, 10, 20, 1, 0, 0, 0] and first["num_keypoints"] == 2
     again = DatasetDicts([prepared_dataset(name)])[0]["annotations"][0]
