@@ -20,7 +20,7 @@ from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.readers.voc_folder import VocSource
 from robust_det.data.detection.source import Source, with_terms
-from robust_det.detection.datasets.catalogued import catalogued
+from robust_det.detection.datasets.catalogued import CataloguedSource, catalogued
 from robust_det.detection.datasets.class_matching import (
     check_test_classes,
     check_training_classes,
@@ -152,7 +152,8 @@ def _tell_detectron2(name: str, source: Source, prepared: Prepared) -> None:
     before = MetadataCatalog.get(name).as_dict()
     told = _metadata(prepared)
     classes = before.get("thing_classes")
-    if name not in _sources and classes and prepared.facts.classes not in ((), tuple(classes)):
+    others = name not in _sources and not isinstance(source, CataloguedSource)
+    if others and classes and prepared.facts.classes not in ((), tuple(classes)):
         raise UserError(
             f"data set '{name}' has other classes than Detectron2 lists for it;"
             " give your own annotations a name of their own in DATASETS.CUSTOM"

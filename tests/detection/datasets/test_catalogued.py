@@ -1,6 +1,7 @@
 """Functions that users register with Detectron2's DatasetCatalog, as its tutorial teaches."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def test_they_are_what_the_same_data_are_in_json(
     areas = [a["area"] for a in ground_truth(name)["annotations"]]
     masks = PolygonMasks([a["segmentation"] for r in records for a in r["annotations"]])
     assert areas == pytest.approx(masks.area().tolist())
-    (kept,) = cache.glob(f"{name}*.json")
+    kept = Path(prepared_dataset(name).json_file)
+    assert kept.parent == cache
     assert facts.sha256 == sha256_file(kept)
     assert len(COCO(str(kept)).anns) == facts.annotations
 
@@ -127,11 +129,15 @@ def test_keypoints_and_own_ids_come_back(
     for record in records:
         for a in record["annotations"]:
             a["keypoints"] = [5.5, 7.5, 2, 10.5, 20.5, 1, 0.5, 0.5, 0]
-    ids = {10 * (n + 1): n for n in range(len(classes))}
+    # in no order
+    ids = {10 * ((5 * n) % len(classes) + 1): n for n in range(len(classes))}
     name = catalog(records, thing_dataset_id_to_contiguous_id=ids)
     prepare_dataset(name)
     truth = ground_truth(name)
-    assert [c["id"] for c in truth["categories"]] == list(ids)
+    assert {c["id"]: c["name"] for c in truth["categories"]} == {
+        number: classes[place] for number, place in ids.items()
+    }
+    assert len(ids) == len(classes) and list(ids) != sorted(ids)
     first = truth["annotations"][0]
     assert first["keypoints"] == [5, 7, 2, 10, 20, 1, 0, 0, 0] and first["num_keypoints"] == 2
     again = DatasetDicts([prepared_dataset(name)])[0]["annotations"][0]
@@ -152,6 +158,9 @@ def test_a_user_trains_and_evaluates_on_them(
     (train,) = record.data.train
     assert (train.name, train.images, train.classes) == (name, 6, 8)
     assert train.sha256 == sha256_file(train.annotations_file)
+    # detections name the images as the user does
+    found = json.loads(Path(cfg.OUTPUT_DIR, record.detections[name].path).read_text())
+    assert found and {d["image_id"] for d in found} <= {r["image_id"] for r in records}
     ours, theirs = (record.metrics[f"{n}/bbox"] for n in (name, "scenes_val"))
     assert ours == pytest.approx(theirs, abs=1e-6, nan_ok=True)
 

@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.core.errors import UserError
+from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.detection.config import load_config, load_evaluation_config
 from robust_det.detection.datasets import number_of_classes
 from robust_det.detection.datasets.class_matching import ABSENT, places_among
@@ -45,12 +46,13 @@ def fewer(document: Any) -> None:
     turned(document)
 
 
-def truth_of(document: Any, classes: Sequence[str]) -> tuple[list[Any], list[Any]]:
-    """Return inputs, and what a detector with these classes gives that makes no mistake."""
+def truth_of(document: Any, classes: Sequence[str], name: str) -> tuple[list[Any], list[Any]]:
+    """Return a data set's images, and what a detector with these classes gives that makes no
+    mistake on them."""
+    numbers = {image["file_name"]: image["id"] for image in ground_truth(name)["images"]}
     names = {c["id"]: c["name"] for c in document["categories"]}
     inputs, outputs = [], []
-    # a run numbers images from 1, in the order of their ids
-    for number, image in enumerate(sorted(document["images"], key=lambda i: i["id"]), 1):
+    for image in document["images"]:
         objects = [a for a in document["annotations"] if a["image_id"] == image["id"]]
         found = Instances((image["height"], image["width"]))
         boxes = torch.tensor([a["bbox"] for a in objects], dtype=torch.float64).reshape(-1, 4)
@@ -58,7 +60,7 @@ def truth_of(document: Any, classes: Sequence[str]) -> tuple[list[Any], list[Any
         found.pred_boxes, found.scores = Boxes(boxes), torch.full((len(objects),), 0.9)
         places = [classes.index(names[a["category_id"]]) for a in objects]
         found.pred_classes = torch.tensor(places, dtype=torch.int64)
-        inputs.append({"image_id": number})
+        inputs.append({"image_id": numbers[image["file_name"]]})
         outputs.append({"instances": found})
     return inputs, outputs
 
@@ -78,13 +80,15 @@ def test_a_perfect_detector_has_an_ap_of_100(
     )
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 8
     # it finds all that is in the images, also what the test set does not ask for
-    inputs, outputs = truth_of(document, classes)
+    inputs, outputs = truth_of(document, classes, test)
     evaluator = build_evaluator(cfg, test)
     evaluator.reset()
     evaluator.process(inputs, outputs)
     with contextlib.redirect_stdout(io.StringIO()):
         result = evaluator.evaluate()["bbox"]
-        truth = COCO(source_of(test).json_file)  # type: ignore[attr-defined]
+        source = source_of(test)
+        assert isinstance(source, CocoSource)
+        truth = COCO(source.json_file)
         found = truth.loadRes(f"{cfg.OUTPUT_DIR}/{saved_detections(cfg)[test].path}")
         evaluation = COCOeval(truth, found, "bbox")
         evaluation.evaluate()

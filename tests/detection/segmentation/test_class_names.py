@@ -19,6 +19,7 @@ from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.segments import read_ids
 from robust_det.data.detection.semantic_maps import make_semantic_maps
 from robust_det.detection.config import load_config
+from robust_det.detection.datasets.registration import ground_truth
 from robust_det.detection.evaluation import build_evaluator
 from tests.detection.segmentation.conftest import sources
 
@@ -60,6 +61,8 @@ def test_what_is_right_has_a_quality_of_100(config: Path, panoptic: Path, scenes
     # the truth as the detector numbers it, which learnt from the ids that are not turned
     document = json.loads((panoptic / "val.json").read_text())
     kinds = [sorted(c["id"] for c in document["categories"] if c["isthing"] == k) for k in (0, 1)]
+    images = ground_truth(cfg.DATASETS.TEST[0])["images"]
+    numbers = {image["file_name"]: image["id"] for image in images}
     inputs, outputs = [], []
     for image, annotation in zip(document["images"], document["annotations"], strict=True):
         file = annotation["file_name"]
@@ -76,8 +79,9 @@ def test_what_is_right_has_a_quality_of_100(config: Path, panoptic: Path, scenes
         nothing.pred_masks = torch.zeros(0, *semantic.shape, dtype=torch.bool)
         known = torch.where(semantic == 255, 0, semantic)
         ids = torch.from_numpy(read_ids(panoptic / "segments_val" / file))
+        file_name = image["file_name"]
         inputs.append(
-            {"image_id": image["id"], "file_name": str(scenes / "val" / image["file_name"])}
+            {"image_id": numbers[file_name], "file_name": str(scenes / "val" / file_name)}
         )
         outputs.append(
             {
