@@ -106,10 +106,11 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     stuff_alone = isinstance(source, PanopticSource) and not source.json_file
     categories = [] if stuff_alone else sorted(reading.canonical_classes(), key=lambda c: c["id"])
-    own_ids = bool(reading.json_file)
+    own_ids, panoptic_sha256 = bool(reading.json_file), panoptic.sha256 if panoptic else ""
     # what the user has says all of it, unless the run reads less or it is in another form
     as_annotated = not report.problems and (own_ids or stuff_alone)
-    key = reading.sha256 if as_annotated else content_key(reading.images, categories)
+    read = (reading.sha256 or panoptic_sha256) if as_annotated else ""
+    key = f"{content_key(reading.images, read)} {categories} {own_ids}"
     json_file, panoptic_file, annotations = "", "", Annotations(reading.json_file, reading.sha256)
     if not stuff_alone:
         content = partial(document_json, reading.images, categories, own_ids)
@@ -118,8 +119,8 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
             annotations = Annotations(json_file, sha256)
     if panoptic is not None:
         content = partial(panoptic_json, reading.images, panoptic.categories)
-        key = f"{key} {panoptic.sha256}"
-        panoptic_file, _ = keep_json(f"{name}-panoptic", key, content, required=False)
+        panoptic_key = f"{key} {panoptic_sha256}"
+        panoptic_file, _ = keep_json(f"{name}-panoptic", panoptic_key, content, required=False)
     if report.problems:
         logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
     return Prepared(

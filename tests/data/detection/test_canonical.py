@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask
 
 from robust_det.core.errors import UserError
-from robust_det.data.detection.cache import document_json, keep_json
+from robust_det.data.detection.cache import content_key, document_json, keep_json
 from robust_det.data.detection.canonical.document import numbered
 from robust_det.data.detection.canonical.identifiers import Identifiers, in_order
 from robust_det.data.detection.canonical.keypoints import canonical_keypoints
@@ -162,3 +162,22 @@ def test_a_cache_that_cannot_be_written(
     # what a record is going to name has to stay
     with pytest.raises(UserError, match="cannot write"):
         keep(required=True)
+
+
+@pytest.mark.parametrize("sha256", ["", "ab" * 32])
+def test_the_key_is_another_one_for_other_content(sha256: str, document: Any, scenes: Path) -> None:
+    def key() -> str:
+        packed = check_document(document, str(scenes / "val"), Report("x"), Depth.NAMES)
+        return content_key(packed, sha256)
+
+    first, second, *_ = document["annotations"]
+    keys = [key(), key()]
+    first["area"] += 1
+    keys.append(key())
+    document["annotations"].remove(second)
+    keys.append(key())
+    document["images"][0]["id"] += 5
+    for a in document["annotations"]:
+        a["image_id"] += 5 * (a["image_id"] == document["images"][0]["id"] - 5)
+    keys.append(key())
+    assert len(set(keys)) == 4 and keys[0] == keys[1]
