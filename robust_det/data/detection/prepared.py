@@ -32,7 +32,7 @@ class Prepared:
         json_file: COCO JSON in canonical form, see :mod:`.canonical`; empty for Detectron2's VOC,
             and for stuff alone.
         panoptic_file: panoptic annotations whose images are numbered like those; empty without any.
-        own_ids: whether images have ids that users know: those of a file in COCO's format.
+        own_ids: whether images have ids that users know, such as those of a file in COCO's format.
         categories: of the objects, in the order of their ids.
         panoptic: where segments are; None without any.
         images: with what is on them; None for Detectron2's VOC.
@@ -106,9 +106,10 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     stuff_alone = isinstance(source, PanopticSource) and not source.json_file
     categories = [] if stuff_alone else sorted(reading.canonical_classes(), key=lambda c: c["id"])
-    own_ids, panoptic_sha256 = bool(reading.json_file), panoptic.sha256 if panoptic else ""
+    own_ids = reading.own_ids or bool(reading.json_file)
+    panoptic_sha256 = panoptic.sha256 if panoptic else ""
     # what the user has says all of it, unless the run reads less or it is in another form
-    as_annotated = not report.problems and (own_ids or stuff_alone)
+    as_annotated = not report.problems and bool(reading.json_file or stuff_alone)
     read = (reading.sha256 or panoptic_sha256) if as_annotated else ""
     key = f"{content_key(reading.images, read)} {categories} {own_ids}"
     json_file, panoptic_file, annotations = "", "", Annotations(reading.json_file, reading.sha256)

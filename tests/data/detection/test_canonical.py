@@ -18,6 +18,7 @@ from robust_det.data.detection.canonical.keypoints import canonical_keypoints
 from robust_det.data.detection.canonical.runs import canonical_runs
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
+from robust_det.data.detection.checking.masks import check_mask
 from robust_det.data.detection.checking.report import Report
 
 
@@ -82,6 +83,12 @@ def test_run_lengths_in_all_spellings(seed: int) -> None:
 )
 def test_what_are_no_run_lengths(counts: Any) -> None:
     assert canonical_runs({"counts": counts}, 8, 12) is None
+
+
+def test_sound_run_lengths_stay_as_they_stand() -> None:
+    sound = {"size": [12, 8], "counts": "P3"}
+    assert check_mask(sound, 8, 12)[1] is sound
+    assert repr(check_mask({**sound, "size": [12.0, 8.0]}, 8, 12)) == repr(("", sound))
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ class _Objects:
                 if mended is None:
                     return None
                 changed["segmentation"] = mended
-            elif mended is not None and isinstance(mask, dict) and mended != mask:
+            elif mended is not None and isinstance(mask, dict) and mended is not mask:
                 changed["segmentation"] = mended
         elif clipped is not box:
             changed["area"] = clipped[2] * clipped[3]
