@@ -34,10 +34,15 @@ _PORTION = 1 << 20
 Content = Callable[[], Iterator[bytes]]
 
 
-def content_key(images: PackedImages, categories: Iterable[Mapping[str, Any]]) -> str:
-    """Return 64 hexadecimal digits that stand for a document; see :func:`keep_json`."""
-    digest = hashlib.sha256(images.content.data)
-    digest.update(json.dumps([images.ends.tolist(), list(categories)]).encode())
+def content_key(images: PackedImages, sha256: str = "") -> str:
+    """Return 64 hexadecimal digits that stand for images and objects; see :func:`keep_json`.
+
+    Args:
+        images: of a document.
+        sha256: of the file that they are all of, which spares hashing what was taken over from it.
+    """
+    digest = hashlib.sha256(images.ends.tobytes() + images.object_ends.tobytes())
+    digest.update(f"{sha256} {images.changed}".encode() if sha256 else images.content.data)
     return digest.hexdigest()
 
 

@@ -89,6 +89,7 @@ class _Head(msgspec.Struct):
     arrays: dict[str, tuple[str, bytes]] = {}
     of_class: dict[int, int] = {}
     masks: str = ""
+    changed: str = ""
 
 
 def _plain(prepared: Prepared) -> dict[str, Any]:
@@ -129,6 +130,7 @@ def _take(path: Path) -> Prepared:
             content=np.memmap(path, np.uint8, "r", offset=_LENGTH + length),
             of_class=head.of_class,
             masks=head.masks,
+            changed=head.changed,
             **{k: np.frombuffer(values, kind) for k, (kind, values) in head.arrays.items()},
         )
     return Prepared(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ class PackedImages(Sequence[AnnotatedImage]):
             masks without an area.
         of_class: such objects by category id.
         masks: see :class:`.DatasetFacts`.
+        changed: a hash of the entries in ``content`` that are not as they stood in a file.
     """
 
     content: NDArray[np.uint8]
@@ -68,6 +70,7 @@ class PackedImages(Sequence[AnnotatedImage]):
     learnable: NDArray[np.int64]
     of_class: Mapping[int, int]
     masks: str
+    changed: str
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -171,6 +174,7 @@ class Packer:
         self._learnable = [0] * len(images)
         self._of_class: list[int] = []
         self._without_mask = self._with_runs = False
+        self._changed = hashlib.sha256()
         self.classes: set[int] = set()
 
     def add(self, annotation: dict[str, Any], text: Text | None) -> None:
@@ -181,7 +185,7 @@ class Packer:
             text: of it, if it was not changed.
         """
         place, category = self._places[annotation["image_id"]], annotation["category_id"]
-        self._objects[place].append(_text_of(annotation) if text is None else text)
+        self._objects[place].append(self._text_of(annotation) if text is None else text)
         self.classes.add(category)
         if annotation["iscrowd"]:
             return
@@ -204,7 +208,7 @@ class Packer:
         for number, place in self._places.items():
             image = self._images[number]
             content += b"["
-            content += self._image_texts.get(number) or _text_of(image)
+            content += self._image_texts.get(number) or self._text_of(image)
             content += b",["
             content += b",".join(self._objects[place])  # type: ignore[arg-type]
             content += b"]" + _NO_SEGMENTS
@@ -221,12 +225,14 @@ class Packer:
             np.array(self._learnable, np.int64),
             Counter(self._of_class),
             masks,
+            self._changed.hexdigest(),
         )
 
-
-def _text_of(entry: dict[str, Any]) -> bytes:
-    # not msgspec's, which has no NaN and ends at 64 bits
-    return json.dumps(entry, separators=(",", ":")).encode()
+    def _text_of(self, entry: dict[str, Any]) -> bytes:
+        # not msgspec's, which has no NaN and ends at 64 bits
+        text = json.dumps(entry, separators=(",", ":")).encode()
+        self._changed.update(text)
+        return text
 
 
 def _is_learnable(annotation: Mapping[str, Any]) -> bool:

@@ -32,7 +32,7 @@ class Prepared:
         json_file: COCO JSON in canonical form, see :mod:`.canonical`; empty for Detectron2's VOC,
             and for stuff alone.
         panoptic_file: panoptic annotations whose images are numbered like those; empty without any.
-        own_ids: whether images have ids that users know: those of a file in COCO's format.
+        own_ids: whether images have ids that users know, such as those of a file in COCO's format.
         categories: of the objects, in the order of their ids.
         panoptic: where segments are; None without any.
         images: with what is on them; None for Detectron2's VOC.
@@ -106,12 +106,14 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     stuff_alone = isinstance(source, PanopticSource) and not source.json_file
     categories = [] if stuff_alone else sorted(reading.canonical_classes(), key=lambda c: c["id"])
-    own_ids, taken = bool(reading.json_file), report.count("taken_crowd")
+    own_ids, taken = reading.own_ids or bool(reading.json_file), report.count("taken_crowd")
+    panoptic_sha256 = panoptic.sha256 if panoptic else ""
     # what the user has says all of it, unless the run reads less or it is in another form
-    as_annotated = not report.problems and not taken and (own_ids or stuff_alone)
+    as_annotated = not report.problems and not taken and bool(reading.json_file or stuff_alone)
     # what files are called depends on the disk
     by_file = as_annotated and not report.count("other_name")
-    key = reading.sha256 if by_file else content_key(reading.images, categories)
+    read = (reading.sha256 or panoptic_sha256) if by_file else ""
+    key = f"{content_key(reading.images, read)} {categories} {own_ids}"
     json_file, panoptic_file, annotations = "", "", Annotations(reading.json_file, reading.sha256)
     if not stuff_alone:
         content = partial(document_json, reading.images, categories, own_ids)
@@ -120,8 +122,8 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
             annotations = Annotations(json_file, sha256)
     if panoptic is not None:
         content = partial(panoptic_json, reading.images, panoptic.categories)
-        key = f"{key} {panoptic.sha256}"
-        panoptic_file, _ = keep_json(f"{name}-panoptic", key, content, required=False)
+        panoptic_key = f"{key} {panoptic_sha256}"
+        panoptic_file, _ = keep_json(f"{name}-panoptic", panoptic_key, content, required=False)
     if report.problems:
         logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
     for remark in report.remarks:

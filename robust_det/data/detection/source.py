@@ -70,6 +70,7 @@ class Reading:
         json_file: the COCO JSON that was read; empty where annotations are in another form.
         sha256: of what was read.
         panoptic: where segments are; None without any.
+        own_ids: whether images have ids that users know, without a ``json_file`` too.
     """
 
     images: PackedImages
@@ -79,6 +80,7 @@ class Reading:
     json_file: str = ""
     sha256: str = ""
     panoptic: Panoptic | None = None
+    own_ids: bool = False
 
     def canonical_classes(self) -> list[dict[str, Any]]:
         """Return the categories in canonical form."""

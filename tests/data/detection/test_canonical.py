@@ -11,13 +11,14 @@ import pytest
 from pycocotools import mask
 
 from robust_det.core.errors import UserError
-from robust_det.data.detection.cache import document_json, keep_json
+from robust_det.data.detection.cache import content_key, document_json, keep_json
 from robust_det.data.detection.canonical.document import numbered
 from robust_det.data.detection.canonical.identifiers import Identifiers, in_order
 from robust_det.data.detection.canonical.keypoints import canonical_keypoints
 from robust_det.data.detection.canonical.runs import canonical_runs
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
+from robust_det.data.detection.checking.masks import check_mask
 from robust_det.data.detection.checking.report import Report
 
 
@@ -82,6 +83,12 @@ def test_run_lengths_in_all_spellings(seed: int) -> None:
 )
 def test_what_are_no_run_lengths(counts: Any) -> None:
     assert canonical_runs({"counts": counts}, 8, 12) is None
+
+
+def test_sound_run_lengths_stay_as_they_stand() -> None:
+    sound = {"size": [12, 8], "counts": "P3"}
+    assert check_mask(sound, 8, 12)[1] is sound
+    assert repr(check_mask({**sound, "size": [12.0, 8.0]}, 8, 12)) == repr(("", sound))
 
 
 @pytest.mark.parametrize(
@@ -162,3 +169,22 @@ def test_a_cache_that_cannot_be_written(
     # what a record is going to name has to stay
     with pytest.raises(UserError, match="cannot write"):
         keep(required=True)
+
+
+@pytest.mark.parametrize("sha256", ["", "ab" * 32])
+def test_the_key_is_another_one_for_other_content(sha256: str, document: Any, scenes: Path) -> None:
+    def key() -> str:
+        packed = check_document(document, str(scenes / "val"), Report("x"), Depth.NAMES)
+        return content_key(packed, sha256)
+
+    first, second, *_ = document["annotations"]
+    keys = [key(), key()]
+    first["area"] += 1
+    keys.append(key())
+    document["annotations"].remove(second)
+    keys.append(key())
+    document["images"][0]["id"] += 5
+    for a in document["annotations"]:
+        a["image_id"] += 5 * (a["image_id"] == document["images"][0]["id"] - 5)
+    keys.append(key())
+    assert len(set(keys)) == 4 and keys[0] == keys[1]

@@ -1,5 +1,6 @@
 """YOLO folders become the same data as their COCO JSON; what is wrong in them is named."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import yaml
 from detectron2.data import DatasetCatalog
 
 from robust_det.core.errors import UserError
+from robust_det.data.detection.prepared import check_and_pack
+from robust_det.data.detection.readers.yolo_folder import YoloSource
 from robust_det.detection.datasets import describe_dataset, prepare_dataset
 
 
@@ -187,3 +190,12 @@ def test_faults_in_a_folder(register_entry: Callable[..., Any], yolo: Path) -> N
     (yolo / "data.yaml").write_text("a: [")
     with pytest.raises(UserError, match="is not plain YAML"):
         describe_dataset(register_entry(YOLO=yolo, SPLIT="val"))
+
+
+def test_the_json_is_another_one_for_other_names(yolo: Path) -> None:
+    for first in ("disc", "ring", "disc"):
+        names = (first, *"bcdefgh")
+        source = YoloSource(str(yolo / "data.yaml"), "val", names)
+        prepared = check_and_pack("renamed", source, lenient=False)
+        made = json.loads(Path(prepared.json_file).read_bytes())
+        assert [c["name"] for c in made["categories"]] == list(names)

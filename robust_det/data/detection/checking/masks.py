@@ -114,4 +114,7 @@ def _check_runs(outline: dict[str, Any], width: float, height: float) -> tuple[s
     if list(size) != [height, width]:
         return "mask_size", []
     runs = canonical_runs(outline, int(width), int(height))
-    return ("", runs) if runs else ("broken_mask", [])
+    if runs is None:
+        return "broken_mask", []
+    # integers and floats are equal, and not the same to pycocotools
+    return "", outline if repr(runs) == repr(outline) else runs
