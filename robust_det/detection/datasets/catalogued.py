@@ -18,6 +18,7 @@ from robust_det.core.errors import UserError, reason_of
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.source import Reading
 
 __all__ = ["CataloguedSource", "catalogued"]
@@ -33,18 +34,21 @@ class CataloguedSource:
         image_root: a folder that all images are below.
         sha256: of the document.
         document: images, objects and classes in COCO format, as far as they can be put so.
+        terms: what the run wants.
     """
 
     image_root: str
     sha256: str
     document: Mapping[str, Any] = field(compare=False, repr=False)
+    terms: Terms = EVERYTHING
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`. Headers of images are read unless asked otherwise."""
         report = Report(name)
         depth = Depth.HEADERS if depth is None else depth
-        images = check_document(self.document, self.image_root, report, depth)
-        return Reading(images, self.document["categories"], self.image_root, report)
+        images = check_document(self.document, self.image_root, report, depth, self.terms)
+        categories = self.document["categories"]
+        return Reading(images, categories, self.image_root, report, own_ids=True)
 
 
 def catalogued(name: str, function: Callable[[], Any], metadata: Metadata) -> CataloguedSource:
