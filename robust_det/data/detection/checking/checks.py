@@ -113,10 +113,10 @@ class _Images:
             self._report.add("broken_image", f"image {number} {fault}")
             self._drop(number)
             return
-        file = entry["file_name"]
+        file = os.path.normpath(entry["file_name"])
         known = self.same_as.get(number, number)
         if known in self.kept or known in self.gone:
-            first = self.kept.get(known, {}).get("file_name", file)
+            first = os.path.normpath(self.kept.get(known, {}).get("file_name", file))
             kind = "duplicate_image" if first == file else "conflicting_image"
             self._report.add(kind, f"id {number} of {first} and {file}")
             if first != file:
@@ -136,14 +136,14 @@ class _Images:
         files = find_files(Listing(), root, self._by_file, self._report)
         paths: dict[Any, str] = {}
         for number, entry in list(self.kept.items()):
-            name = entry["file_name"]
+            name = os.path.normpath(entry["file_name"])
             file = files.get(name)
             paths[number] = os.path.join(root, file or name)
             if not file:
                 if file is not None:
                     self._report.add("missing_image", paths[number])
                 self._drop(number)
-            elif file != name:
+            elif file != entry["file_name"]:
                 self.kept[number] = {**entry, "file_name": file}
                 self.texts.pop(number, None)
         there = [number for number in paths if number in self.kept]
