@@ -7,12 +7,12 @@ cost AP in silence.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from robust_det.data.detection.annotation_file import Text, with_texts
 from robust_det.data.detection.checking.images import Depth, look
-from robust_det.data.detection.checking.listing import Listing, find_files
+from robust_det.data.detection.checking.listing import SPELLINGS, Listing, find_files
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.packed_images import PackedImages, Packer
@@ -39,6 +39,7 @@ def check_document(
         Images and objects with what is unsound left out or mended.
     """
     classes = _classes(document["categories"], report)
+    _note_similar(classes.values(), report)
     if not document["images"]:
         # where a reader has left all of them out, it has said why
         if not report.problems:
@@ -78,6 +79,16 @@ def _classes(categories: list[Any], report: Report) -> dict[Any, str]:
         else:
             classes[number] = name
     return classes
+
+
+def _note_similar(names: Iterable[str], report: Report) -> None:
+    """Note classes that may be one, which several people have written."""
+    *_, folded = SPELLINGS
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(" ".join(folded(name).split()), name)
+        if other != name:
+            report.add("similar_class", f"'{other}' and '{name}'")
 
 
 class _Images:

@@ -117,6 +117,11 @@ KINDS = {
         "categories without objects that share their names with classes, left out",
         note=True, said=True
     ),
+    "similar_class": Kind(
+        "class whose name is another's but for case, spaces or the composition of accents",
+        "classes whose names are others' but for case, spaces or the composition of accents",
+        note=True, said=True
+    ),
     "unused_class": Kind("class without objects", "classes without objects", note=True),
     "empty_image": Kind("image without objects", "images without objects", note=True),
 }  # fmt: skip
