@@ -7,7 +7,7 @@ cost AP in silence.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from robust_det.data.detection.annotation_file import Text, with_texts
@@ -15,7 +15,7 @@ from robust_det.data.detection.canonical.entries import canonical_class
 from robust_det.data.detection.canonical.identifiers import is_identifier
 from robust_det.data.detection.checking.images import Depth, look, other_size
 from robust_det.data.detection.checking.leftovers import companion
-from robust_det.data.detection.checking.listing import Listing, find_files
+from robust_det.data.detection.checking.listing import SPELLINGS, Listing, find_files
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.checking.terms import EVERYTHING, Terms
@@ -47,6 +47,7 @@ def check_document(
         Images and objects with what is unsound left out or mended.
     """
     classes = _classes(document["categories"], report)
+    _note_similar(classes.values(), report)
     if not document["images"]:
         # where a reader has left all of them out, it has said why
         if not report.problems:
@@ -86,6 +87,16 @@ def _classes(categories: list[Any], report: Report) -> dict[int, str]:
     return classes
 
 
+def _note_similar(names: Iterable[str], report: Report) -> None:
+    """Note classes that may be one, which several people have written."""
+    *_, folded = SPELLINGS
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(" ".join(folded(name).split()), name)
+        if other != name:
+            report.add("similar_class", f"'{other}' and '{name}'")
+
+
 class _Images:
     """The images of a document: those kept, those merged into another, and those gone.
 
@@ -112,10 +123,10 @@ class _Images:
             self._report.add("broken_image", f"image {number} {fault}")
             self._drop(number)
             return
-        file = entry["file_name"]
+        file = os.path.normpath(entry["file_name"])
         known = self.same_as.get(number, number)
         if known in self.kept or known in self.gone:
-            first = self.kept.get(known, {}).get("file_name", file)
+            first = os.path.normpath(self.kept.get(known, {}).get("file_name", file))
             kind = "duplicate_image" if first == file else "conflicting_image"
             self._report.add(kind, f"id {number} of {first} and {file}")
             if first != file:
@@ -142,14 +153,14 @@ class _Images:
         files = find_files(listing, root, self._by_file, self._report)
         paths: dict[Any, str] = {}
         for number, entry in list(self.kept.items()):
-            name = entry["file_name"]
+            name = os.path.normpath(entry["file_name"])
             file = files.get(name)
             path = paths[number] = os.path.join(root, file or name)
             if not file:
                 if file is not None:
                     self._report.add("missing_image", self._missing(listing, path))
                 self._drop(number)
-            elif file != name:
+            elif file != entry["file_name"]:
                 self.kept[number] = {**entry, "file_name": file}
                 self.texts.pop(number, None)
         there = [number for number in paths if number in self.kept]

@@ -186,6 +186,11 @@ KINDS = {
         "outlines that hardly cover the boxes of their objects, or are far larger",
         note=True, of="objects", said=True,
     ),
+    "similar_class": Kind(
+        "class whose name is another's but for case, spaces or the composition of accents",
+        "classes whose names are others' but for case, spaces or the composition of accents",
+        note=True, said=True
+    ),
     "unused_class": Kind("class without objects", "classes without objects", note=True),
     "empty_image": Kind("image without objects", "images without objects", note=True),
 }  # fmt: skip

@@ -85,12 +85,11 @@ def _without_groups(document: Mapping[str, Any], report: Report) -> list[Any]:
     doubtful = [c for c in named if times[c["name"]] > 1]
     if not doubtful:
         return list(entries)
-    used = [a.get("category_id") for a in document["annotations"] if isinstance(a, dict)]
-    numbers = {number for number in used if isinstance(number, (int, float, str))}
+    used = {_plain(a.get("category_id")) for a in document["annotations"] if isinstance(a, dict)}
     left_out: list[Any] = []
     for name in dict.fromkeys(c["name"] for c in doubtful):
         same = [c for c in doubtful if c["name"] == name]
-        classes = [c for c in same if any(c.get("id") == number for number in numbers)]
+        classes = [c for c in same if _plain(c.get("id")) in used]
         if not classes:
             classes = [c for c in same if c.get("supercategory") not in _NO_GROUP]
         if len(classes) == 1:
@@ -98,3 +97,11 @@ def _without_groups(document: Mapping[str, Any], report: Report) -> list[Any]:
     for category in left_out:
         report.add("group_class", shortened(category))
     return [c for c in entries if not any(c is other for other in left_out)]
+
+
+def _plain(number: Any) -> str:
+    """Return an id, such as 1, 1.0 or "1", so that equal ones are equal."""
+    try:
+        return str(float(number))
+    except (TypeError, ValueError, OverflowError):
+        return str(number)

@@ -55,9 +55,10 @@ class VocSource:
         )
         if not classes:
             found = ", ".join(finding.phrase() for finding in whole.problems)
+            count = len(layout.annotations)
             raise UserError(
-                f"data set '{name}' has no objects in {self.folder}/Annotations",
-                f"{len(layout.annotations)} files are there" + f": {found}" * bool(found),
+                f"data set '{name}' has no objects in the {count} annotation files of"
+                f" {layout.folder}{f': {found}' if found else ''}"
             )
         digest = hashlib.sha256("\n".join(listed for listed, _ in layout.listed).encode())
         read: dict[str, VocImage] = {}

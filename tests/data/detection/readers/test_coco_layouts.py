@@ -50,6 +50,17 @@ def test_names_in_another_spelling(written: str, there: str, root: str, tmp_path
     assert list(found.values()) == [list(BOXES)] * 3
 
 
+def test_one_file_by_two_paths_is_one_image(tmp_path: Path) -> None:
+    put(tmp_path, "images/a.png", "images/c.png")
+    document = coco({"a": "a.png", "b": ".//a.png", "c": "./c.png"}.__getitem__)
+    reading = source(tmp_path, document).read("set")
+    expected = "has 1 problem: 1 image listed twice (first: a.png as 1 and 2)"
+    assert expected in reading.report.complaint()
+    assert content(reading) == {"a.png": list(BOXES), "c.png": list(BOXES)}
+    document["images"].append({**document["images"][2], "file_name": "c.png"})
+    assert source(tmp_path, document).read("set").report.count("duplicate_image") == 1
+
+
 def test_the_very_name_is_meant_where_it_is_there(tmp_path: Path) -> None:
     put(tmp_path, *(f"images/{file}.png" for file in FILES), "images/A.png", "images/a.PNG")
     assert list(content(read(source(tmp_path, coco())))) == ["a.png", "b.png", "c.png"]

@@ -272,6 +272,15 @@ def test_images_that_the_annotation_names_by_another_name(tmp_path: Path) -> Non
     assert list(content(reading)) == ["1/x.PNG", "2/x.png", "2/b.jpg"]
 
 
+def test_classes_that_may_be_one(tmp_path: Path) -> None:
+    lay_out(tmp_path, lists="a\nb\nc\n")
+    put(tmp_path, "Annotations/a.xml", content=xml("a.png", names=(TAKEN_APART, "Dog")))
+    put(tmp_path, "Annotations/b.xml", content=xml("b.png", names=(COMPOSED, "big dog")))
+    note = "2 classes whose names are others' but for case, spaces or the composition of accents"
+    reading = read(source(tmp_path), f"{note} (first: '{TAKEN_APART}' and '{COMPOSED}')")
+    assert len(reading.categories) == 6
+
+
 def test_no_data(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no folder .*Annotations; a VOC folder holds"):
         source(put(tmp_path, "JPEGImages/a.png")).read("set")

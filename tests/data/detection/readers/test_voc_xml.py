@@ -91,8 +91,8 @@ def test_rotated_boxes_are_named(tmp_path: Path) -> None:
     text = xml().replace("bndbox", "robndbox")
     put(tmp_path, "Annotations/a.xml", content=text)
     message = (
-        r"no objects in .*; 1 files? .*2 malformed objects \(first: object 1 of .*a\.xml has a"
-        r" rotated box \(robndbox\); export upright boxes \(bndbox\)\)"
+        r"no objects in the 1 annotation .*: 2 malformed objects \(first: object 1 of .*a\.xml has"
+        r" a rotated box \(robndbox\); export upright boxes \(bndbox\)\)"
     )
     with pytest.raises(UserError, match=message):
         VocSource(str(tmp_path), "all").read("set")
