@@ -122,6 +122,10 @@ def test_images_of_unknown_range_are_refused(own: Callable[..., Any], tmp_path: 
     Image.fromarray(SHOWN[..., 0].astype(np.float32) / 255).save(tmp_path / "b.tif")
     with pytest.raises(UserError, match="1 unreadable image "):
         prepare_dataset(own(tmp_path / "a.tif", tmp_path / "b.tif"))
+    alone = own(tmp_path / "b.tif")
+    assert prepare_dataset(alone).images == 1
+    (note,) = source_of(alone).read(alone).report.notes
+    assert note.examples == [f"{tmp_path / 'b.tif'} has 32 bits"]
 
 
 @pytest.mark.parametrize("key", ["width", "height"])
