@@ -43,7 +43,8 @@ def open_image(file: str | Path | IO[bytes], upright: bool = True) -> Image.Imag
 
     Of what has 8 bits or fewer, pixels and mode are Pillow's. 16 bits are divided by 257 and
     rounded, so that the whole range becomes the whole range; 12 bits likewise. Floating-point
-    numbers are scaled from [0, 1].
+    numbers are scaled from [0, 1]. Of 16 bits of grey with alpha, and of CMYK, Pillow gives the
+    upper 8 alone. Of several frames it is the first.
 
     Args:
         file: its path, or its content.
@@ -73,6 +74,8 @@ def open_image(file: str | Path | IO[bytes], upright: bool = True) -> Image.Imag
         image = _rounded(image, lower)
     elif bits > 8 and image.mode.startswith("I"):
         image = _eight_bits(image, bits, inverse)
+    elif image.mode == "La":  # which Pillow converts to nothing else
+        image = image.convert("LA")
     return image if turn is None else image.transpose(turn)
 
 

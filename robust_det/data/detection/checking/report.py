@@ -124,6 +124,15 @@ KINDS = {
         "images of more than 8 bits a channel, scaled to 8",
         note=True, of="images", said=True,
     ),
+    "dark_image": Kind(
+        "image that uses less than a sixteenth of its 16 bits, and is nearly black when scaled",
+        "images that use less than a sixteenth of their 16 bits, and are nearly black when scaled",
+        note=True, of="images",
+    ),
+    "frames_image": Kind(
+        "image of several frames or pages, of which the first is read",
+        "images of several frames or pages, of which the first is read", note=True, of="images",
+    ),
     "turned_image": Kind(
         "image that its EXIF orientation turns; boxes are taken to be on the turned one",
         "images that their EXIF orientation turns; boxes are taken to be on the turned ones",
@@ -146,6 +155,10 @@ KINDS = {
     ),
     "taken_crowd": Kind(
         "crowd (iscrowd 1) taken as a single object", "crowds (iscrowd 1) taken as single objects",
+        note=True, of="objects", said=True,
+    ),
+    "percent_boxes": Kind(
+        "box", "boxes that all end within the first 100 pixels of larger images, as if in percent",
         note=True, of="objects", said=True,
     ),
     "bare_object": Kind(
