@@ -15,9 +15,8 @@ from PIL import Image
 
 from robust_det.core.errors import FileError
 
-__all__ = ["SIXTEEN", "bits_of", "exif_turn", "open_image"]
+__all__ = ["bits_of", "check_range", "exif_turn", "open_image"]
 
-SIXTEEN = 16
 _WHITE_IS_ZERO = 0
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274  # tags of TIFF; EXIF has the last
 # by how Pillow decodes colours of 16 bits, to one byte of each: what gives the other one
@@ -44,7 +43,8 @@ def open_image(file: str | Path | IO[bytes], upright: bool = True) -> Image.Imag
 
     Of what has 8 bits or fewer, pixels and mode are Pillow's. 16 bits are divided by 257 and
     rounded, so that the whole range becomes the whole range; 12 bits likewise. Floating-point
-    numbers are scaled from [0, 1].
+    numbers are scaled from [0, 1]. Of 16 bits of grey with alpha, and of CMYK, Pillow gives the
+    upper 8 alone. Of several frames it is the first.
 
     Args:
         file: its path, or its content.
@@ -74,6 +74,8 @@ def open_image(file: str | Path | IO[bytes], upright: bool = True) -> Image.Imag
         image = _rounded(image, lower)
     elif bits > 8 and image.mode.startswith("I"):
         image = _eight_bits(image, bits, inverse)
+    elif image.mode == "La":  # which Pillow converts to nothing else
+        image = image.convert("LA")
     return image if turn is None else image.transpose(turn)
 
 
@@ -90,17 +92,19 @@ def exif_turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def bits_of(image: Image.Image) -> int:
-    """Return how many bits an integer of an image's channels has: 8, 12, 16 or 32.
+    """Return how many bits an image's channels have: 8, for fewer as well, 12, 16 or 32.
 
     Args:
         image: opened, not loaded.
     """
     if image.mode == "I":
         # PNG and PGM have no more
-        return SIXTEEN if image.format in ("PNG", "PPM") else 32
+        return 16 if image.format in ("PNG", "PPM") else 32
+    if image.mode == "F":
+        return 32
     if _raw_mode(image).startswith("I;12"):
         return 12
-    return SIXTEEN if image.mode.startswith("I;16") or ";16" in _raw_mode(image) else 8
+    return 16 if image.mode.startswith("I;16") or ";16" in _raw_mode(image) else 8
 
 
 def check_range(image: Image.Image) -> None:
@@ -109,7 +113,7 @@ def check_range(image: Image.Image) -> None:
     Raises:
         FileError: see :func:`open_image`.
     """
-    if bits_of(image) == 32:
+    if image.mode == "I" and bits_of(image) == 32:
         signed = ";16" in _raw_mode(image)
         what = "16-bit integers with a sign" if signed else "32-bit integers"
         raise FileError(f"has {what}, and nothing says which of them is white", _ADVICE)

@@ -14,9 +14,10 @@ from PIL import Image
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.annotation_file import read_json
+from robust_det.data.detection.canonical.flags import as_flag
 from robust_det.data.detection.canonical.identifiers import is_identifier
-from robust_det.data.detection.checking.flags import as_flag
 from robust_det.data.detection.checking.report import shortened
+from robust_det.data.images import bits_of
 
 __all__ = [
     "IGNORED",
@@ -122,7 +123,9 @@ def read_ids(path: str | Path) -> NDArray[np.int32]:
     """
     try:
         with Image.open(path) as image:
-            mode, pixels = image.mode, np.asarray(image, dtype=np.int32)
+            # of 16 bits, Pillow would give the upper ones
+            mode = image.mode if bits_of(image) == 8 else f"{image.mode} with {bits_of(image)} bits"
+            pixels = np.asarray(image, dtype=np.int32)
     except Exception as error:  # Pillow raises anything on a broken file
         raise UserError(f"cannot read segments {path}: {error}") from error
     if mode != "RGB":

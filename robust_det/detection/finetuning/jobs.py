@@ -16,7 +16,7 @@ from detectron2.utils.logger import setup_logger
 
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.core.config.reading import load_raw, written_by
+from robust_det.core.config.reading import flatten, load_raw, written_by
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.categories import categories_in
@@ -47,6 +47,8 @@ _FREE_KEYS = (
     "TEST.PICTURES",
     "VIS_PERIOD",
 )
+# what keys that came later mean for a run that does not have them
+_BEFORE = {"DATASETS.CROWD": "ignore"}
 
 
 def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = False) -> None:
@@ -234,7 +236,8 @@ def is_finished(cfg: CfgNode, resume: bool) -> bool:
     refuse_other_run(folder, products, resume, resumed_from=products)
     if not any((folder / name).exists() for name in products):
         return False
-    refuse_other_config(load_raw(folder / CONFIG_NAME), cfg, _FREE_KEYS, folder)
+    before = {**_BEFORE, **flatten(load_raw(folder / CONFIG_NAME))}
+    refuse_other_config(before, cfg, _FREE_KEYS, folder)
     return (folder / RECORD_NAME).exists() and bool(read_record(folder))
 
 

@@ -23,6 +23,7 @@ from robust_det.detection.datasets.class_matching import places_among
 from robust_det.detection.datasets.dicts import DatasetDicts, wide_images
 from robust_det.detection.datasets.registration import describe_dataset, prepared_dataset
 from robust_det.detection.finetuning.plan import BatchPlan, Position
+from robust_det.detection.finetuning.watching import ReturningErrors, raise_returned
 
 __all__ = ["TrainingLoader", "build_loader", "training_images"]
 
@@ -33,7 +34,7 @@ class _Mapped(Dataset):
     def __init__(
         self, images: Sequence[dict[str, Any]], mapper: Callable[[dict[str, Any]], Any], seed: int
     ) -> None:
-        self.images, self.mapper, self.seed = images, mapper, seed
+        self.images, self.mapper, self.seed = images, ReturningErrors(mapper), seed
 
     def __len__(self) -> int:
         return len(self.images)
@@ -41,10 +42,7 @@ class _Mapped(Dataset):
     def __getitem__(self, position: Position) -> Any:
         number, index = position
         with seeded(mixed_seed(self.seed, number)):
-            try:
-                mapped = self.mapper(dict(self.images[index]))
-            except UserError as error:
-                return error  # raised in a worker, it would arrive as the text of a traceback
+            mapped = self.mapper(dict(self.images[index]))
         if mapped is None:
             raise ValueError(f"the mapper made nothing of {self.images[index]['file_name']}")
         return mapped
@@ -83,9 +81,7 @@ class TrainingLoader:
     def __iter__(self) -> Iterator[Any]:
         # a generator: the workers start at the first batch, when it is known which one that is
         for batch in self._loader:
-            for mapped in batch:
-                if isinstance(mapped, UserError):
-                    raise mapped
+            raise_returned(batch)
             yield batch
 
 

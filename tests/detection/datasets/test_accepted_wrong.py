@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
+from PIL import Image
 from pycocotools import mask as mask_util
 from pycocotools.coco import COCO
 
@@ -208,6 +210,28 @@ def test_normalised_boxes_of_one_image(register: Callable[..., Any]) -> None:
 def test_small_boxes_elsewhere_are_no_parts(register: Callable[..., Any]) -> None:
     small = register(lambda d: d["annotations"][0].update(bbox=[1.5, 0, 0.5, 0.5], area=0.25))
     assert prepare_dataset(small).images == 6
+
+
+def test_normalised_corners_of_voc(voc: Path, register_entry: Callable[..., Any]) -> None:
+    """Of which the reader takes the one that VOC counts from."""
+    for path in (voc / "Annotations").iterdir():
+        corners = zip(("xmin", "ymin", "xmax", "ymax"), (0.1, 0.2, 0.5, 0.9), strict=True)
+        box = "".join(f"<{key}>{value}</{key}>" for key, value in corners)
+        path.write_text(re.sub("<bndbox>.*?</bndbox>", f"<bndbox>{box}</bndbox>", path.read_text()))
+    with pytest.raises(UserError, match="boxes below one pixel"):
+        prepare_dataset(register_entry(VOC=voc, SPLIT="test"))
+
+
+@pytest.mark.parametrize("side, noted", [(400, True), (120, False)])
+def test_boxes_in_percent(
+    side: int, noted: bool, tmp_path: Path, document: dict[str, Any], register_entry: Any
+) -> None:
+    for image in document["images"]:
+        image.update(width=side, height=side)
+        Image.new("RGB", (side, side)).save(tmp_path / image["file_name"])
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    found = notes(register_entry(JSON=tmp_path / "a.json", IMAGES=tmp_path))
+    assert any("as if in percent (100 % of all objects)" in line for line in found) == noted
 
 
 # outlines ----------------------------------------------------------------------------------------

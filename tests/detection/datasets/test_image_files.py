@@ -15,6 +15,7 @@ from robust_det.data.detection.checking.report import Report
 from robust_det.detection.datasets import prepare_dataset
 from robust_det.detection.datasets.registration import source_of
 from robust_det.detection.mapping.decoding import read_image
+from robust_det.detection.prediction.sources import Images, Unreadable
 
 WIDTH, HEIGHT = 64, 48
 BOXES = ((4, 4, 20, 16), (34, 6, 24, 34))
@@ -113,6 +114,28 @@ def test_deep_images_are_counted_with_their_share(own: Callable[..., Any], tmp_p
     assert prepare_dataset(name).images == 3
 
 
+def test_dark_images_and_pages_are_noted(tmp_path: Path) -> None:
+    """Cameras of 10 or 12 bits write files of 16."""
+    dark = Image.fromarray(np.full((9, 9), 1023, np.uint16))
+    dark.save(tmp_path / "a.tif", save_all=True, append_images=[dark, dark])
+    report = Report("set")
+    assert look([str(tmp_path / "a.tif")], "set", Depth.PIXELS, report) == [(9, 9)]
+    kinds = ("dark_image", "frames_image", "deep_image", "turned_image")
+    assert [report.count(kind) for kind in kinds] == [1, 1, 1, 0]
+
+
+def test_prediction_reads_the_same(tmp_path: Path) -> None:
+    Image.fromarray(SHOWN[..., 0].astype(np.uint16) * 257).save(tmp_path / "a.png")
+    Image.fromarray(SHOWN[..., 0].astype(np.int32)).save(tmp_path / "b.tif")
+    turned(tmp_path / "c.tif")
+    source = Images(tmp_path, ["a.png", "b.tif", "c.tif"])
+    grey = np.stack([SHOWN[..., 0]] * 3, axis=2)
+    np.testing.assert_array_equal(source.read(tmp_path / "a.png", "RGB"), grey)
+    np.testing.assert_array_equal(source.read(tmp_path / "c.tif", "BGR"), SHOWN[..., ::-1])
+    with pytest.raises(Unreadable, match="it has 32-bit integers, and nothing says which"):
+        source.read(tmp_path / "b.tif", "RGB")
+
+
 def test_images_of_unknown_range_are_refused(own: Callable[..., Any], tmp_path: Path) -> None:
     Image.fromarray(SHOWN[..., 0].astype(np.int32)).save(tmp_path / "a.tif")
     Image.fromarray(SHOWN[..., 0].astype(np.float32)).save(tmp_path / "b.tif")
@@ -122,6 +145,10 @@ def test_images_of_unknown_range_are_refused(own: Callable[..., Any], tmp_path: 
     Image.fromarray(SHOWN[..., 0].astype(np.float32) / 255).save(tmp_path / "b.tif")
     with pytest.raises(UserError, match="1 unreadable image "):
         prepare_dataset(own(tmp_path / "a.tif", tmp_path / "b.tif"))
+    alone = own(tmp_path / "b.tif")
+    assert prepare_dataset(alone).images == 1
+    (note,) = source_of(alone).read(alone).report.notes
+    assert note.examples == [f"{tmp_path / 'b.tif'} has 32 bits"]
 
 
 @pytest.mark.parametrize("key", ["width", "height"])

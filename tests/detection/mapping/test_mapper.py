@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetMapper, MetadataCatalog
+from detectron2.data import DatasetMapper, MetadataCatalog, build
 from detectron2.structures import PolygonMasks
 from PIL import Image
 
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded
 from robust_det.detection.config import load_config
+from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.finetuning.training_data import build_loader, training_images
 from robust_det.detection.mapping import augmentation
 from robust_det.detection.mapping.mapper import EvaluationMapper, TrainingMapper, build_mapper
@@ -146,6 +147,21 @@ def test_a_broken_image_ends_training_in_one_line(
         image["file_name"] = str(broken)
     with pytest.raises(UserError, match=r"^cannot decode image .*broken\.jpg: ") as caught:
         next(iter(build_loader(cfg, images, build_mapper(cfg, images))))
+    assert "worker" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_of_unknown_range_ends_evaluation_in_one_line(
+    workers: int, load: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg, images = load(["DATALOADER.NUM_WORKERS", str(workers)])
+    Image.fromarray(np.full((96, 96), 3, np.float32)).save(tmp_path / "bright.tif")
+    records = [{**image, "file_name": str(tmp_path / "bright.tif")} for image in images]
+    monkeypatch.setattr(build, "get_detection_dataset_dicts", lambda *args, **keys: records)
+    with pytest.raises(
+        UserError, match=r"^image .*bright\.tif has floating-point numbers"
+    ) as caught:
+        next(iter(RobustTrainer.build_test_loader(cfg, cfg.DATASETS.TEST[0])))
     assert "worker" not in str(caught.value) and "Traceback" not in str(caught.value)
 
 

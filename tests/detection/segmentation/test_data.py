@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -382,3 +383,10 @@ def test_the_tool_says_what_is_missing(tmp_path: Path) -> None:
     place = {"DETECTRON2_DATASETS": str(tmp_path)}
     done = run_tool("prepare_panoptic", process=True, environment=place)
     assert done.code == 2 and "no panoptic annotations at" in done.error
+
+
+def test_ids_in_16_bits_are_refused(tmp_path: Path) -> None:
+    """Pillow would give their upper bytes, which are other ids."""
+    cv2.imwrite(str(tmp_path / "ids.png"), np.full((4, 5, 3), 7, np.uint16))
+    with pytest.raises(UserError, match="of mode RGB with 16 bits; COCO's are RGB"):
+        read_ids(tmp_path / "ids.png")

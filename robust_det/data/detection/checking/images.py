@@ -29,6 +29,8 @@ _SWAPPING = (
 _BEFORE = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
 _BEHIND = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 _END = 1 << 16  # bytes
+_PAGED = ("TIFF", "PNG", "WEBP")
+_DEEP, _DARK = 16, 16  # bits; levels of 255
 # fewer are looked at before a bar could be read
 _WORTH_A_BAR = 2000
 _THREADS = 8
@@ -67,8 +69,9 @@ def look(
             seen.append(image.size)
             if report is not None and image.bits > 8:
                 report.add("deep_image", f"{path} has {image.bits} bits")
-            if report is not None and image.turned:
-                report.add("turned_image", path)
+            if report is not None:
+                for kind in image.notes:
+                    report.add(kind, path)
             bar.update()
     return seen
 
@@ -81,7 +84,7 @@ def other_size(path: str, size: tuple[int, int], annotated: tuple[int, int]) -> 
         size, annotated: width and height, of the image as it is shown, and as annotated.
     """
     text = "{} is {} x {}, annotated as {} x {}".format(path, *size, *annotated)
-    if size == annotated[::-1] and _see(path, Depth.HEADERS).turned:
+    if size == annotated[::-1] and "turned_image" in _see(path, Depth.HEADERS).notes:
         text += (
             ": the file's EXIF orientation turns it, and the boxes were drawn on it unturned; turn"
             " the boxes, or remove the orientation from the file"
@@ -90,14 +93,15 @@ def other_size(path: str, size: tuple[int, int], annotated: tuple[int, int]) -> 
 
 
 class _Seen(NamedTuple):
-    """What is known of an image: its size or what is wrong, its bits, whether EXIF data turn it."""
+    """What is known of an image: its size or what is wrong, its bits, and kinds of findings."""
 
     size: tuple[int, int] | str
     bits: int = 8
-    turned: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def _see(path: str, depth: Depth) -> _Seen:
+    notes = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images and odd EXIF data
@@ -108,14 +112,21 @@ def _see(path: str, depth: Depth) -> _Seen:
                 # Pillow has turned a TIFF's size already
                 swapped = turn in _SWAPPING and image.format != "TIFF"
                 whole = depth == Depth.PIXELS or image.mode == "F"
+                if turn is not None:
+                    notes.append("turned_image")
+                # photographs of telephones have others as well, of which nobody thinks
+                if image.format in _PAGED and getattr(image, "n_frames", 1) > 1:
+                    notes.append("frames_image")
             if whole:
-                width, height = open_image(path).size
-                swapped = False
+                decoded = open_image(path)
+                (width, height), swapped = decoded.size, False
+                if bits == _DEEP and decoded.convert("L").getextrema()[1] < _DARK:
+                    notes.append("dark_image")
     except FileError as error:
         return _Seen(f"it {error.problem}; {error.advice}")
     except Exception as error:  # Pillow's readers raise anything on a broken file
         return _Seen(reason_of(error))
-    return _Seen((height, width) if swapped else (width, height), bits, turn is not None)
+    return _Seen((height, width) if swapped else (width, height), bits, tuple(notes))
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from robust_det.data.detection.annotation_file import Entries, Text, with_texts
+from robust_det.data.detection.canonical.flags import as_flag
 from robust_det.data.detection.canonical.identifiers import Identifiers
 from robust_det.data.detection.canonical.keypoints import canonical_keypoints
-from robust_det.data.detection.checking.flags import as_flag
 from robust_det.data.detection.checking.masks import TOLERANCE, check_mask, place_fault
 from robust_det.data.detection.checking.repeats import Repeats
 from robust_det.data.detection.checking.report import Report, shortened
@@ -60,7 +60,7 @@ def check_objects(
         if sound is not None:
             tally.add(sound, images[sound["image_id"]])
             yield sound, text if sound is entry else None
-    tally.conclude(classes, report)
+    tally.conclude(classes, images, report)
 
 
 class _Objects:
@@ -205,10 +205,11 @@ class _Objects:
         columns, rows = image["width"], image["height"]
         # in all but tiny images, no object is so small, just there
         if (
-            0 <= x <= 1
-            and 0 <= y <= 1
-            and 0 < width <= 1
-            and 0 < height <= 1
+            -TOLERANCE <= x <= 1
+            and -TOLERANCE <= y <= 1
+            and (0 < width <= 1 or right <= 1)
+            and (0 < height <= 1 or bottom <= 1)
+            and min(width, height) > 0
             and columns >= _SMALL <= rows
         ):
             where = f"{_which(entry)} on {image['file_name']} has the box {list(box)}"

@@ -12,6 +12,8 @@ __all__ = ["Tally"]
 
 # of all objects, from which on crowds are worth a note: COCO has 1.2 %
 _MANY_CROWDS = 0.05
+# boxes in percent end at 100, which those of so many objects in images twice as large do not
+_PERCENT, _OBJECTS = 100, 10
 
 
 class Tally:
@@ -21,6 +23,7 @@ class Tally:
         self._learnt: Counter[Any] = Counter()
         self._crowds: Counter[Any] = Counter()
         self._outlined = 0
+        self._reach = 0.0  # of boxes, to the right or down, in pixels
         # the first of those without an outline, by whether it is a crowd
         self._bare: Counter[bool] = Counter()
         self._first: dict[bool, str] = {}
@@ -29,6 +32,8 @@ class Tally:
         """Count a sound object of an image."""
         crowd = bool(annotation["iscrowd"])
         (self._crowds if crowd else self._learnt)[annotation["category_id"]] += 1
+        x, y, width, height = annotation["bbox"]
+        self._reach = max(self._reach, x + width, y + height)
         if annotation.get("segmentation"):
             self._outlined += 1
             return
@@ -36,11 +41,14 @@ class Tally:
         if crowd not in self._first:
             self._first[crowd] = f"object {annotation.get('id')} on {image['file_name']}"
 
-    def conclude(self, classes: Mapping[Any, str], report: Report) -> None:
+    def conclude(
+        self, classes: Mapping[Any, str], images: Mapping[Any, Mapping[str, Any]], report: Report
+    ) -> None:
         """Add what was found to a report.
 
         Args:
             classes: names by id.
+            images: by id.
             report: of the data set.
         """
         crowds, learnt = self._crowds.total(), self._learnt.total()
@@ -51,6 +59,10 @@ class Tally:
         for number, count in self._crowds.items():
             if learnt and not self._learnt[number]:
                 report.add("crowd_class", f"{classes[number]}, {count} of {count}")
+        if self._reach <= _PERCENT and crowds + learnt >= _OBJECTS:
+            least = min(min(image["width"], image["height"]) for image in images.values())
+            if least >= 2 * _PERCENT:
+                report.add("percent_boxes", count=crowds + learnt)
         if self._outlined:
             for crowd, kind in ((False, "bare_object"), (True, "bare_crowd")):
                 if self._bare[crowd]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from robust_det.data.detection.checking.flags import as_flag
+from robust_det.data.detection.canonical.flags import as_flag
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.texts import decoded
 

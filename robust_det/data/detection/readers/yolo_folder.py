@@ -20,6 +20,7 @@ from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.detection.readers.yolo_images import label_files, label_folders
 from robust_det.data.detection.readers.yolo_layout import read_layout
 from robust_det.data.detection.source import Reading, object_entry
+from robust_det.data.walking import walk
 
 __all__ = ["YoloSource"]
 
@@ -79,7 +80,7 @@ class YoloSource:
     def _explain_nothing(self, name: str) -> None:
         """Refuse a split whose images are all in formats that are not read."""
         folder = self.path if os.path.isdir(self.path) else os.path.dirname(self.path)
-        unread = unread_images(os.path.join(p, f) for p, _, fs in os.walk(folder) for f in fs)
+        unread = unread_images(os.path.join(p, f) for p, _, fs in walk(folder) for f in fs)
         if unread:
             raise UserError(
                 f"data set '{name}' has no image that is read in its split '{self.split}', and"
