@@ -156,3 +156,17 @@ def test_sizes_as_text(key: str, register: Callable[..., Any]) -> None:
     name = register(lambda d: d["images"][0].update({key: "96"}))
     with pytest.raises(UserError, match=f"has the {key} '96', which is text"):
         prepare_dataset(name)
+
+
+def test_what_is_broken_behind_the_first_page_does_not_count(tmp_path: Path) -> None:
+    page = Image.fromarray(SHOWN)
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page])
+    with Image.open(tmp_path / "a.tif") as image:
+        image.seek(0)
+        behind = image.tag_v2.next
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[behind : behind + 40] = b"\xff" * 40
+    (tmp_path / "a.tif").write_bytes(content)
+    for depth in (Depth.HEADERS, Depth.PIXELS):
+        assert look([str(tmp_path / "a.tif")], "set", depth) == [(WIDTH, HEIGHT)]
+    np.testing.assert_array_equal(read_image(str(tmp_path / "a.tif"), "RGB"), SHOWN)

@@ -114,8 +114,7 @@ def _see(path: str, depth: Depth) -> _Seen:
                 whole = depth == Depth.PIXELS or image.mode == "F"
                 if turn is not None:
                     notes.append("turned_image")
-                # photographs of telephones have others as well, of which nobody thinks
-                if image.format in _PAGED and getattr(image, "n_frames", 1) > 1:
+                if _has_pages(image):
                     notes.append("frames_image")
             if whole:
                 decoded = open_image(path)
@@ -127,6 +126,14 @@ def _see(path: str, depth: Depth) -> _Seen:
     except Exception as error:  # Pillow's readers raise anything on a broken file
         return _Seen(reason_of(error))
     return _Seen((height, width) if swapped else (width, height), bits, tuple(notes))
+
+
+def _has_pages(image: Image.Image) -> bool:
+    # photographs of telephones have several as well, of which nobody thinks
+    try:
+        return image.format in _PAGED and getattr(image, "n_frames", 1) > 1
+    except Exception:  # of what is broken behind the first, which is read
+        return False
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
