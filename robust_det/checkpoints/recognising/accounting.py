@@ -23,7 +23,7 @@ __all__ = ["Beside", "account"]
 # of training, not of a network
 _TRAINING = re.compile(r"optim|sched|rng|scaler$|loops|grad|momentum_buffer|exp_avg")
 # a normalisation of images, which is read, or of anything else
-_NUMBERS = re.compile(r"(^|[._])(means?|stds?|sds|mu|sigma)$")
+_NUMBERS = re.compile(r"(^|\.)((new|pixel|image|img|norm)?_?(means?|stds?)|sds|mu|sigma)$")
 # a network that another one is measured by, taught by or judged by
 _JUDGES = words_of("teacher loss losses perceptual percep criterion lpips discriminator critic fid")
 # what stands behind a network: nothing of its features depends on it
@@ -41,6 +41,7 @@ _BEHIND = words_of(
 )
 # what stands in its midst, whatever else it is called
 _WITHIN = re.compile(r"att(n|ention)?|gates?|c?bam|se|sam|eca|stn|adapters?|dyn|film")
+_ACTIVATIONS = words_of("relu prelu act activation")
 # heads that are built on stages without strides: atrous and pyramid pooling of segmentation
 _DILATED = re.compile(
     r"(^|\.)(\w*aspp\w*|psp\w*|ppm\w*|\w*deeplab\w*)\.|\.convs\.\d+\.\d+\.weight$"
@@ -73,6 +74,13 @@ class _Part:
     @property
     def matrices(self) -> int:
         return sum(len(tensor.shape) > 1 for _, tensor in self.tensors)
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether it has a batch norm of three channels: images pass it before the network."""
+        return not self.is_accounted_for and any(
+            name.endswith("running_mean") and tensor.shape == (3,) for name, tensor in self.tensors
+        )
 
     @property
     def is_average(self) -> bool:
@@ -123,8 +131,12 @@ class Beside:
                 choose,
             )
         for part in self.parts:
-            self._refuse_dilated(part, choose)
-        within = [part for part in self.parts if part.below and self._may_be_within(part)]
+            self._refuse_dilated(part)
+        within = [
+            part
+            for part in self.parts
+            if part.sees_images or (part.below and self._may_be_within(part))
+        ]
         if within:
             raise FileError(
                 f"has '{within[0].place}'{_more(within)} beside the stages of a {found.arch}: what"
@@ -141,7 +153,7 @@ class Beside:
                 choose,
             )
 
-    def _refuse_dilated(self, part: _Part, choose: str) -> None:
+    def _refuse_dilated(self, part: _Part) -> None:
         if any(_PYRAMIDS.search(name) for name, _ in part.tensors):
             return
         for name, tensor in part.tensors:
@@ -152,7 +164,8 @@ class Beside:
                 raise FileError(
                     f"is a {self.found.arch} for segmentation ({name}): res4 and res5 of such"
                     " networks are dilated, which no tensor shows, and a detector's are not",
-                    f"take one of classification or detection; {choose}, undilated",
+                    "take one of classification or detection, or have it without dilation, with"
+                    f" --prefix '{self.use.place}'",
                 )
 
     def _may_be_within(self, part: _Part) -> bool:
@@ -161,6 +174,8 @@ class Beside:
         # a layer, or a vector as wide as images or features
         widths = {3, *(shape[0] for shape in self.found.shapes.values() if shape)}
         shapes = [tensor.shape for _, tensor in part.tensors]
+        if words & _ACTIVATIONS:
+            return True
         if not any(len(shape) > 1 or set(shape) <= widths for shape in shapes):
             return False
         if any(map(_WITHIN.fullmatch, words)):
@@ -219,7 +234,7 @@ def _parameters(value: Any) -> Iterator[tuple[str, str, LazyTensor]]:
         if _TRAINING.search(container.lower()):
             continue
         for name, tensor in tensors.items():
-            counts = not tensor.dtype.is_floating_point or math.prod(tensor.shape) <= 1
+            counts = not tensor.dtype.is_floating_point or not tensor.shape
             if not counts and COUNTER not in name and not _NUMBERS.search(name.lower()):
                 yield container, name, tensor
     for place, items in _lists(value):
