@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust_det.checkpoints.recognising.caffe import _first_norm
+from robust_det.checkpoints.describing.caffe import _first_norm
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
 from robust_det.models import ARCHITECTURES, build_classifier

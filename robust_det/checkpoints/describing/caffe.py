@@ -15,8 +15,9 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from robust_det.checkpoints.describing.said import Said, Statement
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.recognising.said import Said, Statement, words_of
+from robust_det.checkpoints.words import words_of
 from robust_det.core.errors import FileError
 from robust_det.models.stages import empty_network
 
