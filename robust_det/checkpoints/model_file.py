@@ -10,19 +10,19 @@ from typing import Any
 import torch
 
 from robust_det.checkpoints.backbone_file import CARD_KEY
-from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING
-from robust_det.checkpoints.reading import Placeholder, load_tensor, read_file
-from robust_det.checkpoints.recognising.accounting import account
-from robust_det.checkpoints.recognising.caffe import refuse_other_range
-from robust_det.checkpoints.recognising.causes import cause_of_objects
-from robust_det.checkpoints.recognising.choice import Found, quoted
-from robust_det.checkpoints.recognising.facts import (
+from robust_det.checkpoints.describing.caffe import refuse_other_range
+from robust_det.checkpoints.describing.facts import (
     card_in,
     objects_left_out,
     said_arch,
     with_facts,
 )
+from robust_det.checkpoints.model import Model
+from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING
+from robust_det.checkpoints.reading import Placeholder, load_tensor, read_file
+from robust_det.checkpoints.recognising.accounting import account
+from robust_det.checkpoints.recognising.causes import cause_of_objects
+from robust_det.checkpoints.recognising.choice import Found, quoted
 from robust_det.checkpoints.recognising.recognise import (
     NoTensorsError,
     NothingFoundError,

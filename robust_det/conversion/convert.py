@@ -12,9 +12,9 @@ from torch import nn
 
 from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
+from robust_det.checkpoints.describing.caffe import refuse_other_range
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
-from robust_det.checkpoints.recognising.caffe import refuse_other_range
 from robust_det.checkpoints.state_dicts import load_state, with_versions
 from robust_det.checkpoints.use import Use
 from robust_det.conversion.description import described

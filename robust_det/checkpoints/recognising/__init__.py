@@ -1,1 +1,1 @@
-"""Which network a file holds, and what it says of itself."""
+"""Which network a file holds, and what else it holds."""

@@ -12,10 +12,10 @@ from typing import Any
 from robust_det.checkpoints.reading import LazyTensor
 from robust_det.checkpoints.recognising.choice import Found
 from robust_det.checkpoints.recognising.dictionaries import dictionaries
-from robust_det.checkpoints.recognising.said import words_of
+from robust_det.checkpoints.recognising.parts import Part
 from robust_det.checkpoints.use import LeftOut, Use, shown_share
+from robust_det.checkpoints.words import words_in, words_of
 from robust_det.core.errors import FileError
-from robust_det.models import get_architecture
 from robust_det.models.spelling import COUNTER, spelling
 
 __all__ = ["Beside", "account"]
@@ -23,24 +23,9 @@ __all__ = ["Beside", "account"]
 # of training, not of a network
 _TRAINING = re.compile(r"optim|sched|rng|scaler$|loops|grad|momentum_buffer|exp_avg")
 # a normalisation of images, which is read, or of anything else
-_NUMBERS = re.compile(r"(^|[._])(means?|stds?|sds|mu|sigma)$")
+_NUMBERS = re.compile(r"(^|\.)((new|pixel|image|img|norm)?_?(means?|stds?)|sds|mu|sigma)$")
 # a network that another one is measured by, taught by or judged by
 _JUDGES = words_of("teacher loss losses perceptual percep criterion lpips discriminator critic fid")
-# what stands behind a network: nothing of its features depends on it
-_BEHIND = words_of(
-    "head heads neck necks fpn rpn roi rois bbox box boxes mask masks proposal classifier"
-    " classifiers classification cls class fc fcs linear logit logits projector projectors"
-    " projection proj predictor predictors prediction predictions prototypes prototype queue aux"
-    " auxiliary decoder decoders decode deconv final output outputs out last lateral laterals"
-    " embedding embeddings embed embedder bottleneck bnneck pool pooling avgpool gap attnpool"
-    " dropout transformer query queries center centers loss losses criterion metric metrics acc"
-    " accuracy hm wh reg regression regressor heatmap offset keypoint keypoints rot top seg"
-    " segmentation sem panoptic up upsample arcface margin mlp memory bank temperature scale"
-    " score scores rnn lstm gru momentum fusion anchor anchors extra extras normalize"
-    " normalizer"
-)
-# what stands in its midst, whatever else it is called
-_WITHIN = re.compile(r"att(n|ention)?|gates?|c?bam|se|sam|eca|stn|adapters?|dyn|film")
 # heads that are built on stages without strides: atrous and pyramid pooling of segmentation
 _DILATED = re.compile(
     r"(^|\.)(\w*aspp\w*|psp\w*|ppm\w*|\w*deeplab\w*)\.|\.convs\.\d+\.\d+\.weight$"
@@ -48,39 +33,6 @@ _DILATED = re.compile(
 # heads that pool so as well, on stages that do have strides
 _PYRAMIDS = re.compile(r"lateral|fpn|uper")
 _LEAST_NETWORK = 4  # layers
-_AVERAGES = re.compile(r"(^|[^a-z])(ema|averaged?|avg|swa|shadow|polyak)([^a-z]|$)")
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Tensors outside of the network whose names begin alike."""
-
-    container: str
-    name: str  # of the first part of their names
-    below: bool  # the network's own prefix
-    tensors: tuple[tuple[str, LazyTensor], ...]
-
-    @property
-    def place(self) -> str:
-        return f"{self.container}/{self.name}" if self.container and self.name else (
-            self.name or self.container
-        )  # fmt: skip
-
-    @property
-    def size(self) -> int:
-        return sum(math.prod(tensor.shape) for _, tensor in self.tensors)
-
-    @property
-    def matrices(self) -> int:
-        return sum(len(tensor.shape) > 1 for _, tensor in self.tensors)
-
-    @property
-    def is_average(self) -> bool:
-        return bool(_AVERAGES.search(self.place.lower()))
-
-    @property
-    def is_accounted_for(self) -> bool:
-        return self.is_average or bool(_words(self.place) & _BEHIND)
 
 
 @dataclass(frozen=True)
@@ -94,7 +46,7 @@ class Beside:
 
     found: Found
     use: Use
-    parts: tuple[_Part, ...]
+    parts: tuple[Part, ...]
 
     @property
     def averages(self) -> tuple[str, ...]:
@@ -114,7 +66,7 @@ class Beside:
         found, place = self.found, self.use.place
         choose = f"if it is the one that you mean, say so with --prefix '{place}'"
         left = ", ".join(f"'{p.place}' ({shown_share(p.share)})" for p in self.use.left_out[:4])
-        judges = sorted(_words(place) & _JUDGES)
+        judges = sorted(words_in(place) & _JUDGES)
         others = sum(part.share for part in self.use.left_out)
         if judges and others > 0.01 and not found.is_own_teacher:
             raise FileError(
@@ -123,8 +75,12 @@ class Beside:
                 choose,
             )
         for part in self.parts:
-            self._refuse_dilated(part, choose)
-        within = [part for part in self.parts if part.below and self._may_be_within(part)]
+            self._refuse_dilated(part)
+        within = [
+            part
+            for part in self.parts
+            if part.sees_images or (part.below and part.may_be_within(found))
+        ]
         if within:
             raise FileError(
                 f"has '{within[0].place}'{_more(within)} beside the stages of a {found.arch}: what"
@@ -141,7 +97,7 @@ class Beside:
                 choose,
             )
 
-    def _refuse_dilated(self, part: _Part, choose: str) -> None:
+    def _refuse_dilated(self, part: Part) -> None:
         if any(_PYRAMIDS.search(name) for name, _ in part.tensors):
             return
         for name, tensor in part.tensors:
@@ -152,31 +108,9 @@ class Beside:
                 raise FileError(
                     f"is a {self.found.arch} for segmentation ({name}): res4 and res5 of such"
                     " networks are dilated, which no tensor shows, and a detector's are not",
-                    f"take one of classification or detection; {choose}, undilated",
+                    "take one of classification or detection, or have it without dilation, with"
+                    f" --prefix '{self.use.place}'",
                 )
-
-    def _may_be_within(self, part: _Part) -> bool:
-        """Whether features could depend on a part that is named beside the stages."""
-        words = _words(part.name)
-        # a layer, or a vector as wide as images or features
-        widths = {3, *(shape[0] for shape in self.found.shapes.values() if shape)}
-        shapes = [tensor.shape for _, tensor in part.tensors]
-        if not any(len(shape) > 1 or set(shape) <= widths for shape in shapes):
-            return False
-        if any(map(_WITHIN.fullmatch, words)):
-            return not words & {"head", "heads", "pool", "pooling"}
-        if words & _BEHIND:
-            return False
-        # linear layers that end in something else than features are a head of any name
-        weights = [shape for shape in shapes if len(shape) > 1]
-        stages = get_architecture(self.found.arch).stages
-        is_head = (
-            bool(weights)
-            and all(len(shape) == 2 for shape in weights)
-            and weights[0][1] == stages[-1].channels
-            and weights[-1][0] not in {stage.channels for stage in stages}
-        )
-        return not is_head
 
 
 def account(found: Found, value: Any) -> Beside:
@@ -205,7 +139,7 @@ def account(found: Found, value: Any) -> Beside:
         parts[container, first, below][name] = (name, tensor)
     used = sum(math.prod(tensor.shape) for tensor in found.tensors.values())
     listed = tuple(
-        _Part(container, first, below, tuple(tensors.values()))
+        Part(container, first, below, tuple(tensors.values()))
         for (container, first, below), tensors in parts.items()
     )
     whole = max(used + sum(part.size for part in listed), 1)
@@ -219,7 +153,7 @@ def _parameters(value: Any) -> Iterator[tuple[str, str, LazyTensor]]:
         if _TRAINING.search(container.lower()):
             continue
         for name, tensor in tensors.items():
-            counts = not tensor.dtype.is_floating_point or math.prod(tensor.shape) <= 1
+            counts = not tensor.dtype.is_floating_point or not tensor.shape
             if not counts and COUNTER not in name and not _NUMBERS.search(name.lower()):
                 yield container, name, tensor
     for place, items in _lists(value):
@@ -263,11 +197,5 @@ def _first(found: Found, container: str, name: str) -> tuple[str, bool]:
     return ".".join(parts[: common + 1]), common == len(prefix)
 
 
-def _words(text: str) -> set[str]:
-    """Return the words of a place, also those of camelCase."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower()
-    return set(words_of(re.sub(r"[^a-z]", " ", apart)))
-
-
-def _more(parts: list[_Part]) -> str:
+def _more(parts: list[Part]) -> str:
     return f" and {len(parts) - 1} more" if len(parts) > 1 else ""

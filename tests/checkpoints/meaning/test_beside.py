@@ -115,6 +115,7 @@ class Gate(nn.Module):
         ("gate_out", Gate(128)),
         ("between", nn.Conv2d(32, 32, 1)),
         ("layer5", nn.Conv2d(128, 128, 3)),
+        ("relu", nn.PReLU()),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -133,6 +134,14 @@ def test_something_in_the_midst_of_a_network(
     assert answer.startswith(f"has 'net/{prefix}{name}' beside the stages of a {ARCH}")
     assert answer.endswith(f"say so with --prefix 'net/{prefix}'")
     assert read(content, prefix=f"net/{prefix}").arch == ARCH
+
+
+def test_a_norm_of_images_stands_before_the_network_wherever_it_is(
+    network: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    norm = {f"net.prep.{n}": t for n, t in nn.BatchNorm2d(3).state_dict().items()}
+    answer = refused(named("net.backbone.", network()) | norm)
+    assert answer.startswith(f"has 'net.prep' beside the stages of a {ARCH}")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +184,7 @@ def test_torchvisions_networks_of_segmentation_are_dilated(
     answer = refused(named("backbone.", network(), head=False) | parts_of_torchvision(name))
     assert answer.startswith(f"is a {ARCH} for segmentation (classifier.0.")
     assert "res4 and res5 of such networks are dilated" in answer
+    assert answer.endswith("without dilation, with --prefix 'backbone.'")
 
 
 @pytest.mark.parametrize(

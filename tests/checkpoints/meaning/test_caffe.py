@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from robust_det.checkpoints.recognising.caffe import _first_norm
+from robust_det.checkpoints.describing.caffe import _first_norm
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
 from robust_det.models import ARCHITECTURES, build_classifier
@@ -70,6 +70,9 @@ model = dict(backbone=dict(type='ResNet', depth=50))"""
         ({"cfg": '{"MODEL": {"RESNETS": {"STRIDE_IN_1X1": true}}}'}, "strides in the 1x1"),
         ({"hyper_parameters": {"data": {"channel_order": "bgr"}}}, "takes BGR images"),
         ({"args": argparse.Namespace(bgr=True)}, "takes BGR images"),
+        ({"hyper_parameters": {"preprocessing": "caffe"}}, "in the way of Caffe"),
+        ({"pretrained_cfg": {"input_space": "BGR", "input_range": [0, 255]}}, "takes BGR images"),
+        ({"pretrained_cfg": {"input_range": [0, 255]}}, "takes images of up to 255"),
         (
             {"meta": {"config": "checkpoint='open-mmlab://detectron2/resnet50_caffe'"}},
             "came from Caffe",
@@ -84,7 +87,7 @@ def test_a_file_that_says_so_itself(
     network: Callable[..., Any], refused: Callable[..., str], beside: Any, words: str
 ) -> None:
     answer = refused({"state_dict": named("backbone.", network(), head=False), **beside})
-    assert answer.startswith("says ") and words in answer and "RGB images" in answer
+    assert answer.startswith("says ") and words in answer and "; take " in answer
 
 
 def test_a_detector_of_rgb_images_says_its_normalisation(

@@ -53,6 +53,15 @@ def test_lightning_swaps_as_well_once_it_has_averaged(
     assert "current_model_state" in model.notes[0]
 
 
+def test_an_average_in_the_making_is_not_used(
+    average: Any, raw: Any, read: Callable[..., Any]
+) -> None:
+    swa = {"n_averaged": torch.tensor(2), "average_model_state": named("model.", average)}
+    callbacks = {"StochasticWeightAveraging": swa}
+    model = read({"state_dict": named("model.", raw), "callbacks": callbacks})
+    assert is_of(model, raw) and "'callbacks.StochasticWeightAveraging" in model.notes[0]
+
+
 def test_an_unmarked_dictionary_of_averages_is_what_it_says(
     average: Any, raw: Any, read: Callable[..., Any]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from robust_det.checkpoints.recognising.claims import names_another
+from robust_det.checkpoints.describing.claims import names_another
 
 from .files import named
 

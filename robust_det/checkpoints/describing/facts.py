@@ -10,14 +10,14 @@ from typing import Any
 
 from robust_det.attacks import NORMS
 from robust_det.checkpoints.backbone_file import CARD_KEY, BackboneCard, card_of
+from robust_det.checkpoints.describing.caffe import refuse_caffe
+from robust_det.checkpoints.describing.claims import contradicting
+from robust_det.checkpoints.describing.normalisation import find_normalisation
+from robust_det.checkpoints.describing.said import Said, what_it_says
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining
 from robust_det.checkpoints.recognising.accounting import Beside
-from robust_det.checkpoints.recognising.caffe import refuse_caffe
 from robust_det.checkpoints.recognising.choice import quoted
-from robust_det.checkpoints.recognising.claims import contradicting
-from robust_det.checkpoints.recognising.normalisation import find_normalisation
-from robust_det.checkpoints.recognising.said import Said, what_it_says
 from robust_det.core.errors import FileError
 
 __all__ = ["card_in", "objects_left_out", "said_arch", "with_facts"]

@@ -15,8 +15,9 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from robust_det.checkpoints.describing.said import Said, Statement
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.recognising.said import Said, Statement, words_of
+from robust_det.checkpoints.words import words_of
 from robust_det.core.errors import FileError
 from robust_det.models.stages import empty_network
 
@@ -25,9 +26,10 @@ __all__ = ["refuse_caffe", "refuse_other_range"]
 _RGB = "take a network of RGB images"
 _COLOURS = words_of(
     "format input_format channel_order channels_order color_order colour_order color_mode"
-    " colour_mode color_space order"
+    " colour_mode color_space input_space order"
 )
-_IS_RGB = words_of("to_rgb bgr_to_rgb rgb is_rgb")
+_RANGES = words_of("input_range pixel_range image_range")
+_IS_RGB = words_of("to_rgb bgr_to_rgb")
 _IS_BGR = words_of("bgr is_bgr use_bgr to_bgr rgb_to_bgr")
 # weights that training began with: OpenMMLab's and Detectron2's
 _ORIGINS = re.compile(r"resnet\d+_caffe|ImageNetPretrained/(MSRA|FAIR)/|(^|/)R-(50|101)\.pkl$")
@@ -54,6 +56,7 @@ def refuse_caffe(model: Model, said: Said) -> None:
     rgb = [bool(s.value) for s in said.statements if s.key in _IS_RGB and _is_truth(s.value)]
     if rgb and not any(rgb):
         raise FileError(f"says that its {model.arch} takes BGR images (no to_rgb)", _RGB)
+    _refuse_large_pixels(model, said)
     for norm in _unseen(model):
         raise FileError(
             f"holds a {model.arch} whose norm {norm} never saw an image, as in weights that came"
@@ -64,10 +67,31 @@ def refuse_caffe(model: Model, said: Said) -> None:
         )
 
 
+def _refuse_large_pixels(model: Model, said: Said) -> None:
+    """Refuse images of up to 255 where no mean says what is done to them."""
+    means = [s.value for s in said.statements if "mean" in s.key]
+    if any(isinstance(mean, (list, tuple)) and _highest(mean) > 1 for mean in means):
+        return
+    for statement in said.statements:
+        value = statement.value
+        if statement.key in _RANGES and isinstance(value, (list, tuple)) and _highest(value) > 1:
+            raise FileError(
+                f"says that its {model.arch} takes images of up to {_highest(value):g}"
+                f" ({statement.place}{statement.key}), and not which mean and std they have",
+                "take one of images up to 1, or add their mean and std to the file",
+            )
+
+
+def _highest(values: Sequence[object]) -> float:
+    return max((float(v) for v in values if isinstance(v, (int, float))), default=0.0)
+
+
 def _words_of_caffe(statement: Statement) -> str:
     key, value = statement.key, statement.value
     if key == "style" and value == "caffe":
         return "has the strides of Caffe"
+    if isinstance(value, str) and value.lower() == "caffe":
+        return "is in the way of Caffe"
     if key == "stride_in_1x1" and value is True:
         return "strides in the 1x1 convolutions"
     if key in _COLOURS and isinstance(value, str) and value.lower() == "bgr":

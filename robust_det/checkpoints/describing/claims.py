@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from robust_det.checkpoints.recognising.said import Said, words_of
+from robust_det.checkpoints.describing.said import Said
+from robust_det.checkpoints.words import words_of
 from robust_det.models import ARCHITECTURES
 
 __all__ = ["Claim", "contradicting", "names_another"]

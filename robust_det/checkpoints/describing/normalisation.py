@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from robust_det.checkpoints.describing.said import Said
 from robust_det.checkpoints.reading import LazyTensor, load_tensor
 from robust_det.checkpoints.recognising.choice import Found
-from robust_det.checkpoints.recognising.said import Said
 from robust_det.core.errors import FileError
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from robust_det.checkpoints.reading import Placeholder
 
-__all__ = ["Said", "Statement", "what_it_says", "words_of"]
+__all__ = ["Said", "Statement", "what_it_says"]
 
 # where training scripts keep what they were told
 _PLACES = re.compile(
@@ -30,11 +30,6 @@ _ASSIGNMENT = re.compile(
     re.VERBOSE,
 )
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
-
-
-def words_of(text: str) -> frozenset[str]:
-    """Return the words of a text, which blanks separate."""
-    return frozenset(text.split())
 
 
 @dataclass(frozen=True)
