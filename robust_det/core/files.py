@@ -78,13 +78,13 @@ def remove_leftovers(path: str | Path) -> None:
 def through_links(path: str | Path) -> Path:
     """Return the file that would be written: what a link points to, be it there or not.
 
+    A link in a circle points to nothing, and is replaced.
+
     Raises:
-        UserError: links in a circle, or a device or pipe, which a file would replace.
+        UserError: a device or pipe, which a file would replace.
     """
     path = Path(path)
     real = Path(os.path.realpath(path)) if os.path.islink(path) else path
-    if os.path.islink(real):
-        raise UserError(f"cannot write {path}: its links lead in a circle; remove it")
     if os.path.exists(real) and not (os.path.isfile(real) or os.path.isdir(real)):
         raise UserError(f"cannot write {path}: it is a device or a pipe; give a file")
     return real
