@@ -17,7 +17,6 @@ from tests.support.prepared import python
 
 ROOT = Path(__file__).resolve().parents[2]
 # several tests run at once, each with as many threads as it was given cores
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 class Outcome(NamedTuple):
@@ -85,7 +84,7 @@ def start_tool(
         command,
         **{
             "cwd": ROOT,
-            "env": {**ENVIRONMENT, **(environment or {})},
+            "env": {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
             "text": True,
