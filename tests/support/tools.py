@@ -16,7 +16,6 @@ from unittest import mock
 from tests.support.prepared import python
 
 ROOT = Path(__file__).resolve().parents[2]
-# several tests run at once, each with as many threads as it was given cores
 
 
 class Outcome(NamedTuple):
@@ -84,6 +83,7 @@ def start_tool(
         command,
         **{
             "cwd": ROOT,
+            # several tests run at once, each with as many threads as it was given cores
             "env": {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
