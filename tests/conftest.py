@@ -8,7 +8,7 @@ import gc
 import json
 import pickle
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,14 @@ def image_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 suffix = "jpg" if i % 2 else "png"
                 write_image(root / split / name / f"{i:02d}.{suffix}", seed, hue)
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests leave in the cache is not left in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROBUST_DET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

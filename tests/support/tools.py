@@ -16,8 +16,6 @@ from unittest import mock
 from tests.support.prepared import python
 
 ROOT = Path(__file__).resolve().parents[2]
-# several tests run at once, each with as many threads as it was given cores
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 class Outcome(NamedTuple):
@@ -85,7 +83,8 @@ def start_tool(
         command,
         **{
             "cwd": ROOT,
-            "env": {**ENVIRONMENT, **(environment or {})},
+            # several tests run at once, each with as many threads as it was given cores
+            "env": {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
             "text": True,
