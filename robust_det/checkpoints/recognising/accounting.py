@@ -74,8 +74,7 @@ class Beside:
                 f" {left} of its parameters",
                 choose,
             )
-        for part in self.parts:
-            self._refuse_dilated(part)
+        self._refuse_dilated()
         within = [
             part
             for part in self.parts
@@ -97,14 +96,18 @@ class Beside:
                 choose,
             )
 
-    def _refuse_dilated(self, part: Part) -> None:
-        if any(_PYRAMIDS.search(name) for name, _ in part.tensors):
+    def _refuse_dilated(self) -> None:
+        tensors = [tensor for part in self.parts for tensor in part.tensors]
+        if any(_PYRAMIDS.search(name) for name, _ in tensors):
             return
-        for name, tensor in part.tensors:
+        heads = {part.own_name: part.tensors[0][0] for part in self.parts}
+        # OpenMMLab's segmentation, but for those that the pyramids are of
+        first = heads["decode_head"] if heads.keys() >= {"decode_head", "auxiliary_head"} else ""
+        for name, tensor in tensors:
             # torchvision's FCN has no such name, but convolutions where classifiers are linear
             plain = re.search(r"classifier\.0\.weight$", name) and len(tensor.shape) == 4
             dense = plain and tensor.shape[2:] == (3, 3)
-            if dense or _DILATED.search(name):
+            if dense or name == first or _DILATED.search(name):
                 raise FileError(
                     f"is a {self.found.arch} for segmentation ({name}): res4 and res5 of such"
                     " networks are dilated, which no tensor shows, and a detector's are not",
