@@ -102,7 +102,7 @@ class Beside:
             return
         heads = {part.own_name: part.tensors[0][0] for part in self.parts}
         # OpenMMLab's segmentation, but for those that the pyramids are of
-        first = heads["decode_head"] if heads.keys() >= {"decode_head", "auxiliary_head"} else ""
+        first = heads["decode_head"] if heads.keys() >= {"decode_head", "auxiliary_head"} else None
         for name, tensor in tensors:
             # torchvision's FCN has no such name, but convolutions where classifiers are linear
             plain = re.search(r"classifier\.0\.weight$", name) and len(tensor.shape) == 4

@@ -223,6 +223,13 @@ def test_openmmlabs_two_heads_of_segmentation(
     assert f"for segmentation ({heads[0]})" in refused({"state_dict": state})
 
 
+@pytest.mark.parametrize("name", ["", ".", "A", "a.b"])
+def test_a_tensor_of_any_name_that_is_no_layer(
+    network: Callable[..., Any], read: Callable[..., Any], name: str
+) -> None:
+    assert read({**network().state_dict(), name: torch.ones(2)}).use.left_out[0].share < 1e-4
+
+
 def test_upernet_pools_so_on_stages_with_strides(
     network: Callable[..., Any], read: Callable[..., Any]
 ) -> None:
