@@ -14,6 +14,7 @@ from robust_det.checkpoints.describing.caffe import refuse_caffe
 from robust_det.checkpoints.describing.claims import contradicting
 from robust_det.checkpoints.describing.normalisation import find_normalisation
 from robust_det.checkpoints.describing.said import Said, what_it_says
+from robust_det.checkpoints.describing.strides import other_strides
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining
 from robust_det.checkpoints.recognising.accounting import Beside
@@ -103,8 +104,15 @@ def _with_facts(
         return _of_conversion(model, card, value)
     found, said = beside.found, what_it_says(value)
     claims = _claims(said, found.arch, arch)
+    otherwise = list(other_strides(found.arch, said))
     if arch is None and prefix is None:
         beside.check()
+        if otherwise:
+            raise FileError(
+                f"says of its {found.arch} that it {otherwise[0]}, which no tensor shows",
+                f"take a plain one, or have it without, with --arch {found.arch}",
+            )
+    claims += [f"the file says that it {what}, and a {found.arch} does not" for what in otherwise]
     refuse_caffe(model, said)
     normalisation = find_normalisation(found, value, said)
     notes = [*model.notes, *_averages(beside, prefix), *claims]

@@ -18,7 +18,7 @@ _PLACES = re.compile(
     r"|options|settings|.+_(cfg|config|args|kwargs|params|opts?))"
 )
 # what a file may make us look at
-_MAX_DEPTH, _MAX_STATEMENTS, _MAX_TEXT, _MAX_WORDS = 8, 5000, 300_000, 300
+_MAX_DEPTH, _MAX_STATEMENTS, _MAX_TEXT = 8, 5000, 300_000
 # OmegaConf's containers and leaves keep their values below these
 _WRAPPERS = ("_content", "_val")
 # Python, YAML and JSON alike: a key, and a number, a word, a quoted text or a flat list
@@ -87,13 +87,15 @@ def what_it_says(value: Any) -> Said:
 def _walk(place: str, root: Any, unread: list[tuple[str, str]]) -> Iterator[Statement]:
     queue: list[tuple[str, Any, int]] = [(place, root, 0)]
     seen = {id(root)}
+    room = _MAX_TEXT
     for place, node, depth in queue:  # grows while it is walked
         if isinstance(node, Placeholder):
             if not isinstance(node.state, dict):
                 unread.append((place.rstrip("."), node.name))
                 continue
             node = node.state
-        if isinstance(node, str):
+        if isinstance(node, str) and room > 0:
+            room -= len(node)
             yield from _in_text(place, node)
         if isinstance(node, (list, tuple)):
             node = {str(i): item for i, item in enumerate(node[:50])}
@@ -108,7 +110,7 @@ def _walk(place: str, root: Any, unread: list[tuple[str, str]]) -> Iterator[Stat
             has_parts = isinstance(inner, (str, dict, list, tuple)) or (
                 isinstance(inner, Placeholder) and isinstance(inner.state, dict)
             )
-            new = isinstance(inner, str) or id(inner) not in seen
+            new = id(inner) not in seen
             if has_parts and new and depth < _MAX_DEPTH:
                 seen.add(id(inner))
                 below = place if key in _WRAPPERS else f"{place}{key}."

@@ -74,8 +74,7 @@ class Beside:
                 f" {left} of its parameters",
                 choose,
             )
-        for part in self.parts:
-            self._refuse_dilated(part)
+        self._refuse_dilated()
         within = [
             part
             for part in self.parts
@@ -97,14 +96,18 @@ class Beside:
                 choose,
             )
 
-    def _refuse_dilated(self, part: Part) -> None:
-        if any(_PYRAMIDS.search(name) for name, _ in part.tensors):
+    def _refuse_dilated(self) -> None:
+        tensors = [tensor for part in self.parts for tensor in part.tensors]
+        if any(_PYRAMIDS.search(name) for name, _ in tensors):
             return
-        for name, tensor in part.tensors:
+        heads = {part.own_name: part.tensors[0][0] for part in self.parts}
+        # OpenMMLab's segmentation, but for those that the pyramids are of
+        first = heads["decode_head"] if heads.keys() >= {"decode_head", "auxiliary_head"} else None
+        for name, tensor in tensors:
             # torchvision's FCN has no such name, but convolutions where classifiers are linear
             plain = re.search(r"classifier\.0\.weight$", name) and len(tensor.shape) == 4
             dense = plain and tensor.shape[2:] == (3, 3)
-            if dense or _DILATED.search(name):
+            if dense or name == first or _DILATED.search(name):
                 raise FileError(
                     f"is a {self.found.arch} for segmentation ({name}): res4 and res5 of such"
                     " networks are dilated, which no tensor shows, and a detector's are not",
@@ -123,8 +126,7 @@ def account(found: Found, value: Any) -> Beside:
         value: what it was found in.
     """
     # a copy's own head may be another one: all below its place is its own
-    own = [(found.container, found.prefix)]
-    copies = [(copy.container, copy.prefix) for copy in found.copies]
+    own = [(f.container, f.prefix, _first_parts(f)) for f in (found, *found.copies)]
     parts: dict[tuple[str, str, bool], dict[Any, tuple[str, LazyTensor]]] = defaultdict(dict)
     network = {tensor.identity for tensor in found.tensors.values()}
     network |= {t.identity for copy in found.copies for t in copy.tensors.values()}
@@ -132,7 +134,12 @@ def account(found: Found, value: Any) -> Beside:
     for container, name, tensor in _parameters(value):
         if tensor.identity in seen or tensor.identity in network:
             continue
-        if any(_is_own(found, at, container, name) for at in (*own, *copies)):
+        if any(
+            container == place
+            and name.startswith(prefix)
+            and name.removeprefix(prefix).partition(".")[0] in names
+            for place, prefix, names in own
+        ):
             continue
         seen.add(tensor.identity)
         first, below = _first(found, container, name)
@@ -161,28 +168,32 @@ def _parameters(value: Any) -> Iterator[tuple[str, str, LazyTensor]]:
             yield place, str(at), tensor
 
 
-def _lists(value: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, list[LazyTensor]]]:
+def _lists(value: Any) -> Iterator[tuple[str, list[LazyTensor]]]:
     """Yield lists of tensors, in which some classes keep averages of parameters."""
-    if not isinstance(value, dict) or depth > 3:
-        return
-    for key, inner in value.items():
-        if not isinstance(key, str) or _TRAINING.search(key.lower()):
+    queue: list[tuple[str, Any]] = [("", value)]
+    seen: set[int] = set()
+    for place, node in queue:  # grows while it is walked
+        if not isinstance(node, dict) or id(node) in seen or place.count(".") > 3:
             continue
-        below = f"{place}.{key}" if place else key
-        if isinstance(inner, (list, tuple)):
-            tensors = [t for t in inner if isinstance(t, LazyTensor) and t.dtype.is_floating_point]
-            if len(tensors) > 1:
-                yield below, tensors
-        else:
-            yield from _lists(inner, below, depth + 1)
+        seen.add(id(node))
+        for key, inner in node.items():
+            if not isinstance(key, str) or _TRAINING.search(key.lower()):
+                continue
+            below = f"{place}.{key}" if place else key
+            if isinstance(inner, (list, tuple)) and id(inner) not in seen:
+                seen.add(id(inner))
+                floats = [t for t in inner if isinstance(t, LazyTensor)]
+                floats = [t for t in floats if t.dtype.is_floating_point]
+                if len(floats) > 1:
+                    yield below, floats
+            elif isinstance(inner, dict):
+                queue.append((below, inner))
 
 
-def _is_own(found: Found, at: tuple[str, str], container: str, name: str) -> bool:
-    """Whether a tensor below a network's place has the name of one of its parts or of its head."""
-    if container != at[0] or not name.startswith(at[1]):
-        return False
+def _first_parts(found: Found) -> frozenset[str]:
+    """Return how the names of a network's parts begin, its head's too."""
     names = spelling(found.arch, found.library).names.values()
-    return name.removeprefix(at[1]).partition(".")[0] in {n.partition(".")[0] for n in names}
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def _first(found: Found, container: str, name: str) -> tuple[str, bool]:

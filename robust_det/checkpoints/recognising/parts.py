@@ -25,6 +25,7 @@ _BEHIND = words_of(
     " segmentation sem panoptic up upsample arcface margin mlp memory bank temperature scale"
     " score scores rnn lstm gru momentum fusion anchor anchors extra extras normalize"
     " normalizer"
+    " latlayer toplayer smooth dec outc outconv loc conf"
 )
 # what stands in its midst, whatever else it is called
 _WITHIN = re.compile(r"att(n|ention)?|gates?|c?bam|se|sam|eca|stn|adapters?|dyn|film")

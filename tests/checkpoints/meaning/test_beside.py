@@ -154,6 +154,7 @@ def test_a_norm_of_images_stands_before_the_network_wherever_it_is(
         ("deconv_layers", nn.ConvTranspose2d(128, 64, 4)),
         ("aux1", nn.Conv2d(64, 10, 1)),
         ("fpn", nn.Conv2d(16, 16, 1)),
+        ("latlayer1", nn.Conv2d(64, 64, 1)),
         ("prototypes", nn.Linear(16, 30)),
     ],
 )
@@ -212,6 +213,21 @@ def test_heads_that_say_that_a_network_is_dilated(
         assert f"for segmentation ({beside})" in refused(content)
     else:
         assert read(content).arch == ARCH
+
+
+def test_openmmlabs_two_heads_of_segmentation(
+    network: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    heads = ("decode_head.convs.0.conv.weight", "auxiliary_head.convs.0.conv.weight")
+    state = named("backbone.", network()) | {name: torch.rand(4, 4, 3, 3) for name in heads}
+    assert f"for segmentation ({heads[0]})" in refused({"state_dict": state})
+
+
+@pytest.mark.parametrize("name", ["", ".", "A", "a.b"])
+def test_a_tensor_of_any_name_that_is_no_layer(
+    network: Callable[..., Any], read: Callable[..., Any], name: str
+) -> None:
+    assert read({**network().state_dict(), name: torch.ones(2)}).use.left_out[0].share < 1e-4
 
 
 def test_upernet_pools_so_on_stages_with_strides(

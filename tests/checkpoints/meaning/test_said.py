@@ -118,6 +118,41 @@ def test_what_names_the_network_or_others_is_accepted(
     assert read({"state_dict": network().state_dict(), **beside}).notes[-1:] == (ASSUMED,)
 
 
+@pytest.mark.parametrize(
+    "beside, words",
+    [
+        ({"meta": {"config": "backbone=dict(depth=50, strides=(1, 2, 1, 1))"}}, "other strides"),
+        ({"meta": {"config": "backbone=dict(depth=50, dilations=(1, 1, 2, 4))"}}, "other strides"),
+        ({"args": argparse.Namespace(dilation=True)}, "other strides"),
+        ({"hyper_parameters": {"output_stride": 16}}, "other strides"),
+        ({"cfg": {"MODEL": {"LAST_STRIDE": 1}}}, "other strides"),
+        ({"config": {"replace_stride_with_dilation": [False, False, True]}}, "other strides"),
+        ({"config": "RESNETS:\n  RES5_DILATION: 2\n"}, "other strides"),
+        ({"model_args": {"aa_layer": "BlurPool2d"}}, "filters before it strides"),
+        ({"model_args": {"act_layer": "gelu"}}, "has gelu in place of ReLU"),
+    ],
+)
+def test_other_strides_are_refused_where_the_file_speaks_of_them(
+    network: Callable[..., Any],
+    read: Callable[..., Any],
+    refused: Callable[..., str],
+    beside: Any,
+    words: str,
+) -> None:
+    content = {"state_dict": network().state_dict(), **beside}
+    assert words in refused(content)
+    assert words in " ".join(read(content, arch="resnet10_narrow").notes)
+
+
+def test_the_strides_of_a_plain_network_and_of_its_anchors(
+    network: Callable[..., Any], read: Callable[..., Any]
+) -> None:
+    config = """backbone=dict(strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), style='pytorch')
+anchors=dict(strides=[4, 8, 16, 32, 64]), roi=dict(strides=[4, 8, 16, 32]), dilation=1"""
+    content = {"meta": {"config": config}, "state_dict": named("backbone.", network())}
+    assert read(content).arch == "resnet10_narrow"
+
+
 class _Content:
     """As OmegaConf keeps its values; nothing of it is rebuilt."""
 
