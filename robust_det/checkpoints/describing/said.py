@@ -90,10 +90,11 @@ def _walk(place: str, root: Any, unread: list[tuple[str, str]]) -> Iterator[Stat
     room = _MAX_TEXT
     for place, node, depth in queue:  # grows while it is walked
         if isinstance(node, Placeholder):
-            if not isinstance(node.state, dict):
+            held = _held(node)
+            if held is None:
                 unread.append((place.rstrip("."), node.name))
                 continue
-            node = node.state
+            node = held
         if isinstance(node, str) and room > 0:
             room -= len(node)
             yield from _in_text(place, node)
@@ -108,13 +109,20 @@ def _walk(place: str, root: Any, unread: list[tuple[str, str]]) -> Iterator[Stat
             if _is_plain(inner):
                 yield Statement(place, key.lower(), inner)
             has_parts = isinstance(inner, (str, dict, list, tuple)) or (
-                isinstance(inner, Placeholder) and isinstance(inner.state, dict)
+                isinstance(inner, Placeholder) and _held(inner) is not None
             )
             new = id(inner) not in seen
             if has_parts and new and depth < _MAX_DEPTH:
                 seen.add(id(inner))
                 below = place if key in _WRAPPERS else f"{place}{key}."
                 queue.append((below, inner, depth + 1))
+
+
+def _held(value: Placeholder) -> dict[Any, Any] | None:
+    """Return what an object holds by name: as a subclass of dict, or as attributes."""
+    if entries := value.mapping():
+        return entries
+    return value.state if isinstance(value.state, dict) else None
 
 
 def _unwrapped(value: Any) -> Any:
