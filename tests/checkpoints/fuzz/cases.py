@@ -33,13 +33,15 @@ class Case:
         return f"<{self.base}: {self.change}>"  # without the bytes
 
 
-def fuzz(kind: str, cases: st.SearchStrategy[Any], check: Callable[[Any], None]) -> None:
-    """Try as many different files of a kind as are due."""
+def fuzz(
+    kind: str, cases: st.SearchStrategy[Any], check: Callable[[Any], None], tries: float = 1.5
+) -> None:
+    """Try as many different files of a kind as are due, and up to ``tries`` times as many."""
     seen: set[int] = set()
     peak = peak_memory()
 
     @settings(
-        max_examples=COUNTS[kind] * 3 // 2,
+        max_examples=int(COUNTS[kind] * tries),
         derandomize=True,
         database=None,
         deadline=None,

@@ -111,4 +111,5 @@ def test_archives(attempt: Any) -> None:
         if case.change.startswith(("compress", "double")):
             assert isinstance(result, str), "it was read"
 
-    fuzz("archives", archives(), check)
+    # many are the same archive with a field that had this value
+    fuzz("archives", archives(), check, tries=2)

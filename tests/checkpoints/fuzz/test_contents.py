@@ -125,7 +125,7 @@ def _nested(draw: Any, kind: str, state: dict[str, torch.Tensor]) -> Any:
             content = (content, 1)
         else:
             content = {**beside, way: content}
-    named = all(isinstance(way, str) and way not in ("list", "tuple") for way in ways)
+    named = 7 not in ways
     return content, STATE if named and len(ways) <= 6 else REFUSED, (prefix, ways)
 
 
