@@ -105,10 +105,10 @@ def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model
 
 def _chosen_weights(value: dict[Any, Any]) -> dict[Any, Any]:
     """Return the averaged weights of an in-repo checkpoint, if it has any, and nothing else."""
-    chosen = value.get("ema") or value.get("model")
-    if not isinstance(chosen, dict):
+    key = "ema" if value.get("ema") else "model"
+    if not isinstance(value.get(key), dict):
         raise FileError(f"is not a {PRETRAINING}")
-    return chosen
+    return {key: value[key]}
 
 
 def _joined(value: Mapping[str, Any]) -> dict[str, Any]:
