@@ -37,6 +37,8 @@ _FILES = (
 )
 # how the names of files end that may be checkpoints
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pkl", ".tar", ".best")
+# beside the weights, what training goes on from
+_TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states")
 _JOIN = (
     "join its parts with python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER"
     " model.pth, and give that"
@@ -113,5 +115,6 @@ def other_folder(path: Path) -> tuple[str, str]:
     if "saved_model.pb" in names or any(".data-00000-of-" in name for name in names):
         return "the folder of a model of TensorFlow, which is not one of torch", _EXPORT
     if inside := [name for name in names if name.endswith(_SUFFIXES)]:
-        return "a folder, not a checkpoint", f"give a file in it, such as {inside[-1]}"
+        best = max(inside, key=lambda name: (not name.startswith(_TRAINING), name))
+        return "a folder, not a checkpoint", f"give a file in it, such as {best}"
     return "a folder, not a checkpoint", "give a file"

@@ -46,11 +46,13 @@ _FAMILY = re.compile(
 )
 # what makes another network of the one whose name it stands beside or is part of
 _VARIANTS = words_of(
-    "b c d t s tn rs csp gc lambda nf mlp hnf wide se sk eca ge cbam bam ibn pre preact aa blur"
+    "tn rs csp gc lambda nf hnf wide se sk eca ge cbam bam ibn preact aa blur"
     " blurpool gn ln ws frn evos evob groupnorm gelu silu swish elu mish leaky leakyrelu prelu"
     " hardswish caffe clip dilated dc5 deeplab deeplabv3 deeplabv3plus fcn pspnet d8 os8 os16 v1c"
     " v1d v1e v1s"
 )
+# the same, if it is part of the name; beside it, it is a student, a head or what is pretrained
+_PARTS = _VARIANTS | words_of("b c d t s mlp pre")
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,14 @@ def names_another(name: str, arch: str) -> bool:
     """
     aliases = {_compressed(known): known for known in ARCHITECTURES} | _ALIASES
     # in timm's names the training follows after a dot, and modules end with one
-    for part in re.split(r"[.:/]", name.lower()):
+    # and in a path the last that names a network is what the file is called by
+    for part in (
+        p for folder in reversed(name.lower().split("/")) for p in re.split("[.:]", folder)
+    ):
         words = re.findall(r"[a-z0-9]+", part)
-        found, others = _known(words, aliases)
+        found, is_variant = _known(words, aliases)
         if found:
-            return arch not in found or any(word in _VARIANTS for word in others)
+            return arch not in found or is_variant
         if re.search(r"\d", part) and any(map(_FAMILY.match, words)):
             return True
     return False
@@ -105,9 +110,9 @@ def _compressed(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _known(words: list[str], aliases: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Return the networks of ours among some words, and the other words."""
-    found, others, at = [], [], 0
+def _known(words: list[str], aliases: Mapping[str, str]) -> tuple[list[str], bool]:
+    """Return the networks of ours among some words, and whether others make a variant of them."""
+    found, is_variant, at = [], False, 0
     while at < len(words):
         for end in range(min(at + 4, len(words)), at, -1):
             if (joined := "".join(words[at:end])) in aliases:
@@ -117,9 +122,10 @@ def _known(words: list[str], aliases: Mapping[str, str]) -> tuple[list[str], lis
         else:
             inside = _inside(words[at], aliases)
             found += [aliases[alias] for alias, *_ in inside]
-            others += [rest for _, *around in inside for rest in around] or [words[at]]
+            is_variant |= any(rest in _PARTS for _, *around in inside for rest in around)
+            is_variant |= words[at] in _VARIANTS
             at += 1
-    return found, others
+    return found, is_variant
 
 
 def _inside(word: str, aliases: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -113,8 +113,14 @@ def _places(found: Found, value: Any, said: Said) -> Iterator[tuple[str, Mapping
         yield "", values
     stated: dict[str, dict[str, Any]] = defaultdict(dict)
     for statement in said.statements:
-        if statement.place and statement.key in _NAMES:
-            stated[statement.place].setdefault(statement.key, statement.value)
+        if not statement.place or statement.key not in _NAMES:
+            continue
+        # a config that is kept as text is one place, with the std of initialisations in it
+        known = stated[statement.place]
+        if not isinstance(known.get(statement.key), (list, tuple)):
+            is_list = isinstance(statement.value, (list, tuple))
+            if is_list or statement.key not in known:
+                known[statement.key] = statement.value
     yield from stated.items()
 
 

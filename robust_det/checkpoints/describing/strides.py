@@ -24,9 +24,11 @@ def _named(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.lower() not in ("", "none", "false"))
 
 
+# of res2 to res5; others are those of decoders and of data
+_DILATED = {(1, 2, 1, 1), (1, 2, 2, 1), (1, 1, 2, 2), (1, 1, 1, 2)}
 # as OpenMMLab, torchvision, Detectron2, DETR, timm and re-identification say it
 _STRIDES: dict[str, Callable[[Any], bool]] = {
-    "strides": lambda v: _numbers(v, 4) and max(v) <= 2 and tuple(v) != (1, 2, 2, 2),
+    "strides": lambda v: _numbers(v, 4) and tuple(v) in _DILATED,
     "dilations": lambda v: _numbers(v, 4) and 1 < max(v) <= 4,
     "replace_stride_with_dilation": _some,
     "res5_dilation": lambda v: v == 2,

@@ -16,10 +16,11 @@ __all__ = ["Found", "choose", "quoted"]
 
 # where training scripts keep the averaged weights, which are the ones to use, and where they do not
 _AVERAGED, _NEGATIONS = {"ema", "average", "averaged"}, {"no", "non", "not", "without"}
-# second copies: the attack's of the robustness library, MoCo's momentum encoders, and an average
-# in the making, whose statistics Lightning computes at the end of training
+# second copies: the attack's of the robustness library, the momentum encoders of MoCo and targets
+# of BYOL, and an average in the making, whose statistics Lightning computes at the end of training
 _SECOND = re.compile(
-    r"(^|[./])(attacker|encoder_k|momentum_encoder)[./]|^callbacks\.StochasticWeightAveraging"
+    r"(^|[./])(attacker|encoder_k|momentum_(encoder|backbone)|(encoder|backbone)_momentum"
+    r"|target_(net|network|encoder))[./]|^callbacks\.StochasticWeightAveraging"
 )
 # DINO's student, which its teacher is the average of; a distillation's is what was trained
 _STUDENT = re.compile(r"(^|[./])student[./](module\.)?backbone[./]")

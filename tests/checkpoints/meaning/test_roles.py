@@ -127,6 +127,22 @@ def test_a_teacher_of_an_equal_student_is_not(
     assert is_of(read(both, prefix="state_dict/student.backbone."), raw)
 
 
+@pytest.mark.parametrize(
+    "online, target",
+    [
+        ("online_encoder.net.", "target_encoder.net."),  # BYOL
+        ("backbone.", "target_net.0."),  # OpenMMLab's
+        ("backbone.", "momentum_backbone."),  # solo-learn
+        ("backbone.", "backbone_momentum."),  # lightly
+    ],
+)
+def test_the_network_that_a_target_follows_is_used(
+    average: Any, raw: Any, read: Callable[..., Any], online: str, target: str
+) -> None:
+    model = read(named(target, average) | named(online, raw))
+    assert is_of(model, raw) and f"not those at '{target}'" in model.notes[0]
+
+
 def test_two_architectures_are_named_with_their_places(
     network: Callable[..., Any], refused: Callable[..., str], read: Callable[..., Any]
 ) -> None:

@@ -34,6 +34,11 @@ MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
         ("wide-resnet-50-2", "wide_resnet50_2"),
         ("WRN-50-2", "wide_resnet50_2"),
         ("mobilenetv2_100", "mobilenet_v2"),
+        # a student, a head, what was pretrained, and a file in another's folder
+        ("resnet50_s", "resnet50"),
+        ("resnet50-mlp", "resnet50"),
+        ("resnet50_pre", "resnet50"),
+        ("/models/resnet101/run3/resnet50.pth", "resnet50"),
         # timm's script writes the name of the class
         ("efficientnet", "mobilenet_v2"),
         ("resnet", "resnet50"),
@@ -54,6 +59,10 @@ def test_a_name_of_the_network_itself(name: str, arch: str) -> None:
         "resnetblur50",
         "resnetaa50",
         "resnet50d",
+        "gluon_resnet50_v1s",
+        "preresnet50",
+        "/models/resnet50/resnet50d.pth",
+        "/models/resnet101/best.pth",
         "resnet50_gn",
         "resnet50_gelu",
         "seresnet50",
@@ -148,6 +157,7 @@ def test_the_strides_of_a_plain_network_and_of_its_anchors(
     network: Callable[..., Any], read: Callable[..., Any]
 ) -> None:
     config = """backbone=dict(strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), style='pytorch')
+decoder=dict(strides=(1, 1, 1, 1)), data=dict(strides=[2, 2, 2, 2])
 anchors=dict(strides=[4, 8, 16, 32, 64]), roi=dict(strides=[4, 8, 16, 32]), dilation=1"""
     content = {"meta": {"config": config}, "state_dict": named("backbone.", network())}
     assert read(content).arch == "resnet10_narrow"
@@ -170,6 +180,11 @@ class _Content:
         ({"pretrained_cfg": {"mean": MEAN, "std": STD}}, "pretrained_cfg.mean"),
         ({"default_cfg": {"mean": MEAN, "std": STD}}, "default_cfg.mean"),
         ({"config": "PIXEL_MEAN: [102, 127.5, 153]\nPIXEL_STD:\n- 51\n- 63.75\n- 76.5\n"}, "255"),
+        # behind how a head begins
+        (
+            {"meta": {"config": f"init=dict(mean=0, std=0.01)\nmean={MEAN}, std={STD}, std=1"}},
+            "meta.config.mean",
+        ),
         (
             {"cfg": _Content({"mean": _Content(list(MEAN)), "std": _Content(list(STD))})},
             "cfg.mean",

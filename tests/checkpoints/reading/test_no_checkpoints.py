@@ -136,6 +136,13 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         read_file(tmp_path)
 
 
+def test_a_folder_names_its_weights_and_not_what_training_goes_on_from(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "optimizer.pt", "rng_state.pth", "training_args.bin"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"such as model\.safetensors$"):
+        read_file(tmp_path)
+
+
 @pytest.mark.parametrize(
     "names, message",
     [
