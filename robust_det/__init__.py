@@ -25,6 +25,8 @@ def load_classifier(
 ) -> Classifier:
     """Load a classifier, in eval mode: ``load_classifier("resnet50_l2_eps3")``.
 
+    What was assumed of a file, left out or speaks against it is logged, a warning each.
+
     Args:
         name_or_path: a file, or a name as in ``robust://NAME``: an own conversion or a published
             model, which is fetched and verified when it is first asked for.
@@ -53,7 +55,7 @@ def load_backbone(
     arch: str | None = None,
     prefix: str | None = None,
 ) -> Backbone:
-    """Load a Detectron2 backbone with its weights, in eval mode.
+    """Load a Detectron2 backbone with its weights, in eval mode; warns as :func:`load_classifier`.
 
     Args:
         name_or_path: see :func:`load_classifier`.

@@ -66,6 +66,11 @@ class Model:
             self.arch, self.norm, self.eps, self.mean, self.std, self.image_size, self.classes
         )
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Its notes, and what else of the file was left out."""
+        return (*self.notes, *filter(None, [self.use.remainder]))
+
     def body(self) -> nn.Module:
         """Return torchvision's network in eval mode, sharing memory with :attr:`state`.
 

@@ -123,8 +123,7 @@ def convert(
             if Path(target).suffix == ".safetensors":
                 _refuse_unversioned(model)
         write_state_dict(target, spelled, card)
-    left_out = filter(None, [model.use.remainder])
-    notes = (*model.notes, *left_out, *proof.notes, *doubts(model))
+    notes = (*model.remarks, *proof.notes, *doubts(model))
     if to != "detectron2" and not model.num_classes:
         notes = (*notes, f"there is no head: {to} loads the file with strict=False")
     return Conversion(card, model.format, model.num_classes, proof.differences, model.use, notes)

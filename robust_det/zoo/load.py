@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robust_det.core.errors import one_line
 from robust_det.zoo.locate import PREFIX, locate_backbone
 
 if TYPE_CHECKING:
     from detectron2.modeling import Backbone
 
+    from robust_det.checkpoints.model import Model
     from robust_det.models import Classifier
 
 __all__ = ["load_backbone", "load_classifier", "path_of"]
 
+logger = logging.getLogger(__name__)
 
 _SUFFIXES = {".ckpt", ".pt", ".pth", ".safetensors", ".tar"}
 
@@ -36,10 +40,8 @@ def load_classifier(
     name_or_path: str | Path, *, arch: str | None = None, prefix: str | None = None
 ) -> Classifier:
     """See :func:`robust_det.load_classifier`."""
-    from robust_det.checkpoints.model_file import read_model
-
     # a copy, so that the file may change or go while the model is in use
-    return copy.deepcopy(read_model(path_of(name_or_path), arch, prefix).classifier())
+    return copy.deepcopy(_read(path_of(name_or_path), arch, prefix).classifier())
 
 
 def load_backbone(
@@ -54,13 +56,12 @@ def load_backbone(
     """See :func:`robust_det.load_backbone`."""
     from robust_det.backbones.builders import build_backbone
     from robust_det.backbones.norms import leave_out_statistics
-    from robust_det.checkpoints.model_file import read_model
     from robust_det.checkpoints.state_dicts import load_state
     from robust_det.models import get_architecture
     from robust_det.models.spelling import COUNTER, spelling
 
     path = path_of(name_or_path)
-    model = read_model(path, arch, prefix)
+    model = _read(path, arch, prefix)
     stages = out_features or [stage.name for stage in get_architecture(model.arch).stages]
     backbone = build_backbone(model.arch, norm=norm, out_features=stages, freeze_at=freeze_at)
     own = backbone.state_dict()
@@ -71,3 +72,14 @@ def load_backbone(
     load_state(backbone, weights, str(path))
     backbone.card = model.card
     return backbone.eval()
+
+
+def _read(path: Path, arch: str | None, prefix: str | None) -> Model:
+    """Read a model, and log what its conversion would note."""
+    from robust_det.checkpoints.model_file import read_model
+    from robust_det.conversion.doubts import doubts
+
+    model = read_model(path, arch, prefix)
+    for note in (*model.remarks, *doubts(model)):
+        logger.warning("%s: %s", one_line(str(path)), note)
+    return model

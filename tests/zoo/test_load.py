@@ -1,5 +1,6 @@
 """One line from a name to a model."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import robust_det
+from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
 from robust_det.models import Classifier
 from robust_det.zoo.load import path_of
@@ -105,6 +107,33 @@ def test_one_of_several_networks_in_a_file(
         assert torch.equal(backbone.state_dict()["stem.conv1.weight"], state["conv1.weight"])
     with pytest.raises(UserError, match="holds a resnet10_narrow, not a resnet18"):
         robust_det.load_backbone("both.pth", prefix="a", arch="resnet18")
+
+
+@pytest.mark.parametrize("load", ["load_backbone", "load_classifier"])
+def test_what_was_assumed_is_logged(
+    load: str,
+    offline: None,
+    tmp_path: Path,
+    write_classifier: Callable[..., Classifier],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = write_classifier(tmp_path / "final.pth").body
+    getattr(robust_det, load)("final.pth")
+    assert caplog.messages == []  # it describes itself
+    state = {f"net.{name}": tensor for name, tensor in body.state_dict().items()}
+    torch.save({**state, "neck.weight": torch.zeros(7, 7)}, "bare.pth")
+    getattr(robust_det, load)("bare.pth")
+    notes = convert("bare.pth", "again.pth").notes
+    assert caplog.messages == [f"bare.pth: {note}" for note in notes]
+    for words in ("ImageNet's", "'neck' (", "running statistics"):
+        assert [words in note for note in notes].count(True) == 1, notes
+    assert {(r.name, r.levelname) for r in caplog.records} == {("robust_det.zoo.load", "WARNING")}
+    with monkeypatch.context() as patch:  # as in a script that configures no logging
+        patch.setattr(logging.root, "handlers", [])
+        getattr(robust_det, load)("bare.pth")
+    assert capsys.readouterr().err.splitlines() == caplog.messages
 
 
 def test_a_backbone_by_name(

@@ -20,7 +20,7 @@ def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
 
     if args.eval_only:
         return load_evaluation_config(args.config, args.overrides, args.backbone, args.detector)
-    return *load_config(args.config, args.overrides, args.backbone), None
+    return *load_config(args.config, args.overrides, args.backbone, by_name=True), None
 
 
 def work(args: argparse.Namespace) -> None:

@@ -30,6 +30,7 @@ from robust_det.detection.config.data import (
     adopt_stuff_classes,
     crowds_are_objects,
     stuff_classes_in,
+    warn_of_other_places,
 )
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
@@ -63,15 +64,23 @@ CONFIG_NAME = "config.yaml"
 
 
 def load_config(
-    name: str, overrides: Sequence[str] = (), backbone: str | None = None
+    name: str,
+    overrides: Sequence[str] = (),
+    backbone: str | None = None,
+    *,
+    by_name: bool = False,
 ) -> tuple[CfgNode, BackboneCard | None]:
     """Read a config file and overrides, complete them from weights and data, and freeze the result.
+
+    A warning is logged of test sets that number their classes otherwise than the detector does.
 
     Args:
         name: path, or a bare file name below ``configs/``.
         overrides: ``KEY VALUE`` pairs.
         backbone: name of the zoo, or a file, in place of the config's weights; its name is added
             to ``OUTPUT_DIR`` unless that is among the overrides.
+        by_name: leave the warning out, as :func:`.build_evaluator` is used, which knows classes by
+            their names.
 
     Returns:
         The config, and the card of the backbone in ``MODEL.WEIGHTS`` if the file has one.
@@ -82,6 +91,8 @@ def load_config(
     cfg, origins = _of_a_run(name, overrides, backbone)
     card = adopt_weights(cfg, origins)
     _complete(cfg, origins)
+    if not by_name:
+        warn_of_other_places(cfg)
     return cfg, card
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 
 from robust_det.core.errors import UserError
 from robust_det.data.detection.segments import IGNORED
@@ -18,6 +20,7 @@ from robust_det.detection.datasets import (
     prepare_dataset,
     register_custom,
 )
+from robust_det.detection.evaluation.by_name import renumbering
 from robust_det.detection.tasks import finds_objects, finds_stuff
 
 __all__ = [
@@ -26,9 +29,13 @@ __all__ = [
     "adopt_stuff_classes",
     "crowds_are_objects",
     "stuff_classes_in",
+    "warn_of_other_places",
 ]
 
+logger = logging.getLogger(__name__)
 
+
+_BUILDER = "robust_det.detection.evaluation.build_evaluator"
 _AS_OBJECTS = "if they are single objects, set DATASETS.CROWD objects"
 
 
@@ -66,6 +73,24 @@ def crowds_are_objects(cfg: CfgNode) -> bool:
     """Return what ``DATASETS.CROWD`` says."""
     SETTINGS["DATASETS.CROWD"].check("DATASETS.CROWD", cfg.DATASETS.CROWD)
     return bool(cfg.DATASETS.CROWD == "objects")
+
+
+def warn_of_other_places(cfg: CfgNode) -> None:
+    """Log a warning of test sets that number their classes otherwise than the detector does.
+
+    Detectron2's own evaluators know classes by their places alone, and would score them wrongly.
+
+    Args:
+        cfg: a complete config.
+    """
+    names = cfg.DATASETS.TEST if comm.is_main_process() else ()
+    if others := [f"'{name}'" for name in names if renumbering(cfg, name) is not None]:
+        sets = "test sets" if len(others) > 1 else "test set"
+        logger.warning(
+            f"the classes of {sets} {', '.join(others)} stand at other places than the detector's,"
+            f" and Detectron2's evaluators know places alone: use {_BUILDER}(cfg, name), which goes"
+            " by names"
+        )
 
 
 def _check_masks(cfg: CfgNode, facts: DatasetFacts) -> None:

@@ -110,8 +110,9 @@ def say_left_out(cfg: CfgNode, classes: Sequence[str] | None = None) -> None:
         if numbers is not None and numbers.left_out:
             total, left_out = len(numbers.objects), numbers.left_out
             logger.info(
-                f"test set '{name}' has {total - left_out} of the {total} classes; {left_out} are"
-                " not evaluated, and what is found of them is left out"
+                f"test set '{name}' has {total - left_out} of the {total} classes; {left_out}"
+                f" {'is' if left_out == 1 else 'are'} not evaluated, and what is found of"
+                f" {'it' if left_out == 1 else 'them'} is left out"
             )
 
 

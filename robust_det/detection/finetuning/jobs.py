@@ -254,5 +254,5 @@ def planned_length(
     Raises:
         UserError: config, weights or data are wrong, or the folder holds another run.
     """
-    cfg, _ = load_config(config, overrides, backbone)
+    cfg, _ = load_config(config, overrides, backbone, by_name=True)
     return cfg.SOLVER.MAX_ITER, is_finished(cfg, resume=True)

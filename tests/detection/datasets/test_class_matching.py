@@ -22,7 +22,7 @@ from robust_det.detection.datasets.class_matching import ABSENT, places_among
 from robust_det.detection.datasets.registration import ground_truth, prepared_dataset, source_of
 from robust_det.detection.evaluation import build_evaluator, saved_detections
 from robust_det.detection.evaluation.by_name import Renumbering, say_left_out
-from robust_det.detection.finetuning.jobs import evaluate, finetune
+from robust_det.detection.finetuning.jobs import evaluate, finetune, planned_length
 from robust_det.detection.finetuning.training_data import training_images
 from robust_det.records import read_record
 from robust_det.records.detection import DetectionRecord
@@ -104,6 +104,25 @@ def test_a_perfect_detector_has_an_ap_of_100(
     said = [r.getMessage() for r in caplog.records if r.name.endswith("by_name")]
     expected = f"test set '{test}' has 4 of the 8 classes; 4 are not evaluated"
     assert [line[: len(expected)] for line in said] == [expected] * (change is fewer)
+
+
+def test_scripts_with_detectron2s_evaluators_are_warned(
+    register: Callable[..., Any],
+    write_config: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config, other, less = str(write_config()), register(turned), register(fewer)
+    test = ["DATASETS.TEST", f"['scenes_val', '{other}', '{less}']"]
+    load_config(config)
+    load_config(config, test, by_name=True)
+    assert planned_length(config, test)[0] > 0
+    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+    load_config(config, test)
+    (warning,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert warning.name.startswith("robust_det.")
+    message = warning.getMessage()
+    assert message.startswith(f"the classes of test sets '{other}', '{less}' stand at other places")
+    assert "use robust_det.detection.evaluation.build_evaluator(cfg, name)" in message
 
 
 @pytest.mark.parametrize("keypoints", [False, True])
