@@ -170,6 +170,12 @@ KINDS = {
         "outlines that hardly cover the boxes of their objects, or are far larger",
         note=True, of="objects", said=True,
     ),
+    "area_apart": Kind(
+        "object whose area is larger than its box, or nearly 0, so that it counts among the small,"
+        " medium or large ones wrongly",
+        "objects whose areas are larger than their boxes, or nearly 0, so that they count among the"
+        " small, medium or large ones wrongly", note=True, of="objects", said=True,
+    ),
     "oriented_box": Kind(
         "outline that is a turned rectangle, as of an oriented box; its box is the upright one"
         " around it",
