@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, reason_of
 from robust_det.core.files import write_atomically
 from robust_det.core.progress import progress_bar
 from robust_det.data.detection.checking.listing import Listing
+from robust_det.data.detection.map_notes import MapNotes, fingerprint
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.segments import (
     IGNORED,
@@ -34,7 +35,7 @@ _SHARE = 50
 def make_semantic_maps(
     name: str, source: PanopticSource, workers: int, overwrite: bool = False
 ) -> int:
-    """Write the semantic maps of a data set that are not there yet.
+    """Write the semantic maps of a data set that are not there yet, or of earlier annotations.
 
     Args:
         name: of the data set, for messages.
@@ -48,23 +49,36 @@ def make_semantic_maps(
     Raises:
         UserError: annotations or segments are missing or broken, or a map cannot be written.
     """
-    panoptic, _ = read_panoptic(source.panoptic_json, name)
+    panoptic, sha256 = read_panoptic(source.panoptic_json, name)
     places, listing = semantic_places(panoptic["categories"]), Listing()
-    due = []
+    notes = MapNotes.of(source.stuff_root)
+    due, outdated, agreeing = [], [], notes.annotations
     for annotation in panoptic["annotations"]:
         # a name that several files fit is refused where the data set is checked
         found = listing.find(source.panoptic_root, annotation["file_name"])
         file = found[0] if len(found) == 1 else annotation["file_name"]
         segments = os.path.join(source.panoptic_root, file)
         made = os.path.join(source.stuff_root, file)
-        if overwrite or not listing.has(made):
-            classes = _classes(annotation, places, source.panoptic_json)
-            due.append((segments, made, classes))
+        is_there, made_from = listing.has(made), fingerprint(annotation, places)
+        if not notes.agree(file, made_from):
+            agreeing = []
+        elif is_there and not overwrite:
+            continue
+        classes = _classes(annotation, places, source.panoptic_json)
+        due.append((segments, made, classes))
+        notes.maps[file] = made_from
+        if is_there:
+            outdated.append(made)
     if missing := listing.missing(segments for segments, _, _ in due):
         raise UserError(
             f"data set '{name}' lacks the segments of {len(missing)} images, such as"
             f" {min(missing)}; unpack COCO's panoptic annotations there"
         )
+    if due:
+        # in this order a map that is there agrees with its note, whenever this ends
+        _remove(outdated)
+        agreeing = list(dict.fromkeys((*agreeing, sha256)))
+        MapNotes(agreeing, notes.maps).write(source.stuff_root)
     with (
         progress_bar(len(panoptic["annotations"]), f"semantic maps of {name}", "images") as bar,
         # Ctrl-C ends this process, which ends them
@@ -77,6 +91,16 @@ def make_semantic_maps(
         for count in pool.map(_make, shares):
             bar.update(count)
     return len(due)
+
+
+def _remove(maps: Sequence[str]) -> None:
+    for path in maps:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue  # by another process
+        except OSError as error:
+            raise UserError(f"cannot replace {path}: {reason_of(error)}") from error
 
 
 def _classes(annotation: Mapping[str, Any], places: Mapping[int, int], path: str) -> dict[int, int]:

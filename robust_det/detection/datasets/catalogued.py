@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from detectron2.data.catalog import Metadata
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_util
@@ -95,7 +96,7 @@ def catalogued(name: str, function: Callable[[], Any], metadata: Metadata) -> Ca
             made = _annotation(entry, [c["id"] for c in categories], place)
             annotations.append({"id": len(annotations) + 1, "image_id": image["id"], **made})
     document = {"images": images, "annotations": annotations, "categories": categories}
-    text = json.dumps(document, separators=(",", ":"), default=str)
+    text = json.dumps(document, separators=(",", ":"))
     return CataloguedSource(root, hashlib.sha256(text.encode()).hexdigest(), document)
 
 
@@ -139,7 +140,7 @@ def _annotation(entry: Any, ids: Sequence[int], which: str) -> dict[str, Any]:
         made["bbox"] = _box(entry, which)
     if "segmentation" in entry:
         outline = entry["segmentation"]
-        if isinstance(outline, np.ndarray):
+        if isinstance(outline, (np.ndarray, torch.Tensor)):
             raise UserError(
                 f"{which} has an array for its segmentation; give polygons, or run lengths as"
                 " pycocotools.mask.encode makes them"
@@ -200,10 +201,8 @@ def _enclosed(polygon: Sequence[float]) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: no arrays, tuples, paths or bytes."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    """Return a value as JSON has it: no arrays, tensors, tuples, paths or bytes."""
+    if isinstance(value, (np.generic, np.ndarray, torch.Tensor)):
         return value.tolist()
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
@@ -211,4 +210,7 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if isinstance(value, bytes):
         return value.decode("latin-1")
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if value is None or isinstance(value, (int, float, str)):
+        return value
+    # what is no value of JSON is for the checks to say
+    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)

@@ -7,7 +7,8 @@ which class of another set is the same: ids and order are each set's own.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Sequence
 
 from robust_det.core.errors import UserError
 
@@ -19,10 +20,22 @@ _SHOWN = 5
 _NEAR = 0.75
 
 
-def places_among(classes: Iterable[str], others: Sequence[str]) -> list[int]:
-    """Return the place of each class among others, from 0; :data:`ABSENT` where it is not there."""
+def places_among(classes: Sequence[str], others: Sequence[str]) -> list[int]:
+    """Return the place of each class among others, from 0; :data:`ABSENT` where it is not there.
+
+    Accents may be composed in one and not in the other, which nobody sees.
+    """
     places = {name: place for place, name in enumerate(others)}
-    return [places.get(name, ABSENT) for name in classes]
+    known = set(classes)
+    left = (name for name in others if name not in known)
+    composed = {_composed(name): places[name] for name in left}
+    return [places.get(name, composed.get(_composed(name), ABSENT)) for name in classes]
+
+
+def _lacking(classes: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return the classes that are not among others."""
+    places = places_among(classes, others)
+    return [name for name, place in zip(classes, places, strict=True) if place == ABSENT]
 
 
 def check_training_classes(
@@ -41,9 +54,9 @@ def check_training_classes(
         UserError: with the names that differ.
     """
     parts = []
-    if missing := [label for label in classes if label not in others]:
+    if missing := _lacking(classes, others):
         parts.append(f"lacks {_listed(missing, others)}")
-    if unknown := [label for label in others if label not in classes]:
+    if unknown := _lacking(others, classes):
         parts.append(f"has {_listed(unknown, () if missing else classes)}")
     if parts:
         raise UserError(
@@ -57,7 +70,7 @@ def check_test_classes(both: str, classes: Sequence[str], name: str, others: Seq
 
     Args, Raises: see :func:`check_training_classes`.
     """
-    if unknown := [label for label in others if label not in classes]:
+    if unknown := _lacking(others, classes):
         raise UserError(
             f"{both} differ in their classes: '{name}' has {_listed(unknown, classes)}, which the"
             " detector has not",
@@ -74,6 +87,10 @@ def _listed(names: Sequence[str], others: Sequence[str]) -> str:
         shown.append(f"'{name}'" + (f" (did you mean '{by_plain[near[0]]}'?)" if near else ""))
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _plain(name: str) -> str:

@@ -74,6 +74,15 @@ def test_objects_that_lie_close_are_no_repetition(
     assert len(found) == bool(same) and all(f" {same} object" in line for line in found)
 
 
+def test_areas_that_are_not_of_their_objects_are_noted(register: Callable[..., Any]) -> None:
+    def noted(area: float) -> list[str]:
+        name = register(lambda d: d["annotations"][0].update(area=area, bbox=[2, 2, 20, 30]))
+        return [line for line in notes(name) if "whose area" in line]
+
+    assert noted(1000) and noted(0.2)
+    assert not noted(650) and not noted(40)
+
+
 def test_small_neighbours_are_told_apart(register: Callable[..., Any]) -> None:
     def tiny(document: Any) -> None:
         thing = {**document["annotations"][0], "segmentation": []}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode, PolygonMasks
 from pycocotools import mask as mask_util
@@ -112,6 +113,8 @@ def test_all_that_python_has_for_numbers_is_taken(
             x0, y0, x1, y1 = a["bbox"]
             a.update(bbox=np.array([x0, y0, x1 - x0, y1 - y0]), bbox_mode=1, iscrowd=False)
             a["category_id"] = np.int32(a["category_id"])
+            if a["category_id"] % 2:
+                a["bbox"] = torch.from_numpy(a["bbox"])
             runs = mask_util.merge(mask_util.frPyObjects(a["segmentation"], 96, 96))
             a["segmentation"] = {"size": tuple(runs["size"]), "counts": runs["counts"]}
     name = catalog(tuple(records))
@@ -203,6 +206,14 @@ def test_what_is_unsound_is_refused(
 ) -> None:
     change(records)
     with pytest.raises(UserError, match=message):
+        prepare_dataset(catalog(records))
+
+
+def test_what_json_cannot_hold_is_refused_by_the_checks(
+    records: Any, catalog: Callable[..., str]
+) -> None:
+    records[0]["annotations"][0]["bbox"] = {4, 5, 6, 7}
+    with pytest.raises(UserError, match=r"1 malformed object .* has the box \{4, 5, 6, 7\}; it"):
         prepare_dataset(catalog(records))
 
 

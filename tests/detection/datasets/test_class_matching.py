@@ -239,3 +239,15 @@ def test_panoptic_segments_are_renumbered() -> None:
 
 def test_places() -> None:
     assert places_among("abc", ["c", "a"]) == [1, ABSENT, 0]
+    # composed, and of a letter and its accent; two that are classes of one set stay two
+    one, other = "b\u00e4r", "ba\u0308r"
+    assert places_among([one, "a"], ["a", other]) == [1, 0]
+    assert places_among([one, other], [other]) == [ABSENT, 0]
+
+
+def test_accents_may_be_composed_in_one_of_the_sets(
+    register: Callable[..., Any], document: dict[str, Any]
+) -> None:
+    first = document["categories"][0]["name"]
+    sets = [register(renamed(first, name)) for name in ("b\u00e4r", "ba\u0308r")]
+    assert number_of_classes(sets, 2) == 8

@@ -199,3 +199,53 @@ def test_the_json_is_another_one_for_other_names(yolo: Path) -> None:
         prepared = check_and_pack("renamed", source, lenient=False)
         made = json.loads(Path(prepared.json_file).read_bytes())
         assert [c["name"] for c in made["categories"]] == list(names)
+
+
+def _first(name: str) -> list[dict[str, Any]]:
+    prepare_dataset(name)
+    return DatasetCatalog.get(name)[0]["annotations"]
+
+
+def relabel(yolo: Path, lines: list[str]) -> None:
+    """Give the images these lines, one each."""
+    for path, line in zip(sorted((yolo / "labels/val").iterdir()), lines, strict=True):
+        path.write_text(f"{line}\n")
+
+
+@pytest.mark.parametrize("count", [1, 2, 17])
+@pytest.mark.parametrize("marks", [" 2", ""])
+def test_poses_are_no_polygons(
+    register_entry: Callable[..., Any], yolo: Path, count: int, marks: str
+) -> None:
+    points = "".join(f" 0.{45 + n % 10} 0.{55 - n % 10}{marks}" for n in range(count))
+    line = f"1 0.5 0.5 0.4 0.3{points}"
+    hidden = f"1 0.5 0.5 0.4 0.3{' 0 0 0' * count}" if marks else line
+    relabel(yolo, [line, hidden, "", *["\n".join([line, line, line])] * 3])
+    with pytest.raises(UserError, match=f"look like poses, each a box and {count} keypoints"):
+        check_and_pack("own", YoloSource(str(yolo), "val"), False)
+
+
+def test_polygons_that_touch_the_edges_are_no_poses(
+    register_entry: Callable[..., Any], yolo: Path
+) -> None:
+    # the numbers at the places of marks are 0 or 1
+    edges = "0 0 0 0.5 0 0.5 0.5 0 0.5 0 0"
+    slanted = "1 0.4 0.4 0.3 0.9 0.2 0.8 0 0.7 0.1 1"
+    relabel(yolo, [edges, slanted, edges, slanted, "", ""])
+    assert describe_dataset(register_entry(YOLO=yolo, SPLIT="val")).annotations == 4
+
+
+def test_oriented_boxes_are_noted(register_entry: Callable[..., Any], yolo: Path) -> None:
+    def noted() -> int:
+        return YoloSource(str(yolo), "val").read("own").report.count("oriented_box")
+
+    upright = "1 0.2 0.2 0.6 0.2 0.6 0.5 0.2 0.5"
+    # of images of 96 x 96
+    turned = "1 0.5 0.2 0.8 0.5 0.6 0.7 0.3 0.4"
+    relabel(yolo, [turned, turned, turned, upright, "1 0.5 0.5 0.2 0.2", ""])
+    assert noted() == 3
+    (thing,) = _first(register_entry(YOLO=yolo, SPLIT="val"))
+    assert thing["bbox"] == pytest.approx([28.8, 19.2, 48, 48])
+    # a few among others, and what is no rectangle
+    relabel(yolo, [turned, upright, upright, "1 0.5 0.2 0.9 0.5 0.6 0.7 0.3 0.4", "", ""])
+    assert noted() == 0

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +363,39 @@ def test_maps_are_made_once(scenes: Path, own_panoptic: Path) -> None:
     shutil.rmtree(source.stuff_root)
     with pytest.raises(UserError, match="lacks the segments of 1 images, such as"):
         make_semantic_maps("val", source, workers=1)
+
+
+def test_maps_of_other_annotations_are_noticed_and_made_anew(
+    scenes: Path, own_panoptic: Path
+) -> None:
+    path, root = own_panoptic / "val.json", own_panoptic / "segments_val"
+    source = PanopticSource(str(path), str(root), f"{root}_stuff", str(scenes / "val"))
+    document = json.loads(path.read_text())
+    document["info"] = "of another day"
+    path.write_text(json.dumps(document))
+    source.read("val")  # the classes are the same
+    first = document["annotations"][0]
+    ground = next(s for s in first["segments_info"] if s["category_id"] == 30)
+    ground["category_id"] = 20
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"1 semantic maps in .* were made from other"):
+        source.read("val")
+    made = Path(source.stuff_root) / first["file_name"]
+    before = np.asarray(Image.open(made))
+    assert make_semantic_maps("val", source, workers=1) == 1
+    after, ids = np.asarray(Image.open(made)), read_ids(root / first["file_name"])
+    assert np.array_equal(after != before, ids == ground["id"]) and (after != before).any()
+    source.read("val")
+    # part of them in another file: both agree
+    part = path.with_name("part.json")
+    part.write_text(json.dumps({**document, "annotations": document["annotations"][:2]}))
+    assert make_semantic_maps("part", replace(source, panoptic_json=str(part)), workers=1) == 0
+    source.read("val")
+    # and maps that came from elsewhere are taken as they are
+    Path(f"{source.stuff_root}.made").unlink()
+    ground["category_id"] = 30
+    path.write_text(json.dumps(document))
+    source.read("val")
 
 
 def test_a_map_of_a_class_that_is_not_listed(scenes: Path, own_panoptic: Path) -> None:

@@ -170,6 +170,18 @@ KINDS = {
         "outlines that hardly cover the boxes of their objects, or are far larger",
         note=True, of="objects", said=True,
     ),
+    "area_apart": Kind(
+        "object whose area is larger than its box, or nearly 0, so that it counts among the small,"
+        " medium or large ones wrongly",
+        "objects whose areas are larger than their boxes, or nearly 0, so that they count among the"
+        " small, medium or large ones wrongly", note=True, of="objects", said=True,
+    ),
+    "oriented_box": Kind(
+        "outline that is a turned rectangle, as of an oriented box; its box is the upright one"
+        " around it",
+        "outlines that are turned rectangles, as of oriented boxes; their boxes are the upright"
+        " ones around them", note=True, of="objects", said=True,
+    ),
     "broken_keypoints": Kind(
         "object whose malformed keypoints are left out",
         "objects whose malformed keypoints are left out", note=True

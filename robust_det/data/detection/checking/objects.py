@@ -20,6 +20,7 @@ __all__ = ["check_objects"]
 
 _FLAGS = ("iscrowd", "ignore")
 _SMALL = 4  # pixels of an image's side
+_LARGEST_AREA = 1e5**2  # pycocotools scores none that is larger, or below 0
 
 
 def check_objects(
@@ -166,7 +167,7 @@ class _Objects:
         """Add what is to be put in place of area and iscrowd, which pycocotools reads; ids are
         given anew, but tell whether an object is there twice."""
         number, area, crowd = entry.get("id"), entry.get("area"), entry.get("iscrowd")
-        sound_area = isinstance(area, (int, float)) and math.isfinite(area)
+        sound_area = isinstance(area, (int, float)) and 0 <= area <= _LARGEST_AREA
         if number is not None and number not in self._ids and sound_area and crowd in (0, 1):
             self._ids.add(number)
             return
@@ -243,8 +244,12 @@ class _Objects:
 
 def _reason(entry: Any, error: Exception) -> str:
     """Return what is wrong with an entry that a check failed on."""
-    box = entry.get("bbox") if isinstance(entry, dict) else None
-    if isinstance(box, list) and any(isinstance(value, str) for value in box):
+    if not isinstance(entry, dict):
+        return ": it is no mapping of keys"
+    box = entry.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        return f" has the box {shortened(box)}; it needs x, y, width and height"
+    if any(isinstance(value, str) for value in box):
         return f" has the box {shortened(box)}, in which numbers are text; write them as numbers"
     return f": {error}"
 

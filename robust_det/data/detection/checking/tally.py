@@ -14,16 +14,20 @@ __all__ = ["Tally"]
 _MANY_CROWDS = 0.05
 # boxes in percent end at 100, which those of so many objects in images twice as large do not
 _PERCENT, _OBJECTS = 100, 10
+# a mask is no larger than its box, give or take; and none of so many pixels has less than one
+_MORE, _MUCH = 1.5, 100
 
 
 class Tally:
-    """Counts crowds, and objects without an outline."""
+    """Counts crowds, objects without an outline, and areas that are not of their objects."""
 
     def __init__(self) -> None:
         self._learnt: Counter[Any] = Counter()
         self._crowds: Counter[Any] = Counter()
         self._outlined = 0
         self._reach = 0.0  # of boxes, to the right or down, in pixels
+        self._apart = 0
+        self._first_apart = ""
         # the first of those without an outline, by whether it is a crowd
         self._bare: Counter[bool] = Counter()
         self._first: dict[bool, str] = {}
@@ -34,6 +38,13 @@ class Tally:
         (self._crowds if crowd else self._learnt)[annotation["category_id"]] += 1
         x, y, width, height = annotation["bbox"]
         self._reach = max(self._reach, x + width, y + height)
+        area, around = annotation["area"], width * height
+        if area > _MORE * around + 1 or (area < 1 and around > _MUCH):
+            self._apart += 1
+            self._first_apart = self._first_apart or (
+                f"object {annotation.get('id')} on {image['file_name']} has the area {area} in a"
+                f" box of {width} x {height}"
+            )
         if annotation.get("segmentation"):
             self._outlined += 1
             return
@@ -63,6 +74,9 @@ class Tally:
             least = min(min(image["width"], image["height"]) for image in images.values())
             if least >= 2 * _PERCENT:
                 report.add("percent_boxes", count=crowds + learnt)
+        # of what is compared as it was published, this would be known
+        if self._apart and not report.published:
+            report.add("area_apart", self._first_apart, self._apart)
         if self._outlined:
             for crowd, kind in ((False, "bare_object"), (True, "bare_crowd")):
                 if self._bare[crowd]:

@@ -16,8 +16,9 @@ from robust_det.data.detection.checking.images import Depth, look
 from robust_det.data.detection.checking.listing import Listing, find_files
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.checking.terms import EVERYTHING, Terms
+from robust_det.data.detection.map_notes import MapNotes, fingerprint
 from robust_det.data.detection.readers.coco_json import CocoSource
-from robust_det.data.detection.segments import read_panoptic
+from robust_det.data.detection.segments import read_panoptic, semantic_places
 from robust_det.data.detection.source import Panoptic, Reading
 
 __all__ = ["PanopticSource"]
@@ -52,7 +53,10 @@ class PanopticSource:
         with without_garbage_collection():
             panoptic, sha256 = read_panoptic(self.panoptic_json, name)
             reading = self._objects(panoptic, name, depth)
-            segments = self._segments(panoptic, reading, name, depth)
+            notes = MapNotes.of(self.stuff_root)
+            if sha256 in notes.annotations:
+                notes = MapNotes()
+            segments = self._segments(panoptic, notes, reading, name, depth)
         return replace(
             reading,
             images=reading.images.with_segments(segments),
@@ -86,12 +90,17 @@ class PanopticSource:
         return reading
 
     def _segments(
-        self, panoptic: Mapping[str, Any], reading: Reading, name: str, depth: Depth
+        self,
+        panoptic: Mapping[str, Any],
+        notes: MapNotes,
+        reading: Reading,
+        name: str,
+        depth: Depth,
     ) -> dict[int, dict[str, Any]]:
         """Return the annotation of each image that has all it needs, by the image's number."""
-        known = {c["id"] for c in panoptic["categories"]}
+        places = semantic_places(panoptic["categories"])
         files = {a["image_id"]: a for a in panoptic["annotations"]}
-        ids, listing, segments, unmade = Identifiers(files), Listing(), {}, 0
+        ids, listing, segments, unmade, outdated = Identifiers(files), Listing(), {}, 0, 0
         names = dict.fromkeys(a["file_name"] for a in files.values())
         found = find_files(listing, self.panoptic_root, names, reading.report)
         for image, original in reading.images.heads():
@@ -104,18 +113,26 @@ class PanopticSource:
                 continue
             annotation = {**annotation, "file_name": file or annotation["file_name"]}
             path = os.path.join(self.panoptic_root, annotation["file_name"])
-            strange = {s["category_id"] for s in annotation["segments_info"]} - known
+            strange = {s["category_id"] for s in annotation["segments_info"]} - places.keys()
             if strange:
                 reading.report.add("unknown_segment", f"{sorted(strange)[0]} in {path}")
             elif not file:
                 reading.report.add("missing_segments", path)
             else:
-                unmade += not listing.has(os.path.join(self.stuff_root, annotation["file_name"]))
+                unmade += not listing.has(os.path.join(self.stuff_root, file))
+                if file in notes.maps:
+                    outdated += not notes.agree(file, fingerprint(annotation, places))
                 segments[image["id"]] = annotation
         if unmade:
             raise UserError(
                 f"data set '{name}' lacks the semantic maps of {unmade} images in"
                 f" {self.stuff_root}; robust-det panoptic --config CONFIG makes them"
+            )
+        if outdated:
+            raise UserError(
+                f"data set '{name}': {outdated} semantic maps in {self.stuff_root} were made from"
+                f" other annotations than {self.panoptic_json}; robust-det panoptic --config CONFIG"
+                " makes them anew"
             )
         if depth > Depth.NAMES:
             self._check_sizes(reading, segments, depth)

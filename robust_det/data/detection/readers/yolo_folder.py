@@ -24,6 +24,11 @@ from robust_det.data.walking import walk
 
 __all__ = ["YoloSource"]
 
+# as many labels as cannot all look like poses by chance
+_LINES = 10
+# parts of a rectangle's diagonal: labels are rounded
+_NEAR = 0.01
+
 
 @dataclass(frozen=True)
 class YoloSource:
@@ -31,7 +36,8 @@ class YoloSource:
     beside it. An image without one shows nothing.
 
     A line is ``class cx cy width height`` or, for a mask, ``class x1 y1 x2 y2 x3 y3 ...``, in parts
-    of the image's width and height.
+    of the image's width and height. Poses are refused; oriented boxes, of four corners, are read as
+    masks, with a note.
 
     Attributes:
         path, split, classes: see :func:`~.yolo_layout.read_layout`.
@@ -68,6 +74,7 @@ class YoloSource:
                 continue
             if path in labels:
                 reader.add(os.path.relpath(path, root), size, labels[path])
+        reader.conclude(name)
         categories = [{"id": n, "name": c} for n, c in enumerate(layout.classes, 1)]
         document = {
             "images": reader.images,
@@ -101,6 +108,23 @@ class _Labels:
         self.annotations: list[dict[str, Any]] = []
         self._classes = len(classes)
         self._report = report
+        self._poses = _Poses()
+        self._oriented: list[str] = []  # where there are rectangles that are turned
+
+    def conclude(self, name: str) -> None:
+        """Say what the labels of a data set look like together.
+
+        Raises:
+            UserError: they are poses.
+        """
+        if points := self._poses.points():
+            raise UserError(
+                f"data set '{name}': its labels look like poses, each a box and {points}; boxes and"
+                " masks are read",
+                "keep the first five numbers of each line",
+            )
+        if 2 * len(self._oriented) >= len(self.annotations) > 0:
+            self._report.add("oriented_box", self._oriented[0], len(self._oriented))
 
     def add(self, name: str, size: tuple[int, int], file: str) -> None:
         """Add an image and its objects, which are in a file, or none if that is empty."""
@@ -122,6 +146,7 @@ class _Labels:
                 self._report.add("broken_object", f"line {row} of {file}: {error}")
 
     def _object(self, words: list[str], image: int, size: tuple[int, int], where: str) -> None:
+        self._poses.add(words)
         if len(words) < 5 or len(words) % 2 == 0:
             raise ValueError(f"{len(words)} numbers, not class and box or class and polygon")
         label, *values = (float(word) for word in words)
@@ -139,6 +164,8 @@ class _Labels:
             return
         xs = [x * width for x in values[0::2]]
         ys = [y * height for y in values[1::2]]
+        if _is_turned_rectangle(xs, ys):
+            self._oriented.append(where)
         left, top = min(xs), min(ys)
         entry = object_entry(
             number, image, category, _rounded((left, top, max(xs) - left, max(ys) - top))
@@ -146,6 +173,62 @@ class _Labels:
         entry["segmentation"] = [_rounded([v for point in zip(xs, ys, strict=True) for v in point])]
         entry["area"] = round(_polygon_area(xs, ys), 4)
         self.annotations.append(entry)
+
+
+class _Poses:
+    """Tells whether all labels longer than a box are boxes with keypoints, of one number."""
+
+    def __init__(self) -> None:
+        self._length = 0
+        self._lines = 0
+        self._marked = self._plain = True  # with and without a number that says what is visible
+
+    def add(self, words: list[str]) -> None:
+        """Look at a line: class, box and the rest."""
+        if len(words) <= 5 or not (self._marked or self._plain):
+            return
+        self._lines += 1
+        values = [float(word) for word in words[1:]]
+        box, rest = values[:4], values[4:]
+        same = self._length in (0, len(words))
+        self._length = len(words)
+        marks = rest[2::3]
+        self._marked &= (
+            (same and len(rest) % 3 == 0 and set(marks) <= {0, 1, 2})
+            # what is not visible is anywhere
+            and _surrounds(
+                box,
+                [v for v, mark in zip(rest[::3], marks, strict=True) if mark],
+                [v for v, mark in zip(rest[1::3], marks, strict=True) if mark],
+            )
+        )
+        self._plain &= same and len(rest) % 2 == 0 and _surrounds(box, rest[::2], rest[1::2])
+
+    def points(self) -> str:
+        """Return what follows the boxes in words; empty if these are no poses."""
+        rest = self._length - 5
+        if self._lines and self._marked:
+            return f"{rest // 3} keypoints of three numbers"
+        # a few polygons can look so by chance
+        if self._lines >= _LINES and self._plain:
+            return f"{rest // 2} keypoints of two numbers"
+        return ""
+
+
+def _surrounds(box: list[float], xs: list[float], ys: list[float]) -> bool:
+    """Tell whether points are in a box, or as far from its middle as it is large."""
+    x, y, w, h = box
+    return w > 0 and h > 0 and all(abs(v - x) <= w for v in xs) and all(abs(v - y) <= h for v in ys)
+
+
+def _is_turned_rectangle(xs: list[float], ys: list[float]) -> bool:
+    if len(xs) != 4:
+        return False
+    a, b, c, d = (complex(x, y) for x, y in zip(xs, ys, strict=True))
+    near = _NEAR * max(abs(c - a), abs(d - b))
+    is_rectangle = abs(a + c - b - d) <= near and abs(abs(c - a) - abs(d - b)) <= near
+    side = b - a
+    return is_rectangle and min(abs(side.real), abs(side.imag)) > near
 
 
 def _rounded(values: Any) -> list[float]:
