@@ -18,7 +18,9 @@ _KEYS = words_of(
     " network net_name backbone backbone_name backbone_arch encoder encoder_name cnn"
 )
 # not what the file is of
-_OTHERS = re.compile(r"(teacher|loss|critic|criterion|perceptual|lpips|discriminator)")
+_OTHERS = re.compile(
+    r"(teacher|loss|critic|criterion|perceptual|lpips|discriminator|decoder|generator|text|language)"
+)
 _LONGEST = 120
 # how else our networks are called, without what separates words
 _ALIASES = {

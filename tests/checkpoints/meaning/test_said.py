@@ -118,6 +118,7 @@ def test_another_network_is_refused_by_name(
         {"arch": "resnet10_narrow"},
         {"args": argparse.Namespace(model="resnet10_narrow", teacher="resnet50")},
         {"hyper_parameters": {"teacher": {"arch": "resnet152"}, "loss": {"net": "vgg16"}}},
+        {"config": {"decoder": {"model": "vit_b_16"}, "text_encoder": {"arch": "resnet50"}}},
         {"arch": "resnet", "epoch": 3},
     ],
 )
