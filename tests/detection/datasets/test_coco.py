@@ -90,6 +90,7 @@ def mask(value: Any) -> Callable[..., Any]:
         (lambda d: first(d).update(iscrowd=2), "has iscrowd 2"),
         (lambda d: first(d).update(area=float("nan")), "has the area nan"),
         (lambda d: first(d).update(area=-5), "has the area -5"),
+        (lambda d: first(d).update(area=-12, bbox=[1, 2, -3, 4]), "has 1 problem: 1 negative or"),
         (lambda d: first(d).update(area=10**400), "has the area 1000"),
         (box(5), "has the box [5]; it needs x, y, width and height"),
         (lambda d: first(d).update(bbox=None), "20000000 has the box None; it needs x, y, "),

@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.detection.datasets import describe_dataset, number_of_classes, prepare_dataset
-from robust_det.detection.datasets.registration import ground_truth, prepared_dataset
+from robust_det.detection.datasets.registration import ground_truth, prepared_dataset, source_of
 
 SHARED = Path(__file__).parents[3].parent / "shared/data"
 BCCD = ["RBC", "WBC", "Platelets"]
@@ -138,6 +138,21 @@ def test_images_of_any_suffix_and_name(register_entry: Callable[..., Any], voc: 
     replace(voc, 2, third.name, first.with_suffix(".jpg").name)
     names = [r["file_name"] for r in loaded(register_entry(VOC=voc, SPLIT="test"))]
     assert names[:3] == [first.with_suffix(".jpg").name, "another.PNG", third.name]
+
+
+def test_classes_of_difficult_objects_alone_are_noted(
+    register_entry: Callable[..., Any], voc: Path
+) -> None:
+    def reading() -> Any:
+        name = register_entry(VOC=voc, SPLIT="test")
+        return source_of(name).read(name)
+
+    assert not reading().report.count("difficult_class")
+    for path in (voc / "Annotations").iterdir():
+        path.write_text(path.read_text().replace("<difficult>0", "<difficult>1"))
+    found = reading()
+    assert found.report.count("difficult_class") == len(found.categories) > 1
+    assert not found.report.problems
 
 
 def test_difficult_objects_are_trained_on_and_ignored_in_evaluation(

@@ -249,3 +249,10 @@ def test_oriented_boxes_are_noted(register_entry: Callable[..., Any], yolo: Path
     # a few among others, and what is no rectangle
     relabel(yolo, [turned, upright, upright, "1 0.5 0.2 0.9 0.5 0.6 0.7 0.3 0.4", "", ""])
     assert noted() == 0
+
+
+def test_images_that_share_a_label_file_are_noted(yolo: Path) -> None:
+    first = sorted((yolo / "images/val").iterdir())[0]
+    shutil.copy(first, first.with_suffix(".bmp"))
+    report = YoloSource(str(yolo), "val").read("own").report
+    assert report.count("shared_label") == 2 and not report.problems

@@ -109,6 +109,11 @@ KINDS = {
         "label file without an image", "label files without images",
         note=True, of="label files", said=True,
     ),
+    "shared_label": Kind(
+        "image that shares its label file with another of the same name and another suffix",
+        "images that share their label files with others of the same names and other suffixes",
+        note=True, of="images", said=True,
+    ),
     "unread_image": Kind(
         "image in a format that is not read", "images in formats that are not read",
         note=True, of="image files", said=True,
@@ -141,6 +146,11 @@ KINDS = {
         " unless DATASETS.CROWD is objects",
         "classes whose objects are all crowds (iscrowd 1), so that they are neither learnt nor"
         " scored, unless DATASETS.CROWD is objects", note=True, said=True,
+    ),
+    "difficult_class": Kind(
+        "class whose objects are all marked difficult, so that it is learnt and not scored",
+        "classes whose objects are all marked difficult, so that they are learnt and not scored",
+        note=True, said=True,
     ),
     "crowd": Kind(
         "crowd (iscrowd 1), which is neither learnt nor scored, unless DATASETS.CROWD is objects",

@@ -167,7 +167,10 @@ class _Objects:
         """Add what is to be put in place of area and iscrowd, which pycocotools reads; ids are
         given anew, but tell whether an object is there twice."""
         number, area, crowd = entry.get("id"), entry.get("area"), entry.get("iscrowd")
-        sound_area = isinstance(area, (int, float)) and 0 <= area <= _LARGEST_AREA
+        sound_area = isinstance(area, (int, float)) and (
+            # of a box that has no area, that box is judged
+            0 <= area <= _LARGEST_AREA or area == entry["bbox"][2] * entry["bbox"][3]
+        )
         if number is not None and number not in self._ids and sound_area and crowd in (0, 1):
             self._ids.add(number)
             return

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from robust_det.data.detection.canonical.entries import DIFFICULT
 from robust_det.data.detection.checking.report import Report
 
 __all__ = ["Tally"]
@@ -19,11 +20,12 @@ _MORE, _MUCH = 1.5, 100
 
 
 class Tally:
-    """Counts crowds, objects without an outline, and areas that are not of their objects."""
+    """Counts crowds, difficult objects, those without an outline, and areas of other sizes."""
 
     def __init__(self) -> None:
         self._learnt: Counter[Any] = Counter()
         self._crowds: Counter[Any] = Counter()
+        self._difficult: Counter[Any] = Counter()
         self._outlined = 0
         self._reach = 0.0  # of boxes, to the right or down, in pixels
         self._apart = 0
@@ -36,6 +38,8 @@ class Tally:
         """Count a sound object of an image."""
         crowd = bool(annotation["iscrowd"])
         (self._crowds if crowd else self._learnt)[annotation["category_id"]] += 1
+        if annotation.get(DIFFICULT):
+            self._difficult[annotation["category_id"]] += 1
         x, y, width, height = annotation["bbox"]
         self._reach = max(self._reach, x + width, y + height)
         area, around = annotation["area"], width * height
@@ -70,6 +74,9 @@ class Tally:
         for number, count in self._crowds.items():
             if learnt and not self._learnt[number]:
                 report.add("crowd_class", f"{classes[number]}, {count} of {count}")
+        for number, count in self._difficult.items():
+            if count == self._learnt[number]:
+                report.add("difficult_class", f"{classes[number]}, {count} of {count}")
         if self._reach <= _PERCENT and crowds + learnt >= _OBJECTS:
             least = min(min(image["width"], image["height"]) for image in images.values())
             if least >= 2 * _PERCENT:

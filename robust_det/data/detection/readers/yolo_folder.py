@@ -66,6 +66,10 @@ class YoloSource:
         sizes = dict(zip(there, looked, strict=True))
         reader = _Labels(layout.classes, report)
         labels = label_files(paths, report)
+        shared = Counter(filter(None, labels.values()))
+        for path, label in labels.items():
+            if shared[label] > 1:
+                report.add("shared_label", path)
         note_leftovers(paths, label_folders(labels), report)
         for path in paths:
             size = sizes.get(path, (1, 1))
