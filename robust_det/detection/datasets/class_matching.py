@@ -7,10 +7,10 @@ which class of another set is the same: ids and order are each set's own.
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Sequence
 
 from robust_det.core.errors import UserError
+from robust_det.data.spellings import composed
 
 __all__ = ["ABSENT", "check_test_classes", "check_training_classes", "places_among"]
 
@@ -28,8 +28,8 @@ def places_among(classes: Sequence[str], others: Sequence[str]) -> list[int]:
     places = {name: place for place, name in enumerate(others)}
     known = set(classes)
     left = (name for name in others if name not in known)
-    composed = {_composed(name): places[name] for name in left}
-    return [places.get(name, composed.get(_composed(name), ABSENT)) for name in classes]
+    spelt = {composed(name): places[name] for name in left}
+    return [places.get(name, spelt.get(composed(name), ABSENT)) for name in classes]
 
 
 def _lacking(classes: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -87,10 +87,6 @@ def _listed(names: Sequence[str], others: Sequence[str]) -> str:
         shown.append(f"'{name}'" + (f" (did you mean '{by_plain[near[0]]}'?)" if near else ""))
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _plain(name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from robust_det.core.errors import UserError
+from robust_det.data.detection.readers.yolo_folder import YoloSource
 from robust_det.detection.datasets import prepare_dataset
 from robust_det.detection.datasets.registration import source_of
 
@@ -68,6 +69,14 @@ def test_nothing_that_is_read(yolo: Path, register_entry: Callable[..., Any]) ->
     with pytest.raises(UserError, match=r"no image that is read .* 6 in other .*\.heic") as caught:
         prepare_dataset(register_entry(YOLO=yolo, SPLIT="val"))
     assert "convert them to one of .jpg" in str(caught.value)
+
+
+def test_a_folder_above_is_not_hidden(yolo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (yolo / "images/val").iterdir():
+        path.rename(path.with_suffix(".heic"))
+    monkeypatch.chdir(yolo / "labels")
+    with pytest.raises(UserError, match=r"no image that is read .* 6 in other formats below \.\."):
+        YoloSource("..", "val").read("set")
 
 
 def test_labels_that_are_all_left_over(yolo: Path, register_entry: Callable[..., Any]) -> None:

@@ -15,11 +15,12 @@ from robust_det.data.detection.canonical.entries import canonical_class
 from robust_det.data.detection.canonical.identifiers import is_identifier
 from robust_det.data.detection.checking.images import Depth, look, other_size
 from robust_det.data.detection.checking.leftovers import companion
-from robust_det.data.detection.checking.listing import SPELLINGS, Listing, find_files
+from robust_det.data.detection.checking.listing import Listing, find_files
 from robust_det.data.detection.checking.objects import check_objects
 from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.packed_images import PackedImages, Packer
+from robust_det.data.spellings import folded
 from robust_det.data.walking import has_hidden_part
 
 __all__ = ["check_document"]
@@ -89,7 +90,6 @@ def _classes(categories: list[Any], report: Report) -> dict[int, str]:
 
 def _note_similar(names: Iterable[str], report: Report) -> None:
     """Note classes that may be one, which several people have written."""
-    *_, folded = SPELLINGS
     first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(" ".join(folded(name).split()), name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.data.detection.checking.listing import Listing
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.spellings import folded
+from robust_det.data.walking import is_hidden
 
 __all__ = ["companion", "note_leftovers", "unread_images"]
 
@@ -23,8 +24,10 @@ _UNREAD = (
 
 
 def unread_images(names: Iterable[str]) -> list[str]:
-    """Return which names are of images in formats that are not read, sorted."""
-    return sorted(n for n in names if n.lower().endswith(_UNREAD) and not n.startswith("."))
+    """Return which names or paths are of images in formats that are not read, sorted."""
+    return sorted(
+        n for n in names if n.lower().endswith(_UNREAD) and not is_hidden(os.path.basename(n))
+    )
 
 
 def companion(listing: Listing, path: str) -> str:
@@ -60,7 +63,7 @@ def note_leftovers(images: Sequence[str], labels_of: Mapping[str, str], report: 
     for folder, known in stems.items():
         for name in sorted(listing.names(folder)):
             path = Path(folder, name)
-            if path.suffix.lower() != ".txt" or name.startswith("."):
+            if path.suffix.lower() != ".txt" or is_hidden(name):
                 continue
             if _stem(name) in known:
                 labels += 1
@@ -71,8 +74,7 @@ def note_leftovers(images: Sequence[str], labels_of: Mapping[str, str], report: 
 
 
 def _stem(name: str) -> str:
-    # systems differ in how they write accents, and in whether case counts
-    return unicodedata.normalize("NFC", os.path.splitext(name)[0]).casefold()
+    return folded(os.path.splitext(name)[0])
 
 
 def _holds_labels(path: Path) -> bool:

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from robust_det.data.detection.checking.report import Report
+from robust_det.data.spellings import SPELLINGS, Spelling, folded
 
-__all__ = ["SPELLINGS", "Listing", "find_files", "parts_of"]
-
-Spelling = Callable[[str], str]
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _folded(name: str) -> str:
-    return _composed(_composed(name).casefold())
-
-
-# names are the same file if they are equal so, the closest spelling first: as written, with accents
-# put together (macOS takes them apart), without regard to case (as on Windows)
-SPELLINGS: tuple[Spelling, ...] = (str, _composed, _folded)
+__all__ = ["Listing", "find_files", "parts_of"]
 
 
 def parts_of(path: str) -> list[str]:
@@ -62,7 +47,7 @@ class Listing:
         r"""Return what a name can mean in a folder, as paths below it.
 
         That is the entry of that very name if there is one. Otherwise those in the closest of
-        :data:`SPELLINGS`: ``images\a.png`` is ``images/a.png``, ``a.JPG`` is ``a.jpg``. Folders
+        :data:`.SPELLINGS`: ``images\a.png`` is ``images/a.png``, ``a.JPG`` is ``a.jpg``. Folders
         that the name begins with and the folder ends with count once.
         """
         if self.has(os.path.join(folder, name)):
@@ -75,7 +60,7 @@ class Listing:
                 return sorted(found)
         ends = parts_of(os.path.abspath(folder))
         for count in range(1, min(len(parts), len(ends) + 1)):
-            if [_folded(p) for p in parts[:count]] == [_folded(p) for p in ends[-count:]]:
+            if [folded(p) for p in parts[:count]] == [folded(p) for p in ends[-count:]]:
                 return self.find(folder, "/".join(parts[count:]))
         return []
 

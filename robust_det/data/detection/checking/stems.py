@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable
 
 from robust_det.data.detection.checking.images import SUFFIXES
-from robust_det.data.detection.checking.listing import SPELLINGS, parts_of
+from robust_det.data.detection.checking.listing import parts_of
+from robust_det.data.spellings import SPELLINGS
 
 __all__ = ["ANNOTATION_FOLDERS", "IMAGE_FOLDERS", "Stems", "stem_parts"]
 
