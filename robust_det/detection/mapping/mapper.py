@@ -35,8 +35,8 @@ def build_mapper(
     return CopyPaste(mapper, images, paste.PROB, paste.OBJECTS) if paste.PROB else mapper
 
 
-class TrainingMapper(DatasetMapper):
-    """Detectron2's :class:`DatasetMapper` in training; without jitter, what it gives is the same.
+class _Mapper(DatasetMapper):
+    """Detectron2's :class:`DatasetMapper`, which has no place to put another reader of images in.
 
     Constructed from a config, or from the arguments of :class:`DatasetMapper` and
 
@@ -50,15 +50,10 @@ class TrainingMapper(DatasetMapper):
         self.fast_jpeg = fast_jpeg
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        arguments = super().from_config(cfg, is_train=True)
-        if cfg.INPUT.LSJ.ENABLED:
-            arguments["augmentations"] = large_scale_jitter(cfg)
-            arguments["recompute_boxes"] = cfg.MODEL.MASK_ON
-        return {**arguments, "fast_jpeg": cfg.INPUT.FAST_JPEG}
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        return {**super().from_config(cfg, is_train), "fast_jpeg": cfg.INPUT.FAST_JPEG}
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        # the steps of Detectron2's, which has no place to put another decoder in
         record = copy.deepcopy(dataset_dict)
         image = read_image(record["file_name"], self.image_format, self.fast_jpeg)
         utils.check_image_size(record, image)
@@ -106,28 +101,25 @@ class TrainingMapper(DatasetMapper):
         return utils.filter_empty_instances(instances)
 
 
-class EvaluationMapper(DatasetMapper):
-    """Detectron2's :class:`DatasetMapper` in evaluation, from a config."""
-
-    @configurable
-    def __init__(self, *, fast_jpeg: bool, **stock: Any) -> None:
-        super().__init__(**stock)
-        self.fast_jpeg = fast_jpeg
+class TrainingMapper(_Mapper):
+    """Detectron2's mapper in training; without jitter, what it gives is the same."""
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        return {**super().from_config(cfg, is_train=False), "fast_jpeg": cfg.INPUT.FAST_JPEG}
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        arguments = super().from_config(cfg, is_train)
+        if cfg.INPUT.LSJ.ENABLED:
+            arguments["augmentations"] = large_scale_jitter(cfg)
+            arguments["recompute_boxes"] = cfg.MODEL.MASK_ON
+        return arguments
+
+
+class EvaluationMapper(_Mapper):
+    """Detectron2's mapper in evaluation: nothing of the truth goes to the model."""
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = False) -> dict[str, Any]:
+        return super().from_config(cfg, is_train)
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        # nothing of the truth goes to the model
         truth = ("annotations", "sem_seg_file_name")
-        record = copy.deepcopy({k: v for k, v in dataset_dict.items() if k not in truth})
-        image = read_image(record["file_name"], self.image_format, self.fast_jpeg)
-        utils.check_image_size(record, image)
-        inputs = T.AugInput(image)
-        transforms = self.augmentations(inputs)
-        record["image"] = torch.as_tensor(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
-        if self.proposal_topk is not None:
-            size = inputs.image.shape[:2]
-            utils.transform_proposals(record, size, transforms, proposal_topk=self.proposal_topk)
-        return record
+        return super().__call__({k: v for k, v in dataset_dict.items() if k not in truth})
