@@ -24,7 +24,8 @@ from robust_det.detection.finetuning.detector_step import TrainingStep
 from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep, StopHook
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
 from robust_det.detection.finetuning.training_data import build_loader, training_images
-from robust_det.detection.finetuning.watching import ReturningErrors, Stopwatch, WithProgress
+from robust_det.detection.finetuning.watching import Stopwatch, WithProgress
+from robust_det.detection.finetuning.worker_errors import ReturningErrors
 from robust_det.detection.mapping.mapper import EvaluationMapper, build_mapper
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.world import this_world

@@ -23,7 +23,7 @@ from robust_det.detection.datasets.class_matching import places_among
 from robust_det.detection.datasets.dicts import DatasetDicts, wide_images
 from robust_det.detection.datasets.registration import describe_dataset, prepared_dataset
 from robust_det.detection.finetuning.plan import BatchPlan, Position
-from robust_det.detection.finetuning.watching import ReturningErrors, raise_returned
+from robust_det.detection.finetuning.worker_errors import ReturningErrors, raise_returned
 
 __all__ = ["TrainingLoader", "build_loader", "training_images"]
 

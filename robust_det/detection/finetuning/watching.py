@@ -1,16 +1,16 @@
-"""How long a run has taken, how far its evaluation is, and what its loaders' workers met."""
+"""How long a run has taken, over all sessions, and how far its evaluation is."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar
 from robust_det.detection.finetuning.hooks import exit_if_asked
+from robust_det.detection.finetuning.worker_errors import raise_returned
 
-__all__ = ["ReturningErrors", "Stopwatch", "WithProgress", "raise_returned"]
+__all__ = ["Stopwatch", "WithProgress"]
 
 
 class Stopwatch:
@@ -34,30 +34,9 @@ class Stopwatch:
         self._before, self._start = state["seconds"], time.perf_counter()
 
 
-class ReturningErrors:
-    """A mapper that returns a user's error: raised in a worker, it would arrive as the text of a
-    traceback. See :func:`raise_returned`."""
-
-    def __init__(self, mapper: Callable[[dict[str, Any]], Any]) -> None:
-        self.mapper = mapper
-
-    def __call__(self, record: dict[str, Any]) -> Any:
-        try:
-            return self.mapper(record)
-        except UserError as error:
-            return error
-
-
-def raise_returned(batch: Sequence[Any]) -> None:
-    """Raise the first error among mapped images."""
-    for mapped in batch:
-        if isinstance(mapped, UserError):
-            raise mapped
-
-
 class WithProgress:
     """A data loader that shows a progress bar while it is iterated, and raises what its mapper
-    returned of :class:`ReturningErrors`."""
+    returned of :class:`.ReturningErrors`."""
 
     def __init__(self, loader: Any, label: str, enabled: bool) -> None:
         self.loader, self.label, self.enabled = loader, label, enabled
