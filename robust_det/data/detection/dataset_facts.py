@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from robust_det.data.detection.packed_images import PackedImages
 from robust_det.data.detection.segments import stuff_names
-from robust_det.data.detection.source import Panoptic
+from robust_det.data.detection.source import Reading
 
 __all__ = ["Annotations", "DatasetFacts", "facts_of"]
 
@@ -60,15 +59,18 @@ class Annotations(NamedTuple):
 
 
 def facts_of(
-    name: str,
-    images: PackedImages,
-    categories: Iterable[Mapping[str, Any]],
-    annotations: Annotations,
-    panoptic: Panoptic | None = None,
+    reading: Reading, categories: Iterable[Mapping[str, Any]], annotations: Annotations
 ) -> DatasetFacts:
-    """Return the facts of a checked data set; see :class:`DatasetFacts`."""
+    """Return the facts of a checked data set; see :class:`DatasetFacts`.
+
+    Args:
+        reading: of the data set.
+        categories: of the objects that a run learns, in canonical form.
+        annotations: which a record names.
+    """
+    images, panoptic, count = reading.images, reading.panoptic, reading.report.count
     return DatasetFacts(
-        name,
+        reading.report.name,
         len(images),
         images.objects,
         tuple(c["name"] for c in sorted(categories, key=lambda c: c["id"])),
@@ -77,4 +79,9 @@ def facts_of(
         tuple(stuff_names(panoptic.categories)) if panoptic else (),
         panoptic.sha256 if panoptic else "",
         annotations.file or (panoptic.json_file if panoptic else ""),
+        bare_objects=count("bare_object"),
+        bare_crowds=count("bare_crowd"),
+        taken_crowds=count("taken_crowd"),
+        crowds_alone=count("all_crowds") > 0,
+        masks_elsewhere=count("mask_elsewhere"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -84,17 +84,17 @@ def check_and_pack(name: str, source: Source, lenient: bool) -> Prepared:
     with without_garbage_collection():
         reading = source.read(name)
         if isinstance(source, VocSource) and source.published:
-            return _of_published_voc(name, reading)
+            return _of_published_voc(reading)
         return _of_reading(name, source, reading, lenient)
 
 
-def _of_published_voc(name: str, reading: Reading) -> Prepared:
+def _of_published_voc(reading: Reading) -> Prepared:
     # Detectron2 reads the XML files by itself
     if reading.report.problems:
         complaint = reading.report.complaint(False)
         raise UserError(f"{complaint}, or name its folder as VOC in DATASETS.CUSTOM")
     annotations = Annotations(sha256=reading.sha256)
-    facts = facts_of(name, reading.images, reading.canonical_classes(), annotations)
+    facts = facts_of(reading, reading.canonical_classes(), annotations)
     return Prepared(facts, reading.image_root)
 
 
@@ -106,13 +106,13 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
         raise UserError(f"{report.complaint(False)}: without these nothing is left")
     stuff_alone = isinstance(source, PanopticSource) and not source.json_file
     categories = [] if stuff_alone else sorted(reading.canonical_classes(), key=lambda c: c["id"])
-    own_ids, taken = reading.own_ids or bool(reading.json_file), report.count("taken_crowd")
+    own_ids = reading.own_ids or bool(reading.json_file)
     panoptic_sha256 = panoptic.sha256 if panoptic else ""
     # what the user has says all of it, unless the run reads less or it is in another form
-    as_annotated = not report.problems and not taken and bool(reading.json_file or stuff_alone)
-    # what files are called depends on the disk
-    by_file = as_annotated and not report.count("other_name")
-    read = (reading.sha256 or panoptic_sha256) if by_file else ""
+    as_annotated = not (report.problems or report.count("taken_crowd")) and bool(
+        reading.json_file or stuff_alone
+    )
+    read = (reading.sha256 or panoptic_sha256) if as_annotated else ""
     key = f"{content_key(reading.images, read)} {categories} {own_ids}"
     json_file, panoptic_file, annotations = "", "", Annotations(reading.json_file, reading.sha256)
     if not stuff_alone:
@@ -128,16 +128,8 @@ def _of_reading(name: str, source: Source, reading: Reading, lenient: bool) -> P
         logger.warning(report.cleaned() + (f"; this run reads {json_file}" if json_file else ""))
     for remark in report.remarks:
         logger.warning(remark)
-    facts = facts_of(name, reading.images, categories, annotations, panoptic)
     return Prepared(
-        replace(
-            facts,
-            bare_objects=report.count("bare_object"),
-            bare_crowds=report.count("bare_crowd"),
-            masks_elsewhere=report.count("mask_elsewhere"),
-            taken_crowds=taken,
-            crowds_alone=report.count("all_crowds") > 0,
-        ),
+        facts_of(reading, categories, annotations),
         reading.image_root,
         json_file,
         panoptic_file,
