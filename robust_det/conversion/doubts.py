@@ -37,7 +37,8 @@ def doubts(model: Model) -> list[str]:
     """
     if model.described:
         return []
-    with_relu = deviation(model)
+    network, images = _understood(model)
+    with_relu = _deviation(network, images)
     if with_relu is None or not math.isfinite(with_relu):
         return []
     if with_relu > _USUAL:
@@ -47,7 +48,8 @@ def doubts(model: Model) -> list[str]:
             " photographs, it is another network than its names say, or takes other images (see"
             " README)"
         ]
-    with_gelu = deviation(model, nn.GELU())
+    _replace_relus(network, nn.GELU())
+    with_gelu = _deviation(network, images)
     if with_gelu is not None and with_gelu < _BETTER * with_relu:
         return [
             "the running statistics of its batch norms are rather those of a network with GELU in"
@@ -57,31 +59,36 @@ def doubts(model: Model) -> list[str]:
     return []
 
 
-@torch.no_grad()
-def deviation(model: Model, activation: nn.Module | None = None) -> float | None:
+def deviation(model: Model) -> float | None:
     """Return how far what batch norms see of photographs is from what they saw in training.
 
     Args:
         model: the network and its normalisation.
-        activation: in place of its ReLUs, if they are not to be used.
 
     Returns:
         The mean over norms and their channels of half the difference of means, in standard
         deviations, and half the difference of the logarithms of the standard deviations; None
         without norms that have seen an image.
     """
-    body = model.body()
-    if activation is not None:
-        _replace_relus(body, activation)
+    return _deviation(*_understood(model))
+
+
+def _understood(model: Model) -> tuple[nn.Module, torch.Tensor]:
+    """Return the network up to its last stage, and what photographs are to it."""
     last = get_architecture(model.arch).stages[-1]
-    network = create_feature_extractor(body, [last.node])
+    network = create_feature_extractor(model.body(), [last.node])
+    return network, Normalize(model.mean, model.std)(photographs())
+
+
+@torch.no_grad()
+def _deviation(network: nn.Module, images: torch.Tensor) -> float | None:
     found: list[float] = []
 
     def look(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor]) -> None:
         found.append(_off(norm, inputs[0]))
 
     hooks = [norm.register_forward_pre_hook(look) for norm in _used_norms(network)]
-    network(Normalize(model.mean, model.std)(photographs()))
+    network(images)
     for hook in hooks:
         hook.remove()
     return sum(found) / len(found) if found else None
