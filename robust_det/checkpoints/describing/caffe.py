@@ -53,7 +53,7 @@ def refuse_caffe(model: Model, said: Said) -> None:
         if words:
             where = f"{statement.place}{statement.key} {_shown(statement.value)}"
             raise FileError(f"says of its {model.arch} that it {words} ({where})", _RGB)
-    rgb = [bool(s.value) for s in said.statements if s.key in _IS_RGB and _is_truth(s.value)]
+    rgb = [bool(s.value) for s in said.statements if s.key in _IS_RGB and isinstance(s.value, bool)]
     if rgb and not any(rgb):
         raise FileError(f"says that its {model.arch} takes BGR images (no to_rgb)", _RGB)
     _refuse_large_pixels(model, said)
@@ -103,10 +103,6 @@ def _words_of_caffe(statement: Statement) -> str:
     return ""
 
 
-def _is_truth(value: object) -> bool:
-    return isinstance(value, bool)
-
-
 def _unseen(model: Model) -> Iterator[str]:
     """Yield norms with the statistics of a new network and the scale and shift of a trained one."""
     for name, mean in model.state.items():
@@ -144,10 +140,9 @@ def refuse_other_range(model: Model) -> None:
     weight, bias = model.state[f"{conv}.weight"], model.state.get(f"{conv}.bias", torch.zeros(()))
     bound = _largest(model.mean, model.std) * weight.abs().sum((1, 2, 3))
     mean, var = (model.state[f"{norm}.running_{leaf}"] for leaf in ("mean", "var"))
-    excess = torch.maximum((mean - bias).abs(), var.clamp(min=0).sqrt()) / bound
-    seen = torch.maximum((mean - bias).abs(), var.clamp(min=0).sqrt()) > _NEXT_TO_NOTHING
+    saw = torch.maximum((mean - bias).abs(), var.clamp(min=0).sqrt())
     # pruned filters of zeros keep what their norm saw before
-    excess = excess[(bound > 0) & seen]
+    excess = (saw / bound)[(bound > 0) & (saw > _NEXT_TO_NOTHING)]
     if not len(excess) or excess.max() <= _SLACK:
         return
     raise FileError(
