@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from detectron2.data.catalog import Metadata
 from detectron2.structures import BoxMode
+from detectron2.structures.masks import polygon_area
 from pycocotools import mask as mask_util
 
 from robust_det.core.errors import UserError, reason_of
@@ -172,10 +174,8 @@ def _box(entry: Mapping[str, Any], which: str) -> Any:
         )
     box = _plain(entry["bbox"])
     if mode == BoxMode.XYXY_ABS and isinstance(box, list) and len(box) == 4:
-        try:
+        with suppress(TypeError):  # which the checks say
             return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-        except TypeError:
-            pass  # for the checks to say
     return box
 
 
@@ -189,15 +189,11 @@ def _area(made: Mapping[str, Any]) -> float | None:
                 runs = mask_util.frPyObjects(dict(runs), *runs["size"])
             return float(mask_util.area(runs))
         if outline:
-            return float(sum(_enclosed(polygon) for polygon in outline))
+            corners = (np.asarray(polygon, dtype=float).reshape(-1, 2).T for polygon in outline)
+            return float(sum(polygon_area(x, y) for x, y in corners))
         return float(made["bbox"][2] * made["bbox"][3])
     except (KeyError, IndexError, TypeError, ValueError):
         return None  # for the checks to say
-
-
-def _enclosed(polygon: Sequence[float]) -> float:
-    x, y = np.asarray(polygon, dtype=float).reshape(-1, 2).T
-    return 0.5 * abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))
 
 
 def _plain(value: Any) -> Any:
