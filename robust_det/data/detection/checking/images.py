@@ -67,9 +67,9 @@ def look(
     ):
         for path, image in zip(paths, pool.map(lambda path: _see(path, depth), paths), strict=True):
             seen.append(image.size)
-            if report is not None and image.bits > 8:
-                report.add("deep_image", f"{path} has {image.bits} bits")
             if report is not None:
+                if image.bits > 8:
+                    report.add("deep_image", f"{path} has {image.bits} bits")
                 for kind in image.notes:
                     report.add(kind, path)
             bar.update()

@@ -53,11 +53,11 @@ def place_fault(outline: Any, box: Sequence[float]) -> str:
     """Return the kind of finding if an outline is not where its object's box is.
 
     Args:
-        outline: sound.
+        outline: sound, run lengths as :func:`check_mask` returns them.
         box: ``[x, y, width, height]`` in pixels.
     """
     if isinstance(outline, dict):
-        left, top, width, height = _bounds_of_runs(outline)
+        left, top, width, height = mask_util.toBbox(outline).tolist()
         right, bottom = left + width, top + height
     else:
         left, top, right, bottom = _bounds(outline[0])
@@ -79,14 +79,6 @@ def place_fault(outline: Any, box: Sequence[float]) -> str:
 def _bounds(polygon: list[float]) -> tuple[float, float, float, float]:
     xs, ys = polygon[0::2], polygon[1::2]
     return min(xs), min(ys), max(xs), max(ys)
-
-
-def _bounds_of_runs(outline: dict[str, Any]) -> tuple[float, float, float, float]:
-    rows, columns = (int(side) for side in outline["size"])
-    if isinstance(outline["counts"], list):
-        outline = mask_util.frPyObjects({**outline, "size": [rows, columns]}, rows, columns)
-    left, top, width, height = mask_util.toBbox(outline).tolist()
-    return left, top, width, height
 
 
 def _is_polygon(points: Any) -> bool:

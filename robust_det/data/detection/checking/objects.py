@@ -106,8 +106,8 @@ class _Objects:
         if category.__class__ is not int or category not in self._classes:
             category = changed["category_id"] = self._class_ids.find(category)
             if category is None:
-                where = f"{_which(entry)} on {image['file_name']}"
-                self._report.add("unknown_class", f"{where} of class {entry['category_id']}")
+                said = f"{_on(entry, image)} of class {entry['category_id']}"
+                self._report.add("unknown_class", said)
                 return None
         if image_id in self._merged:
             key = (image_id, category, tuple(box))
@@ -128,7 +128,7 @@ class _Objects:
             changed["bbox"] = clipped
         crowd = bool(changed.get("iscrowd", entry.get("iscrowd")))
         if self._repeats.has((image_id, category, crowd), clipped) and self._report.add(
-            "repeated_object", f"{_which(entry)} on {image['file_name']}"
+            "repeated_object", _on(entry, image)
         ):
             return None
         outline = self._outline(entry, clipped, image)
@@ -137,9 +137,7 @@ class _Objects:
         if not outline:
             if clipped is not box:
                 changed["area"] = clipped[2] * clipped[3]
-            if self._terms.outlined and self._report.add(
-                "no_outline", f"{_which(entry)} on {image['file_name']}"
-            ):
+            if self._terms.outlined and self._report.add("no_outline", _on(entry, image)):
                 return None
         if entry.get("keypoints") is not None:
             self._keypoints(entry, changed)
@@ -153,14 +151,14 @@ class _Objects:
         if not outline:
             return outline
         kind, mended = check_mask(outline, image["width"], image["height"])
-        if kind and not self._report.add(kind, f"{_which(entry)} on {image['file_name']}"):
+        if kind and not self._report.add(kind, _on(entry, image)):
             return outline
         apart = ""
         # of what is compared as it was published, this would be known and cost seconds
         if mended and kind in ("", "mask_outside") and not self._report.published:
             apart = place_fault(mended, box)
         if apart:
-            self._report.add(apart, f"{_which(entry)} on {image['file_name']}")
+            self._report.add(apart, _on(entry, image))
         return mended
 
     def _identify(self, entry: dict[str, Any], changed: dict[str, Any]) -> None:
@@ -216,7 +214,7 @@ class _Objects:
             and min(width, height) > 0
             and columns >= _SMALL <= rows
         ):
-            where = f"{_which(entry)} on {image['file_name']} has the box {list(box)}"
+            where = f"{_on(entry, image)} has the box {list(box)}"
             if self._report.add("normalised_box", where):
                 return None
         if (
@@ -236,7 +234,7 @@ class _Objects:
             kind = "outside"
         else:
             kind = "partly_outside"
-        where = f"{_which(entry)} on {image['file_name']} has the box {list(box)}"
+        where = f"{_on(entry, image)} has the box {list(box)}"
         if not self._report.add(kind, f"{where} in {columns} x {rows}"):
             return box
         if kind != "partly_outside":
@@ -255,6 +253,10 @@ def _reason(entry: Any, error: Exception) -> str:
     if any(isinstance(value, str) for value in box):
         return f" has the box {shortened(box)}, in which numbers are text; write them as numbers"
     return f": {error}"
+
+
+def _on(entry: Any, image: Mapping[str, Any]) -> str:
+    return f"{_which(entry)} on {image['file_name']}"
 
 
 def _which(entry: Any) -> str:
