@@ -48,7 +48,7 @@ def check_step(eps: float, step_size: float, name: str = "step_size", radius: st
     Raises:
         UserError: says which value was probably meant.
     """
-    if 0 < eps and step_size > 2 * eps * _ROUNDING:
+    if eps > 0 and step_size > 2 * eps * _ROUNDING:
         meant = _in_pixels(step_size, name) if 0.1 <= step_size <= 2 * eps * 255 else ""
         raise UserError(
             f"{name} {step_size:g} is more than the diameter of the ball, 2 * {radius} ="
