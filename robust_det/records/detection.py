@@ -72,7 +72,7 @@ class Detector(File, frozen=True):
     best_by: str = ""
     best: float | None = None
     averaged: bool = False
-    assumed: list[str] = []
+    assumed: tuple[str, ...] = ()
 
     @property
     def unfinished(self) -> bool:
