@@ -39,7 +39,14 @@ def test_top1_and_top5_by_hand() -> None:
         device=CPU,
         length=4,
     )
-    assert result == {"clean_top1": 25.0, "clean_top5": 75.0, "corrupt": 0.0}
+    assert result == {
+        "clean_top1": 25.0,
+        "clean_top5": 75.0,
+        "corrupt": 0.0,
+        "val_images": 4,
+        "attacked_images": 0,
+        "not_finite": 0,
+    }
 
 
 def test_adversarial_accuracy_by_hand() -> None:
