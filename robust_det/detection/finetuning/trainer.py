@@ -27,6 +27,7 @@ from robust_det.detection.finetuning.watching import Stopwatch, WithProgress
 from robust_det.detection.finetuning.worker_errors import ReturningErrors
 from robust_det.detection.finetuning.writers import WriterHook
 from robust_det.detection.mapping.mapper import EvaluationMapper, build_mapper
+from robust_det.detection.record import provenance_of
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.world import this_world
 
@@ -69,6 +70,7 @@ class RobustTrainer(DefaultTrainer):
             cfg.OUTPUT_DIR,
             card=card,
             categories=categories_of(cfg.DATASETS.TRAIN[0]),
+            provenance=provenance_of(cfg),
             trainer=weakref.proxy(self),
             seconds=self.seconds,
             **({} if average is None else {"average": average}),
