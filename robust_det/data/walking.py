@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import ntpath
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["has_hidden_part", "is_hidden", "walk"]
+
+logger = logging.getLogger(__name__)
 
 # what Windows, macOS and network disks put among files without a dot before its name
 _HIDDEN = frozenset(
@@ -36,8 +39,26 @@ def walk(
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """Do what :func:`os.walk` does, without anything hidden.
 
-    The folder itself may be hidden: somebody has named it.
+    The folder itself may be hidden: somebody has named it. Links are followed but for those that
+    lead back to a folder that they are in, which is said.
     """
+    # by the path of a folder: where that and those above it are in truth
+    places: dict[str, tuple[str, ...]] = {os.fspath(folder): (os.path.realpath(folder),)}
     for parent, folders, files in os.walk(folder, followlinks=follow_links):
         folders[:] = [name for name in folders if not is_hidden(name)]
+        if follow_links:
+            above = places.pop(parent)
+            for name in list(folders):
+                path = os.path.join(parent, name)
+                linked = os.path.islink(path)
+                place = os.path.realpath(path) if linked else os.path.join(above[-1], name)
+                if linked and any(_is_below(other, place) for other in above):
+                    logger.warning("%s leads back to a folder that it is in; not followed", path)
+                    folders.remove(name)
+                else:
+                    places[path] = (*above, place)
         yield parent, folders, [name for name in files if not is_hidden(name)]
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
