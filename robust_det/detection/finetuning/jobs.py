@@ -27,6 +27,7 @@ from robust_det.detection.categories import ClassNames
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer
 from robust_det.detection.config import CONFIG_NAME, load_config
 from robust_det.detection.evaluation import build_evaluator
+from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.evaluation.by_name import say_left_out
 from robust_det.detection.finetuning.identity import (
     check_detector,
@@ -177,7 +178,8 @@ def _conclude(
 
     folder, results = Path(cfg.OUTPUT_DIR), by_task(raw)
     # drawn before the time is taken, which is that of the whole run
-    pictures = draw_pictures(cfg, bare(model), folder, classes)
+    finder = with_test_time_augmentation(cfg, bare(model))
+    pictures = draw_pictures(cfg, finder, folder, classes)
     write_detection_record(
         folder,
         name=name,
