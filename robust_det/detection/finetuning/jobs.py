@@ -86,6 +86,7 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
     comm.synchronize()  # no process may write before all have looked
     setup_run(cfg)
     say_left_out(cfg)
+    warn_of_training_data(cfg, None)
     trainer = RobustTrainer(cfg, card)
     trainer.resume_or_load(resume=resume)
     if comm.is_main_process():
