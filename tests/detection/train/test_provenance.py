@@ -172,10 +172,11 @@ def test_an_older_file_is_said_not_to_know(
         evaluated(config, tmp_path / "damaged.pth", tmp_path)
 
 
-def test_a_detector_of_the_test_set_is_said(
+def test_how_a_detector_was_chosen_and_what_it_saw_is_said(
     write_config: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    short = ["SOLVER.MAX_ITER", "1", "SOLVER.STEPS", "[]", "TEST.KEEP_BEST", "bbox/AP"]
+    short = ["SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "[]", "SOLVER.EMA.ENABLED", "True"]
+    short += ["TEST.KEEP_BEST", "bbox/AP", "TEST.EVAL_PERIOD", "1"]
     same = ["DATASETS.TRAIN", "['scenes_val']", "MODEL.MASK_ON", "False"]
     config = write_config()
     cfg, card = load_config(str(config), [*short, *same, *QUICK])
@@ -184,9 +185,16 @@ def test_a_detector_of_the_test_set_is_said(
     _, text = compare([tmp_path / "run"], tmp_path / "report")
     assert "trained on test set scenes_val" in text
     caplog.clear()
-    record = evaluated(config, tmp_path / "run" / FINAL, tmp_path / "e", "MODEL.MASK_ON", "False")
+    best = tmp_path / "run/model_best.pth"
+    record = evaluated(config, best, tmp_path / "e", "MODEL.MASK_ON", "False")
     assert "the detector was trained on test set 'scenes_val'" in caplog.text
     assert [one.name for one in record.data.train] == ["scenes_val"]
+    # of a checkpoint that was kept as the best, and of averaged weights, too
+    assert record.detector is not None and record.detector.averaged
+    assert record.detector.best_by == "bbox/AP" and record.detector.best is not None
+    assert record.schedule["SOLVER.EMA.ENABLED"] is True
+    _, text = compare([tmp_path / "e"], tmp_path / "best")
+    assert "detectors best by bbox/AP" in text
 
 
 def test_classes_of_pixels_are_those_of_the_file(write_config: Any) -> None:
