@@ -64,6 +64,8 @@ def main(args: argparse.Namespace) -> None:
 
     if args.detector and not args.eval_only:
         raise UserError("--detector belongs to --eval-only; --backbone says where to start from")
+    if args.resume and args.eval_only:
+        raise UserError("--resume goes on with training; leave it out of --eval-only")
     if under_torchrun():
         if args.num_gpus or args.num_machines > 1:
             raise UserError(

@@ -79,6 +79,8 @@ def test_evaluation_does_not_need_the_backbone(
         load_evaluation_config(str(config), [], None, backbone_file)
     error = refused("train_net", "--config", config, "--weights", folder / FINAL)
     assert "--detector belongs to --eval-only" in error
+    error = refused("train_net", "--config", config, "--eval-only", "--resume")
+    assert error == "--resume goes on with training; leave it out of --eval-only"
 
 
 def test_wrong_detectors_are_refused(
