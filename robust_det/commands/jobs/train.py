@@ -64,6 +64,8 @@ def main(args: argparse.Namespace) -> None:
 
     if args.detector and not args.eval_only:
         raise UserError("--detector belongs to --eval-only; --backbone says where to start from")
+    if args.resume and args.eval_only:
+        raise UserError("--resume goes on with training; leave it out of --eval-only")
     if under_torchrun():
         if args.num_gpus or args.num_machines > 1:
             raise UserError(
@@ -112,7 +114,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--machine-rank", type=int, default=0)
     parser.add_argument("--dist-url", default="auto", help="where the machines meet")
     parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
-    parser.add_argument("--eval-only", action="store_true", help="evaluate a trained detector")
+    parser.add_argument(
+        "--eval-only",
+        action="store_true",
+        help="evaluate a trained detector; record in OUTPUT_DIR/eval, then eval-2, ...",
+    )
     parser.add_argument(
         "--detector",
         "--weights",
