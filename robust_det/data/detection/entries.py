@@ -12,31 +12,34 @@ from robust_det.core.errors import UserError
 from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.readers.voc_folder import VocSource
+from robust_det.data.detection.readers.voc_layout import VocPlaces
 from robust_det.data.detection.readers.yolo_folder import YoloSource
-from robust_det.data.detection.source import Source
+from robust_det.data.detection.source import ALL, Source
+from robust_det.data.places import datasets_folder, locate
 
-__all__ = ["class_list", "entry_schema", "parse_entry"]
+__all__ = ["class_list", "entry_schema", "located_entries", "parse_entry"]
 
 _HELP = (
     "each entry of DATASETS.CUSTOM needs NAME, JSON, IMAGES; or NAME, VOC, SPLIT (and, if you like,"
-    " CLASSES and ORIGIN 0 or 1); or NAME, YOLO, SPLIT (and CLASSES); or NAME, PANOPTIC, SEGMENTS,"
-    " IMAGES (and JSON)"
+    " CLASSES and ORIGIN 0 or 1, and ANNOTATIONS, IMAGES, SPLIT_FILE of what is elsewhere); or"
+    " NAME, ANNOTATIONS, IMAGES (and SPLIT or SPLIT_FILE, CLASSES, ORIGIN); or NAME, YOLO, SPLIT"
+    " (and CLASSES); or NAME, PANOPTIC, SEGMENTS, IMAGES (and JSON)"
 )
+_PATHS = ("ANNOTATIONS", "IMAGES", "JSON", "PANOPTIC", "SEGMENTS", "SPLIT_FILE", "VOC", "YOLO")
+_PARTS = ("ANNOTATIONS", "IMAGES", "SPLIT_FILE")  # of a VOC folder, in the order of VocPlaces
 # a name becomes a folder, and a part of dotted names in records
 _NAME = re.compile(r"[\w-]+")
 
 
-def parse_entry(entry: Any) -> tuple[str, Source]:
+def parse_entry(entry: Any, beside: str = "") -> tuple[str, Source]:
     """Return the name of an entry and where its data are.
 
     Args:
-        entry: a mapping with ``NAME`` and ``JSON``, ``IMAGES``; ``VOC``, ``SPLIT``; ``YOLO``,
-            ``SPLIT``; or ``PANOPTIC``, ``SEGMENTS``, ``IMAGES``. Relative paths are below
-            ``$DETECTRON2_DATASETS``, by default ``datasets/``, as those of Detectron2's own data
-            sets.
+        entry: a mapping with ``NAME`` and the fields of a form; see :data:`_FORMS`.
+        beside: the folder of the config that has it, see :mod:`robust_det.data.places`.
 
     Raises:
-        UserError: a field is missing, unknown, or of a wrong type.
+        UserError: a field is missing, unknown, without effect, or of a wrong type.
     """
     refusal = UserError(f"{_HELP}; got {entry}")
     if not isinstance(entry, Mapping):
@@ -46,8 +49,8 @@ def parse_entry(entry: Any) -> tuple[str, Source]:
         raise refusal
     also, optional, build = _FORMS[form]
     needed = ("NAME", form, *also)
-    # JSON is a path wherever it is
-    texts = [entry.get(key) for key in (*needed, *{"JSON"} & {*entry})]
+    # paths and names of splits are texts wherever they are
+    texts = [entry.get(key) for key in (*needed, *{*_PATHS, "SPLIT"} & {*entry})]
     if not set(entry) <= {*needed, *optional} or not all(isinstance(t, str) and t for t in texts):
         raise refusal
     if not _NAME.fullmatch(entry["NAME"]):
@@ -55,28 +58,83 @@ def parse_entry(entry: Any) -> tuple[str, Source]:
             f"the data set name '{entry['NAME']}' in DATASETS.CUSTOM may hold only letters,"
             " digits, '_' and '-'"
         )
-    return entry["NAME"], build(entry)
+    return entry["NAME"], build({**entry, **_places(entry, beside)})
+
+
+def located_entries(entries: Sequence[Any], beside: str) -> list[Any]:
+    """Return entries whose paths lead to the same things from any other config file.
+
+    What is found below ``$DETECTRON2_DATASETS``, in a VOC folder or nowhere stays as it was
+    written.
+
+    Args:
+        entries: see :func:`parse_entry`; what is wrong with them is left to it.
+        beside: the folder of the config that has them.
+    """
+    return [_moved(entry, beside) if isinstance(entry, Mapping) else entry for entry in entries]
+
+
+def _moved(entry: Mapping[str, Any], beside: str) -> dict[str, Any]:
+    places = _places(entry, beside)
+    made = dict(entry)
+    for key, place in places.items():
+        stays = [datasets_folder() / entry[key]]
+        if key in _PARTS and "VOC" in places:
+            stays.append(Path(places["VOC"], entry[key]))
+        if os.path.exists(place) and Path(place) not in stays:
+            made[key] = place
+    return made
+
+
+def _places(entry: Mapping[str, Any], beside: str) -> dict[str, str]:
+    """Return by key where the paths of an entry lead."""
+    given = {k: v for k in _PATHS if isinstance(v := entry.get(k), str) and v}
+    try:
+        # parts of a VOC folder may be named as they are called in it
+        folder = locate(given["VOC"], beside) if "VOC" in given else ""
+        return {
+            key: locate(path, beside, folder if key in _PARTS else "")
+            for key, path in given.items()
+        }
+    except UserError as error:
+        raise UserError(f"data set '{entry.get('NAME')}': {error}") from error
 
 
 def _panoptic(entry: Mapping[str, Any]) -> Source:
-    place, segments = _located(entry["PANOPTIC"]), _located(entry["SEGMENTS"])
-    objects = _located(entry["JSON"]) if "JSON" in entry else ""
-    return PanopticSource(place, segments, f"{segments}_stuff", _located(entry["IMAGES"]), objects)
+    segments = entry["SEGMENTS"]
+    objects = entry.get("JSON", "")
+    return PanopticSource(
+        entry["PANOPTIC"], segments, f"{segments}_stuff", entry["IMAGES"], objects
+    )
 
 
 def _coco(entry: Mapping[str, Any]) -> Source:
-    return CocoSource(_located(entry["JSON"]), _located(entry["IMAGES"]))
+    return CocoSource(entry["JSON"], entry["IMAGES"])
 
 
 def _voc(entry: Mapping[str, Any]) -> Source:
+    name, folder = entry["NAME"], entry.get("VOC", "")
     origin = entry.get("ORIGIN", 1)
     if isinstance(origin, bool) or origin not in (0, 1):
-        raise UserError(f"ORIGIN of data set '{entry['NAME']}' is {origin}; it can be 0 or 1")
-    return VocSource(_located(entry["VOC"]), entry["SPLIT"], _classes(entry), origin)
+        raise UserError(f"ORIGIN of data set '{name}' is {origin}; it can be 0 or 1")
+    if "SPLIT" in entry and "SPLIT_FILE" in entry:
+        raise UserError(
+            f"data set '{name}' has SPLIT and SPLIT_FILE; the list says what is of the split, so"
+            " leave SPLIT out"
+        )
+    if folder and {*_PARTS} <= {*entry}:
+        raise UserError(
+            f"data set '{name}' has ANNOTATIONS, IMAGES and SPLIT_FILE, and VOC adds nothing to"
+            " them; leave VOC out"
+        )
+    if folder and not {"SPLIT", "SPLIT_FILE"} & {*entry}:
+        raise UserError(f"{_HELP}; got {dict(entry)}", f"SPLIT {ALL} takes all that is there")
+    places = VocPlaces(*(entry.get(key, "") for key in _PARTS))
+    return VocSource(folder, entry.get("SPLIT", ALL), _classes(entry), origin, places=places)
 
 
 def _yolo(entry: Mapping[str, Any]) -> Source:
-    return YoloSource(_located(entry["YOLO"]), entry["SPLIT"], _classes(entry))
+    return YoloSource(entry["YOLO"], entry["SPLIT"], _classes(entry))
 
 
 # by the field that tells the form: the others it needs, those it may have, what makes the source
@@ -85,8 +143,9 @@ _FORMS: dict[
 ] = {
     "PANOPTIC": (("SEGMENTS", "IMAGES"), ("JSON",), _panoptic),
     "JSON": (("IMAGES",), (), _coco),
-    "VOC": (("SPLIT",), ("CLASSES", "ORIGIN"), _voc),
+    "VOC": ((), ("SPLIT", "ANNOTATIONS", "IMAGES", "SPLIT_FILE", "CLASSES", "ORIGIN"), _voc),
     "YOLO": (("SPLIT",), ("CLASSES",), _yolo),
+    "ANNOTATIONS": (("IMAGES",), ("SPLIT", "SPLIT_FILE", "CLASSES", "ORIGIN"), _voc),
 }
 
 
@@ -123,10 +182,3 @@ def class_list(names: Sequence[Any], what: str) -> tuple[str, ...]:
     if not all(texts) or len(set(texts)) < len(texts):
         raise UserError(f"{what} have an empty or repeated name: {', '.join(texts)}")
     return texts
-
-
-def _located(path: str) -> str:
-    """Expand ``~`` and ``$VARIABLES``; a relative path is below ``$DETECTRON2_DATASETS``."""
-    expanded = Path(os.path.expandvars(path)).expanduser()
-    root = os.environ.get("DETECTRON2_DATASETS", "datasets")
-    return str(expanded if expanded.is_absolute() else Path(root) / expanded)
