@@ -39,7 +39,7 @@ _ANNOTATION = ("image_id", "file_name", "segments_info")
 _SEGMENT = ("id", "category_id", "area", "bbox", "iscrowd")
 
 
-def read_panoptic(path: str, name: str) -> tuple[dict[str, Any], str]:
+def read_panoptic(path: str | Path, name: str) -> tuple[dict[str, Any], str]:
     """Read panoptic annotations.
 
     Args:
@@ -53,7 +53,7 @@ def read_panoptic(path: str, name: str) -> tuple[dict[str, Any], str]:
         UserError: the file is missing, or is not in COCO's panoptic format.
     """
     if not Path(path).is_file():
-        raise UserError(f"data set '{name}' has no panoptic annotations at {nowhere(path)}")
+        raise UserError(f"data set '{name}' has no panoptic annotations at {nowhere(str(path))}")
     refusal = f"annotations {path} are not in COCO's panoptic format"
     try:
         document, sha256 = read_json(path)
