@@ -11,6 +11,7 @@ from typing import Any
 from robust_det.core.errors import UserError
 from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
+from robust_det.data.detection.readers.tables.csv_boxes import FRACTIONS, PIXELS, CsvSource
 from robust_det.data.detection.readers.voc_folder import VocSource
 from robust_det.data.detection.readers.voc_layout import VocPlaces
 from robust_det.data.detection.readers.yolo_folder import YoloSource
@@ -23,9 +24,20 @@ _HELP = (
     "each entry of DATASETS.CUSTOM needs NAME, JSON, IMAGES; or NAME, VOC, SPLIT (and, if you like,"
     " CLASSES and ORIGIN 0 or 1, and ANNOTATIONS, IMAGES, SPLIT_FILE of what is elsewhere); or"
     " NAME, ANNOTATIONS, IMAGES (and SPLIT or SPLIT_FILE, CLASSES, ORIGIN); or NAME, YOLO, SPLIT"
-    " (and CLASSES); or NAME, PANOPTIC, SEGMENTS, IMAGES (and JSON)"
+    " (and CLASSES); or NAME, CSV (and IMAGES, SPLIT, CLASSES, UNITS pixels or fractions, ORIGIN);"
+    " or NAME, PANOPTIC, SEGMENTS, IMAGES (and JSON)"
 )
-_PATHS = ("ANNOTATIONS", "IMAGES", "JSON", "PANOPTIC", "SEGMENTS", "SPLIT_FILE", "VOC", "YOLO")
+_PATHS = (
+    "ANNOTATIONS",
+    "CSV",
+    "IMAGES",
+    "JSON",
+    "PANOPTIC",
+    "SEGMENTS",
+    "SPLIT_FILE",
+    "VOC",
+    "YOLO",
+)
 _PARTS = ("ANNOTATIONS", "IMAGES", "SPLIT_FILE")  # of a VOC folder, in the order of VocPlaces
 # a name becomes a folder, and a part of dotted names in records
 _NAME = re.compile(r"[\w-]+")
@@ -113,10 +125,7 @@ def _coco(entry: Mapping[str, Any]) -> Source:
 
 
 def _voc(entry: Mapping[str, Any]) -> Source:
-    name, folder = entry["NAME"], entry.get("VOC", "")
-    origin = entry.get("ORIGIN", 1)
-    if isinstance(origin, bool) or origin not in (0, 1):
-        raise UserError(f"ORIGIN of data set '{name}' is {origin}; it can be 0 or 1")
+    name, folder, origin = entry["NAME"], entry.get("VOC", ""), _origin(entry, 1)
     if "SPLIT" in entry and "SPLIT_FILE" in entry:
         raise UserError(
             f"data set '{name}' has SPLIT and SPLIT_FILE; the list says what is of the split, so"
@@ -133,6 +142,29 @@ def _voc(entry: Mapping[str, Any]) -> Source:
     return VocSource(folder, entry.get("SPLIT", ALL), _classes(entry), origin, places=places)
 
 
+def _origin(entry: Mapping[str, Any], default: int) -> int:
+    origin = entry.get("ORIGIN", default)
+    if isinstance(origin, bool) or origin not in (0, 1):
+        raise UserError(f"ORIGIN of data set '{entry['NAME']}' is {origin}; it can be 0 or 1")
+    return int(origin)
+
+
+def _csv(entry: Mapping[str, Any]) -> Source:
+    units = entry.get("UNITS", "")
+    if units not in ("", PIXELS, FRACTIONS):
+        raise UserError(
+            f"UNITS of data set '{entry['NAME']}' is {units}; it can be {PIXELS} or {FRACTIONS}"
+        )
+    return CsvSource(
+        entry["CSV"],
+        entry.get("IMAGES", ""),
+        entry.get("SPLIT", ALL),
+        _classes(entry),
+        units,
+        _origin(entry, 0),
+    )
+
+
 def _yolo(entry: Mapping[str, Any]) -> Source:
     return YoloSource(entry["YOLO"], entry["SPLIT"], _classes(entry))
 
@@ -145,6 +177,7 @@ _FORMS: dict[
     "JSON": (("IMAGES",), (), _coco),
     "VOC": ((), ("SPLIT", "ANNOTATIONS", "IMAGES", "SPLIT_FILE", "CLASSES", "ORIGIN"), _voc),
     "YOLO": (("SPLIT",), ("CLASSES",), _yolo),
+    "CSV": ((), ("IMAGES", "SPLIT", "CLASSES", "UNITS", "ORIGIN"), _csv),
     "ANNOTATIONS": (("IMAGES",), ("SPLIT", "SPLIT_FILE", "CLASSES", "ORIGIN"), _voc),
 }
 
@@ -154,6 +187,7 @@ def entry_schema() -> dict[str, Any]:
     kinds: dict[str, dict[str, Any]] = {
         "CLASSES": {"type": "array", "items": {"type": ["string", "number"]}},
         "ORIGIN": {"enum": [0, 1]},
+        "UNITS": {"enum": [PIXELS, FRACTIONS]},
         "NAME": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
     }
     forms = []

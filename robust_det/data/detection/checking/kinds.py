@@ -208,6 +208,11 @@ KINDS = {
         "text that is not UTF-8 and taken for Windows-1252",
         "texts that are not UTF-8 and taken for Windows-1252", note=True, said=True
     ),
+    "read_table": Kind("table, read as its columns say", "", note=True, said=True),
+    "unlisted_image": Kind(
+        "image that the table does not list, left out",
+        "images that the table does not list, left out", note=True, said=True
+    ),
     "whole_folder": Kind("split without a list of its own", "", note=True, said=True),
     "unannotated_image": Kind(
         "image without an annotation file, left out",

@@ -13,7 +13,7 @@ from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
 from robust_det.data.detection.annotation_file import Entries, read_coco
 from robust_det.data.detection.checking.listing import Listing
-from robust_det.data.detection.layouts.layout import ALL, TEST, TRAIN, VAL, role_of, without_role
+from robust_det.data.detection.layouts.layout import TEST, TRAIN, VAL, role_of, without_role
 from robust_det.data.walking import is_hidden
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "look_into",
     "one_task",
     "panoptic_entry",
-    "with_roles",
 ]
 
 OBJECTS, PANOPTIC = "COCO", "panoptic"
@@ -104,34 +103,6 @@ def _kind_of(path: Path, document: Any) -> CocoFile:
 
 def _first(entries: Any) -> Iterator[dict[str, Any]]:
     return (entry for entry in islice(entries, _FEW) if isinstance(entry, dict))
-
-
-def with_roles(files: Sequence[CocoFile], top: Path) -> dict[str, CocoFile]:
-    """Return the files of a folder by role; one alone is all there is, if it is to train on.
-
-    Raises:
-        UserError: several have one role, or some have one and others have none.
-    """
-    roles: dict[str, CocoFile] = {}
-    for file in files:
-        role = _role(file.path, top)
-        if role in roles or (not role and len(files) > 1):
-            listed = ", ".join(sorted(str(f.path) for f in files)[:6])
-            raise UserError(
-                f"{top} holds several JSON files that could be meant: {listed}; give one of them"
-            )
-        roles[role] = file
-    if len(roles) == 1 and {*roles} <= {"", TRAIN}:
-        return {ALL: files[0]}
-    return {role: roles[role] for role in (TRAIN, VAL, TEST) if role in roles}
-
-
-def _role(path: Path, top: Path) -> str:
-    """Return the role of a file: by its name, or by the folder that it is in, below ``top``."""
-    if role := role_of(path.stem):
-        return role
-    parents = path.parent.relative_to(top).parts if path.is_relative_to(top) else ()
-    return next((role for part in reversed(parents) if (role := role_of(part))), "")
 
 
 def counterparts(path: Path) -> dict[str, Path]:

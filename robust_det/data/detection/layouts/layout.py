@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robust_det.core.errors import UserError
 from robust_det.data.detection.source import ALL
 
-__all__ = ["ALL", "TEST", "TRAIN", "VAL", "Layout", "entry_name", "role_of", "without_role"]
+__all__ = [
+    "ALL",
+    "TEST",
+    "TRAIN",
+    "VAL",
+    "Layout",
+    "by_role",
+    "entry_name",
+    "role_of",
+    "without_role",
+]
 
 TRAIN, VAL, TEST = "train", "val", "test"
 _ROLES = {
@@ -45,6 +56,38 @@ def role_of(name: str) -> str:
     words = _WORD.findall(name.lower())
     found = {_ROLES[word] for word in words if word in _ROLES}
     return found.pop() if len(found) == 1 else ""
+
+
+def by_role(files: Sequence[Path], top: Path) -> dict[str, Path]:
+    """Return the files of a folder by role; one alone is all there is, if it is to train on.
+
+    Args:
+        files: of one format, at any depth.
+        top: the folder.
+
+    Raises:
+        UserError: several have one role, or some have one and others have none.
+    """
+    roles: dict[str, Path] = {}
+    for file in files:
+        role = _role(file, top)
+        if role in roles or (not role and len(files) > 1):
+            listed = ", ".join(sorted(map(str, files))[:6])
+            raise UserError(
+                f"{top} holds several files that could be meant: {listed}; give one of them"
+            )
+        roles[role] = file
+    if len(roles) == 1 and {*roles} <= {"", TRAIN}:
+        return {ALL: files[0]}
+    return {role: roles[role] for role in (TRAIN, VAL, TEST) if role in roles}
+
+
+def _role(path: Path, top: Path) -> str:
+    """Return the role of a file: by its name, or by the folder that it is in, below ``top``."""
+    if role := role_of(path.stem):
+        return role
+    parents = path.parent.relative_to(top).parts if path.is_relative_to(top) else ()
+    return next((role for part in reversed(parents) if (role := role_of(part))), "")
 
 
 def without_role(name: str) -> str:

@@ -21,9 +21,16 @@ from robust_det.data.detection.layouts.coco_files import (
     look_into,
     one_task,
     panoptic_entry,
-    with_roles,
 )
-from robust_det.data.detection.layouts.layout import ALL, TRAIN, Layout, entry_name, role_of
+from robust_det.data.detection.layouts.csv_files import TABLES, csv_entries, is_table
+from robust_det.data.detection.layouts.layout import (
+    ALL,
+    TRAIN,
+    Layout,
+    by_role,
+    entry_name,
+    role_of,
+)
 from robust_det.data.detection.layouts.split_folders import (
     is_yolo_file,
     voc_entries,
@@ -35,7 +42,7 @@ from robust_det.data.walking import walk
 
 __all__ = ["recognise"]
 
-_READ = "COCO JSON, VOC XML and YOLO labels are recognised"
+_READ = "COCO JSON, VOC XML, YOLO labels and CSV are recognised"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _MASKS = ("mask", "masks", "trimaps", "segmentation", "segmentations", "labels", "annotations")
 # of a kind, enough to tell what it is
@@ -47,8 +54,8 @@ def recognise(place: str | Path) -> Layout:
     """Tell what data are in a file or a folder.
 
     Args:
-        place: COCO JSON, a ``data.yaml`` or ``obj.data``; or a folder with one or more of the
-            first, with VOC's XML, or in YOLO's layout.
+        place: COCO JSON, CSV, a ``data.yaml`` or ``obj.data``; or a folder with one or more of the
+            first two, with VOC's XML, or in YOLO's layout.
 
     Raises:
         UserError: there is nothing that is read, or several things that could be meant; in one
@@ -81,6 +88,8 @@ def _of_file(path: Path) -> Layout:
             f"{path} names neither images nor classes, as YOLO's data.yaml does; if it is a config,"
             " give it as --config"
         )
+    if suffix in TABLES:
+        return Layout("CSV", path, csv_entries({ALL: path}, path, path.parent), tuple(notes))
     if suffix in _ARCHIVES:
         raise UserError(f"{path} is an archive; unpack it, and give the folder")
     if suffix in (".xml", ".txt", *SUFFIXES):
@@ -142,8 +151,17 @@ def _of_folder(folder: Path) -> Layout:
         forms["YOLO labels"] = lambda: Layout(
             "YOLO", place, yolo_entries(place, notes), tuple(notes)
         )
+    tables = [p for suffix in TABLES for p in there.first(suffix) if is_table(p)]
+    if tables:
+        forms["CSV"] = lambda: Layout(
+            "CSV", folder, csv_entries(by_role(tables, folder), folder, folder), tuple(notes)
+        )
     if len(forms) > 1:
-        examples = [*(f.path for f in known[:1]), *(p.parent for p in there.first(".xml")[:1])]
+        examples = [
+            *(f.path for f in known[:1]),
+            *(p.parent for p in there.first(".xml")[:1] if "VOC XML" in forms),
+            *tables[:1],
+        ]
         raise UserError(
             f"{folder} holds annotations of several formats: {' and '.join(forms)}; give the file"
             f" or folder of one, such as {' or '.join(map(str, examples))}"
@@ -172,7 +190,9 @@ def _of_json_files(files: list[CocoFile], folder: Path, notes: list[str]) -> Lay
         listed = ", ".join(sorted(file.path.name for file in panoptic))
         notes.append(f"{listed} of segments left out; PANOPTIC of DATASETS.CUSTOM takes them")
     chosen = objects or panoptic
-    return _of_json(with_roles(chosen, folder), folder, notes)
+    files_of = {file.path: file for file in chosen}
+    roles = {role: files_of[path] for role, path in by_role([*files_of], folder).items()}
+    return _of_json(roles, folder, notes)
 
 
 def _of_json(roles: Mapping[str, CocoFile], place: Path, notes: list[str]) -> Layout:
