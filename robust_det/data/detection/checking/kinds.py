@@ -209,6 +209,10 @@ KINDS = {
         "texts that are not UTF-8 and taken for Windows-1252", note=True, said=True
     ),
     "read_table": Kind("table, read as its columns say", "", note=True, said=True),
+    "read_masks": Kind("folder of masks", "", note=True, said=True),
+    "unmasked_image": Kind(
+        "image without a mask, left out", "images without masks, left out", note=True, said=True
+    ),
     "unlisted_image": Kind(
         "image that the table does not list, left out",
         "images that the table does not list, left out", note=True, said=True
