@@ -25,8 +25,13 @@ class UserError(Exception):
         super().__init__(problem, advice)  # what it is pickled with
         self.problem, self.advice = problem, advice
 
-    def __str__(self) -> str:
+    @property
+    def reason(self) -> str:
+        """What is wrong and what to do, without the name of a file."""
         return _plain("; ".join(filter(None, (self.problem, self.advice))))
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class FileError(UserError):
@@ -46,7 +51,7 @@ class FileError(UserError):
         self.source = source
 
     def __str__(self) -> str:
-        return _plain(f"{self.source or 'the file'} {super().__str__()}")
+        return _plain(f"{self.source or 'the file'} {self.reason}")
 
 
 @contextlib.contextmanager

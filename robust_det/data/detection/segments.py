@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, naming, reason_of
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.annotation_file import read_json
 from robust_det.data.detection.canonical.flags import as_flag
 from robust_det.data.detection.canonical.identifiers import is_identifier
 from robust_det.data.detection.checking.report import shortened
-from robust_det.data.images import bits_of
+from robust_det.data.images import bits_of, whole_image
 
 __all__ = [
     "IGNORED",
@@ -122,12 +122,16 @@ def read_ids(path: str | Path) -> NDArray[np.int32]:
         UserError: it is missing, or no whole RGB image.
     """
     try:
-        with Image.open(path) as image:
+        with (
+            naming(f"cannot read segments {path}: it"),
+            whole_image(path),
+            Image.open(path) as image,
+        ):
             # of 16 bits, Pillow would give the upper ones
             mode = image.mode if bits_of(image) == 8 else f"{image.mode} with {bits_of(image)} bits"
             pixels = np.asarray(image, dtype=np.int32)
-    except Exception as error:  # Pillow raises anything on a broken file
-        raise UserError(f"cannot read segments {path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read segments {path}: {reason_of(error)}") from error
     if mode != "RGB":
         raise UserError(f"segments {path} are an image of mode {mode}; COCO's are RGB")
     return pixels[..., 0] + 256 * pixels[..., 1] + 256**2 * pixels[..., 2]

@@ -61,7 +61,9 @@ SETTINGS = {
         "mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; or YOLO, SPLIT",
         items=entry_schema(),
     ),
-    "DATASETS.LENIENT": Setting(False, "leave out or mend what is unsound, and say so"),
+    "DATASETS.LENIENT": Setting(
+        False, "leave out or mend what is unsound, and say so; decodes all images"
+    ),
     "DATASETS.CROWD": Setting(
         "ignore",
         "what iscrowd 1 means: a region to ignore, or, as some tools write brush masks, an object",

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import UnidentifiedImageError
-
 from robust_det.core.errors import FileError, one_line, reason_of
 from robust_det.detection.mapping.decoding import decode
 
@@ -83,13 +81,10 @@ class Images:
         """See :class:`Source`."""
         try:
             return decode(str(what), order)
-        except UnidentifiedImageError as error:
-            raise Unreadable("not an image") from error
         except FileError as error:
-            raise Unreadable(f"it {error.problem}; {error.advice}") from error
-        except Exception as error:  # Pillow's readers raise anything on a broken file
-            reason = getattr(error, "strerror", None) or reason_of(error)
-            raise Unreadable(one_line(reason)) from error
+            raise Unreadable(f"it {error.reason}") from error
+        except OSError as error:
+            raise Unreadable(one_line(error.strerror or reason_of(error))) from error
 
 
 def stamp_of(path: Path) -> str:
