@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,9 +35,13 @@ class Source(Protocol):
 
     Attributes:
         place: the folder that the names are relative to, or the video; absolute.
+        left_out: names of files that were found and are no images of it, by the reason.
+        problems: what was asked for and was not there, known once all images were yielded.
     """
 
     place: Path
+    left_out: Mapping[str, Sequence[str]]
+    problems: Sequence[str]
 
     def __len__(self) -> int:
         """Return how many images there are; for a video, as many as its header says."""
@@ -63,10 +67,15 @@ class Images:
     Args:
         folder: that names are relative to.
         names: of the files.
+        left_out: see :class:`Source`.
     """
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self.place, self.names = folder.resolve(), names
+    problems: Sequence[str] = ()
+
+    def __init__(
+        self, folder: Path, names: list[str], left_out: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        self.place, self.names, self.left_out = folder.resolve(), names, left_out or {}
 
     def __len__(self) -> int:
         return len(self.names)
