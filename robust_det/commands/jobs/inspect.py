@@ -17,6 +17,12 @@ from typing import Any
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
 
+EXAMPLES = (
+    "robust-det inspect --json annotations.json --images photos --decode --output look",
+    "robust-det inspect --yolo data.yaml --split train",
+    "robust-det inspect --config tiny_r18_eps0_bccd.yaml",
+)
+
 
 def main(args: argparse.Namespace) -> int:
     """Inspect one data set after the other; 1 if any of them has problems."""

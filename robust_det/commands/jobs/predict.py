@@ -15,6 +15,14 @@ from pathlib import Path
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
 
+EXAMPLES = (
+    "robust-det predict --config run/config.yaml --input photos --output found",
+    "robust-det predict --config run/config.yaml --input 'photos/**/*.jpg' --output found"
+    " --no-pictures",
+    "robust-det predict --config run/config.yaml --input clip.mp4 --output clip"
+    " --score-threshold 0.7",
+)
+
 
 def main(args: argparse.Namespace) -> int:
     """Predict; 1 if an image could not be read, or anything else that was asked for is missing."""
