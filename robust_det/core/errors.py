@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -81,7 +82,13 @@ def _plain(text: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty string."""
+    """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty string.
+
+    A name that goes on where this one ends, as ``resnet10_narrow`` after ``resnet10``, is nearer
+    than one of another number, as ``resnet101``.
+    """
     by_lower = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    longer = re.compile(rf"{re.escape(name.lower())}(?=[_.-]).*") if name else None
+    close = [k for k in by_lower if longer and longer.fullmatch(k)]
+    close = close or difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""

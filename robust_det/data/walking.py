@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import ntpath
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["has_hidden_part", "is_hidden", "walk"]
+__all__ = ["has_hidden_part", "is_hidden", "search", "walk"]
 
 # what Windows, macOS and network disks put among files without a dot before its name
 _HIDDEN = frozenset(
     ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
 )
+_MOST_FOLDERS = 5000
 
 
 def is_hidden(name: str) -> bool:
@@ -63,6 +66,15 @@ def walk(
                     folders.remove(name)
                 ways[path] = (*way, real)
         yield parent, folders, [name for name in files if not is_hidden(name)]
+
+
+def search(folder: str, name: str) -> list[str]:
+    """Return folders in which a file of that name lies, for a message; of many, the first few
+    thousand are looked at."""
+    with contextlib.suppress(PermissionError):
+        looked = itertools.islice(walk(folder), _MOST_FOLDERS)
+        return [parent for parent, _, files in looked if name in files]
+    return []
 
 
 def _refuse(error: OSError) -> None:

@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 
 from robust_det.core.cli import Parser
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, did_you_mean
 
 logger = logging.getLogger("robust_det")
 
@@ -24,7 +24,8 @@ def list_models(args: argparse.Namespace) -> None:
 
     rows = entries(args.arch, args.norm)
     if not rows:
-        raise UserError("no model has that --arch and --norm; list without them shows all")
+        hint = did_you_mean(args.arch or "", {row.arch for row in entries(None, None)})
+        raise UserError(f"no model has that --arch and --norm; list without them shows all{hint}")
     print(table(rows, args.markdown))
     if not args.markdown:
         print(f"\ntrained here, yours: {backbone_folder()}  ($ROBUST_DET_BACKBONES)")

@@ -1,14 +1,17 @@
 """tools/inspect_dataset.py: statistics that are right, pictures, problems and exit codes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from detectron2.data import DatasetCatalog
 from PIL import Image
 
+from robust_det.detection.datasets.registration import prepare_dataset
 from robust_det.detection.datasets.sample_sheet import sample_sheet
 from tests.support import refused, run_tool
 
@@ -63,7 +66,19 @@ def test_truncated_images_are_found_by_decoding(yolo: Path) -> None:
     assert run_tool("inspect_dataset", "--yolo", yolo, "--split", "val").code == 0
     done = run_tool("inspect_dataset", "--yolo", yolo / "data.yaml", "--split", "val", "--decode")
     assert done.code == 1 and "1 unreadable image" in done.out
-    assert str(image) in done.out
+    assert f"{image}: it is truncated or damaged: image file is truncated" in done.out
+
+
+def test_a_run_that_is_lenient_leaves_truncated_images_out(
+    yolo: Path, register_entry: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    image = sorted((yolo / "images/val").iterdir())[2]
+    image.write_bytes(image.read_bytes()[:-200])
+    name = register_entry(YOLO=yolo, SPLIT="val")
+    facts = prepare_dataset(name, lenient=True)
+    assert facts.images == 5
+    assert f"cleaned: 1 unreadable image (first: {image}: it is truncated" in caplog.text
+    assert str(image) not in {entry["file_name"] for entry in DatasetCatalog.get(name)}
 
 
 def test_all_data_sets_of_a_config(tmp_path: Path, scenes: Path, yolo: Path) -> None:
