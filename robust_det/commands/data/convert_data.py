@@ -14,6 +14,12 @@ from pathlib import Path
 
 from robust_det.core.cli import Parser
 
+EXAMPLES = (
+    "robust-det convert-data photos-with-annotations coco",
+    "robust-det convert-data boxes.csv coco --copy-images",
+    "robust-det convert-data my.yaml coco",
+)
+
 
 def main(args: argparse.Namespace) -> None:
     """Convert one part after the other."""

@@ -63,7 +63,9 @@ SETTINGS = {
         " $DETECTRON2_DATASETS",
         items=entry_schema(),
     ),
-    "DATASETS.LENIENT": Setting(False, "leave out or mend what is unsound, and say so"),
+    "DATASETS.LENIENT": Setting(
+        False, "leave out or mend what is unsound, and say so; decodes all images"
+    ),
     "DATASETS.CROWD": Setting(
         "ignore",
         "what iscrowd 1 means: a region to ignore, or, as some tools write brush masks, an object",

@@ -78,6 +78,12 @@ KINDS = {
         "boxes below one pixel in the corners of their images, as if in parts of the images' widths"
         " and heights, by which to multiply them", _OUT, published=False, of="objects",
     ),
+    "pixel_label": Kind(
+        "object with numbers far above 1, where those of YOLO are parts of the image's width and"
+        " height, from 0 to 1, by which to divide pixels",
+        "objects with numbers far above 1, where those of YOLO are parts of the images' widths and"
+        " heights, from 0 to 1, by which to divide pixels", _OUT,
+    ),
     "empty_box": Kind("box without area", "boxes without area", _OUT, published=False),
     "outside": Kind("box outside its image", "boxes outside their images", _OUT, published=False),
     "partly_outside": Kind(
