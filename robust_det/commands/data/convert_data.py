@@ -45,9 +45,11 @@ def main(args: argparse.Namespace) -> None:
             print(reading.report.cleaned())
         for remark in reading.report.remarks:
             print(f"note: {remark}")
+        # parts of folders of their own may call their images alike
+        copies = f"images/{key}" if len(readings) > 1 else "images"
         if args.copy_images:
-            copy_images(folder, reading)
-        write_coco(paths[key], reading, copied=args.copy_images)
+            copy_images(folder, reading, copies)
+        write_coco(paths[key], reading, copies=copies if args.copy_images else "")
         print(f"wrote {paths[key]}: {in_words(reading)}, from {data.form}")
     print(f"images are named relative to {folder}, which is their folder (IMAGES)")
 

@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
         args.fraction,
         args.seed,
         lenient=args.lenient,
-        copied=args.copy_images,
+        copies="images" if args.copy_images else "",
     )
     print("\n".join(said))
     for role, part in parts.items():

@@ -121,6 +121,32 @@ def test_difficult_objects_are_trained_on_and_not_scored(
     assert ours.truth()["annotations"] == theirs.truth()["annotations"]
 
 
+def test_copies_of_parts_that_call_their_images_alike(
+    scenes: Path, tmp_path: Path, command: Any
+) -> None:
+    shutil.copytree(scenes, tmp_path / "set")
+    for part in ("train", "val"):
+        path = tmp_path / f"set/annotations/instances_{part}.json"
+        raw = json.loads(path.read_text())
+        for number, image in enumerate(raw["images"]):
+            folder = tmp_path / "set" / part
+            (folder / image["file_name"]).rename(folder / f"{number}.png")
+            image["file_name"] = f"{number}.png"
+        path.write_text(json.dumps(raw))
+    out = tmp_path / "out"
+    assert command("convert-data", tmp_path / "set", out, "--copy-images")[0] == 0
+    for part in ("train", "val"):
+        coco = load(out / f"instances_{part}.json")
+        for image in coco.imgs.values():
+            own = tmp_path / "set" / part / Path(image["file_name"]).name
+            assert (out / image["file_name"]).read_bytes() == own.read_bytes()
+    # what lies there is never replaced
+    for file in out.glob("*.json"):
+        file.unlink()
+    code, _, error = command("convert-data", tmp_path / "set", out, "--copy-images")
+    assert code == 2 and "0.png is there already" in error
+
+
 def test_what_is_unsound_is_refused_and_nothing_is_written(
     scenes: Path, tmp_path: Path, document: dict[str, Any], command: Any
 ) -> None:

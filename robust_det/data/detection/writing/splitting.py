@@ -42,7 +42,7 @@ def write_split(
     seed: int = 0,
     *,
     lenient: bool = False,
-    copied: bool = False,
+    copies: str = "",
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Split a data set and write ``instances_train.json`` and ``instances_val.json``.
 
@@ -52,7 +52,7 @@ def write_split(
         folder: for the files; images are named relative to it.
         fraction, seed: see :func:`split_images`.
         lenient: see :func:`~.coco_file.read_sound`.
-        copied: copy the images as well.
+        copies: copy the images as well, into a folder of this name in it.
 
     Returns:
         By role, ``train`` and ``val``, the entry of ``DATASETS.CUSTOM``; and lines to be said.
@@ -65,9 +65,9 @@ def write_split(
     reading = read_sound(name, source, lenient)
     split = split_images(reading, fraction, seed)
     for role, chosen in ((TRAIN, split.train), (VAL, split.val)):
-        if copied:
-            copy_images(folder, reading, chosen)
-        write_coco(paths[role], reading, chosen, copied)
+        if copies:
+            copy_images(folder, reading, copies, chosen)
+        write_coco(paths[role], reading, chosen, copies)
     entries = {
         role: {
             "NAME": f"{name}_{role}",
