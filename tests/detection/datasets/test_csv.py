@@ -230,6 +230,9 @@ def test_tables_are_recognised(scenes: Path, document: dict[str, Any], tmp_path:
     (tmp_path / "classes.csv").write_text("a,0\nb,1\n")
     layout = recognise(tmp_path)
     assert layout.form == "CSV" and list(layout.entries) == ["train", "test"]
+    by_file = recognise(tmp_path / "train_labels.csv")
+    assert list(by_file.entries) == ["train", "test"] and "test_labels.csv" in by_file.notes[0]
+    assert list(recognise(tmp_path / "test_labels.csv").entries) == ["all"]
     for entry in layout.entries.values():
         name, source = parse_entry(entry)
         reading = source.read(name)

@@ -241,7 +241,7 @@ def test_a_config_converts_them_and_a_run_has_them(
     raw = {"DATASETS": {"CUSTOM": [entry], "TRAIN": ["pets"]}}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(raw))
     assert main(["convert-data", str(tmp_path / "a.yaml"), str(tmp_path / "out")]) == 0
-    assert "1 images, 2 objects (masks as run lengths), 2 classes" in capsys.readouterr().out
+    assert "1 image, 2 objects (masks as run lengths), 2 classes" in capsys.readouterr().out
     with redirect_stdout(io.StringIO()):
         coco = COCO(str(tmp_path / "out/instances_pets.json"))
     found = [coco.annToMask(a).astype(bool) for a in coco.anns.values()]

@@ -184,7 +184,7 @@ def test_a_split_is_of_images_and_has_each_class_on_both_sides(
         out = tmp_path / f"out{seed}"
         arguments = ("split", tmp_path / "set.json", "--output", out, "--fraction", 0.34)
         code, said, _ = command(*arguments, "--seed", seed)
-        assert code == 0 and "1 images are copies of others" in said
+        assert code == 0 and "1 copy of an image on the side" in said
         train, val = (load(out / f"instances_{part}.json") for part in ("train", "val"))
         assert train.cats == val.cats == {c["id"]: c for c in document["categories"]}
         assert not {*train.imgs} & {*val.imgs}
@@ -211,6 +211,33 @@ def test_fractions(fraction: str, scenes: Path, tmp_path: Path, command: Any) ->
         "split", all_of(scenes), "--output", tmp_path, f"--fraction={fraction}"
     )
     assert code == 2 and "above 0 and below 1" in error
+
+
+def test_a_single_part_may_be_a_file(scenes: Path, tmp_path: Path, command: Any) -> None:
+    assert command("convert-data", all_of(scenes), tmp_path / "out/a.json")[0] == 0
+    assert len(load(tmp_path / "out/a.json").imgs) == 6
+    code, _, error = command("convert-data", scenes, tmp_path / "b.json")
+    assert code == 2 and "has the parts train, val, and" in error and "give a folder" in error
+
+
+def test_objects_on_one_image_are_not_split(
+    scenes: Path, tmp_path: Path, document: dict[str, Any], command: Any
+) -> None:
+    shutil.copytree(scenes / "val", tmp_path / "a")
+    first = document["annotations"][0]["image_id"]
+    own = [a for a in document["annotations"] if a["image_id"] == first]
+    (tmp_path / "a.json").write_text(json.dumps({**document, "annotations": own}))
+    code, _, error = command("split", tmp_path / "a.json", "--output", tmp_path / "out")
+    assert code == 2 and "has objects on 1 of its different images" in error
+    # classes of one image each: both sides have objects, whatever the seed
+    second = next(a for a in document["annotations"] if a["image_id"] != first)
+    pair = [{**own[0], "category_id": 1}, {**second, "category_id": 2}]
+    (tmp_path / "a.json").write_text(json.dumps({**document, "annotations": pair}))
+    for seed in range(6):
+        out = tmp_path / f"out{seed}"
+        code, said, _ = command("split", tmp_path / "a.json", "--output", out, "--seed", seed)
+        assert code == 0 and said.count(" alone: 1 image") == 2
+        assert [len(load(out / f"instances_{p}.json").anns) for p in ("train", "val")] == [1, 1]
 
 
 def test_what_is_split_already_is_refused(scenes: Path, tmp_path: Path, command: Any) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "check_new",
     "coco_entry",
     "copy_images",
+    "counted",
     "file_of",
     "in_words",
     "read_sound",
@@ -71,12 +72,17 @@ def read_sound(name: str, source: Source, lenient: bool = False) -> Reading:
 
 def in_words(reading: Reading) -> str:
     """Return how many images, objects and classes there are."""
-    images, classes = reading.images, len(reading.canonical_classes())
+    images = reading.images
     outlines = {"none": "boxes", "rle": "masks as run lengths", "polygon": "masks as polygons"}
     return (
-        f"{len(images)} images, {images.objects} objects ({outlines[images.masks]}),"
-        f" {classes} classes"
+        f"{counted(len(images), 'image')}, {counted(images.objects, 'object')}"
+        f" ({outlines[images.masks]}), {counted(len(reading.canonical_classes()), 'class', 'es')}"
     )
+
+
+def counted(number: int, what: str, many: str = "s") -> str:
+    """Return such as ``1 image`` or ``2 images``."""
+    return f"{number} {what}{'' if number == 1 else many}"
 
 
 def write_coco(

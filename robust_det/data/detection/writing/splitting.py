@@ -15,6 +15,7 @@ from robust_det.data.detection.source import Reading, Source
 from robust_det.data.detection.writing.coco_file import (
     check_new,
     copy_images,
+    counted,
     file_of,
     read_sound,
     write_coco,
@@ -104,26 +105,34 @@ def split_images(reading: Reading, fraction: float = 0.2, seed: int = 0) -> Spli
     groups = image_groups(reading.image_root, names)
     if len(groups) < 2:
         raise UserError(f"data set '{name}' has {len(names)} different images; two are needed")
+    # by their places; behind them what all objects have, so that both sides have some
+    called = [c["name"] for c in reading.canonical_classes()]
+    places = {c["id"]: place for place, c in enumerate(reading.canonical_classes())}
     on_image = [
-        frozenset(a["category_id"] for a in entry.objects if not a["iscrowd"])
+        frozenset(places[a["category_id"]] for a in entry.objects if not a["iscrowd"])
         for entry in reading.images
     ]
-    classes = [frozenset().union(*(on_image[place] for place in group)) for group in groups]
+    classes = [frozenset[int]().union(*(on_image[place] for place in group)) for group in groups]
+    classes = [each | {len(called)} if each else each for each in classes]
+    if sum(map(bool, classes)) < 2:
+        raise UserError(
+            f"data set '{name}' has objects on {sum(map(bool, classes))} of its different images;"
+            " two are needed, as each side needs one"
+        )
     held = held_out_groups(classes, [len(group) for group in groups], fraction, seed)
     val = sorted(place for number in held for place in groups[number])
     train = sorted({*range(len(names))} - {*val})
     notes = []
     if repeated := len(names) - len(groups):
         notes.append(
-            f"{repeated} images are copies of others, and on the side where those are (same file,"
-            " or augmented)"
+            f"{counted(repeated, 'copy of an image', '')} on the side where the others are (same"
+            " file, or augmented)"
         )
-    called = {c["id"]: c["name"] for c in reading.canonical_classes()}
     for number, times in sorted(Counter(c for each in classes for c in each).items()):
-        sides = {side for n, each in enumerate(classes) if number in each for side in (n in held,)}
+        sides = {n in held for n, each in enumerate(classes) if number in each}
         if len(sides) < 2:
             where = "val" if sides == {True} else "train"
-            notes.append(f"class {called[number]} is in {where} alone: it is on {times} images")
+            notes.append(f"class {called[number]} is in {where} alone: {counted(times, 'image')}")
     return Split(tuple(train), tuple(val), tuple(notes))
 
 
