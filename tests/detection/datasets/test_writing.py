@@ -184,7 +184,7 @@ def test_a_split_is_of_images_and_has_each_class_on_both_sides(
         out = tmp_path / f"out{seed}"
         arguments = ("split", tmp_path / "set.json", "--output", out, "--fraction", 0.34)
         code, said, _ = command(*arguments, "--seed", seed)
-        assert code == 0 and "1 copy of an image on the side" in said
+        assert code == 0 and "1 image that others are copies of" in said
         train, val = (load(out / f"instances_{part}.json") for part in ("train", "val"))
         assert train.cats == val.cats == {c["id"]: c for c in document["categories"]}
         assert not {*train.imgs} & {*val.imgs}

@@ -219,6 +219,10 @@ KINDS = {
     "unmasked_image": Kind(
         "image without a mask, left out", "images without masks, left out", note=True, said=True
     ),
+    "from_one": Kind(
+        "table in which boxes begin at 1 and none at 0, as if pixels were counted from 1 as VOC"
+        " does; ORIGIN 1 takes them so, and ORIGIN 0 as they are", "", note=True, said=True,
+    ),
     "unlisted_image": Kind(
         "image that the table does not list, left out",
         "images that the table does not list, left out", note=True, said=True

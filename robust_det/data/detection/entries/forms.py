@@ -111,7 +111,7 @@ def _csv(entry: Mapping[str, Any]) -> Source:
         entry.get("SPLIT", ALL),
         _classes(entry),
         units,
-        _origin(entry, 0),
+        _origin(entry, 0) if "ORIGIN" in entry else None,
     )
 
 

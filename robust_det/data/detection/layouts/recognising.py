@@ -61,7 +61,7 @@ def recognise(place: str | Path) -> Layout:
         UserError: there is nothing that is read, or several things that could be meant; in one
             line that says what is there.
     """
-    path = Path(os.path.expandvars(place)).expanduser()
+    path = Path(os.path.expanduser(os.path.expandvars(place)))
     if os.path.isdir(path):
         return _of_folder(path)
     if not os.path.isfile(path):
@@ -249,7 +249,8 @@ def _nothing(there: _There, json_files: list[CocoFile]) -> tuple[str, str]:
         return (
             f"{folder} holds images and, in {masks[0]}, what looks like masks, and nothing says"
             " what their values mean",
-            "name them in DATASETS.CUSTOM",
+            f"say it by an entry of DATASETS.CUSTOM: NAME, MASKS {masks[0]}, IMAGES, and KIND"
+            " instances, objects or values",
         )
     classes = _classes(there)
     if len(classes) > 1:

@@ -78,7 +78,8 @@ def write_split(
         for role, path in paths.items()
     }
     said = [reading.report.cleaned()] if reading.report.problems else []
-    return entries, [*said, *split.notes, *_counts(reading, split)]
+    notes = [f"note: {note}" for note in (*reading.report.remarks, *split.notes)]
+    return entries, [*said, *notes, *_counts(reading, split)]
 
 
 def split_images(reading: Reading, fraction: float = 0.2, seed: int = 0) -> Split:
@@ -125,7 +126,7 @@ def split_images(reading: Reading, fraction: float = 0.2, seed: int = 0) -> Spli
     notes = []
     if repeated := len(names) - len(groups):
         notes.append(
-            f"{counted(repeated, 'copy of an image', '')} on the side where the others are (same"
+            f"{counted(repeated, 'image')} that others are copies of on one side with them (same"
             " file, or augmented)"
         )
     for number, times in sorted(Counter(c for each in classes for c in each).items()):
