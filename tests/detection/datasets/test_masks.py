@@ -97,7 +97,8 @@ def test_a_number_for_each_object(kind: str, tmp_path: Path, read: Any) -> None:
     found = objects(reading)
     assert same(found["a.jpg"], [("cell", ONE), ("cell", TWO), ("cell", THREE)])
     assert found["b.jpg"] == []
-    assert "each number but 0 is an object" in reading.report.remarks[0]
+    (said,) = reading.report.remarks
+    assert "each number but 0 is an object" in said and "COMPONENTS" not in said
 
 
 def test_classes_by_folder(tmp_path: Path, read: Any) -> None:
@@ -160,7 +161,9 @@ def test_an_ending_that_all_masks_have(tmp_path: Path, read: Any) -> None:
         save(tmp_path / f"masks/{name}_mask.png", ONE.astype(np.uint8))
     reading = read(KIND="instances", CLASSES=["car"])
     assert len(objects(reading)) == 2
-    assert "called as images, with _mask behind" in reading.report.remarks[0]
+    (said,) = reading.report.remarks
+    assert "called as images, with _mask behind" in said
+    assert "no more than one on each mask" in said and "COMPONENTS True" in said
 
 
 def test_what_is_left_out_is_said(tmp_path: Path, read: Any) -> None:
@@ -212,7 +215,9 @@ def test_borders_are_background_where_it_is_said(tmp_path: Path, read: Any) -> N
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({}, "needs NAME, MASKS, IMAGES, KIND"),
+        ({}, "needs NAME, MASKS, IMAGES, KIND .*KIND is missing"),
+        ({"KIND": "objects", "SPLIT": "train"}, "SPLIT has no effect; got"),
+        ({"KIND": 3}, "KIND is no text"),
         ({"KIND": "blobs"}, "it can be instances, objects, values"),
         ({"KIND": "instances", "VALUES": {1: "a"}}, "VALUES has no effect with KIND instances"),
         ({"KIND": "objects", "BACKGROUND": [0]}, "BACKGROUND has no effect with KIND objects"),

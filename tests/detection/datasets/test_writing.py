@@ -162,6 +162,18 @@ def test_what_is_unsound_is_refused_and_nothing_is_written(
     assert len(load(tmp_path / "out/instances.json").anns) == len(document["annotations"]) - 1
 
 
+def test_a_truncated_image_is_left_out_where_that_is_asked_for(
+    scenes: Path, tmp_path: Path, document: dict[str, Any], command: Any
+) -> None:
+    shutil.copytree(scenes / "val", tmp_path / "a")
+    shutil.copy(all_of(scenes), tmp_path / "a.json")
+    file = tmp_path / "a" / document["images"][0]["file_name"]
+    file.write_bytes(file.read_bytes()[:-500])
+    code, said, _ = command("convert-data", tmp_path / "a.json", tmp_path / "out", "--lenient")
+    assert code == 0 and "1 unreadable image" in said and file.name in said
+    assert document["images"][0]["id"] not in load(tmp_path / "out/instances.json").imgs
+
+
 def test_a_split_is_of_images_and_has_each_class_on_both_sides(
     scenes: Path, tmp_path: Path, document: dict[str, Any], command: Any
 ) -> None:

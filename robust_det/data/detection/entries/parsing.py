@@ -35,11 +35,16 @@ def parse_entry(entry: Any, beside: str = "") -> tuple[str, Source]:
     form = FORMS[found]
     needed = ("NAME", *form.needs)
     # paths and names of splits are texts wherever they are
-    texts = [entry.get(key) for key in (*needed, *{*PATHS, "SPLIT"} & {*entry})]
-    if not set(entry) <= {*needed, *form.may} or not all(isinstance(t, str) and t for t in texts):
+    texts = [key for key in (*needed, *PATHS, "SPLIT") if key in entry or key in needed]
+    faults = [
+        *(f"{key} is missing" for key in needed if key not in entry),
+        *(f"{key} has no effect" for key in entry if key not in (*needed, *form.may)),
+        *(f"{k} is no text" for k in texts if k in entry and not _is_text(entry[k])),
+    ]
+    if faults:
         raise UserError(
-            f"an entry of DATASETS.CUSTOM with {found} needs {form.in_words()}, paths and names"
-            f" being texts; got {dict(entry)}"
+            f"an entry of DATASETS.CUSTOM with {found} needs {form.in_words()}: {faults[0]}; got"
+            f" {dict(entry)}"
         )
     if not _NAME.fullmatch(entry["NAME"]):
         raise UserError(
@@ -47,6 +52,10 @@ def parse_entry(entry: Any, beside: str = "") -> tuple[str, Source]:
             " digits, '_' and '-'"
         )
     return entry["NAME"], form.build({**entry, **places_of(entry, beside)})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _is_panoptic(form: Form) -> bool:

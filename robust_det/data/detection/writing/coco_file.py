@@ -60,7 +60,8 @@ def read_sound(name: str, source: Source, lenient: bool = False) -> Reading:
     Raises:
         UserError: there are problems, or no objects.
     """
-    reading = source.read(name, Depth.HEADERS)
+    # what cannot be decoded shall not be handed on by who asks to have it left out
+    reading = source.read(name, Depth.PIXELS if lenient else Depth.HEADERS)
     report = reading.report
     if report.problems and (not lenient or report.hopeless):
         way = "" if report.hopeless or lenient else ", or give --lenient to go on without"

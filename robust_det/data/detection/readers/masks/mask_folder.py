@@ -80,7 +80,8 @@ class MaskSource:
         looked = look(paths, name, max(depth or Depth.HEADERS, Depth.HEADERS), report)
         sizes = dict(zip(of_image, looked, strict=True))
         document = self._document(of_image, sizes, classes, name, report)
-        report.add("read_masks", self._in_words(places.rest))
+        masks = sum(map(len, of_image.values()))
+        report.add("read_masks", self._in_words(places.rest, masks, len(document["annotations"])))
         images = check_document(document, self.image_root, report, Depth.NAMES)
         return Reading(images, document["categories"], self.image_root, report)
 
@@ -99,7 +100,7 @@ class MaskSource:
             )
         return self.classes or tuple(sorted(labels))
 
-    def _in_words(self, rest: str) -> str:
+    def _in_words(self, rest: str, masks: int, objects: int) -> str:
         said = {
             INSTANCES: f"each number but {' and '.join(map(str, self.background or (0,)))} is an"
             " object",
@@ -108,6 +109,11 @@ class MaskSource:
             if self.components
             else "all that is of a class on an image is one object",
         }[self.kind]
+        if self.kind == INSTANCES and objects <= masks:
+            said += (
+                "; there is no more than one on each mask, parts that do not touch included: KIND"
+                " values with COMPONENTS True would take these apart"
+            )
         called = f"; they are called as images, with {rest} behind" if rest else ""
         return f"{self.mask_root}: {said}{called}"
 
