@@ -162,6 +162,15 @@ def test_what_is_unsound_is_refused_and_nothing_is_written(
     assert len(load(tmp_path / "out/instances.json").anns) == len(document["annotations"]) - 1
 
 
+def test_images_below_a_hidden_folder(scenes: Path, tmp_path: Path, command: Any) -> None:
+    hidden = tmp_path / ".cache/set"
+    shutil.copytree(scenes, hidden)
+    assert command("convert-data", hidden, tmp_path / "out")[0] == 0
+    for entry in recognise(tmp_path / "out").entries.values():
+        name, source = parse_entry(entry)
+        assert not source.read(name).report.problems
+
+
 def test_a_truncated_image_is_left_out_where_that_is_asked_for(
     scenes: Path, tmp_path: Path, document: dict[str, Any], command: Any
 ) -> None:

@@ -151,7 +151,7 @@ def _folder_of(file: CocoFile, names: Sequence[str], what: str) -> str:
     path = file.path.absolute()
     if not names:
         raise UserError(f"{path} lists no {what}; export it again with them")
-    looked = list(dict.fromkeys(_candidates(path)))
+    looked = [folder for folder in dict.fromkeys(_candidates(path)) if os.path.isdir(folder)]
     listing = Listing()
     found = {f: sum(len(listing.find(str(f), name)) == 1 for name in names) for f in looked}
     most = max(found.values())

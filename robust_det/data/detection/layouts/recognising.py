@@ -220,9 +220,9 @@ def _yolo_place(there: _There) -> Path | None:
     folder = there.folder
     if yaml_files(folder)[0] or data_files(folder):
         return folder
-    labels = [path for path in there.of.get(".txt", []) if _holds_boxes(path)]
     stems = {os.path.splitext(name)[0] for names in there.images.values() for name in names}
-    return folder if any(path.stem in stems for path in labels[:_FEW]) else None
+    labels = (path for path in there.of.get(".txt", []) if path.stem in stems)
+    return folder if any(map(_holds_boxes, labels)) else None
 
 
 def _holds_boxes(path: Path) -> bool:

@@ -14,6 +14,7 @@ from robust_det.core.files import write_atomically
 from robust_det.data.detection.canonical.entries import DIFFICULT, canonical_class
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.source import Reading, Source
+from robust_det.data.walking import has_hidden_part
 
 __all__ = [
     "check_new",
@@ -92,9 +93,9 @@ def write_coco(
     """Write images and objects as COCO JSON.
 
     Images are named by their paths relative to the file's folder, which is that of images for
-    whoever reads it. They have the ids by which users know them, or numbers from 1. An object that
-    is marked difficult is ``iscrowd``, which evaluation ignores, and says so by a key of ours, by
-    which we still train on it.
+    whoever reads it; by whole paths where a folder on the way is hidden. They have the ids by which
+    users know them, or numbers from 1. An object that is marked difficult is ``iscrowd``, which
+    evaluation ignores, and says so by a key of ours, by which we still train on it.
 
     Args:
         path: of the file.
@@ -165,11 +166,11 @@ def _names(
     for index, (image, original) in enumerate(reading.images.heads()):
         if index in chosen:
             name = image["file_name"]
-            name = (
-                _copy_of(name, copies)
-                if copies
-                else os.path.relpath(os.path.join(root, name), base)
-            )
+            whole = os.path.join(root, name)
+            there = os.path.relpath(whole, base)
+            # what is hidden is no data, unless the whole path says that it is meant
+            there = whole if has_hidden_part(there) else there
+            name = _copy_of(name, copies) if copies else there
             named[original if own_ids else image["id"]] = (index, {**image, "file_name": name})
     return named
 
