@@ -2,7 +2,7 @@
 
 robust-det convert-data IN OUT [--copy-images] [--lenient]
 
-IN is COCO JSON, a data.yaml, a folder in VOC's or YOLO's layout, or a config: an entry of its
+IN is COCO JSON, CSV, data.yaml, a folder in VOC's or YOLO's layout, or a config: an entry of its
 DATASETS.CUSTOM says what no folder can tell, such as what the values of masks mean. OUT is a
 folder; its files are instances_train.json and so on, or instances.json where nothing is split;
 then it may be a file as well.
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
 
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
-    parser.add_argument("input", help="COCO JSON, data.yaml, a folder, or a config")
+    parser.add_argument("input", help="COCO JSON, CSV, data.yaml, a folder, or a config")
     parser.add_argument("output", help="folder for the JSON files; or FILE.json of a single part")
     parser.add_argument("--copy-images", action="store_true", help="copy the images as well")
     parser.add_argument(

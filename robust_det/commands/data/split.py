@@ -2,7 +2,7 @@
 
 robust-det split IN --output OUT [--fraction 0.2] [--seed 0] [--copy-images] [--lenient]
 
-IN is COCO JSON, a folder in VOC's or YOLO's layout, or a config with one data set to train on.
+IN is COCO JSON, CSV, a folder in VOC's or YOLO's layout, or a config with one data set to train on.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
 
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
-    parser.add_argument("input", help="COCO JSON, data.yaml, a folder, or a config")
+    parser.add_argument("input", help="COCO JSON, CSV, data.yaml, a folder, or a config")
     parser.add_argument("--output", required=True, help="folder for both files")
     parser.add_argument("--fraction", type=float, default=0.2, help="of the images to hold out")
     parser.add_argument("--seed", type=int, default=0, help="another one gives another split")
