@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from robust_det.attacks import Attack, classifier_objective, frozen
+from robust_det.attacks import Attack, classifier_objective, count_not_finite, frozen
 from robust_det.core.device import autocast
+from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded_generator
 from robust_det.data.classification.image_folder import Batch
 from robust_det.training.world import World
@@ -52,17 +53,25 @@ def evaluate(
 
     Returns:
         ``clean_top1``, ``clean_top5`` (absent below five classes) and ``adversarial_top1``
-        in percent; ``corrupt``, the number of images that could not be read.
+        in percent; of images ``val_images``, how many clean accuracy is of, ``attacked_images``,
+        and ``corrupt``, how many could not be read; ``not_finite``, how often the attack met logits
+        that are NaN or infinite, which give it no direction.
+
+    Raises:
+        UserError: no image could be read, or there are logits that are not finite: no class is
+            the largest of them.
     """
     model.eval()
     layout = torch.channels_last if channels_last else torch.contiguous_format
     attacked = attack.threat.eps > 0
     wanted = min(adversarial_images or length, length)
-    # images, top-1, top-5, attacked images, adversarial top-1, corrupt
-    counts = torch.zeros(6, dtype=torch.float64, device=device)
-    top5_known = True
+    # images, top-1, top-5, attacked images, adversarial top-1, corrupt, without finite logits
+    counts = torch.zeros(7, dtype=torch.float64, device=device)
+    overflows = torch.zeros((), dtype=torch.int64, device=device)
+    top5_known, unread = True, ""
     for batch in batches:
         counts[5] += len(batch.corrupt)
+        unread = unread or "".join(batch.corrupt[:1])
         if len(batch.targets) == 0:
             continue
         x = batch.images.to(device, non_blocking=True).float().div_(255)
@@ -70,6 +79,7 @@ def evaluate(
         y = batch.targets.to(device, non_blocking=True)
         logits = _logits(model, x, amp_dtype)
         top5_known = logits.shape[1] >= 5
+        counts[6] += count_not_finite(logits)
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
         counts[0] += len(y)
         counts[1] += ranked[:, 0].sum()
@@ -84,14 +94,36 @@ def evaluate(
                     for index in batch.indices[chosen].tolist()
                 ]
                 with frozen(model):
-                    goal = classifier_objective(model, y, objective, amp_dtype=amp_dtype)
+                    goal = classifier_objective(
+                        model, y, objective, amp_dtype=amp_dtype, overflows=overflows
+                    )
                     adversarial = attack(goal, x, noise)
-                right = _logits(model, adversarial, amp_dtype).argmax(1) == y
+                logits = _logits(model, adversarial, amp_dtype)
+                counts[6] += count_not_finite(logits)
+                right = logits.argmax(1) == y
                 counts[3] += len(right)
                 counts[4] += right.sum()
         on_batch(len(batch.targets))
-    images, top1, top5, hit, robust, corrupt = world.sum(counts).tolist()
-    metrics = {"clean_top1": 100 * top1 / max(images, 1), "corrupt": corrupt}
+    images, top1, top5, hit, robust, corrupt, lost = world.sum(counts).tolist()
+    if images == 0 and corrupt > 0:
+        first = next(filter(None, world.gather(unread)))
+        raise UserError(
+            f"none of the {int(corrupt)} validation images can be read, the first is {first}",
+            "put whole images in their place",
+        )
+    if lost > 0:
+        raise UserError(
+            f"validation met NaN or Inf among the logits of {int(lost)} images, clean or attacked,"
+            " so that there is no accuracy: the network has diverged or overflows",
+            "lower OPTIM.LR and start anew, or take TRAIN.PRECISION fp32 if it is lower",
+        )
+    metrics = {
+        "clean_top1": 100 * top1 / max(images, 1),
+        "corrupt": corrupt,
+        "val_images": images,
+        "attacked_images": hit,
+        "not_finite": float(world.sum(overflows)),
+    }
     if top5_known:
         metrics["clean_top5"] = 100 * top5 / max(images, 1)
     if attacked:

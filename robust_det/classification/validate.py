@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ from robust_det.data.classification.sampling import EvalBatches
 from robust_det.training.world import World, joined_world, world_from_environment
 
 __all__ = ["evaluate_checkpoint", "validate"]
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
@@ -65,7 +68,7 @@ def validate(
     batches = EvalBatches(len(data), cfg.EVAL.BATCH_SIZE, world.rank, world.size)
     share = len(batches.mine)
     with progress_bar(share, "validate", "img", world.is_main) as bar:
-        return evaluate(
+        values = evaluate(
             model,
             _until(stop, batches_of(cfg, data, batches, device)),
             eval_attack(cfg),
@@ -78,6 +81,23 @@ def validate(
             amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
             seed=cfg.SEED,
             on_batch=lambda images: _void(bar.update(images)),
+        )
+    if world.is_main:
+        _say_losses(values, len(data))
+    return values
+
+
+def _say_losses(values: Mapping[str, float], length: int) -> None:
+    """Warn of images that are not behind the figures, and of an attack that was weaker."""
+    if corrupt := int(values["corrupt"]):
+        logger.warning(
+            f"{corrupt} of the {length} validation images could not be read; accuracy is of the"
+            f" other {int(values['val_images'])}"
+        )
+    if overflows := int(values["not_finite"]):
+        logger.warning(
+            f"the attack of validation met NaN or Inf among an image's logits {overflows} times,"
+            " and did nothing there: adversarial accuracy may be too high"
         )
 
 

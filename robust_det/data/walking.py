@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import ntpath
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 __all__ = ["has_hidden_part", "is_hidden", "search", "walk"]
+
+logger = logging.getLogger(__name__)
 
 # what Windows, macOS and network disks put among files without a dot before its name
 _HIDDEN = frozenset(
@@ -41,31 +44,39 @@ def walk(
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """Do what :func:`os.walk` does, without anything hidden.
 
-    The folder itself may be hidden: somebody has named it.
+    The folder itself may be hidden: somebody has named it. Links are followed but for those that
+    lead back to a folder that they are in, which is said.
 
     Args:
         folder: to begin with.
-        follow_links: go into linked folders, but into none that the way there came through.
+        follow_links: go into linked folders.
         on_hidden: is told the path of each file and folder that is left out as hidden.
 
     Raises:
         PermissionError: of a folder that may not be read, which would seem to be empty.
     """
-    # the folders, without links, on the way to each that is still to come
-    ways: dict[str, tuple[str, ...]] = {str(folder): (os.path.realpath(folder),)}
-    for parent, folders, files in os.walk(str(folder), onerror=_refuse, followlinks=follow_links):
+    # by the path of a folder: where that and those above it are in truth
+    places: dict[str, tuple[str, ...]] = {os.fspath(folder): (os.path.realpath(folder),)}
+    for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=follow_links):
         for name in filter(is_hidden, (*folders, *files)):
             on_hidden(os.path.join(parent, name))
         folders[:] = [name for name in folders if not is_hidden(name)]
         if follow_links:
-            way = ways.pop(parent)
+            above = places.pop(parent)
             for name in list(folders):
                 path = os.path.join(parent, name)
-                real = os.path.realpath(path) if os.path.islink(path) else f"{way[-1]}/{name}"
-                if real in way:
+                linked = os.path.islink(path)
+                place = os.path.realpath(path) if linked else os.path.join(above[-1], name)
+                if linked and any(_is_below(other, place) for other in above):
+                    logger.warning("%s leads back to a folder that it is in; not followed", path)
                     folders.remove(name)
-                ways[path] = (*way, real)
+                else:
+                    places[path] = (*above, place)
         yield parent, folders, [name for name in files if not is_hidden(name)]
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def search(folder: str, name: str) -> list[str]:

@@ -9,7 +9,7 @@ import msgspec
 
 from robust_det.records.environment import Environment
 
-__all__ = ["SCHEMA", "File", "Part", "Record", "Weights", "as_json"]
+__all__ = ["SCHEMA", "Change", "File", "Part", "Record", "Weights", "as_json"]
 
 SCHEMA: Final = 2
 
@@ -43,6 +43,21 @@ class Weights(File, frozen=True):
     source_sha256: str = ""
 
 
+class Change(Part, frozen=True):
+    """A key of a run's config that was changed when the run went on.
+
+    Attributes:
+        step: how many steps had been done.
+        key: dotted.
+        before, after: its values.
+    """
+
+    step: int
+    key: str
+    before: Any
+    after: Any
+
+
 # read when it is asked for: it is half of a record, and comparison has no use for it
 _Config = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
 
@@ -64,6 +79,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         raw_config: the complete config, as JSON; see :attr:`config`.
         environment: versions, commit, device.
         wall_time_s: seconds, over all sessions.
+        changes: of the config, in the order in which they were made; the config is as it was last.
     """
 
     name: str
@@ -75,6 +91,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     raw_config: _Config = msgspec.field(name="config")
     environment: Environment
     wall_time_s: float
+    changes: list[Change] = []
     schema: Literal[2] = SCHEMA
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from robust_det.records.base import File, Part, Record
 
-__all__ = ["DataSet", "DataSets", "DetectionRecord", "Evaluator", "Picture"]
+__all__ = ["DataSet", "DataSets", "DetectionRecord", "Detector", "Evaluator", "Picture"]
 
 
 class DataSet(Part, frozen=True):
@@ -54,8 +54,37 @@ class Picture(Part, frozen=True):
     prediction: str
 
 
+class Detector(File, frozen=True):
+    """The file of a detector that was evaluated.
+
+    Attributes:
+        iterations: of training behind it; None if nothing says how many.
+        planned: iterations of its schedule; None likewise.
+        best_by: the metric that it was kept for, as the best of a run's evaluations; else empty.
+        best: what that metric was, in percent.
+        averaged: whether its weights are the average over training.
+        assumed: the fields of the record that the file says nothing of, so that they are taken from
+            the config it was evaluated with.
+    """
+
+    iterations: int | None = None
+    planned: int | None = None
+    best_by: str = ""
+    best: float | None = None
+    averaged: bool = False
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether training was not at its end, as far as is known."""
+        return None not in (self.iterations, self.planned) and self.iterations != self.planned
+
+
 class DetectionRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="detection"):
     """The record of a fine-tuned detector; more in :class:`.Record`.
+
+    Seed, weights, training data, schedule, and what of the protocol concerns training, are the
+    detector's, as its file says, whatever the config says that it was evaluated with.
 
     Attributes:
         data: what it was trained and tested on.
@@ -77,4 +106,4 @@ class DetectionRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="
     segmentations: dict[str, dict[str, File]]
     metrics: dict[str, dict[str, float | None]]
     pictures: list[Picture]
-    detector: File | None = None
+    detector: Detector | None = None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from robust_det.records.base import Part, Record
+from robust_det.records.base import File, Part, Record
 
 __all__ = ["AttackEvaluator", "ImageSets", "PretrainRecord", "TrainImages", "ValImages"]
 
@@ -19,9 +19,15 @@ class TrainImages(Part, frozen=True):
 
 
 class ValImages(Part, frozen=True):
-    """The validation split: how many images."""
+    """The validation split.
+
+    Attributes:
+        images: how many the clean accuracy is of.
+        skipped: how many more there are, which could not be read.
+    """
 
     images: int
+    skipped: int = 0
 
 
 class ImageSets(Part, frozen=True):
@@ -60,6 +66,7 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
         evaluators: the attacks that it was validated by.
         metrics: figures of the last epoch; accuracies in percent, None where undefined.
         processes: how many trained together.
+        started_from: the file whose weights the run started from; None for random ones.
     """
 
     eps: Annotated[float, msgspec.Meta(ge=0)]
@@ -67,3 +74,4 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
     evaluators: list[AttackEvaluator]
     metrics: dict[str, float | None]
     processes: int
+    started_from: File | None = None

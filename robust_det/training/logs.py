@@ -37,8 +37,9 @@ class RunLog:
                 if _epoch_of(line) <= start_epoch
             )
             write_atomically(self._lines, lambda file: file.write(kept.encode()))
-        purge = start_step + 1 if start_step else None
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+        # also of a run that begins: one that was killed before its first checkpoint may have left
+        # its steps
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step + 1)
 
     def step(self, step: int, values: dict[str, float]) -> None:
         """Add scalars of a training step to TensorBoard."""

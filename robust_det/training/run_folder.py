@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,10 @@ from typing import Any
 from robust_det.core.config.reading import config_differences
 from robust_det.core.errors import UserError
 
-__all__ = ["refuse_other_config", "refuse_other_run"]
+__all__ = ["evaluation_folder", "refuse_other_config", "refuse_other_run"]
+
+_EVALUATION = "eval"
+_NUMBERED = re.compile(f"{_EVALUATION}(-[0-9]+)?")
 
 
 def refuse_other_run(
@@ -60,3 +65,24 @@ def refuse_other_config(
             f"{where} is of a run with another config ({'; '.join(differing)});"
             " use that config or another OUTPUT_DIR"
         )
+
+
+def evaluation_folder(folder: Path, done: str) -> tuple[Path, list[Path]]:
+    """Return where the next evaluation goes: ``eval`` in its run's folder, then ``eval-2``, ...
+
+    None is ever replaced, nor is the run's own record. A folder that an evaluation has begun and
+    not ended is used again.
+
+    Args:
+        folder: ``OUTPUT_DIR``.
+        done: the file that an evaluation writes at its end.
+
+    Returns:
+        The folder, which need not exist, and those of the evaluations before it.
+    """
+    numbered = (
+        folder / (_EVALUATION if n == 1 else f"{_EVALUATION}-{n}") for n in itertools.count(1)
+    )
+    free = next(one for one in numbered if not (one / done).exists())
+    found = (path.parent for path in folder.glob(f"{_EVALUATION}*/{done}"))
+    return free, sorted(one for one in found if _NUMBERED.fullmatch(one.name))

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from robust_det.core.errors import UserError
-from robust_det.training.run_folder import refuse_other_config, refuse_other_run
+from robust_det.training.run_folder import (
+    evaluation_folder,
+    refuse_other_config,
+    refuse_other_run,
+)
 
 PRODUCTS = ("last.pth", "final.pth")
 
@@ -34,3 +38,19 @@ def test_another_config_is_named_by_its_keys(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"another config \(A.LR: 0.1 -> 0.2\); use that config"):
         refuse_other_config(old, new, ("OUTPUT",), tmp_path)
     refuse_other_config(old, new, ("OUTPUT", "A.LR"), tmp_path)
+
+
+def test_no_evaluation_replaces_another(tmp_path: Path) -> None:
+    def done(name: str) -> Path:
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "record.json").touch()
+        return tmp_path / name
+
+    assert evaluation_folder(tmp_path, "record.json") == (tmp_path / "eval", [])
+    (tmp_path / "eval").mkdir()  # by one that was killed
+    assert evaluation_folder(tmp_path, "record.json")[0] == tmp_path / "eval"
+    one = done("eval")
+    assert evaluation_folder(tmp_path, "record.json") == (tmp_path / "eval-2", [one])
+    more = [done("eval-2"), done("eval-4")]
+    done("evaluated")  # by somebody else
+    assert evaluation_folder(tmp_path, "record.json") == (tmp_path / "eval-3", [one, *more])

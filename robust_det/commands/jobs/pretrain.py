@@ -29,11 +29,16 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.classification.validate import evaluate_checkpoint
 
     cfg = load_config(args.config, args.overrides)
+    given = None
+    if args.weights:
+        from robust_det.zoo.load import path_of
+
+        given = path_of(args.weights)
     if not args.eval_only:
-        pretrain(cfg, Path(args.config).stem, resume=args.resume)
+        pretrain(cfg, Path(args.config).stem, resume=args.resume, weights=given)
         return
     folder = Path(cfg.OUTPUT_DIR)
-    weights = Path(args.weights) if args.weights else folder / FINAL
+    weights = given or folder / FINAL
     if not args.weights and not weights.exists():
         weights = folder / LAST
     metrics = evaluate_checkpoint(cfg, weights)
@@ -47,6 +52,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue OUTPUT_DIR/last.pth")
     parser.add_argument("--eval-only", action="store_true", help="validate a checkpoint")
     parser.add_argument(
-        "--weights", help="checkpoint of --eval-only; OUTPUT_DIR/final.pth if unset"
+        "--weights",
+        help="a file, or robust://NAME, to start training from in place of random weights; with"
+        " --eval-only the one to validate, by default OUTPUT_DIR/final.pth",
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
