@@ -64,8 +64,9 @@ def training_set(cfg: CfgNode) -> ImageFolder:
     return data
 
 
-def validation_set(cfg: CfgNode, classes: list[str]) -> ImageFolder:
-    """Open ``DATA.ROOT/val``, which must have the given classes; its pixels are always Pillow's.
+def validation_set(cfg: CfgNode, classes: list[str] | None = None) -> ImageFolder:
+    """Open ``DATA.ROOT/val``, which must have the classes that are given; its pixels are always
+    Pillow's.
 
     Raises:
         UserError: see :class:`ImageFolder`.
@@ -89,7 +90,12 @@ def say_oddities(train: ImageFolder, val: ImageFolder) -> None:
 
 
 def require_same_everywhere(
-    cfg: CfgNode, train: ImageFolder, val: ImageFolder, checkpoint: Path, world: World
+    cfg: CfgNode,
+    train: ImageFolder,
+    val: ImageFolder,
+    checkpoint: Path,
+    world: World,
+    start: str = "",
 ) -> None:
     """Compare what the processes of a run are given, before they train one network on it.
 
@@ -98,6 +104,7 @@ def require_same_everywhere(
         train, val: its data.
         checkpoint: that the run is resumed from if it is there.
         world: the processes.
+        start: SHA-256 of the weights to start from.
 
     Raises:
         UserError: says which process has what; in all of them.
@@ -110,6 +117,7 @@ def require_same_everywhere(
         "classes": len(train.classes),
         "class names": train.classes,
         "names of images": names_digest(train) + names_digest(val),
+        "weights to start from": start,
         _CHECKPOINT: checkpoint.exists(),
     }
     mine = _Given(facts, to_dict(cfg), str(train.folder.parent), str(checkpoint))
@@ -182,5 +190,8 @@ def batches_of(
                 "put a whole image in its place, or set DATA.ON_CORRUPT skip",
             )
         if batch.hopeless:
-            raise UserError(f"cannot decode {batch.corrupt[0]}, nor any of the images after it")
+            raise UserError(
+                f"cannot decode {batch.corrupt[0]}, nor any of the images after it",
+                "put whole images in their place",
+            )
         yield batch

@@ -20,7 +20,7 @@ from robust_det.classification.image_sets import (
     validation_set,
 )
 from robust_det.classification.pretrain_record import write_pretrain_record
-from robust_det.classification.settings import SETTINGS, doubts_of
+from robust_det.classification.settings import SETTINGS, attack_doubts
 from robust_det.classification.starting import Start, read_start
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode, config_differences, flatten, to_dict
@@ -111,7 +111,8 @@ def pretraining_engine(
     seed_generators(cfg.SEED)
     start = read_start(cfg, weights) if weights is not None else None
     task = Pretraining(cfg, name, device, world, start)
-    require_same_everywhere(cfg, task.train_data, task.val_data, folder / LAST, world)
+    sha256 = start.sha256 if start is not None else ""
+    require_same_everywhere(cfg, task.train_data, task.val_data, folder / LAST, world, sha256)
     plan = build_plan(cfg, task.images, world.size)
     state = TrainingState(task.model.body, task.step.update, task.average, Progress())
     engine = Engine(task, plan, state, folder, name, device, world)
@@ -150,7 +151,7 @@ class Pretraining:
         self.images, self.classes = len(self.train_data), len(self.train_data.classes)
         self.start, self.other_score = start, list[str]()
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
-        self.contents = [contents_of(data).packed() for data in (self.train_data, self.val_data)]
+        self.contents = [contents_of(data) for data in (self.train_data, self.val_data)]
         self.names = [names_digest(data) for data in (self.train_data, self.val_data)]
         classes = self.train_data.classes
         self.model, self.card, self.head = build_model(cfg, classes, device, start)
@@ -179,7 +180,7 @@ class Pretraining:
                 logger.warning(f"{self.start.path}: {remark}")
         if self.other_score:
             logger.warning(f"best.pth is chosen anew from here: {'; '.join(self.other_score)}")
-        for doubt in doubts_of(self.cfg):
+        for doubt in attack_doubts(self.cfg):
             logger.warning(doubt)
         say_oddities(self.train_data, self.val_data)
 
@@ -223,7 +224,7 @@ class Pretraining:
             "meta": self.card.plain(),
             "config": to_dict(self.cfg),
             "train_images": self.images,
-            "data": {"names": self.names, "contents": self.contents},
+            "data": {"names": self.names, "contents": [each.packed() for each in self.contents]},
             **({"started_from": self.started_from} if self.started_from else {}),
         }
 
@@ -270,11 +271,12 @@ class Pretraining:
                     " they were renamed, moved, added or removed; put them back, or begin anew in"
                     f" another OUTPUT_DIR with --weights {path}"
                 )
-        for split, contents in zip(sets, data["contents"], strict=True):
-            self._compare_contents(split, contents, path)
+        for split, now, packed in zip(sets, self.contents, data["contents"], strict=True):
+            self._compare_contents(split, *now.compare(packed), path)
 
-    def _compare_contents(self, split: ImageFolder, packed: str, path: Path) -> None:
-        changed, exchanged = contents_of(split).compare(packed)
+    def _compare_contents(
+        self, split: ImageFolder, changed: list[int], exchanged: list[int], path: Path
+    ) -> None:
         if exchanged:
             raise UserError(
                 f"{path} was made with other images: {len(exchanged)} files of {split.folder} have"
