@@ -9,9 +9,11 @@ are expanded. What is in several of these places, and not the same there, is ref
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from robust_det.core.errors import UserError
+from robust_det.data.walking import search
 
 __all__ = ["datasets_folder", "locate", "looked_for", "nowhere"]
 
@@ -65,4 +67,22 @@ def nowhere(path: str) -> str:
     """Return where a path that leads nowhere was looked for, and what to do, for a message."""
     others = [each for each in looked_for(path) if each != path]
     also = f", nor at {' or '.join(others)}" if others else ""
+    if near := _near(path, others):
+        return f"{path}{also}; there is {near}: give that path"
     return f"{path}{also}; set DETECTRON2_DATASETS to the folder that holds your data sets"
+
+
+def _near(path: str, others: Sequence[str]) -> str:
+    """Return a file of the same name not far from where it was looked for; empty without one."""
+    name = os.path.basename(path)
+    folders: dict[Path, None] = {}
+    for each in (path, *others) if os.path.splitext(name)[1] else ():
+        folder = Path(each).absolute().parent
+        # what is there is one beside it, or below it
+        folder = folder.parent if folder.is_dir() else folder
+        while not folder.is_dir():
+            folder = folder.parent
+        if folder != Path(folder.anchor):  # of a whole machine nobody wants to hear
+            folders[folder] = None
+    found = (os.path.join(place, name) for f in folders for place in search(str(f), name))
+    return next(found, "")
