@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def render_report(sections: Sequence[Section], title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["parts"] = _parts
     findings = [finding for section in sections for finding in section.findings]
     provenance = [run for section in sections for run in section.provenance]
     return environment.get_template("report.html").render(
@@ -45,6 +47,12 @@ def render_report(sections: Sequence[Section], title: str) -> str:
         when=_period([run["created"] for run in provenance]),
         runs=counted(len(provenance), "run"),
     )
+
+
+def _parts(cell: str) -> Markup:
+    """A figure and its spread, between which a narrow column may break the line, and no more."""
+    parts = re.sub(r" (?=[(\[±])", "\n", cell).split("\n")
+    return Markup(" ").join(Markup('<span class="part">{}</span>').format(part) for part in parts)
 
 
 def _period(stamps: Sequence[str]) -> str:
