@@ -81,7 +81,7 @@ def _finding(rows: list[Row], task: str, where: str, study: TaskStudy | None) ->
         gap = signed(_mean_difference(row, task) or 0.0)
         return (
             f"{answer}: {gap} {_lower(name)} on {where}, {arch} ({values}), {_seeds(row, task)};"
-            f" {_no_interval(row, task, study)}."
+            f" {_highest(compared)}{_no_interval(row, task, study)}."
         )
     interval = interval_cell(difference.intervals["AP"], signed=True)
     return (
@@ -127,6 +127,10 @@ def _chosen(difference: Difference) -> str:
         f"; of {difference.comparisons} robust backbones one was picked after looking, and the"
         f" answer allows for that: {wide} at {level:.4g}%"
     )
+
+
+def _highest(compared: list[Row]) -> str:
+    return f"the highest of {len(compared)} robust backbones; " if len(compared) > 1 else ""
 
 
 def _others(row: Row, differences: dict[str, Difference]) -> str:

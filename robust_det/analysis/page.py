@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from robust_det.analysis.labels import counted
 from robust_det.analysis.sections.section import Section
@@ -31,7 +31,7 @@ def render_report(sections: Sequence[Section], title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["parts"] = _parts
+    environment.filters |= {"parts": _parts, "options": _options}
     findings = [finding for section in sections for finding in section.findings]
     provenance = [run for section in sections for run in section.provenance]
     return environment.get_template("report.html").render(
@@ -47,6 +47,11 @@ def render_report(sections: Sequence[Section], title: str) -> str:
         when=_period([run["created"] for run in provenance]),
         runs=counted(len(provenance), "run"),
     )
+
+
+def _options(sentence: str) -> Markup:
+    """A sentence in which the options of a command are not broken over two lines."""
+    return Markup(re.sub(r"--[a-z]+", r'<code class="part">\g<0></code>', str(escape(sentence))))
 
 
 def _parts(cell: str) -> Markup:

@@ -99,6 +99,7 @@ def _task(setting: Setting, task: str, studies: Sequence[TaskStudy]) -> dict[str
     rows = setting.rows_of(task)
     best = setting.best(task)
     described = ", ".join(f"{row.label} {format_mean(row.summary(task))}" for row in rows)
+    one_arch = len({row.first.arch for row in rows}) == 1
     recorded = [metric for row in rows for run in row.runs for metric in run.metrics.get(task, {})]
     classes = dict.fromkeys(m for m in recorded if m.startswith(known.by_class))
     return {
@@ -128,7 +129,10 @@ def _task(setting: Setting, task: str, studies: Sequence[TaskStudy]) -> dict[str
         # side by side as many as are seen at once
         "class_tables": [
             {
-                "columns": [row.label for row in part],
+                "columns": [
+                    row.label.removeprefix(f"{row.first.arch} ") if one_arch else row.label
+                    for row in part
+                ],
                 "rows": [
                     (
                         metric.removeprefix(known.by_class),
