@@ -43,13 +43,10 @@ class Gallery:
 def build_gallery(setting: Setting) -> Gallery:
     """Collect the pictures of a setting's runs; those that are missing are said, not fatal."""
     gallery = Gallery()
-    shown = []
-    for row in setting.rows:
-        for run in row.runs:
-            if _came_without(run):
-                gallery.problems.append(f"The record of run {run.name} came without its pictures.")
-            elif run.pictures:
-                shown.append((row, run))
+    runs = [(row, run) for row in setting.rows for run in row.runs if run.pictures]
+    shown = [(row, run) for row, run in runs if not _came_without(run)]
+    if without := [str(run.folder) for _, run in runs if _came_without(run)]:
+        gallery.problems.append(f"Records came without their pictures: {', '.join(without)}.")
     pictures = [(row, picture) for row, run in shown for picture in run.pictures]
     images = _most_different_first(pictures)
     gallery.rows = {image: [None] * (1 + len(shown)) for image in images}

@@ -15,6 +15,7 @@ from robust_det.analysis.summary import Summary
 from robust_det.records.metrics import task_of
 
 __all__ = [
+    "HOW_TO_READ_MEANS",
     "HOW_TO_READ_SEEDS",
     "ap_table",
     "csv_text",
@@ -49,10 +50,13 @@ _CSV_COLUMNS = (
     "seeds",
 )
 _NONE = "—"
-HOW_TO_READ_SEEDS = (
+HOW_TO_READ_MEANS = (
     "n is the number of fine-tuning seeds, and a figure is the mean over them. ± is the sample"
-    " standard deviation over seeds, and of Δ that of the difference of one run of each backbone;"
-    " below three seeds there is none, and the range (lowest to highest) stands in its place. None"
+    " standard deviation over seeds; below three seeds there is none, and the range (lowest to"
+    " highest) stands in its place."
+)
+HOW_TO_READ_SEEDS = (
+    f"{HOW_TO_READ_MEANS} Of Δ they are those of the difference of one run of each backbone. None"
     " of this is a confidence interval: that is what --significance adds."
 )
 

@@ -350,6 +350,6 @@ def test_a_record_without_its_pictures_is_one_sentence(write_run: Any, tmp_path:
         for i in range(6)
     ]
     _, text = compare([write_run("a", 0.0, 38.0, pictures=names)], tmp_path / "report")
-    assert text.count("came without its pictures") == 1
+    assert text.count("came without their pictures") == 1
     assert "is missing" not in text
     assert not (tmp_path / "report" / "pictures").exists()

@@ -309,4 +309,7 @@ def test_the_tool(scored_run: WriteRun, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "r (seed 0) bbox: 40 resamples" in done.out
     assert "Paired differences" in done.out and "classification" in done.out
+    assert "of the basic kind" in done.out
+    plain = run_tool("compare_ap", *given, 40, "--seed", 1, "--interval", "percentile")
+    assert "are the percentiles of the resamples as they are" in plain.out
     assert refused("compare_ap", *given, 0).startswith("--resamples 0 are too few")
