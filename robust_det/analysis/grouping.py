@@ -125,18 +125,18 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     """
     settings: dict[bytes, Setting] = {}
     rows: dict[tuple[Any, ...], Row] = {}
-    detectors: dict[tuple[bytes, str], Run] = {}
+    detectors: dict[tuple[Any, ...], Run] = {}
     for run in runs:
         key = _canonical(run.setting)
         if key not in settings:
             settings[key] = Setting(_letter(len(settings)), run.setting)
-        first = detectors.setdefault((key, run.detector or str(run.path)), run)
+        row_key = (key, run.arch, run.norm, run.eps, run.weights_hash)
+        first = detectors.setdefault((*row_key, run.detector or run.path), run)
         if first.detector and first is not run:
             settings[key].notes.append(
                 f"{run.path} is of the same detector as {first.path}, and counts once."
             )
             continue
-        row_key = (key, run.arch, run.norm, run.eps, run.weights_hash)
         if row_key not in rows:
             rows[row_key] = Row([])
             settings[key].rows.append(rows[row_key])
@@ -185,9 +185,9 @@ def _find_baselines(setting: Setting) -> None:
 
 
 def _note_provenance(setting: Setting) -> None:
-    train = {one.sha256 for one in setting.conditions.train}
+    train = {one.content for one in setting.conditions.train}
     for one in setting.conditions.test:
-        if one.sha256 in train:
+        if one.content in train:
             setting.notes.append(
                 f"The detectors were trained on test set {one.name}: the figures are not of new"
                 " images."

@@ -14,6 +14,7 @@ from torch import nn
 
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_detector_config
+from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.finetuning.switches import accelerate_model
 
 __all__ = ["Detector", "load_detector"]
@@ -26,12 +27,15 @@ class Detector:
     Attributes:
         cfg: its complete config.
         model: takes and gives what Detectron2's models do.
+        finder: what finds objects as the config says: the model, with test-time augmentation if
+            ``TEST.AUG`` asks for it; takes and gives the same.
         path: its file.
         categories: ``{"id", "name"}`` of its classes in their order.
     """
 
     cfg: CfgNode
     model: nn.Module
+    finder: nn.Module
     path: Path
     categories: list[dict[str, Any]]
 
@@ -52,4 +56,5 @@ def load_detector(
     cfg, path, categories = load_detector_config(config, overrides, weights)
     model = accelerate_model(cfg, build_model(cfg)).eval()
     RobustCheckpointer(model).load(str(path))
-    return Detector(cfg, model, path, categories)
+    finder = with_test_time_augmentation(cfg, model)
+    return Detector(cfg, model, finder, path, categories)

@@ -30,6 +30,11 @@ class DataSet(Part, frozen=True):
     stuff: int = 0
     panoptic_sha256: str = ""
 
+    @property
+    def content(self) -> tuple[str, str]:
+        """What tells its annotations from others, wherever they lie."""
+        return self.sha256, self.panoptic_sha256
+
 
 class DataSets(Part, frozen=True):
     """What a detector was trained and tested on."""

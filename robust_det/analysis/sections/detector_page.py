@@ -88,6 +88,8 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
     ):
         if key in config:
             facts.append((label, f"{config[key]}"))
+    if conditions.detector:
+        facts.append(("detectors", conditions.detector))
     used = conditions.evaluators
     facts.append(("evaluator", f"{evaluator_names(used)}, {libraries(used)}"))
     return facts
@@ -171,6 +173,7 @@ def _provenance(run: Run, row: Row, letter: str) -> dict[str, Any]:
             ("backbone", f"{run.arch}, {norm}, ε {format_eps(None, run.eps)}"),
             ("weights", run.weights),
             ("weights SHA-256", run.weights_hash),
+            ("detector SHA-256", run.detector or "unknown"),
             ("commit", f"{env.commit or 'unknown'}{changed}"),
             ("device", f"{env.device}, {counted(env.threads, 'thread')}"),
             ("Python", env.python),

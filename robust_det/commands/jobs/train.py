@@ -112,7 +112,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--machine-rank", type=int, default=0)
     parser.add_argument("--dist-url", default="auto", help="where the machines meet")
     parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
-    parser.add_argument("--eval-only", action="store_true", help="evaluate a trained detector")
+    parser.add_argument(
+        "--eval-only",
+        action="store_true",
+        help="evaluate a trained detector; record in OUTPUT_DIR/eval, then eval-2, ...",
+    )
     parser.add_argument(
         "--detector",
         "--weights",

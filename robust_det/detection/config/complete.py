@@ -47,6 +47,7 @@ from robust_det.detection.config.weights import (
 from robust_det.detection.datasets import describe_dataset, register_custom
 from robust_det.detection.datasets.class_matching import check_training_classes
 from robust_det.detection.datasets.registration import source_of
+from robust_det.detection.evaluation.augmented import check_test_time_augmentation
 from robust_det.detection.mapping.augmentation import check_augmentation
 from robust_det.detection.provenance import provenance_in
 from robust_det.detection.tasks import finds_objects, finds_stuff
@@ -212,6 +213,7 @@ def load_detector_config(
             f"{path} does not name its classes; they are taken to be those of data set"
             f" '{cfg.DATASETS.TRAIN[0]}', in its order"
         )
+    check_test_time_augmentation(cfg)
     cfg.freeze()
     return cfg, path, categories
 
@@ -268,6 +270,7 @@ def _complete(cfg: CfgNode, origins: Origins) -> None:
     adopt_architecture(cfg, origins)
     adopt_data(cfg, origins)
     check_augmentation(cfg)
+    check_test_time_augmentation(cfg)
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
     cfg.freeze()

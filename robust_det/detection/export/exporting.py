@@ -46,6 +46,8 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
         )
     if kind not in FORMATS:
         raise UserError(f"unknown format '{kind}'; use {' or '.join(FORMATS)}")
+    if detector.finder is not detector.model:
+        raise UserError("an exported detector looks at an image once; set TEST.AUG.ENABLED False")
     model = Traceable(detector).eval()
     images = _images(detector, sample)
     ours = [list(model(image)) for image in images]

@@ -100,9 +100,9 @@ def state_of(detector: Detector) -> str:
 
 def warn_of_training_data(cfg: CfgNode, known: Provenance | None) -> None:
     """Warn of test sets that the detector was trained on: their figures are not of new images."""
-    train = {one.sha256 for one in (known.train if known else described(cfg.DATASETS.TRAIN))}
+    train = {one.content for one in (known.train if known else described(cfg.DATASETS.TRAIN))}
     for one in described(cfg.DATASETS.TEST) if comm.is_main_process() else ():
-        if one.sha256 in train:
+        if one.content in train:
             logger.warning(
                 f"the detector was trained on test set '{one.name}': its figures say nothing of new"
                 " images"

@@ -27,6 +27,7 @@ from robust_det.detection.categories import ClassNames
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer
 from robust_det.detection.config import CONFIG_NAME, load_config
 from robust_det.detection.evaluation import build_evaluator
+from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.evaluation.by_name import say_left_out
 from robust_det.detection.finetuning.identity import (
     check_detector,
@@ -85,6 +86,7 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
     comm.synchronize()  # no process may write before all have looked
     setup_run(cfg)
     say_left_out(cfg)
+    warn_of_training_data(cfg, None)
     trainer = RobustTrainer(cfg, card)
     trainer.resume_or_load(resume=resume)
     if comm.is_main_process():
@@ -177,7 +179,8 @@ def _conclude(
 
     folder, results = Path(cfg.OUTPUT_DIR), by_task(raw)
     # drawn before the time is taken, which is that of the whole run
-    pictures = draw_pictures(cfg, bare(model), folder, classes)
+    finder = with_test_time_augmentation(cfg, bare(model))
+    pictures = draw_pictures(cfg, finder, folder, classes)
     write_detection_record(
         folder,
         name=name,

@@ -20,6 +20,7 @@ from robust_det.core.memory import keep_freed_memory
 from robust_det.detection.categories import categories_of
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.evaluation import build_evaluator
+from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.finetuning.detector_step import TrainingStep
 from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep, StopHook
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
@@ -168,7 +169,7 @@ class RobustTrainer(DefaultTrainer):
     def test(cls, cfg: CfgNode, model: Any, evaluators: Any = None) -> Any:
         # evaluators print their tables; they belong into the log, the terminal shows the AP
         with open(Path(cfg.OUTPUT_DIR) / "log.txt", "a") as log, contextlib.redirect_stdout(log):
-            return super().test(cfg, model, evaluators)
+            return super().test(cfg, with_test_time_augmentation(cfg, model), evaluators)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:

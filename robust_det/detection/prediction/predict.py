@@ -108,13 +108,16 @@ def predict(
 def _settings(detector: Detector, source: Source, drawn_from: float | None) -> dict[str, Any]:
     """Return what the results depend on."""
     cfg = to_dict(detector.cfg)
+    test = {"DETECTIONS_PER_IMAGE": cfg["TEST"]["DETECTIONS_PER_IMAGE"]}
+    if cfg["TEST"]["AUG"]["ENABLED"]:
+        test["AUG"] = cfg["TEST"]["AUG"]
     return {
         "weights": sha256_file(detector.path),
         "input": str(source.place),
         "pictures_from_score": drawn_from,
         "MODEL": {k: v for k, v in cfg["MODEL"].items() if k not in ("DEVICE", "WEIGHTS")},
         "INPUT": {key: cfg["INPUT"][key] for key in ("FORMAT", "MIN_SIZE_TEST", "MAX_SIZE_TEST")},
-        "TEST": {"DETECTIONS_PER_IMAGE": cfg["TEST"]["DETECTIONS_PER_IMAGE"]},
+        "TEST": test,
     }
 
 
@@ -129,7 +132,7 @@ def _info(detector: Detector, source: Source, sha256: str) -> dict[str, Any]:
 @torch.no_grad()
 def _detect(detector: Detector, batch: list[Loaded]) -> list[Any]:
     try:
-        outputs = detector.model([loaded.model_input() for loaded in batch])
+        outputs = detector.finder([loaded.model_input() for loaded in batch])
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
             f"{len(batch)} images do not fit into the GPU's memory; lower --batch-size"

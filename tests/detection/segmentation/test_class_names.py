@@ -18,9 +18,12 @@ from robust_det.core.errors import UserError
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.segments import read_ids
 from robust_det.data.detection.semantic_maps import make_semantic_maps
+from robust_det.detection.categories import ClassNames
 from robust_det.detection.config import load_config
+from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.datasets.registration import ground_truth
 from robust_det.detection.evaluation import build_evaluator
+from robust_det.detection.evaluation.by_name import renumbering
 from tests.detection.segmentation.conftest import sources
 
 
@@ -104,3 +107,14 @@ def test_semantic_maps_of_training_hold_one_order(config: Path) -> None:
     both = [*names["TRAIN"], *names["TEST"]]
     with pytest.raises(UserError, match="number their classes of pixels otherwise"):
         load_config(str(config), ["DATASETS.TRAIN", str(both)])
+
+
+def test_the_names_of_a_detectors_file_come_first(config: Path) -> None:
+    cfg, _ = load_config(str(config))
+    test = cfg.DATASETS.TEST[0]
+    own = describe_dataset(test)
+    learnt = renumbering(cfg, test)
+    assert learnt is not None and learnt.stuff == (0, 2, 1)
+    assert renumbering(cfg, test, ClassNames(own.classes, own.stuff)) is None
+    pixels = renumbering(cfg, test, ClassNames(own.classes))
+    assert pixels is not None and pixels.stuff == learnt.stuff
