@@ -3,7 +3,12 @@ units."""
 
 from robust_det.attacks.frozen import frozen
 from robust_det.attacks.interface import Attack, Noise, Objective
-from robust_det.attacks.objectives import OBJECTIVES, classifier_objective, get_objective
+from robust_det.attacks.objectives import (
+    OBJECTIVES,
+    classifier_objective,
+    count_not_finite,
+    get_objective,
+)
 from robust_det.attacks.pgd import PGD
 from robust_det.attacks.threat import NORMS, L2Ball, LinfBall, ThreatModel, make_threat
 
@@ -18,6 +23,7 @@ __all__ = [
     "Objective",
     "ThreatModel",
     "classifier_objective",
+    "count_not_finite",
     "frozen",
     "get_objective",
     "make_threat",

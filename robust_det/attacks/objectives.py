@@ -12,7 +12,7 @@ from robust_det.attacks.interface import Objective
 from robust_det.core.device import autocast
 from robust_det.core.errors import UserError, did_you_mean
 
-__all__ = ["OBJECTIVES", "classifier_objective", "get_objective"]
+__all__ = ["OBJECTIVES", "classifier_objective", "count_not_finite", "get_objective"]
 
 # logits (N, K), true classes (N,), and classes to be taken for (N,) or None -> losses (N,)
 LogitLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -91,6 +91,7 @@ def classifier_objective(
     *,
     towards: torch.Tensor | None = None,
     amp_dtype: torch.dtype | None = None,
+    overflows: torch.Tensor | None = None,
 ) -> Objective:
     """Return a loss of a classifier's logits as an objective of the image.
 
@@ -102,6 +103,8 @@ def classifier_objective(
         towards: (N,) classes to be taken for, other than the true ones; None is untargeted.
         amp_dtype: autocast the network to this type; None for its own precision. With float16 the
             losses are 1,024 times as large, or small gradients would be 0.
+        overflows: a whole number on the device, to which is added how often an image's logits were
+            not finite: they tell an attack no direction, and it goes on as if it had been weaker.
 
     Raises:
         UserError: the name is unknown, or a class aimed at is the true one.
@@ -114,10 +117,17 @@ def classifier_objective(
     def objective(x: torch.Tensor) -> torch.Tensor:
         with autocast(x.device, amp_dtype):
             logits = network(x)
+        if overflows is not None:
+            overflows.add_(count_not_finite(logits))
         losses = loss(logits.float(), targets, towards)
         return losses if scale == 1.0 else losses * scale
 
     return objective
+
+
+def count_not_finite(logits: torch.Tensor) -> torch.Tensor:
+    """Return how many images have logits (N, K) that are NaN or infinite, on the device."""
+    return (~logits.detach().isfinite().all(1)).sum()
 
 
 def _of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:

@@ -26,7 +26,8 @@ class PGD:
         step_size: in [0, 1] pixel units.
         random_start: start from a random point of the threat model instead of the image.
         best_iterate: return, per image, the iterate of the highest objective instead of the last
-            one (``use_best`` of the `robustness` library).
+            one (``use_best`` of the `robustness` library); of equals the later. One whose
+            objective is NaN is never the best.
         restarts: times to start, >= 1. The first is the attack without restarts, bit for bit, the
             others start from random points; each image keeps the result of the highest objective.
 
@@ -76,7 +77,8 @@ class PGD:
         if self.threat.eps == 0:
             return center
         compared = self.restarts > 1 or (self.best_iterate and rounds > 0)
-        best, highest = center, center.new_full((len(center),), -torch.inf)
+        nothing = center.new_full((len(center),), -torch.inf)
+        best, highest = center, nothing
         for restart in range(self.restarts):
             if restart == 0 and start is not None:
                 x = start.detach()
@@ -84,17 +86,20 @@ class PGD:
                 x = center
             else:
                 x = _random_start(self.threat, center, noise)
+            own, own_highest = center, nothing
             for i in range(rounds):
                 losses, grad = _ascent(objective, x)
                 if self.best_iterate:
-                    best, highest = _keep_best(x, losses, best, highest)
+                    own, own_highest = _chosen(losses >= own_highest, x, losses, own, own_highest)
                 moved = self.threat.project(self.threat.step(x, grad, self.step_size), center)
                 x = moved if steps is None else torch.where(_as_wide(i < steps, x), moved, x)
             if not compared:
                 return x
             with torch.no_grad():
                 losses = _evaluated(objective, x)
-            best, highest = _keep_best(x, losses, best, highest)
+            # of equal iterates the later: at small eps bf16 cannot tell the losses of most apart
+            own, own_highest = _chosen(losses >= own_highest, x, losses, own, own_highest)
+            best, highest = _chosen(own_highest > highest, own, own_highest, best, highest)
         return best
 
     def _rounds(self, steps: torch.Tensor, images: int) -> int:
@@ -134,10 +139,14 @@ def _random_start(threat: ThreatModel, center: torch.Tensor, noise: Noise) -> to
     return torch.cat([threat.random_start(image, own) for image, own in pairs])
 
 
-def _keep_best(
-    x: torch.Tensor, losses: torch.Tensor, best: torch.Tensor, highest: torch.Tensor
+def _chosen(
+    better: torch.Tensor,
+    x: torch.Tensor,
+    losses: torch.Tensor,
+    best: torch.Tensor,
+    highest: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    better = losses > highest
+    """Replace the best images and their losses where there are better ones."""
     return torch.where(_as_wide(better, x), x, best), torch.where(better, losses, highest)
 
 

@@ -62,6 +62,8 @@ class TrainingStep:
         self.amp_dtype = amp_dtype
         self.label_smoothing = label_smoothing
         self.accumulate = accumulate
+        # how often an image's logits told its attack nothing; read by who can wait for a GPU
+        self.overflows = torch.zeros((), dtype=torch.int64, device=next(model.parameters()).device)
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.update = OptimizerStep(
             network,
@@ -109,7 +111,9 @@ class TrainingStep:
         if self.attack.threat.eps == 0:
             return x
         with self.attacked() as network:
-            objective = classifier_objective(network, y, self.objective, amp_dtype=self.amp_dtype)
+            objective = classifier_objective(
+                network, y, self.objective, amp_dtype=self.amp_dtype, overflows=self.overflows
+            )
             return self.attack(objective, x, noise)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:

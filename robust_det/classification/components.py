@@ -8,6 +8,7 @@ import torch
 
 from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.settings import memory_layout, train_attack
+from robust_det.classification.starting import Start
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.models import Classifier, ModelCard, build_classifier
@@ -21,9 +22,13 @@ __all__ = ["build_average", "build_model", "build_plan", "build_step"]
 
 
 def build_model(
-    cfg: CfgNode, classes: Sequence[str], device: torch.device
-) -> tuple[Classifier, ModelCard]:
-    """Build the classifier, randomly initialised, and the description for its checkpoints."""
+    cfg: CfgNode, classes: Sequence[str], device: torch.device, start: Start | None = None
+) -> tuple[Classifier, ModelCard, str]:
+    """Build the classifier, randomly initialised or started from other weights.
+
+    Returns:
+        It, the description for its checkpoints, and what was done with the head of the weights.
+    """
     card = ModelCard(
         arch=cfg.MODEL.ARCH,
         norm=cfg.ATTACK.NORM,
@@ -34,10 +39,11 @@ def build_model(
         classes=tuple(classes),
     )
     model = build_classifier(card.arch, len(classes), card.mean, card.std)
+    said = start.load(model, classes) if start is not None else ""
     model.to(device).to(memory_format=memory_layout(cfg))
     if cfg.TRAIN.COMPILE:
         model.compile()
-    return model, card
+    return model, card, said
 
 
 def build_average(cfg: CfgNode, model: Classifier) -> WeightAverage | None:

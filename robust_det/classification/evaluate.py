@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from robust_det.attacks import Attack, classifier_objective, frozen
+from robust_det.attacks import Attack, Objective, classifier_objective, count_not_finite, frozen
 from robust_det.core.device import autocast
+from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded_generator
 from robust_det.data.classification.image_folder import Batch
 from robust_det.training.world import World
@@ -29,7 +30,8 @@ def evaluate(
     objective: str = "cross_entropy",
     amp_dtype: torch.dtype | None = None,
     seed: int = 0,
-    on_batch: Callable[[int], None] = lambda n: None,
+    passes: int = 1,
+    on_images: Callable[[int], None] = lambda n: None,
 ) -> dict[str, float]:
     """Evaluate a classifier on every image once.
 
@@ -48,28 +50,39 @@ def evaluate(
         objective: what the attack maximises, a name of ``robust_det.attacks.OBJECTIVES``.
         amp_dtype: autocast all passes to this type; None for the network's own precision.
         seed: of the random starts.
-        on_batch: is told the number of images done.
+        passes: how often the attack asks for gradients, over which a batch's images are counted.
+        on_images: is told the number of images done since it was told last.
 
     Returns:
         ``clean_top1``, ``clean_top5`` (absent below five classes) and ``adversarial_top1``
-        in percent; ``corrupt``, the number of images that could not be read.
+        in percent; of images ``val_images``, how many clean accuracy is of, ``attacked_images``,
+        and ``corrupt``, how many could not be read; ``not_finite``, how often the attack met logits
+        that are NaN or infinite, which give it no direction.
+
+    Raises:
+        UserError: no image could be read, or there are logits that are not finite: no class is
+            the largest of them.
     """
     model.eval()
     layout = torch.channels_last if channels_last else torch.contiguous_format
     attacked = attack.threat.eps > 0
     wanted = min(adversarial_images or length, length)
-    # images, top-1, top-5, attacked images, adversarial top-1, corrupt
-    counts = torch.zeros(6, dtype=torch.float64, device=device)
-    top5_known = True
+    # images, top-1, top-5, attacked images, adversarial top-1, corrupt, without finite logits
+    counts = torch.zeros(7, dtype=torch.float64, device=device)
+    overflows = torch.zeros((), dtype=torch.int64, device=device)
+    top5_known, unread = True, ""
     for batch in batches:
         counts[5] += len(batch.corrupt)
+        unread = unread or "".join(batch.corrupt[:1])
         if len(batch.targets) == 0:
             continue
+        count = _InParts(len(batch.targets), passes, on_images)
         x = batch.images.to(device, non_blocking=True).float().div_(255)
         x = x.contiguous(memory_format=layout)
         y = batch.targets.to(device, non_blocking=True)
         logits = _logits(model, x, amp_dtype)
         top5_known = logits.shape[1] >= 5
+        counts[6] += count_not_finite(logits)
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
         counts[0] += len(y)
         counts[1] += ranked[:, 0].sum()
@@ -84,19 +97,74 @@ def evaluate(
                     for index in batch.indices[chosen].tolist()
                 ]
                 with frozen(model):
-                    goal = classifier_objective(model, y, objective, amp_dtype=amp_dtype)
-                    adversarial = attack(goal, x, noise)
-                right = _logits(model, adversarial, amp_dtype).argmax(1) == y
+                    goal = classifier_objective(
+                        model, y, objective, amp_dtype=amp_dtype, overflows=overflows
+                    )
+                    adversarial = attack(count.each(goal), x, noise)
+                logits = _logits(model, adversarial, amp_dtype)
+                counts[6] += count_not_finite(logits)
+                right = logits.argmax(1) == y
                 counts[3] += len(right)
                 counts[4] += right.sum()
-        on_batch(len(batch.targets))
-    images, top1, top5, hit, robust, corrupt = world.sum(counts).tolist()
-    metrics = {"clean_top1": 100 * top1 / max(images, 1), "corrupt": corrupt}
+        count.finish()
+    images, top1, top5, hit, robust, corrupt, lost = world.sum(counts).tolist()
+    if images == 0 and corrupt > 0:
+        first = next(filter(None, world.gather(unread)))
+        raise UserError(
+            f"none of the {int(corrupt)} validation images can be read, the first is {first}",
+            "put whole images in their place",
+        )
+    if lost > 0:
+        raise UserError(
+            f"validation met NaN or Inf among the logits of {int(lost)} images, clean or attacked,"
+            " so that there is no accuracy: the network has diverged or overflows",
+            "lower OPTIM.LR and start anew, or take TRAIN.PRECISION fp32 if it is lower",
+        )
+    metrics = {
+        "clean_top1": 100 * top1 / max(images, 1),
+        "corrupt": corrupt,
+        "val_images": images,
+        "attacked_images": hit,
+        "not_finite": float(world.sum(overflows)),
+    }
     if top5_known:
         metrics["clean_top5"] = 100 * top5 / max(images, 1)
     if attacked:
         metrics["adversarial_top1"] = 100 * robust / max(hit, 1)
     return metrics
+
+
+class _InParts:
+    """Counts the images of a batch while they are attacked, which takes most of the time.
+
+    Args:
+        images: of the batch.
+        passes: of the attack.
+        tell: is given how many images more.
+    """
+
+    def __init__(self, images: int, passes: int, tell: Callable[[int], None]) -> None:
+        self.images, self.passes, self.tell = images, passes, tell
+        self._told = self._calls = 0
+
+    def each(self, objective: Objective) -> Objective:
+        """Return the objective; each time that it is asked counts a part of the images."""
+
+        def counted(images: torch.Tensor) -> torch.Tensor:
+            losses = objective(images)
+            self._calls += 1
+            self._tell(self.images * min(self._calls, self.passes) // (self.passes + 1))
+            return losses
+
+        return counted
+
+    def finish(self) -> None:
+        """Count the rest."""
+        self._tell(self.images)
+
+    def _tell(self, done: int) -> None:
+        self.tell(done - self._told)
+        self._told = done
 
 
 @torch.no_grad()

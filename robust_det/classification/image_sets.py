@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import logging
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader
 
-from robust_det.core.config.reading import CfgNode
+from robust_det.core.config.reading import CfgNode, config_differences, to_dict
 from robust_det.core.errors import UserError
 from robust_det.core.signals import leave_to_parent
 from robust_det.data.classification.crops import eval_transform, train_transform
+from robust_det.data.classification.identity import in_both, names_digest
 from robust_det.data.classification.image_folder import Batch, ImageFolder, collate
 from robust_det.data.classification.sampling import EvalBatches, TrainBatches
+from robust_det.training.world import World
 
-__all__ = ["CorruptImageError", "batches_of", "training_set", "validation_set"]
+__all__ = [
+    "CorruptImageError",
+    "batches_of",
+    "require_same_everywhere",
+    "say_oddities",
+    "training_set",
+    "validation_set",
+]
+
+logger = logging.getLogger(__name__)
+
+# keys that may differ between the processes of a run
+_OWN_KEYS = ("OUTPUT_DIR", "DATA.ROOT", "DATA.WORKERS", "DEVICE")
 
 
 class CorruptImageError(UserError):
@@ -25,7 +43,7 @@ def training_set(cfg: CfgNode) -> ImageFolder:
     """Open ``DATA.ROOT/train`` with the config's augmentation.
 
     Raises:
-        UserError: see :class:`ImageFolder`.
+        UserError: fewer than two classes; or see :class:`ImageFolder`.
     """
     low, high = cfg.DATA.CROP_SCALE
     transform = train_transform(
@@ -36,17 +54,110 @@ def training_set(cfg: CfgNode) -> ImageFolder:
         exact=cfg.DATA.EXACT_DECODE,
     )
     skip = cfg.DATA.ON_CORRUPT == "skip"
-    return ImageFolder(cfg.DATA.ROOT, "train", transform, seed=cfg.SEED, substitute=skip)
+    data = ImageFolder(cfg.DATA.ROOT, "train", transform, seed=cfg.SEED, substitute=skip)
+    if len(data.classes) < 2:
+        hint = "".join(f"; {note}" for note in data.notes)
+        raise UserError(
+            f"{data.folder} has one class folder, {data.classes[0]}, and a classifier needs two or"
+            f" more{hint}"
+        )
+    return data
 
 
-def validation_set(cfg: CfgNode, classes: list[str]) -> ImageFolder:
-    """Open ``DATA.ROOT/val``, which must have the given classes; its pixels are always Pillow's.
+def validation_set(cfg: CfgNode, classes: list[str] | None = None) -> ImageFolder:
+    """Open ``DATA.ROOT/val``, which must have the classes that are given; its pixels are always
+    Pillow's.
 
     Raises:
         UserError: see :class:`ImageFolder`.
     """
     transform = eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE)
     return ImageFolder(cfg.DATA.ROOT, "val", transform, classes=classes)
+
+
+def say_oddities(train: ImageFolder, val: ImageFolder) -> None:
+    """Log what was left out of the data, and validation images that are trained on."""
+    for note in (*train.notes, *val.notes):
+        logger.warning(note)
+    if found := in_both(train, val):
+        logger.warning(
+            "%d of the %d validation images are among the training images as well, such as %s:"
+            " accuracy will be too high",
+            len(found),
+            len(val),
+            found[0],
+        )
+
+
+def require_same_everywhere(
+    cfg: CfgNode,
+    train: ImageFolder,
+    val: ImageFolder,
+    checkpoint: Path,
+    world: World,
+    start: str = "",
+) -> None:
+    """Compare what the processes of a run are given, before they train one network on it.
+
+    Args:
+        cfg: of this process, as all others.
+        train, val: its data.
+        checkpoint: that the run is resumed from if it is there.
+        world: the processes.
+        start: SHA-256 of the weights to start from.
+
+    Raises:
+        UserError: says which process has what; in all of them.
+    """
+    if world.size == 1:
+        return
+    facts = {
+        "training images": len(train),
+        "validation images": len(val),
+        "classes": len(train.classes),
+        "class names": train.classes,
+        "names of images": names_digest(train) + names_digest(val),
+        "weights to start from": start,
+        _CHECKPOINT: checkpoint.exists(),
+    }
+    mine = _Given(facts, to_dict(cfg), str(train.folder.parent), str(checkpoint))
+    first, *others = cast(list[_Given], world.gather(mine))
+    for rank, other in enumerate(others, start=1):
+        if odd := config_differences(first.config, other.config, ignore=_OWN_KEYS):
+            raise UserError(
+                f"process {rank} has another config than process 0 ({'; '.join(odd[:3])}); start"
+                " all with the same"
+            )
+        for what in facts:
+            if other.facts[what] != first.facts[what]:
+                raise UserError(
+                    f"process {rank} has {other.shown(what, first)}, process 0 has"
+                    f" {first.shown(what, other)}; all {world.size} need the same"
+                )
+
+
+_CHECKPOINT = "checkpoint to resume from"
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What one process has been given."""
+
+    facts: Mapping[str, Any]
+    config: Mapping[str, Any]
+    root: str
+    checkpoint: str
+
+    def shown(self, what: str, other: _Given) -> str:
+        """Return a fact, as it differs from that of another process, and where."""
+        value = self.facts[what]
+        if what == _CHECKPOINT:
+            return f"{'a' if value else 'no'} {what} at {self.checkpoint}"
+        if isinstance(value, list):
+            pairs = zip(value, other.facts[what], strict=True)
+            return f"the class '{next(a for a, b in pairs if a != b)}' in {self.root}"
+        shown = f"other {what}" if isinstance(value, str) else f"{value} {what}"
+        return f"{shown} in {self.root}"
 
 
 def batches_of(
@@ -76,8 +187,11 @@ def batches_of(
         if batch.corrupt and cfg.DATA.ON_CORRUPT == "stop":
             raise CorruptImageError(
                 f"cannot decode {batch.corrupt[0]}",
-                "repair or remove it, or set DATA.ON_CORRUPT skip",
+                "put a whole image in its place, or set DATA.ON_CORRUPT skip",
             )
         if batch.hopeless:
-            raise UserError(f"cannot decode {batch.corrupt[0]}, nor any of the images after it")
+            raise UserError(
+                f"cannot decode {batch.corrupt[0]}, nor any of the images after it",
+                "put whole images in their place",
+            )
         yield batch

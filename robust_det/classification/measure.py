@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -12,6 +10,7 @@ from statistics import NormalDist
 import numpy as np
 
 from robust_det.checkpoints.model import Model
+from robust_det.classification.class_order import class_indices
 from robust_det.classification.image_sets import CorruptImageError
 from robust_det.classification.settings import pretrain_defaults
 from robust_det.classification.validate import validate
@@ -25,7 +24,6 @@ from robust_det.training.world import World
 __all__ = [
     "TOLERANCE",
     "Measurement",
-    "imagenet_synsets",
     "measure",
     "open_images",
     "wilson_interval",
@@ -87,40 +85,10 @@ def open_images(folder: str | Path, model: Model, limit: int | None = None) -> I
     split = "val" if (folder / "val").is_dir() else ""
     size = model.image_size
     images = _Images(folder, split, eval_transform(round(size * 256 / 224), size))
-    images.targets = np.array(_indices(images, model))[images.targets]
+    images.targets = np.array(class_indices(images.classes, model, images.folder))[images.targets]
     if limit is not None:
         images.keep(limit)
     return images
-
-
-def _indices(images: ImageFolder, model: Model) -> Sequence[int]:
-    """Return which of the model's classes each class folder is."""
-    folders = images.classes
-    if not model.classes and model.num_classes == 1000:
-        if all(re.fullmatch(r"0*[0-9]{1,3}", name) for name in folders):
-            return [int(name) for name in folders]
-        names, expected = imagenet_synsets(), "WordNet ids, such as n01440764, or 0 to 999"
-    elif model.classes:
-        names, expected = model.classes, f"its class names, such as {model.classes[0]}"
-    elif len(folders) == model.num_classes:
-        return range(len(folders))
-    else:
-        raise UserError(
-            f"{images.folder} has {len(folders)} class folders, but the model has"
-            f" {model.num_classes} classes; give the data it was trained for"
-        )
-    index = {name: i for i, name in enumerate(names)}
-    if odd := [name for name in folders if name not in index]:
-        raise UserError(
-            f"{images.folder}/{odd[0]} is no class of the model; name the folders by {expected}"
-        )
-    return [index[name] for name in folders]
-
-
-def imagenet_synsets() -> tuple[str, ...]:
-    """Return the WordNet ids of ImageNet's 1000 classes, in the order of the classes."""
-    text = Path(__file__).with_name("imagenet_synsets.txt").read_text(encoding="ascii")
-    return tuple(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def measure(

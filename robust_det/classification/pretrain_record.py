@@ -1,7 +1,8 @@
-"""The run record of a pretrained classifier."""
+"""The records of a pretrained classifier: of its training, and of evaluations."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,18 @@ from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.models import ModelCard
 from robust_det.records import environment, write_record
-from robust_det.records.base import Weights, as_json
+from robust_det.records.base import File, Weights, as_json
 from robust_det.records.metrics import PRETRAIN_METRICS
 from robust_det.records.pretrain import (
     AttackEvaluator,
+    ClassifierEvaluationRecord,
     ImageSets,
     PretrainRecord,
     TrainImages,
     ValImages,
 )
 
-__all__ = ["write_pretrain_record"]
+__all__ = ["write_evaluation_record", "write_pretrain_record"]
 
 
 def write_pretrain_record(
@@ -31,7 +33,7 @@ def write_pretrain_record(
     card: ModelCard,
     values: dict[str, Any],
     train_images: int,
-    val_images: int,
+    started_from: Mapping[str, str] | None,
     device: str,
     processes: int,
     seconds: float,
@@ -43,22 +45,12 @@ def write_pretrain_record(
         name: of the run.
         cfg, card: the run's config, and what is known about the classifier.
         values: of the last epoch; accuracies in percent.
-        train_images, val_images: sizes of the splits.
+        train_images: size of the training split; those of the other are among the values.
+        started_from: path and sha256 of the file that the weights started from, if there was one.
         device: the torch device the run was on.
         processes: how many trained together.
         seconds: of training, over all sessions.
     """
-    attack = eval_attack(cfg)
-    evaluator = AttackEvaluator(
-        name="PGD",
-        norm=attack.threat.norm,
-        eps=attack.threat.eps,
-        steps=attack.steps,
-        step_size=attack.step_size,
-        objective=cfg.EVAL.OBJECTIVE,
-        restarts=attack.restarts,
-        images=min(cfg.EVAL.ADVERSARIAL_IMAGES or val_images, val_images),
-    )
     record = PretrainRecord(
         name=name,
         arch=card.arch,
@@ -69,9 +61,78 @@ def write_pretrain_record(
         raw_config=as_json(to_dict(cfg)),
         environment=environment(device),
         wall_time_s=round(seconds, 1),
-        data=ImageSets(TrainImages(train_images, len(card.classes)), ValImages(val_images)),
-        evaluators=[evaluator],
-        metrics={metric: values[metric] for metric in PRETRAIN_METRICS if metric in values},
+        data=ImageSets(TrainImages(train_images, len(card.classes)), _validated(values)),
+        evaluators=[_evaluator(cfg, values)],
+        started_from=File(**started_from) if started_from else None,
+        metrics=_metrics(values),
         processes=processes,
     )
     return write_record(weights.parent, record)
+
+
+def write_evaluation_record(
+    folder: Path,
+    *,
+    name: str,
+    cfg: CfgNode,
+    weights: Path,
+    card: ModelCard,
+    classes: int,
+    values: Mapping[str, Any],
+    device: str,
+    processes: int,
+    seconds: float,
+) -> Path:
+    """Write the ``record.json`` of an evaluation.
+
+    Args:
+        folder: see :func:`robust_det.training.run_folder.evaluation_folder`.
+        name: of the evaluation.
+        cfg: the config, with what the file says of its network.
+        weights, card: the file, and what it says.
+        classes: how many the images are of.
+        values: of the validation; accuracies in percent.
+        device, processes: where it ran.
+        seconds: that it took.
+    """
+    record = ClassifierEvaluationRecord(
+        name=name,
+        arch=card.arch,
+        norm=card.norm,
+        eps=card.eps,
+        weights=Weights(str(weights), sha256_file(weights)),
+        seed=cfg.SEED,
+        raw_config=as_json(to_dict(cfg)),
+        environment=environment(device),
+        wall_time_s=round(seconds, 1),
+        data=_validated(values),
+        classes=classes,
+        evaluators=[_evaluator(cfg, values)],
+        metrics=_metrics(values),
+        processes=processes,
+    )
+    return write_record(folder, record)
+
+
+def _metrics(values: Mapping[str, Any]) -> dict[str, float | None]:
+    return {metric: values[metric] for metric in PRETRAIN_METRICS if metric in values}
+
+
+def _evaluator(cfg: CfgNode, values: Mapping[str, Any]) -> AttackEvaluator:
+    """Return the attack of a config's validation, and how many images it was measured on."""
+    attack = eval_attack(cfg)
+    return AttackEvaluator(
+        name="PGD",
+        norm=attack.threat.norm,
+        eps=attack.threat.eps,
+        steps=attack.steps,
+        step_size=attack.step_size,
+        objective=cfg.EVAL.OBJECTIVE,
+        restarts=attack.restarts,
+        images=int(values["attacked_images"]),
+    )
+
+
+def _validated(values: Mapping[str, Any]) -> ValImages:
+    """Return how many images the figures of a validation are of, and how many are missing."""
+    return ValImages(int(values["val_images"]), int(values["corrupt"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,24 @@ from torch import nn
 
 from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining, require_format
 from robust_det.classification.components import build_average, build_model, build_plan, build_step
-from robust_det.classification.image_sets import batches_of, training_set, validation_set
+from robust_det.classification.image_sets import (
+    batches_of,
+    require_same_everywhere,
+    say_oddities,
+    training_set,
+    validation_set,
+)
 from robust_det.classification.pretrain_record import write_pretrain_record
+from robust_det.classification.settings import SETTINGS, attack_doubts
+from robust_det.classification.starting import Start, read_start
 from robust_det.classification.validate import validate
-from robust_det.core.config.reading import CfgNode, flatten, to_dict
+from robust_det.core.config.reading import CfgNode, config_differences, flatten, to_dict
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError, naming
 from robust_det.core.memory import keep_freed_memory
 from robust_det.core.seeding import seed_generators, seeded_generator
-from robust_det.data.classification.image_folder import Batch
+from robust_det.data.classification.identity import contents_of, names_digest
+from robust_det.data.classification.image_folder import Batch, ImageFolder
 from robust_det.data.classification.sampling import TrainBatches
 from robust_det.models import Classifier
 from robust_det.records import RECORD_NAME
@@ -30,8 +40,23 @@ from robust_det.training.world import World, joined_world, world_from_environmen
 
 __all__ = ["Pretraining", "pretrain", "pretraining_engine"]
 
-# keys that change where or how fast a run goes, but not what it computes
-_FREE_KEYS = ("OUTPUT_DIR", "DATA.ROOT", "DATA.WORKERS", "TRAIN.CHECKPOINT_STEPS")
+logger = logging.getLogger(__name__)
+
+# keys that change where or how fast a run goes, or how it is looked at, but not what it learns
+_FREE_KEYS = (
+    "OUTPUT_DIR",
+    "DEVICE",
+    "DATA.ROOT",
+    "DATA.WORKERS",
+    "DATA.ON_CORRUPT",
+    "TRAIN.CHECKPOINT_STEPS",
+    *(key for key in SETTINGS if key.startswith("EVAL.")),
+)
+# those of them that change when and in how large parts it is validated, but not its figures
+_FREE_OF_SCORE = tuple(key for key in SETTINGS if not key.startswith("EVAL.")) + (
+    "EVAL.EPOCHS",
+    "EVAL.BATCH_SIZE",
+)
 # what keys that came later mean for a run that does not have them
 _BEFORE = {
     "ATTACK.FOLD_NORMS": False,
@@ -42,13 +67,15 @@ _BEFORE = {
 }
 
 
-def pretrain(cfg: CfgNode, name: str, resume: bool = False) -> bool:
+def pretrain(cfg: CfgNode, name: str, resume: bool = False, weights: Path | None = None) -> bool:
     """Run a config to its end, or until SIGTERM.
 
     Args:
         cfg: a checked pretraining config.
         name: of the run, for its record.
         resume: continue from ``OUTPUT_DIR/last.pth`` if it is there.
+        weights: a file to start from instead of random weights, of any format that
+            :func:`.read_model` reads; a run that is resumed has to have started from it.
 
     Returns:
         Whether the run is finished; False after SIGTERM.
@@ -59,11 +86,16 @@ def pretrain(cfg: CfgNode, name: str, resume: bool = False) -> bool:
     """
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     with joined_world(device) as world:
-        return pretraining_engine(cfg, name, device, world, resume).run()
+        return pretraining_engine(cfg, name, device, world, resume, weights).run()
 
 
 def pretraining_engine(
-    cfg: CfgNode, name: str, device: torch.device, world: World, resume: bool
+    cfg: CfgNode,
+    name: str,
+    device: torch.device,
+    world: World,
+    resume: bool,
+    weights: Path | None = None,
 ) -> Engine:
     """Build a run, restored from ``last.pth`` if that may be gone on with.
 
@@ -77,10 +109,17 @@ def pretraining_engine(
     else:
         keep_freed_memory()
     seed_generators(cfg.SEED)
-    task = Pretraining(cfg, name, device, world)
+    start = read_start(cfg, weights) if weights is not None else None
+    task = Pretraining(cfg, name, device, world, start)
+    sha256 = start.sha256 if start is not None else ""
+    require_same_everywhere(cfg, task.train_data, task.val_data, folder / LAST, world, sha256)
     plan = build_plan(cfg, task.images, world.size)
     state = TrainingState(task.model.body, task.step.update, task.average, Progress())
-    return Engine(task, plan, state, folder, name, device, world)
+    engine = Engine(task, plan, state, folder, name, device, world)
+    if task.other_score:
+        # a score under another attack is no measure for those to come
+        state.progress.best = Progress().best
+    return engine
 
 
 class Pretraining:
@@ -90,19 +129,39 @@ class Pretraining:
         cfg: a checked pretraining config.
         name: of the run.
         device, world: where it runs, and beside whom.
+        start: the weights to start from; None for random ones.
+
+    Attributes:
+        started_from: path and sha256 of the file that the run started from, if there was one.
+        head: what was done with its head, in words.
+        other_score: keys that choose the best weights and are others than in the session before.
     """
 
-    def __init__(self, cfg: CfgNode, name: str, device: torch.device, world: World) -> None:
+    def __init__(
+        self,
+        cfg: CfgNode,
+        name: str,
+        device: torch.device,
+        world: World,
+        start: Start | None = None,
+    ) -> None:
         self.cfg, self.name, self.device, self.world = cfg, name, device, world
         self.train_data = training_set(cfg)
         self.val_data = validation_set(cfg, self.train_data.classes)
         self.images, self.classes = len(self.train_data), len(self.train_data.classes)
-        self.model, self.card = build_model(cfg, self.train_data.classes, device)
+        self.start, self.other_score = start, list[str]()
+        self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
+        self.contents = [contents_of(data) for data in (self.train_data, self.val_data)]
+        self.names = [names_digest(data) for data in (self.train_data, self.val_data)]
+        classes = self.train_data.classes
+        self.model, self.card, self.head = build_model(cfg, classes, device, start)
         self.average = build_average(cfg, self.model)
         self.step = build_step(cfg, self.model, self.average, world)
 
     def batches(self, start_step: int) -> Generator[Batch, None, None]:
-        """Give this process's batches from a step on."""
+        """Give this process's batches from a step on; what is odd about the run is said before."""
+        if self.world.is_main:
+            self._say_oddities(start_step)
         order = TrainBatches(
             self.images,
             self.cfg.TRAIN.BATCH_SIZE,
@@ -113,6 +172,17 @@ class Pretraining:
             world_size=self.world.size,
         )
         return batches_of(self.cfg, self.train_data, order, self.device)
+
+    def _say_oddities(self, start_step: int) -> None:
+        if self.start is not None and start_step == 0:
+            logger.info(f"starting from {self.start.path} ({self.start.model.format}): {self.head}")
+            for remark in self.start.model.remarks:
+                logger.warning(f"{self.start.path}: {remark}")
+        if self.other_score:
+            logger.warning(f"best.pth is chosen anew from here: {'; '.join(self.other_score)}")
+        for doubt in attack_doubts(self.cfg):
+            logger.warning(doubt)
+        say_oddities(self.train_data, self.val_data)
 
     def update(self, batch: Batch, step: int) -> Update:
         """Do one adversarial step; its random starts are a function of seed, step and process, so
@@ -129,7 +199,18 @@ class Pretraining:
         model: nn.Module = self.model
         if self.average is not None:
             model = Classifier(self.average.network, self.card.mean, self.card.std).to(self.device)
+        self._say_overflows()
         return validate(self.cfg, model, self.val_data, self.device, self.world, stop)
+
+    def _say_overflows(self) -> None:
+        """Warn of attacks that were weaker than they should be, and begin to count anew."""
+        count = int(self.world.sum(self.step.overflows.clone()))
+        self.step.overflows.zero_()
+        if count and self.world.is_main:
+            logger.warning(
+                f"the attack of training met NaN or Inf among an image's logits {count} times, and"
+                " did nothing there; lower OPTIM.LR, or take another TRAIN.PRECISION"
+            )
 
     def score(self, values: Mapping[str, float]) -> float:
         """A robust model is chosen by its robustness, a standard one by its accuracy."""
@@ -143,6 +224,8 @@ class Pretraining:
             "meta": self.card.plain(),
             "config": to_dict(self.cfg),
             "train_images": self.images,
+            "data": {"names": self.names, "contents": [each.packed() for each in self.contents]},
+            **({"started_from": self.started_from} if self.started_from else {}),
         }
 
     def check(self, content: Mapping[str, Any], path: Path) -> None:
@@ -157,13 +240,64 @@ class Pretraining:
         require_resumable(content, path)
         refuse_other_config(_completed(content["config"]), self.cfg, _FREE_KEYS, path)
         if card != self.card:
-            raise UserError(f"{path} was made with other classes; the data at DATA.ROOT changed")
+            raise UserError(
+                f"{path} was made with other classes than those at DATA.ROOT; put the folders back,"
+                f" or begin anew in another OUTPUT_DIR with --weights {path}"
+            )
         # absent from the files of earlier versions; another size would be another order of images
         images = content.get("train_images", self.images)
         if images != self.images:
             raise UserError(
-                f"{path} was made with {images} training images, DATA.ROOT has {self.images}"
+                f"{path} was made with {images} training images, DATA.ROOT has {self.images}, and"
+                " they would come in another order; put back what is missing, whole, or even"
+                " damaged with DATA.ON_CORRUPT skip, or begin anew in another OUTPUT_DIR with"
+                f" --weights {path}"
             )
+        self._compare_data(content.get("data"), path)
+        self._compare_start(content.get("started_from"), path)
+        self.other_score = config_differences(
+            _completed(content["config"]), self.cfg, _FREE_OF_SCORE
+        )
+
+    def _compare_data(self, data: Mapping[str, Any] | None, path: Path) -> None:
+        """Refuse other images than a run began with, wherever they are now."""
+        if data is None:  # of earlier versions
+            return
+        sets = (self.train_data, self.val_data)
+        for split, names, before in zip(sets, self.names, data["names"], strict=True):
+            if names != before:
+                raise UserError(
+                    f"{path} was made with images of other names than those of {split.folder}:"
+                    " they were renamed, moved, added or removed; put them back, or begin anew in"
+                    f" another OUTPUT_DIR with --weights {path}"
+                )
+        for split, now, packed in zip(sets, self.contents, data["contents"], strict=True):
+            self._compare_contents(split, *now.compare(packed), path)
+
+    def _compare_contents(
+        self, split: ImageFolder, changed: list[int], exchanged: list[int], path: Path
+    ) -> None:
+        if exchanged:
+            raise UserError(
+                f"{path} was made with other images: {len(exchanged)} files of {split.folder} have"
+                f" what was in others, such as {split.path(exchanged[0])}; put them back, or begin"
+                f" anew in another OUTPUT_DIR with --weights {path}"
+            )
+        if changed and self.world.is_main:
+            logger.warning(
+                f"{len(changed)} files of {split.folder} have another content than when the run"
+                f" began, such as {split.path(changed[0])}"
+            )
+
+    def _compare_start(self, before: Mapping[str, str] | None, path: Path) -> None:
+        """Refuse --weights that a resumed run did not start from; the checkpoint counts."""
+        if self.start is not None and (before or {}).get("sha256") != self.start.sha256:
+            began = f"from {before['path']}" if before else "from random weights"
+            raise UserError(
+                f"{path} is of a run that started {began}, and --resume goes on from it: leave"
+                " --weights out, or choose another OUTPUT_DIR"
+            )
+        self.started_from = dict(before) if before else None
 
     def conclude(self, weights: Path, values: Mapping[str, Any], seconds: float) -> None:
         """Write the record beside the final weights."""
@@ -174,7 +308,7 @@ class Pretraining:
             card=self.card,
             values=dict(values),
             train_images=self.images,
-            val_images=len(self.val_data),
+            started_from=self.started_from,
             device=str(self.device),
             processes=self.world.size,
             seconds=seconds,

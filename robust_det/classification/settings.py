@@ -9,6 +9,7 @@ import torch
 
 from robust_det.attacks import OBJECTIVES, PGD, make_threat
 from robust_det.attacks.threat import NORMS
+from robust_det.attacks.units import check_radius, check_step, radius_doubt, step_doubt
 from robust_det.core.config.reading import (
     CfgNode,
     command_line,
@@ -25,6 +26,8 @@ from robust_det.training.schedule import SCHEDULES
 
 __all__ = [
     "SETTINGS",
+    "attack_doubts",
+    "check_config",
     "eval_attack",
     "explain",
     "load_config",
@@ -82,7 +85,7 @@ SETTINGS = {
     "OPTIM.WEIGHT_DECAY": Setting(1e-4, "of all weights", least=0),
     "OPTIM.SCHEDULE": Setting("step", "of the learning rate", SCHEDULES),
     "OPTIM.STEP_EPOCHS": Setting(30, "step: epochs between drops", least=1),
-    "OPTIM.GAMMA": Setting(0.1, "step: factor of a drop"),
+    "OPTIM.GAMMA": Setting(0.1, "step: factor of a drop, at most 1", above=0),
     "OPTIM.WARMUP_EPOCHS": Setting(
         0.0, "linear warm-up; onecycle: length of the rising part", least=0
     ),
@@ -135,7 +138,7 @@ def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str
     for layer in [*read_layers(find_config(name)), command_line(overrides)]:
         merge_config(cfg, layer.keys, layer.version)
         origins |= dict.fromkeys(flatten(layer.keys), layer.source)
-    _check(cfg)
+    check_config(cfg)
     return cfg, origins
 
 
@@ -169,18 +172,23 @@ def memory_layout(cfg: CfgNode) -> torch.memory_format:
     return torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
 
 
-def _check(cfg: CfgNode) -> None:
+def check_config(cfg: CfgNode) -> None:
+    """Refuse a config with a value that cannot be, or with values that contradict each other.
+
+    Raises:
+        UserError: says which key.
+    """
     get_architecture(cfg.MODEL.ARCH)
     check_settings(cfg, SETTINGS)
     _check_together(cfg)
-    train_attack(cfg)
-    eval_attack(cfg)
+    _check_attacks(cfg)
     if (len(cfg.MODEL.MEAN), len(cfg.MODEL.STD)) != (3, 3) or not all(
         0 <= mean <= 1 and 0 < std <= 1
         for mean, std in zip(cfg.MODEL.MEAN, cfg.MODEL.STD, strict=True)
     ):
         raise UserError(
-            "MODEL.MEAN and MODEL.STD need three numbers each, RGB in [0, 1], and STD above 0"
+            "MODEL.MEAN and MODEL.STD need three numbers each, RGB in [0, 1], and STD above 0;"
+            " divide those of images in [0, 255] by 255"
         )
     if not cfg.OUTPUT_DIR:
         raise UserError("OUTPUT_DIR is empty; give a folder")
@@ -189,6 +197,42 @@ def _check(cfg: CfgNode) -> None:
         raise UserError(f"DATA.CROP_SCALE needs two rising numbers in (0, 1], not {scale}")
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
+
+
+def attack_doubts(cfg: CfgNode, which: Sequence[str] = ("ATTACK", "EVAL")) -> list[str]:
+    """Return what speaks against the attacks of a config, though they can be meant.
+
+    Args:
+        cfg: a checked pretraining config.
+        which: of training and of validation, or one of them.
+    """
+    found = []
+    for name in which:
+        attack = train_attack(cfg) if name == "ATTACK" else eval_attack(cfg)
+        eps = attack.threat.eps
+        own = name == "ATTACK" or cfg.EVAL.EPS >= 0
+        found.append(radius_doubt(attack.threat.norm, eps, f"{name}.EPS") if own else "")
+        found.append(step_doubt(eps, attack.step_size, attack.steps, name))
+    return [doubt for doubt in found if doubt]
+
+
+def _check_attacks(cfg: CfgNode) -> None:
+    """Refuse what is no attack, or one in other units."""
+    side = cfg.DATA.IMAGE_SIZE
+    check_radius(cfg.ATTACK.NORM, cfg.ATTACK.EPS, side, "ATTACK.EPS")
+    train = train_attack(cfg)
+    check_step(train.threat.eps, cfg.ATTACK.STEP_SIZE, "ATTACK.STEP_SIZE", "ATTACK.EPS")
+    norm = cfg.EVAL.NORM or cfg.ATTACK.NORM
+    if cfg.EVAL.EPS < 0 and norm != cfg.ATTACK.NORM and cfg.ATTACK.EPS > 0:
+        raise UserError(
+            f"EVAL.NORM {norm} needs EVAL.EPS: ATTACK.EPS {cfg.ATTACK.EPS:g} is of"
+            f" {cfg.ATTACK.NORM}"
+        )
+    own = cfg.EVAL.EPS >= 0
+    check_radius(norm, cfg.EVAL.EPS, side, "EVAL.EPS")
+    test = eval_attack(cfg)
+    radius = "EVAL.EPS" if own else "ATTACK.EPS"
+    check_step(test.threat.eps, cfg.EVAL.STEP_SIZE, "EVAL.STEP_SIZE", radius)
 
 
 def _check_together(cfg: CfgNode) -> None:
@@ -200,4 +244,17 @@ def _check_together(cfg: CfgNode) -> None:
     if cfg.OPTIM.WARMUP_EPOCHS >= cfg.TRAIN.EPOCHS:
         raise UserError("OPTIM.WARMUP_EPOCHS must be below TRAIN.EPOCHS")
     if cfg.DATA.RESIZE < cfg.DATA.IMAGE_SIZE:
-        raise UserError("DATA.RESIZE must not be below DATA.IMAGE_SIZE")
+        raise UserError(
+            f"DATA.RESIZE {cfg.DATA.RESIZE} must not be below DATA.IMAGE_SIZE"
+            f" {cfg.DATA.IMAGE_SIZE}; the usual one is {round(cfg.DATA.IMAGE_SIZE * 256 / 224)}"
+        )
+    if cfg.OPTIM.GAMMA > 1:
+        raise UserError(
+            f"OPTIM.GAMMA {cfg.OPTIM.GAMMA:g} raises the learning rate at each drop; a drop to a"
+            " tenth is 0.1"
+        )
+    if cfg.OPTIM.LR * cfg.OPTIM.WEIGHT_DECAY >= 1:
+        raise UserError(
+            f"OPTIM.LR {cfg.OPTIM.LR:g} times OPTIM.WEIGHT_DECAY {cfg.OPTIM.WEIGHT_DECAY:g} takes"
+            " away all of a weight at once; lower OPTIM.LR or OPTIM.WEIGHT_DECAY"
+        )

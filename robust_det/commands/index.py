@@ -17,7 +17,8 @@ class Command:
 
     Attributes:
         module: below ``robust_det.commands``, with ``add_arguments(parser)`` and ``main(args)``,
-            which returns an exit code, or None for success.
+            which returns an exit code, or None for success; and ``EXAMPLES``, two command lines or
+            more, but where commands of its own have theirs.
         summary: one line.
     """
 
@@ -34,8 +35,9 @@ class Command:
         Args:
             prog: what the command is called in ``--help``; the script's name if None.
         """
-        parser = Parser(self.summary, prog=prog)
-        self.load().add_arguments(parser)
+        module = self.load()
+        parser = Parser(self.summary, getattr(module, "EXAMPLES", ()), prog=prog)
+        module.add_arguments(parser)
         return parser
 
 
@@ -54,6 +56,12 @@ COMMANDS = {
     "export": Command("jobs.export", "Export a detector, and prove that it finds the same boxes."),
     "zoo": Command("jobs.zoo", "The published robust models: list, fetch, measure them again."),
     "inspect": Command("jobs.inspect", "Check data sets, print their statistics, draw samples."),
+    "split": Command(
+        "data.split", "Hold out a part of a data set, and write both parts as COCO JSON."
+    ),
+    "convert-data": Command(
+        "data.convert_data", "Write a data set in any form that is read as COCO JSON."
+    ),
     "panoptic": Command(
         "jobs.panoptic", "Make the semantic maps that training on panoptic data sets needs."
     ),

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from robust_det.attacks import NORMS
+from robust_det.attacks.units import check_radius, radius_doubt
 from robust_det.checkpoints.model import Model
 from robust_det.core.errors import FileError, UserError
 
 __all__ = ["described"]
-
-# twice the largest of the published models
-_LARGE_L2 = 10.0
 
 
 def described(
@@ -38,10 +36,8 @@ def described(
         raise UserError(f"unknown norm '{norm}'; use {' or '.join(NORMS)}")
     if eps is not None and not 0 <= eps < math.inf:
         raise UserError(f"eps is {eps}, not a number from 0 up")
-    if eps is not None and eps > 1 and norm == "linf":
-        raise UserError(
-            f"eps {eps:g} is more than all of [0, 1]; for pixels up to 255 divide by 255"
-        )
+    if eps is not None:
+        check_radius(norm or model.norm, eps, model.image_size)
     if (mean is None) != (std is None):
         raise UserError("give --mean and --std together, three numbers each, RGB in [0, 1]")
     if model.eps is not None:
@@ -55,8 +51,7 @@ def described(
         if norm and eps is None:
             raise UserError(f"--norm {norm} needs --eps, in [0, 1] pixel units such as 4/255")
         model = replace(model, norm=norm or "", eps=eps)
-        if norm == "l2" and eps and eps > _LARGE_L2:
-            note = f"an L2 eps of {eps:g} is more than published models have; its unit is [0, 1]"
+        if note := radius_doubt(model.norm, eps):
             model = replace(model, notes=(*model.notes, note))
     if mean is None or std is None:
         return model

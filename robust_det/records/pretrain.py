@@ -6,9 +6,16 @@ from typing import Annotated
 
 import msgspec
 
-from robust_det.records.base import Part, Record
+from robust_det.records.base import File, Part, Record
 
-__all__ = ["AttackEvaluator", "ImageSets", "PretrainRecord", "TrainImages", "ValImages"]
+__all__ = [
+    "AttackEvaluator",
+    "ClassifierEvaluationRecord",
+    "ImageSets",
+    "PretrainRecord",
+    "TrainImages",
+    "ValImages",
+]
 
 
 class TrainImages(Part, frozen=True):
@@ -19,9 +26,15 @@ class TrainImages(Part, frozen=True):
 
 
 class ValImages(Part, frozen=True):
-    """The validation split: how many images."""
+    """The validation split.
+
+    Attributes:
+        images: how many the clean accuracy is of.
+        skipped: how many more there are, which could not be read.
+    """
 
     images: int
+    skipped: int = 0
 
 
 class ImageSets(Part, frozen=True):
@@ -60,10 +73,34 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
         evaluators: the attacks that it was validated by.
         metrics: figures of the last epoch; accuracies in percent, None where undefined.
         processes: how many trained together.
+        started_from: the file whose weights the run started from; None for random ones.
     """
 
     eps: Annotated[float, msgspec.Meta(ge=0)]
     data: ImageSets
+    evaluators: list[AttackEvaluator]
+    metrics: dict[str, float | None]
+    processes: int
+    started_from: File | None = None
+
+
+class ClassifierEvaluationRecord(
+    Record, frozen=True, kw_only=True, tag_field="kind", tag="classifier_evaluation"
+):
+    """The record of a classifier that was evaluated after its training, wherever that was.
+
+    ``weights`` are what was evaluated; ``norm`` and ``eps`` are of its training, as its file says.
+
+    Attributes:
+        data: the images that it was evaluated on.
+        classes: how many classes they are of; the classifier may have more.
+        evaluators: the attacks, of which eps 0 is none.
+        metrics: accuracies in percent, None where undefined.
+        processes: how many evaluated together.
+    """
+
+    data: ValImages
+    classes: int
     evaluators: list[AttackEvaluator]
     metrics: dict[str, float | None]
     processes: int

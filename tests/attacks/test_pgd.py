@@ -286,3 +286,30 @@ def test_gradients_that_overflow_tell_no_direction() -> None:
 def test_what_does_not_fit_is_refused(wrong: Callable[..., object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         wrong(PGD(make_threat("l2", 0.5), 3, 0.1), torch.rand(2, 1, 1, 1))
+
+
+def test_of_equal_iterates_the_later_is_kept() -> None:
+    # a loss that rises in steps of 0.2, as one of few bits does: its gradient goes on
+    class Coarse(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
+            return (value * 5).floor() / 5
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            return gradient
+
+    x = torch.full((2, 1, 1, 1), 0.5)
+    attack = PGD(make_threat("linf", 0.04), 4, 0.01, best_iterate=True)
+    out = attack(lambda z: Coarse.apply(z.flatten(1).sum(1)), x)
+    assert torch.allclose(out, x + 0.04)
+
+
+def test_an_iterate_whose_objective_is_nan_is_never_the_best() -> None:
+    def objective(z: torch.Tensor) -> torch.Tensor:
+        value = z.flatten(1).sum(1)
+        return torch.where(value > 0.525, torch.full_like(value, torch.nan), value)
+
+    x = torch.full((1, 1, 1, 1), 0.5)
+    out = PGD(make_threat("linf", 0.04), 4, 0.01, best_iterate=True)(objective, x)
+    assert torch.allclose(out, x + 0.02)

@@ -14,9 +14,9 @@ from torchvision import transforms
 from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.classification.class_order import imagenet_synsets
 from robust_det.classification.measure import (
     Measurement,
-    imagenet_synsets,
     open_images,
     wilson_interval,
 )

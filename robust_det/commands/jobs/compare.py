@@ -17,6 +17,11 @@ import argparse
 
 from robust_det.core.cli import Parser
 
+EXAMPLES = (
+    "robust-det compare output/detection --output report",
+    "robust-det compare output/standard output/robust --output report --significance --errors",
+)
+
 
 def main(args: argparse.Namespace) -> None:
     """Compare, and say where the page is."""
@@ -54,15 +59,18 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the report")
     parser.add_argument("--title", help="heading of the page")
     parser.add_argument(
-        "--significance", action="store_true", help="bootstrap intervals and paired differences"
+        "--significance",
+        action="store_true",
+        help="95%% bootstrap intervals over images, and paired differences: what a yes or no rests on",
     )
     parser.add_argument("--resamples", type=int, help="of the bootstrap; 1000 if not given")
     parser.add_argument("--seed", type=int, help="of the bootstrap; 0 if not given")
     parser.add_argument(
         "--interval",
         choices=("basic", "percentile"),
-        help="kind of the intervals of single figures: basic, which reflects the percentiles about"
-        " the figure and is used if not given, or the percentiles as they are",
+        help="kind of the intervals of single figures: basic (reflected), which turns the percentiles"
+        " about the figure and is used if not given, or the percentiles as they are; those of"
+        " differences are percentiles",
     )
     parser.add_argument(
         "--errors", action="store_true", help="kinds of errors and what they cost, as TIDE"

@@ -10,6 +10,13 @@ import logging
 from pathlib import Path
 
 from robust_det.core.cli import Parser
+from robust_det.core.errors import UserError
+
+EXAMPLES = (
+    "robust-det pretrain --config resnet50_l2_eps1.yaml DATA.ROOT datasets/imagenet",
+    "robust-det pretrain --config resnet50_l2_eps1.yaml --resume",
+    "robust-det pretrain --config resnet50_l2_eps1.yaml --eval-only --weights final.pth",
+)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -18,21 +25,31 @@ def main(args: argparse.Namespace) -> None:
 
     find_config(args.config)  # before torch is imported
 
+    from robust_det.classification.checkpoint_evaluation import evaluate_checkpoint
     from robust_det.classification.pretraining import FINAL, LAST, pretrain
-    from robust_det.classification.settings import load_config
-    from robust_det.classification.validate import evaluate_checkpoint
+    from robust_det.classification.settings import explain
 
-    cfg = load_config(args.config, args.overrides)
+    cfg, origins = explain(args.config, args.overrides)
+    cfg.freeze()
+    given = None
+    if args.weights:
+        from robust_det.zoo.load import path_of
+
+        given = path_of(args.weights)
     if not args.eval_only:
-        pretrain(cfg, Path(args.config).stem, resume=args.resume)
+        pretrain(cfg, Path(args.config).stem, resume=args.resume, weights=given)
         return
     folder = Path(cfg.OUTPUT_DIR)
-    weights = Path(args.weights) if args.weights else folder / FINAL
+    weights = given or folder / FINAL
     if not args.weights and not weights.exists():
         weights = folder / LAST
-    metrics = evaluate_checkpoint(cfg, weights)
-    for name, value in metrics.items():
-        logging.getLogger("robust_det").info(f"{name}: {value:.2f}")
+    if args.resume:
+        raise UserError("--resume continues training and --eval-only trains nothing; give one")
+    name = f"{Path(args.config).stem}, {weights.name}"
+    metrics = evaluate_checkpoint(cfg, weights, origins, name)
+    for metric, value in metrics.items():
+        shown = f"{value:.2f}" if "top" in metric else f"{value:.0f}"
+        logging.getLogger("robust_det").info(f"{metric}: {shown}")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -41,6 +58,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue OUTPUT_DIR/last.pth")
     parser.add_argument("--eval-only", action="store_true", help="validate a checkpoint")
     parser.add_argument(
-        "--weights", help="checkpoint of --eval-only; OUTPUT_DIR/final.pth if unset"
+        "--weights",
+        help="a file, or robust://NAME, to start training from in place of random weights; with"
+        " --eval-only the one to validate, by default OUTPUT_DIR/final.pth",
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")

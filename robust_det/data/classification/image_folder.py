@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import mixed_seed
 from robust_det.data.classification.crops import Transform, Undecodable
-from robust_det.data.walking import is_hidden, walk
+from robust_det.data.classification.listing import Listing, class_folders, images_below, left_out
 
 __all__ = ["Batch", "Corrupt", "ImageFolder", "collate"]
 
@@ -76,6 +77,9 @@ class ImageFolder(Dataset[Sample | Corrupt]):
             size; otherwise a :class:`Corrupt` comes back.
         classes: the class folders expected; by default those found.
 
+    Attributes:
+        notes: what was left out or may be a mistake, one sentence each.
+
     Raises:
         UserError: a folder is missing or empty, or a class folder has no images.
     """
@@ -93,17 +97,27 @@ class ImageFolder(Dataset[Sample | Corrupt]):
         self.transform = transform
         self.seed = seed
         self.substitute = substitute
-        self.classes = _class_folders(self.folder)
+        self.classes, beside = class_folders(self.folder)
         if classes is not None and classes != self.classes:
             odd = sorted(set(classes) ^ set(self.classes))
-            raise UserError(f"{self.folder} and the training split differ in classes: {odd[:5]}")
-        found = [_images(self.folder / name) for name in self.classes]
+            here = self.folder.name if odd[0] in self.classes else "train"
+            raise UserError(
+                f"{self.folder} and the training split differ in classes: {odd[:5]};"
+                f" '{odd[0]}' is in {here} alone, and each class needs images in both"
+            )
+        found = [images_below(self.folder / name) for name in self.classes]
         # arrays, not lists: forked workers share them, where they would copy a million objects
-        self.targets = np.repeat(np.arange(len(found)), [len(paths) for paths in found])
-        self._paths = np.array([path for paths in found for path in paths], dtype=np.bytes_)
+        self.targets = np.repeat(np.arange(len(found)), [len(each.paths) for each in found])
+        self._paths = np.array([path for each in found for path in each.paths], dtype=np.bytes_)
+        self.notes = _notes(self.folder, beside, dict(zip(self.classes, found, strict=True)))
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def names(self) -> NDArray[np.bytes_]:
+        """The images' paths relative to the folder, (N,)."""
+        return self._paths
 
     def path(self, index: int) -> str:
         """Return the file of an image."""
@@ -154,28 +168,24 @@ def _seeded(*key: int) -> Iterator[None]:
         generator.set_state(before)
 
 
-def _class_folders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        raise UserError(
-            f"no folder {folder}; DATA.ROOT needs train/<class>/<images> and val/<class>/<images>"
+def _notes(folder: Path, beside: list[str], found: dict[str, Listing]) -> tuple[str, ...]:
+    """Return what somebody should know of what lies in a split's folder."""
+    notes = []
+    if beside:
+        notes.append(
+            f"{len(beside)} files, such as {beside[0]}, lie in {folder} itself, belong to no class"
+            " and were left out"
         )
-    names = sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)
-    )
-    if not names:
-        raise UserError(f"{folder} holds no class folders; images belong into {folder}/<class>/")
-    return names
-
-
-def _images(folder: Path) -> list[bytes]:
-    """List the images below a class folder, relative to the split, without a stat of each."""
-    paths = sorted(
-        os.fsencode(os.path.join(below, name))
-        for parent, _, names in walk(folder)
-        for below in [os.path.relpath(parent, folder.parent)]
-        for name in names
-        if name.lower().endswith(IMG_EXTENSIONS)
-    )
-    if not paths:
-        raise UserError(f"class folder {folder} holds no images; add some or remove the folder")
-    return paths
+    others: Counter[str] = sum((each.others for each in found.values()), Counter())
+    if others:
+        notes.append(
+            f"files of {folder} that are not read as images were left out: {left_out(others)}"
+        )
+    nested = [name for name, each in found.items() if each.folders]
+    if nested:
+        inner = found[nested[0]].folders
+        notes.append(
+            f"{folder / nested[0]} has {len(inner)} sub-folders with images ({inner[0]},"
+            f" {inner[1]}, ...) and none of its own: all of them count as the one class {nested[0]}"
+        )
+    return tuple(notes)

@@ -20,6 +20,7 @@ from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.detection.readers.yolo_images import label_files, label_folders
 from robust_det.data.detection.readers.yolo_layout import read_layout
 from robust_det.data.detection.source import Reading, object_entry
+from robust_det.data.places import nowhere
 from robust_det.data.walking import walk
 
 __all__ = ["YoloSource"]
@@ -27,6 +28,7 @@ __all__ = ["YoloSource"]
 # as many labels as cannot all look like poses by chance
 _LINES = 10
 # parts of a rectangle's diagonal: labels are rounded
+_MOST = 2  # of a number; a little above 1 is a box outside of its image
 _NEAR = 0.01
 
 
@@ -52,6 +54,8 @@ class YoloSource:
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`."""
         report = Report(name)
+        if not os.path.exists(self.path):
+            raise UserError(f"data set '{name}' has no {nowhere(self.path)}")
         layout = read_layout(Path(self.path), self.split, name, self.classes, report)
         paths = list(dict.fromkeys(layout.images))
         for path, times in Counter(layout.images).items():
@@ -161,6 +165,9 @@ class _Labels:
             return
         width, height = size
         number, category = len(self.annotations) + 1, int(label) + 1
+        if max(map(abs, values)) > _MOST:
+            self._report.add("pixel_label", f"{where}: {' '.join(words[:5])}")
+            return
         if len(values) == 4:
             x, y, w, h = values
             box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)

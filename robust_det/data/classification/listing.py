@@ -1,0 +1,93 @@
+"""Which files of a folder of classes are images, and what else lies there."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from robust_det.core.errors import UserError
+from robust_det.data.walking import is_hidden, walk
+
+__all__ = ["Listing", "class_folders", "images_below", "left_out"]
+
+# torchvision's, and the other names of JPEG
+_SUFFIXES = (*IMG_EXTENSIONS, ".jfif", ".jpe")
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies below a class folder.
+
+    Attributes:
+        paths: of the images, relative to the folder of the split; sorted.
+        others: how many files have which other suffix, in small letters with its dot.
+        folders: its own sub-folders, if all of its images are in several of them.
+    """
+
+    paths: list[bytes]
+    others: Counter[str]
+    folders: tuple[str, ...]
+
+
+def class_folders(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the class folders, sorted, and of the files that lie beside them.
+
+    Raises:
+        UserError: no such folder, none in it, or a link that leads nowhere.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"no folder {folder}; DATA.ROOT needs train/<class>/<images> and val/<class>/<images>"
+        )
+    entries = [entry for entry in os.scandir(folder) if not is_hidden(entry.name)]
+    names = sorted(entry.name for entry in entries if entry.is_dir())
+    files = sorted(entry.name for entry in entries if not entry.is_dir())
+    # whose class would be missing without a word
+    if lost := [name for name in files if not os.path.exists(folder / name)]:
+        raise UserError(f"{folder / lost[0]} is a link that leads nowhere; mend or remove it")
+    if not names:
+        raise UserError(f"{folder} holds no class folders; images belong into {folder}/<class>/")
+    return names, files
+
+
+def images_below(folder: Path) -> Listing:
+    """List the images below a class folder, linked folders included, without a stat of each.
+
+    Raises:
+        UserError: there are none.
+    """
+    paths: list[bytes] = []
+    others: Counter[str] = Counter()
+    within: dict[str, None] = {}
+    for parent, _, names in walk(folder, follow_links=True):
+        below = os.path.relpath(parent, folder.parent)
+        images = [name for name in names if name.lower().endswith(_SUFFIXES)]
+        paths += [os.fsencode(os.path.join(below, name)) for name in images]
+        if images:
+            within[os.path.relpath(parent, folder).split(os.sep)[0]] = None
+        if len(images) < len(names):
+            others.update(_suffix(name) for name in set(names).difference(images))
+    if not paths:
+        also = f" ({left_out(others)} are there)" if others else ""
+        raise UserError(
+            f"class folder {folder} holds no images{also}; add some, or remove the class from"
+            " train and val"
+        )
+    folders = () if os.curdir in within or len(within) < 2 else tuple(sorted(within))
+    return Listing(sorted(paths), others, folders)
+
+
+def left_out(others: Counter[str]) -> str:
+    """Return how many files have which suffix, in words."""
+    shown = [f"{n} {suffix or 'without a suffix'}" for suffix, n in others.most_common(_SHOWN)]
+    rest = sum(others.values()) - sum(n for _, n in others.most_common(_SHOWN))
+    return ", ".join([*shown, f"{rest} others"] if rest else shown)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
