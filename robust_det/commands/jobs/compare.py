@@ -61,16 +61,16 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--significance",
         action="store_true",
-        help="95%% bootstrap intervals over images, and paired differences: what a yes or no rests on",
+        help="95%% bootstrap intervals over images, and paired differences: what answers rest on",
     )
     parser.add_argument("--resamples", type=int, help="of the bootstrap; 1000 if not given")
     parser.add_argument("--seed", type=int, help="of the bootstrap; 0 if not given")
     parser.add_argument(
         "--interval",
         choices=("basic", "percentile"),
-        help="kind of the intervals of single figures: basic (reflected), which turns the percentiles"
-        " about the figure and is used if not given, or the percentiles as they are; those of"
-        " differences are percentiles",
+        help="kind of the intervals of single figures: basic (reflected), which turns the"
+        " percentiles about the figure and is used if not given, or the percentiles as they are;"
+        " those of differences are percentiles",
     )
     parser.add_argument(
         "--errors", action="store_true", help="kinds of errors and what they cost, as TIDE"
