@@ -201,15 +201,18 @@ def _note_provenance(setting: Setting) -> None:
 
 
 def _note_spread(setting: Setting) -> None:
-    single = [row for row in setting.rows if len(row.runs) == 1]
-    if len(single) == len(setting.rows):
+    numbers = {row.label: len(row.runs) for row in setting.rows}
+    if set(numbers.values()) == {1}:
         setting.notes.append(
             "One seed a backbone: there is no measure of the spread between seeds, so a small "
             "difference may be chance."
         )
-    elif single:
-        names = ", ".join(row.label for row in single)
-        setting.notes.append(f"One seed only, so no spread is known: {names}.")
+    elif len(set(numbers.values())) > 1:
+        listed = ", ".join(f"{label} {number}" for label, number in numbers.items())
+        setting.notes.append(
+            f"Means are over different numbers of seeds: {listed}."
+            + (" Where it is one, no spread is known." if 1 in numbers.values() else "")
+        )
 
 
 def setting_differences(first: Setting, other: Setting) -> list[tuple[str, str, str]]:

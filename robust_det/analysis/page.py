@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from robust_det.analysis.labels import counted
 from robust_det.analysis.sections.section import Section
@@ -30,6 +31,7 @@ def render_report(sections: Sequence[Section], title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"parts": _parts, "options": _options}
     findings = [finding for section in sections for finding in section.findings]
     provenance = [run for section in sections for run in section.provenance]
     return environment.get_template("report.html").render(
@@ -45,6 +47,17 @@ def render_report(sections: Sequence[Section], title: str) -> str:
         when=_period([run["created"] for run in provenance]),
         runs=counted(len(provenance), "run"),
     )
+
+
+def _options(sentence: str) -> Markup:
+    """A sentence in which the options of a command are not broken over two lines."""
+    return Markup(re.sub(r"--[a-z]+", r'<code class="part">\g<0></code>', str(escape(sentence))))
+
+
+def _parts(cell: str) -> Markup:
+    """A figure and its spread, between which a narrow column may break the line, and no more."""
+    parts = re.sub(r" (?=[(\[±])", "\n", cell).split("\n")
+    return Markup(" ").join(Markup('<span class="part">{}</span>').format(part) for part in parts)
 
 
 def _period(stamps: Sequence[str]) -> str:

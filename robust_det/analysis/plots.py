@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from robust_det.analysis.grouping import Row, Setting
 from robust_det.analysis.labels import format_eps, norm_label
+from robust_det.analysis.summary import Summary
 from robust_det.core.figures import COLOURS, INK, STYLE
 from robust_det.records.metrics import task_of
 
@@ -23,7 +27,7 @@ def ap_figure(setting: Setting, task: str, ink: str = INK) -> Figure:
 
     Every line starts at its architecture's eps-0 run, which serves all norms. The axis is linear
     from 0 to the smallest eps and logarithmic from there. Bars are the sample standard deviation
-    over seeds, where there are two or more.
+    over seeds, where there are three or more, and the range of two; the axis says which.
 
     Args:
         setting: whose rows to plot.
@@ -38,7 +42,10 @@ def ap_figure(setting: Setting, task: str, ink: str = INK) -> Figure:
             _draw(axes, rows, task, label, number)
         for mean in {r.baseline.summary(task).mean for r in setting.rows_of(task) if r.baseline}:
             axes.axhline(mean, color=ink, linewidth=1, linestyle=(0, (4, 4)), alpha=0.4, zorder=1)
-        _finish(axes, [row for rows in lines.values() for row in rows], ink)
+        drawn = [row for rows in lines.values() for row in rows]
+        _finish(axes, drawn, ink)
+        meaning = _meaning_of_bars([row.summary(task) for row in drawn])
+        axes.set_xlabel(f"ε of pretraining (0 = standard){meaning}", color=ink)
         axes.set_ylabel(task_of(task).name, color=ink)
         axes.set_title(
             f"{setting.test_data} · setting {setting.letter}", color=ink, loc="left", fontsize=10.5
@@ -68,10 +75,23 @@ def _draw(axes: Axes, rows: list[Row], task: str, label: str, number: int) -> No
     summaries = [row.summary(task) for row in rows]
     means = [s.mean for s in summaries]
     axes.plot(eps, means, color=colour, marker=marker, markersize=6, linewidth=2, label=label)
-    spread = [(e, s.mean, s.std) for e, s in zip(eps, summaries, strict=True) if s.n > 1]
+    spread = [(e, s.mean, *_bar(s)) for e, s in zip(eps, summaries, strict=True) if s.n > 1]
     if spread:
-        x, y, std = zip(*spread, strict=True)
-        axes.errorbar(x, y, yerr=std, fmt="none", ecolor=colour, elinewidth=1.3, capsize=4)
+        x, y, *ends = zip(*spread, strict=True)
+        axes.errorbar(x, y, yerr=ends, fmt="none", ecolor=colour, elinewidth=1.3, capsize=4)
+
+
+def _bar(summary: Summary) -> tuple[float, float]:
+    """How far the bar reaches below and above the mean."""
+    if math.isnan(summary.std):
+        return summary.mean - summary.low, summary.high - summary.mean
+    return summary.std, summary.std
+
+
+def _meaning_of_bars(summaries: Sequence[Summary]) -> str:
+    kinds = {math.isnan(s.std): s for s in summaries if s.n > 1}
+    words = {False: "± standard deviation over seeds", True: "range of two seeds"}
+    return "\nbars: " + ", ".join(words[kind] for kind in sorted(kinds)) if kinds else ""
 
 
 def _finish(axes: Axes, rows: list[Row], ink: str) -> None:
@@ -94,7 +114,6 @@ def _finish(axes: Axes, rows: list[Row], ink: str) -> None:
         ticks.append(eps)
     axes.set_xticks(ticks, [places[eps] for eps in ticks])
     axes.set_xticks([], minor=True)
-    axes.set_xlabel("ε of pretraining (0 = standard)", color=ink)
     bottom, top = axes.get_ylim()
     if top - bottom < 2:  # an axis of a tenth of a point would make noise look like a result
         middle = (top + bottom) / 2

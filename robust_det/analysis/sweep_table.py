@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from robust_det.analysis.summary import summarise
-from robust_det.analysis.tables import format_mean, render_table
+from robust_det.analysis.tables import HOW_TO_READ_MEANS, format_mean, render_table
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.metrics import task_of
@@ -16,7 +16,7 @@ __all__ = ["results_table"]
 
 
 def results_table(folders: Iterable[tuple[Path, str]], style: str = "simple") -> str:
-    """Return a table with mean and spread over seeds, one row a group.
+    """Return a table with mean and spread over seeds, one row a group, and how to read it.
 
     Args:
         folders: of the runs, each with its group; those without a record are left out.
@@ -39,7 +39,8 @@ def results_table(folders: Iterable[tuple[Path, str]], style: str = "simple") ->
         shown = [format_mean(summarise(_values(members, *column))) for column in columns]
         minutes = summarise(record.wall_time_s / 60 for record in members)
         rows.append([name, *shown, f"{minutes.mean:.1f}", str(len(members))])
-    return render_table(["run", *headers, "minutes", "n"], rows, 1, style)
+    table = render_table(["run", *headers, "minutes", "n"], rows, 1, style)
+    return f"{table}\n\n{HOW_TO_READ_MEANS}"
 
 
 def _values(records: Sequence[DetectionRecord], task: str, metric: str) -> list[float]:

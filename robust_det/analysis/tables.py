@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tabulate import tabulate
 
@@ -15,6 +15,8 @@ from robust_det.analysis.summary import Summary
 from robust_det.records.metrics import task_of
 
 __all__ = [
+    "HOW_TO_READ_MEANS",
+    "HOW_TO_READ_SEEDS",
     "ap_table",
     "csv_text",
     "escape_markdown",
@@ -23,6 +25,7 @@ __all__ = [
     "heading",
     "render_table",
     "setting_blocks",
+    "signed",
     "title",
 ]
 
@@ -37,33 +40,55 @@ _CSV_COLUMNS = (
     "metric",
     "mean",
     "std",
+    "low",
+    "high",
     "n",
     "delta",
     "delta_std",
+    "delta_low",
+    "delta_high",
     "seeds",
 )
 _NONE = "—"
+HOW_TO_READ_MEANS = (
+    "n is the number of fine-tuning seeds, and a figure is the mean over them. ± is the sample"
+    " standard deviation over seeds; below three seeds there is none, and the range (lowest to"
+    " highest) stands in its place."
+)
+HOW_TO_READ_SEEDS = (
+    f"{HOW_TO_READ_MEANS} Of Δ they are those of the difference of one run of each backbone. None"
+    " of this is a confidence interval: that is what --significance adds."
+)
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """``+0.4``, ``−0.4`` or ``0.0``."""
     text = f"{value:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
+def _plain(value: float) -> str:
+    return f"{value:.1f}"
+
+
 def format_mean(summary: Summary) -> str:
-    """``37.9``, ``37.9 ± 0.3`` with a spread, or a dash where nothing is defined."""
-    if not summary.n:
-        return _NONE
-    spread = "" if math.isnan(summary.std) else f" ± {summary.std:.1f}"
-    return f"{summary.mean:.1f}{spread}"
+    """``37.9``, ``37.9 (37.6 to 38.2)`` of two, ``37.9 ± 0.3`` of more; a dash if undefined."""
+    return _with_spread(summary, _plain) if summary.n else _NONE
 
 
 def format_delta(delta: Summary | None) -> str:
-    """``+0.4``, ``+0.4 ± 0.3`` with a spread, or a dash without a baseline."""
+    """``+0.4``, with its spread as :func:`format_mean`, or a dash without a baseline."""
     if delta is None or math.isnan(delta.mean):
         return _NONE
-    spread = "" if math.isnan(delta.std) else f" ± {delta.std:.1f}"
-    return f"{_signed(delta.mean)}{spread}"
+    return _with_spread(delta, signed)
+
+
+def _with_spread(summary: Summary, write: Callable[[float], str]) -> str:
+    if not math.isnan(summary.std):
+        return f"{write(summary.mean)} ± {summary.std:.1f}"
+    if summary.n > 1 or summary.low < summary.high:
+        return f"{write(summary.mean)} ({write(summary.low)} to {write(summary.high)})"
+    return write(summary.mean)
 
 
 def ap_table(setting: Setting, task: str) -> tuple[list[str], list[list[str]]]:
@@ -153,7 +178,7 @@ def setting_blocks(settings: Sequence[Setting], findings: Sequence[str], style: 
             lines.append(_differences_in_brief(settings[0], setting))
         if lines:
             blocks.append("\n".join(f"{bullet}{safe(line)}" for line in lines))
-    return blocks
+    return [*blocks, safe(HOW_TO_READ_SEEDS)]
 
 
 def csv_text(settings: Sequence[Setting]) -> str:
@@ -171,8 +196,10 @@ def csv_text(settings: Sequence[Setting]) -> str:
                 names = dict.fromkeys(m for r in row.runs for m in r.metrics.get(task, {}))
                 for metric in names:
                     summary, delta = row.summary(task, metric), row.delta(task, metric)
-                    numbers = [summary.mean, summary.std, summary.n]
-                    numbers += [delta.mean, delta.std] if delta else [math.nan, math.nan]
+                    numbers = [summary.mean, summary.std, summary.low, summary.high, summary.n]
+                    numbers += (
+                        [delta.mean, delta.std, delta.low, delta.high] if delta else [math.nan] * 4
+                    )
                     writer.writerow(
                         [setting.letter, setting.test_data, run.arch, norm_label(run.norm or "")]
                         + [run.eps, run.weights_hash, task, metric]

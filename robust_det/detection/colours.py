@@ -7,6 +7,7 @@ from typing import Any
 
 from detectron2.data.catalog import Metadata
 from detectron2.utils.visualizer import ColorMode, Visualizer
+from matplotlib.patheffects import Normal, Stroke
 
 __all__ = ["ClassVisualizer", "class_colours", "drawable"]
 
@@ -19,6 +20,20 @@ def class_colours(count: int) -> list[tuple[int, int, int]]:
     hues = [number * _GOLDEN % 1 for number in range(count)]
     colours = [colorsys.hls_to_rgb(hue, _LIGHTNESS, 1) for hue in hues]
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]
+
+
+class _Border(Stroke):
+    """A line below another, which does not fill what it surrounds once more."""
+
+    def draw_path(
+        self,
+        renderer: Any,
+        gc: Any,
+        tpath: Any,
+        affine: Any,
+        rgbFace: Any = None,
+    ) -> None:
+        super().draw_path(renderer, gc, tpath, affine, None)
 
 
 class ClassVisualizer(Visualizer):
@@ -40,6 +55,20 @@ class ClassVisualizer(Visualizer):
     def overlay_instances(self, *, alpha: float = 0.5, **objects: Any) -> Any:
         # in this mode predictions would hide what is below them, and the ground truth would not
         return super().overlay_instances(alpha=min(alpha, 0.5), **objects)
+
+    def draw_box(self, box_coord: Any, alpha: float = 1.0, **style: Any) -> Any:
+        # half-transparent, as Detectron2 has it, a line takes the colour of what is below it
+        return self._edged(super().draw_box(box_coord, alpha=1.0, **style))
+
+    def draw_polygon(self, *args: Any, **style: Any) -> Any:
+        return self._edged(super().draw_polygon(*args, **style))
+
+    def _edged(self, output: Any) -> Any:
+        """Give the line that was drawn last a dark border, so that it is seen on any colour."""
+        line = output.ax.patches[-1]
+        border = _Border(linewidth=line.get_linewidth() + 1.5 * output.scale, foreground="black")
+        line.set_path_effects([border, Normal()])
+        return output
 
     def _jitter(self, color: Any) -> tuple[float, ...]:
         return tuple(color)

@@ -11,6 +11,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
 from detectron2.data.catalog import Metadata
+from detectron2.structures import Instances
 from detectron2.utils.visualizer import VisImage, Visualizer
 from PIL import Image
 from torch import nn
@@ -21,6 +22,7 @@ from robust_det.detection.categories import ClassNames
 from robust_det.detection.colours import ClassVisualizer, drawable
 from robust_det.detection.datasets.registration import prepared_dataset
 from robust_det.detection.evaluation.by_name import renumbering
+from robust_det.detection.evaluation.picture_choice import choose_images, found_and_false
 from robust_det.detection.mapping.decoding import read_image, read_map
 from robust_det.detection.mapping.mapper import EvaluationMapper
 from robust_det.detection.tasks import finds_objects, finds_stuff
@@ -37,7 +39,9 @@ _SHORT_SIDE, _LONG_SIDE = 320, 4000
 def draw_pictures(
     cfg: CfgNode, model: nn.Module, folder: Path, classes: ClassNames | None = None
 ) -> list[Picture]:
-    """Draw the first images of the first test set, the same ones for every run on that data.
+    """Draw images of the first test set, the same ones for every run on that data.
+
+    They are chosen so that each class is seen, and what was found in each is counted.
 
     Args:
         cfg: the run's config; ``TEST.PICTURES`` says how many.
@@ -52,9 +56,7 @@ def draw_pictures(
         return []
     name = cfg.DATASETS.TEST[0]
     dicts = get_detection_dataset_dicts([name], filter_empty=False)
-    # those with something to find, if there are any
-    dicts = [d for d in dicts if d.get("annotations", True)] or dicts
-    dicts = sorted(dicts, key=lambda d: d["file_name"])[: cfg.TEST.PICTURES]
+    dicts = choose_images(dicts, cfg.TEST.PICTURES)
     metadata, mapper = MetadataCatalog.get(name), EvaluationMapper(cfg)
     draw, numbers = _drawing(cfg, metadata), renumbering(cfg, name, classes)
     training = model.training
@@ -73,7 +75,13 @@ def draw_pictures(
             paths[kind] = f"pictures/{stem}_{kind}.jpg"
             drawn = draw(ClassVisualizer(image, metadata, scale), record, shown)
             save_picture(folder / paths[kind], drawn.get_image())
-        entries.append(Picture(Path(record["file_name"]).name, **paths))
+        image_name = Path(record["file_name"]).name
+        truth, prediction = paths["ground_truth"], paths["prediction"]
+        if finds_stuff(cfg) or "annotations" not in record:
+            entries.append(Picture(image_name, truth, prediction))
+        else:
+            counts = found_and_false(record["annotations"], _drawn(output))
+            entries.append(Picture(image_name, truth, prediction, *counts, SCORE))
     model.train(training)
     return entries
 
@@ -97,8 +105,13 @@ def _draw_objects(
 ) -> VisImage:
     if output is None:
         return visualizer.draw_dataset_dict(drawable(record))
+    return visualizer.draw_instance_predictions(_drawn(output))
+
+
+def _drawn(output: Mapping[str, Any]) -> Instances:
+    """The detections that are drawn."""
     instances = output["instances"].to("cpu")
-    return visualizer.draw_instance_predictions(instances[instances.scores >= SCORE])
+    return instances[instances.scores >= SCORE]
 
 
 def _draw_stuff(

@@ -52,11 +52,23 @@ class Evaluator(Part, frozen=True):
 
 
 class Picture(Part, frozen=True):
-    """An image of the test set by its name, with the paths of two pictures in the run's folder."""
+    """An image of the test set by its name, with the paths of two pictures in the run's folder.
+
+    Attributes:
+        objects: how many the ground truth has; None, as are the next three, where the model finds
+            no objects, and in records of before.
+        found: how many of them the detections drawn found: of their class, at an IoU of 0.5.
+        false: how many of the detections drawn found none.
+        score: the least score of the detections drawn.
+    """
 
     image: str
     ground_truth: str
     prediction: str
+    objects: int | None = None
+    found: int | None = None
+    false: int | None = None
+    score: float | None = None
 
 
 class Detector(File, frozen=True):

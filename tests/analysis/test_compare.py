@@ -51,9 +51,10 @@ def test_csv_is_tidy_and_exact(four_runs: list[Path], tmp_path: Path) -> None:
     assert line["seeds"] == "0 1"
     assert line["n"] == "2"
     assert float(line["mean"]) == 40.5
-    assert float(line["std"]) == np.sqrt(0.5)
+    # of two seeds the range, no deviation
+    assert (line["std"], line["low"], line["high"]) == ("", "40.0", "41.0")
     assert float(line["delta"]) == 2.0
-    assert float(line["delta_std"]) == pytest.approx(1.0, abs=1e-15)
+    assert (line["delta_std"], line["delta_low"], line["delta_high"]) == ("", "1.0", "3.0")
     (base,) = [x for x in lines if (x["eps"], x["task"]) == ("0.0", "segm")]
     assert (base["norm"], base["delta"], base["mean"]) == ("", "", "34.25")
 
@@ -63,11 +64,11 @@ def test_tables_on_terminal_and_in_markdown(four_runs: list[Path], tmp_path: Pat
     row = re.search(r"^resnet18 +L2 ε 1 .*$", text, re.MULTILINE)
     assert row is not None
     assert re.split(r"  +", row[0]) == [
-        *("resnet18", "L2 ε 1", "40.5 ± 0.7", "60.0 ± 0.0"),
-        *("—", "—", "—", "—", "+2.0 ± 1.0", "2"),
+        *("resnet18", "L2 ε 1", "40.5 (40.0 to 41.0)", "60.0 (60.0 to 60.0)"),
+        *("—", "—", "—", "—", "+2.0 (+1.0 to +3.0)", "2"),
     ]
-    assert "L2 ε 1      33.2 ± 0.4" in text  # the mask table
-    assert "−1.0 ± 0.5" in text
+    assert "L2 ε 1      33.2 (33.0 to 33.5)" in text  # the mask table
+    assert "−1.0 (−1.5 to −0.5)" in text
     markdown = (tmp_path / "report" / "ap.md").read_text()
     assert markdown.startswith("# A \\*title\\*\n")
     assert markdown.count("| resnet18") == 4
@@ -97,7 +98,7 @@ def test_one_is_singular(write_run: WriteRun, tmp_path: Path) -> None:
         write_run("b", 0.0, 38.0, data=data, schedule=keys),
     ]
     _, text = compare(runs, tmp_path / "report")
-    assert text.endswith("absent vs 1, and 1 more key")
+    assert "absent vs 1, and 1 more key\n" in text
     page = (tmp_path / "report" / "index.html").read_text()
     assert "shapes_val (1 image)" in page and "shapes_train (1,600 images)" in page
     assert "· 2 runs</p>" in page
@@ -124,32 +125,45 @@ def test_the_plot_shows_the_numbers(write_run: WriteRun, four_runs: list[Path]) 
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["0", "4/255", "1", "5"]
     assert axes.get_xscale() == "symlog"
-    # error bars only where there are two seeds: at eps 0 (for both norms) and at L2 eps 1
+    # error bars only where there are two seeds: at eps 0 (for both norms) and at L2 eps 1; they are
+    # the range, which the axis says
     bars: list[np.ndarray] = [
         c for container in axes.containers for c in container[2][0].get_segments()
     ]
-    assert np.allclose([float(np.ptp(bar[:, 1])) for bar in bars], 2 * np.sqrt(0.5))
+    assert np.allclose([float(np.ptp(bar[:, 1])) for bar in bars], 1.0)
     assert len(bars) == 3
+    assert axes.get_xlabel().endswith("bars: range of two seeds")
     figure.savefig("/dev/null", format="png")
 
 
 def test_findings_follow_the_numbers(write_run: WriteRun, four_runs: list[Path]) -> None:
+    """Without intervals there is neither yes nor no, whatever the difference."""
     (setting,) = settings_of(four_runs)
     box, mask = key_findings([setting])
     assert box == (
-        "Box AP on shapes_val, resnet18: L2 ε 1 reaches 40.5 ± 0.7, 2.0 above the standard "
-        "backbone (38.5 ± 0.7); the spread between seeds is ± 1.0."
+        "Not known: +2.0 box AP on shapes_val, resnet18 (L2 ε 1 40.5 (40.0 to 41.0), standard 38.5"
+        " (38.0 to 39.0)), 2 seeds; no interval was computed, add --significance."
     )
-    assert mask == (
-        "Mask AP on shapes_val, resnet18: L2 ε 1 reaches 33.2 ± 0.4, 1.0 below the standard "
-        "backbone (34.2 ± 0.4); the spread between seeds is ± 0.5."
-    )
-    single = [write_run("x", 0.0, 30.0, seed=7), write_run("y", 3.0, 30.02, seed=7)]
-    (level,) = key_findings(settings_of(single))
-    assert "are level at 30.0 and 30.0; without two seeds of both" in level
+    assert mask.startswith("Not known: −1.0 mask AP on shapes_val, resnet18 (L2 ε 1 33.2 ")
     alone = [write_run("z", 0.5, 31.0)]
-    assert "no standard baseline" in key_findings(settings_of(alone))[0]
+    assert "there is no standard baseline" in key_findings(settings_of(alone))[0]
+    only = key_findings(settings_of([write_run("o", 0.0, 31.0)]))[0]
+    assert only.startswith("No answer: ") and "standard backbone only, 31.0" in only
     assert "not defined" in key_findings(settings_of([write_run("n", 0.0, None)]))[0]
+    undefined = [write_run("u0", 0.0, None), write_run("u1", 1.0, 30.0)]
+    assert "not defined for the standard backbone" in key_findings(settings_of(undefined))[0]
+    two = [write_run(f"w{n}", 0.0, 30.0, sha256=f"w{n}") for n in "ab"]
+    (several,) = key_findings(settings_of([*two, write_run("w1", 1.0, 31.0)]))
+    assert several.startswith("No answer: ") and "several standard backbones" in several
+
+
+def test_means_over_different_numbers_of_seeds_are_said(
+    write_run: WriteRun, four_runs: list[Path]
+) -> None:
+    (setting,) = settings_of([*four_runs, write_run("r2", 1.0, 42.0, seed=2, segm=34.0)])
+    assert "3 and 2 seeds" in key_findings([setting])[0]
+    (note,) = [note for note in setting.notes if "different numbers" in note]
+    assert "resnet18 standard 2, resnet18 L2 ε 1 3" in note
 
 
 def test_the_page_is_self_contained_and_escapes(write_run: WriteRun, tmp_path: Path) -> None:
@@ -211,6 +225,32 @@ def test_pictures_stand_beside_the_ground_truth(write_run: WriteRun, tmp_path: P
     order = re.findall(r'<img src="pictures/(\w+)\.png"', page)
     assert order == ["A_truth_000", "A_run1_000", "A_run2_000"]
     assert page.count("no picture</span>") == 6
+
+
+def test_pictures_with_the_largest_disagreement_come_first(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    def pictures(found: tuple[int, int, int]) -> list[dict[str, Any]]:
+        paths = {"ground_truth": "t.png", "prediction": "p.png", "score": 0.5}
+        return [
+            {"image": f"{n}.png", "objects": 9, "found": f, "false": 1, **paths}
+            for n, f in enumerate(found)
+        ]
+
+    runs = [
+        write_run("s", 0.0, 38.0, pictures=pictures((4, 4, 4))),
+        write_run("r0", 1.0, 39.0, pictures=pictures((5, 4, 9))),
+        write_run("r1", 1.0, 39.0, seed=1, pictures=pictures((5, 4, 1))),  # 9 and 1: on average 1
+        write_run("r2", 3.0, 39.0, pictures=pictures((6, 4, 8))),
+    ]
+    for run in runs:
+        for name in ("t.png", "p.png"):
+            Image.new("RGB", (8, 8)).save(run / name)
+    compare(runs, tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert re.findall(r"<h4>(\d)\.png</h4>", page) == ["2", "0", "1"]
+    assert "Detections with a score of 0.5 and more are drawn" in page
+    assert "9 objects</span>" in page and "8 found, 1 false</span>" in page
 
 
 def test_a_report_is_replaced_and_its_leftovers_go(write_run: WriteRun, tmp_path: Path) -> None:
@@ -310,6 +350,6 @@ def test_a_record_without_its_pictures_is_one_sentence(write_run: Any, tmp_path:
         for i in range(6)
     ]
     _, text = compare([write_run("a", 0.0, 38.0, pictures=names)], tmp_path / "report")
-    assert text.count("came without its pictures") == 1
+    assert text.count("came without their pictures") == 1
     assert "is missing" not in text
     assert not (tmp_path / "report" / "pictures").exists()

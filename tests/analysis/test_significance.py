@@ -22,7 +22,7 @@ from robust_det.analysis.significance.bootstrap import (
     mean_of,
     resample_weights,
 )
-from robust_det.analysis.significance.cells import _cell
+from robust_det.analysis.significance.cells import interval_cell
 from robust_det.analysis.significance.matching import match
 from robust_det.analysis.significance.study import Options
 from robust_det.core.errors import UserError
@@ -50,11 +50,15 @@ def test_intervals_by_hand() -> None:
     figure = figure_interval(run, "AP")
     # reflected about 4, and no less than 0
     assert (figure.value, figure.low, figure.high) == pytest.approx((4, 0, 8 - 0.25))
+    plain = figure_interval(run, "AP", "percentile")
+    assert (plain.value, plain.low, plain.high) == pytest.approx((4, 0.25, 9.75))
     higher = figure_interval(Bootstrap({"AP": 6.0}, {"AP": steps}), "AP")
     assert (higher.low, higher.high) == pytest.approx((12 - 9.75, 12 - 0.25))
     other = Bootstrap({"AP": 3.0}, {"AP": np.full(1001, 1.0)})
     difference = difference_interval(run, other, "AP")
     assert (difference.value, difference.low, difference.high) == pytest.approx((1, -0.75, 8.75))
+    five = difference_interval(run, other, "AP", comparisons=5)  # 99%: 0.5% on either side
+    assert (five.value, five.low, five.high) == pytest.approx((1, 0.05 - 1, 9.95 - 1))
     assert difference.above == pytest.approx(900 / 1001)
     assert difference.below == pytest.approx(100 / 1001)
     mean = mean_of([run, other])
@@ -74,7 +78,7 @@ def test_no_interval_where_resamples_lose_a_class() -> None:
     for metric in ("AP", "APm", "AP-class0", "AP-class1"):
         assert np.isfinite(run.resampled[metric]).all()
     interval = figure_interval(run, "APl")
-    assert (interval.value, _cell(interval)) == (0.0, "0.0 [—]")
+    assert (interval.value, interval_cell(interval)) == (0.0, "0.0 [—]")
     difference = difference_interval(run, run, "APl")
     assert difference.value == 0 and np.isnan([difference.low, difference.above]).all()
 
@@ -222,7 +226,7 @@ def test_annotations_that_moved_are_found_by_their_hash(
     with pytest.raises(UserError, match=r"truth\.json is not there, nor .*--annotations FILE"):
         compare([run], report, options=SIGNIFICANCE)
     other.write_text("{}")
-    given = Options(significance=True, resamples=5, annotations=(other, moved))
+    given = Options(significance=True, resamples=40, annotations=(other, moved))
     compare([run], report, options=given)
     assert (report / "significance.csv").is_file()
     (tmp_path / "truth.json").write_text("{}")
@@ -244,7 +248,7 @@ def test_annotations_are_looked_for_below_the_data_sets(
     there.parent.mkdir(parents=True)
     shutil.move(tmp_path / "truth.json", there)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "elsewhere"))
-    compare([run], report, options=Options(significance=True, resamples=5))
+    compare([run], report, options=Options(significance=True, resamples=40))
     assert (report / "significance.csv").is_file()
     there.unlink()
     with pytest.raises(UserError, match=r"is not there, nor the same file below .*elsewhere"):
@@ -301,8 +305,11 @@ def test_where_annotations_lie_makes_no_setting(scored_run: WriteRun, tmp_path: 
 def test_the_tool(scored_run: WriteRun, tmp_path: Path) -> None:
     runs = (scored_run("s", 0.0, 0.7), scored_run("r", 1.0, 0.9))
     given = (*runs, "--output", tmp_path / "report", "--significance", "--resamples")
-    done = run_tool("compare_ap", *given, 20, "--seed", 1, "--errors")
+    done = run_tool("compare_ap", *given, 40, "--seed", 1, "--errors")
     assert done.code == 0, done.err
-    assert "r (seed 0) bbox: 20 resamples" in done.out
+    assert "r (seed 0) bbox: 40 resamples" in done.out
     assert "Paired differences" in done.out and "classification" in done.out
-    assert refused("compare_ap", *given, 0) == "--resamples starts from 1 and --seed from 0"
+    assert "of the basic kind" in done.out
+    plain = run_tool("compare_ap", *given, 40, "--seed", 1, "--interval", "percentile")
+    assert "are the percentiles of the resamples as they are" in plain.out
+    assert refused("compare_ap", *given, 0).startswith("--resamples 0 are too few")

@@ -57,3 +57,16 @@ def test_the_same_picture_twice(dark: Any) -> None:
         ClassVisualizer(dark, NAMES, 2.0).draw_dataset_dict(truth(1)).get_image() for _ in range(2)
     )
     assert np.array_equal(once, again) and once.any()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_lines_are_seen_on_any_colour(number: int) -> None:
+    """On a ground of the line's own colour its dark border shows, on black the line itself."""
+    for ground in (class_colours(3)[number], (255, 255, 255), (0, 0, 0)):
+        image = np.full((100, 100, 3), ground, np.uint8)
+        bare = {k: v for k, v in truth(number)["annotations"][0].items() if k != "segmentation"}
+        drawn = ClassVisualizer(image, NAMES, 4.0).draw_dataset_dict({"annotations": [bare]})
+        across = drawn.get_image()[200, 60:100].astype(int)  # from left over the box's side at 80
+        contrast = abs(across - np.array(ground)).max(axis=1)
+        assert contrast.max() > 150
+        assert contrast[0] == 0  # beside it nothing is drawn

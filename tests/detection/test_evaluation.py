@@ -307,7 +307,7 @@ def test_a_run_keeps_what_later_analysis_needs(
     kept = record.detections["scenes_val"]
     assert kept.path == f"inference/scenes_val/{DETECTIONS_NAME}"
     assert sha256_file(f"{cfg.OUTPUT_DIR}/{kept.path}") == kept.sha256
-    options = Options(significance=True, errors=True, resamples=20)
+    options = Options(significance=True, errors=True, resamples=40)
     _, text = compare([cfg.OUTPUT_DIR], tmp_path / "report", options=options)
     assert "Box AP on scenes_val — 95% intervals" in text
     assert "Mask AP on scenes_val — Kinds of errors" in text

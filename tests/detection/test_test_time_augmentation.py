@@ -75,7 +75,7 @@ def test_predict_looks_at_images_likewise(
     for name, keys in {"off": EVERY, "on": [*EVERY, *ON]}.items():
         detector = load_detector(config, keys)
         output = tmp_path / name
-        predict(detector, find_inputs(str(image), output), output, pictures=False)
+        predict(detector, find_inputs(str(image)), output, pictures=False)
         document = json.loads((output / "predictions.json").read_text())
         found[name] = [one["bbox"] for one in document["annotations"]]
     assert found["on"] and found["on"] != found["off"]

@@ -36,7 +36,7 @@ def test_a_sweep_does_what_is_missing(tmp_path: Path, write_config: Callable[...
     assert read_record(folder / "tiny_seed1").seed == 1
     assert "3 runs, 1 finished already, 2 at once" in out
     # mean and spread over the two seeds
-    assert re.search(r"^tiny( +\S+ ± \S+){4} +\S+ +2$", out, re.MULTILINE), out
+    assert re.search(r"^tiny( +\S+ \(\S+ to \S+\)){4} +\S+ +2$", out, re.MULTILINE), out
     assert "Mask AP" in (folder / "results.md").read_text()
     assert code == 2 and "error: 1 of 3 runs failed; the same command does them again" in err
     assert re.search(r"failed: tiny_base_lr1e9: training diverged at iteration \d", err)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -22,11 +21,13 @@ from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import Run
 from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.significance.text import page_parts
-from robust_det.analysis.tables import format_delta, format_mean
+from robust_det.analysis.tables import HOW_TO_READ_SEEDS, format_delta, format_mean
 from robust_det.core.figures import PLACEHOLDER, inline_svg
 from robust_det.records.metrics import task_of
 
 __all__ = ["page_values", "provenance"]
+
+_MOST = 8  # backbones side by side, which a page of 1300 pixels has room for
 
 
 def page_values(
@@ -44,6 +45,7 @@ def page_values(
             _setting(setting, gallery, studies)
             for setting, gallery in zip(settings, galleries, strict=True)
         ],
+        "how_to_read": HOW_TO_READ_SEEDS,
         "differences": [(s.letter, setting_differences(settings[0], s)) for s in settings[1:]],
     }
 
@@ -64,7 +66,7 @@ def _setting(setting: Setting, gallery: Gallery, studies: Sequence[TaskStudy]) -
         "test_data": setting.test_data,
         "facts": _facts(setting),
         "archs": len({row.first.arch for row in setting.rows}),
-        "tasks": [_task(setting, task) for task in setting.tasks],
+        "tasks": [_task(setting, task, studies) for task in setting.tasks],
         "notes": setting.notes,
         "gallery": gallery,
         "studies": page_parts(studies, setting.letter),
@@ -93,11 +95,13 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
     return facts
 
 
-def _task(setting: Setting, task: str) -> dict[str, Any]:
+def _task(setting: Setting, task: str, studies: Sequence[TaskStudy]) -> dict[str, Any]:
     known = task_of(task)
+    study = next((s for s in studies if (s.setting, s.task) == (setting, task)), None)
     rows = setting.rows_of(task)
     best = setting.best(task)
     described = ", ".join(f"{row.label} {format_mean(row.summary(task))}" for row in rows)
+    one_arch = len({row.first.arch for row in rows}) == 1
     recorded = [metric for row in rows for run in row.runs for metric in run.metrics.get(task, {})]
     classes = dict.fromkeys(m for m in recorded if m.startswith(known.by_class))
     return {
@@ -110,9 +114,9 @@ def _task(setting: Setting, task: str) -> dict[str, Any]:
                 "arch": row.first.arch,
                 "label": row.label.removeprefix(f"{row.first.arch} "),
                 "values": [format_mean(row.summary(task, metric)) for metric in known.columns],
-                "best": row is best and len(rows) > 1,
+                "highest": row is best and len(rows) > 1,
                 "delta": format_delta(row.delta(task)),
-                "tone": _tone(row, task),
+                "tone": _tone(row, study),
                 "n": row.summary(task).n,
             }
             for row in rows
@@ -123,25 +127,34 @@ def _task(setting: Setting, task: str) -> dict[str, Any]:
                 ap_figure(setting, task, PLACEHOLDER), f"{known.name} against epsilon: {described}"
             )
         ),
-        "classes": [
-            (
-                metric.removeprefix(known.by_class),
-                [format_mean(row.summary(task, metric)) for row in rows],
-            )
-            for metric in classes
+        "classes": len(classes),
+        # side by side as many as are seen at once
+        "class_tables": [
+            {
+                "columns": [
+                    row.label.removeprefix(f"{row.first.arch} ") if one_arch else row.label
+                    for row in part
+                ],
+                "rows": [
+                    (
+                        metric.removeprefix(known.by_class),
+                        [format_mean(row.summary(task, metric)) for row in part],
+                    )
+                    for metric in classes
+                ],
+            }
+            for part in (rows[n : n + _MOST] for n in range(0, len(rows), _MOST))
         ],
-        "class_columns": [row.label for row in rows],
     }
 
 
-def _tone(row: Row, task: str) -> str:
-    """``up``, ``down``, or empty for a difference that is nil or within the known spread."""
-    delta = row.delta(task)
-    if delta is None or math.isnan(delta.mean) or abs(delta.mean) < 0.05:
+def _tone(row: Row, study: TaskStudy | None) -> str:
+    """``up`` or ``down`` for a difference whose interval leaves 0 out; empty for any other."""
+    difference = study.overall(row) if study else None
+    if difference is None:
         return ""
-    if not math.isnan(delta.std) and abs(delta.mean) < delta.std:
-        return ""
-    return "up" if delta.mean > 0 else "down"
+    ap = difference.intervals["AP"]
+    return "up" if ap.low > 0 else "down" if ap.high < 0 else ""
 
 
 def _provenance(run: Run, row: Row, letter: str) -> dict[str, Any]:

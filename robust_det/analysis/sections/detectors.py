@@ -34,9 +34,9 @@ def detector_section(records: Sequence[tuple[Path, DetectionRecord]], options: O
             detections or ground truth that are needed are missing.
     """
     settings = group_runs(runs_of(records))
-    findings = key_findings(settings)
     galleries = [build_gallery(setting) for setting in settings]
     studies = study(settings, options) if options.wanted else []
+    findings = key_findings(settings, studies)
     files: dict[str, bytes | Path] = {**study_files(studies)} if studies else {}
     for setting in settings:
         for task in setting.tasks:

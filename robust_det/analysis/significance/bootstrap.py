@@ -21,6 +21,8 @@ from robust_det.analysis.significance.matching import Matches
 from robust_det.core.progress import progress_bar
 
 __all__ = [
+    "FEWEST_RESAMPLES",
+    "INTERVALS",
     "Bootstrap",
     "Interval",
     "bootstrap",
@@ -30,7 +32,9 @@ __all__ = [
     "resample_weights",
 ]
 
-_TAILS = (2.5, 97.5)
+INTERVALS = ("basic", "percentile")
+_TAIL = 2.5  # percent on either side
+FEWEST_RESAMPLES = 40  # one in each tail
 _MOST_CHANGED = 0.01  # share of the resamples that may have objects of other classes
 
 
@@ -111,38 +115,51 @@ def mean_of(several: list[Bootstrap]) -> Bootstrap:
     )
 
 
-def figure_interval(run: Bootstrap, metric: str) -> Interval:
-    """Return the reflected percentile interval of a figure.
+def figure_interval(run: Bootstrap, metric: str, kind: str = "basic") -> Interval:
+    """Return the interval of a figure: the basic one, which reflects, or that of the percentiles.
 
     AP over few images is too high on average, and a resample, which repeats images, is too high
     once more. The percentiles of the resamples lie off by that twice; reflected about the figure
     (the "basic" interval of Davison & Hinkley 1997, *Bootstrap Methods and their Application*,
     section 5.2) they are moved the right way.
+
+    Args:
+        run: of which a figure is.
+        metric: such as ``"AP"``.
+        kind: one of :data:`INTERVALS`.
     """
     value = run.values[metric]
     low, high = _percentiles(run.resampled[metric])
-    # no AP lies outside of these
-    low, high = (float(np.clip(2 * value - end, 0, 100)) for end in (high, low))
+    if kind == "basic":
+        # no AP lies outside of these
+        low, high = (float(np.clip(2 * value - end, 0, 100)) for end in (high, low))
     return Interval(value, low, high)
 
 
-def difference_interval(run: Bootstrap, baseline: Bootstrap, metric: str) -> Interval:
+def difference_interval(
+    run: Bootstrap, baseline: Bootstrap, metric: str, comparisons: int = 1
+) -> Interval:
     """Return ``run - baseline``, paired resample by resample, with its percentile interval.
+
+    The bias that a figure's interval is reflected for is in both sides, and falls out.
 
     Args:
         run, baseline: of the same images and the same draws.
         metric: such as ``"AP"``.
+        comparisons: how many differences shall lie in their intervals at once with 95%, by
+            Bonferroni: each has a level of 1 - 0.05 / comparisons.
     """
     resampled = run.resampled[metric] - baseline.resampled[metric]
     defined = resampled[~np.isnan(resampled)]
     shares = [float(np.mean(s)) if len(s) else np.nan for s in (defined > 0, defined < 0)]
     value = run.values[metric] - baseline.values[metric]
-    return Interval(value, *_percentiles(resampled), *shares)
+    return Interval(value, *_percentiles(resampled, comparisons), *shares)
 
 
-def _percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
+def _percentiles(values: NDArray[np.float64], comparisons: int = 1) -> tuple[float, float]:
     defined = values[~np.isnan(values)]
     if not len(defined):
         return np.nan, np.nan
-    low, high = np.percentile(defined, _TAILS)
+    tail = _TAIL / comparisons
+    low, high = np.percentile(defined, (tail, 100 - tail))
     return float(low), float(high)

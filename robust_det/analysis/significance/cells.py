@@ -14,7 +14,6 @@ from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.significance.tide import KINDS
 
 __all__ = [
-    "HOW_TO_READ",
     "HOW_TO_READ_ERRORS",
     "Table",
     "csv_text",
@@ -22,15 +21,30 @@ __all__ = [
     "errors_csv_text",
     "errors_table",
     "figure_table",
+    "how_to_read",
+    "interval_cell",
 ]
 
 Table = tuple[list[str], list[list[str]]]
-HOW_TO_READ = (
+_KINDS = {
+    "basic": (
+        "Those of single figures are of the basic kind: the percentiles of the resamples, reflected"
+        " about the figure (Davison & Hinkley 1997, section 5.2), as AP over few images is biased;"
+        " --interval percentile gives the percentiles as they are."
+    ),
+    "percentile": (
+        "Those of single figures are the percentiles of the resamples as they are; --interval basic"
+        " reflects them about the figure."
+    ),
+}
+_HOW_TO_READ = (
     "Intervals are 95% bootstrap intervals over the test images: how far a figure could lie off,"
-    " had other images been drawn. Differences are paired: both detectors are scored on the same"
-    " resampled images. What another seed of the training changes is not in them. [—] is no"
-    " interval: more than 1% of the resamples have no object, or none of that size, of some class,"
-    " and the mean over the classes left is another figure."
+    " had other images been drawn. {kind} Differences are paired: both detectors are scored on the"
+    " same resampled images, and theirs are always percentiles, as the bias is in both sides;"
+    " ΔAP > 0 and ΔAP < 0 are the shares of the resamples on either side of 0. What another seed of"
+    " the training changes is not in them. [—] is no interval: more than 1% of the resamples have"
+    " no object, or none of that size, of some class, and the mean over the classes left is another"
+    " figure."
 )
 HOW_TO_READ_ERRORS = (
     "Kinds of errors as in TIDE (Bolya et al. 2020), foreground from an IoU of 0.5 and background"
@@ -38,6 +52,11 @@ HOW_TO_READ_ERRORS = (
     " there are; the gains do not add up."
 )
 _NONE = "—"
+
+
+def how_to_read(one: TaskStudy) -> str:
+    """What the intervals of a study mean, and of which kind they are."""
+    return _HOW_TO_READ.format(kind=_KINDS[one.interval])
 
 
 def _number(value: float, signed: bool = False) -> str:
@@ -48,7 +67,8 @@ def _number(value: float, signed: bool = False) -> str:
     return "0.0" if zero else text.replace("-", "−")
 
 
-def _cell(interval: Interval, signed: bool = False) -> str:
+def interval_cell(interval: Interval, signed: bool = False) -> str:
+    """``37.9 [36.1, 39.4]``, or with signs ``+0.4 [−0.3, +1.0]``."""
     if math.isnan(interval.value):
         return _NONE
     defined = [end for end in (interval.low, interval.high) if not math.isnan(end)]
@@ -63,7 +83,7 @@ def _share(value: float) -> str:
 def figure_table(one: TaskStudy) -> Table:
     """Return headers and cells of the runs' figures, one row a run."""
     rows = [
-        [f.row.label, str(f.run.seed), *(_cell(f.intervals[m]) for m in METRICS)]
+        [f.row.label, str(f.run.seed), *(interval_cell(f.intervals[m]) for m in METRICS)]
         for f in one.figures
     ]
     return ["backbone", "seed", *METRICS], rows
@@ -74,7 +94,7 @@ def difference_table(one: TaskStudy) -> Table:
     rows = []
     for d in one.differences:
         ap = d.intervals["AP"]
-        first, *rest = (_cell(d.intervals[m], signed=True) for m in METRICS)
+        first, *rest = (interval_cell(d.intervals[m], signed=True) for m in METRICS)
         rows.append([d.label, first, _share(ap.above), _share(ap.below), *rest])
     first, *rest = (f"Δ{m}" for m in METRICS)
     return ["minus standard", first, f"{first} > 0", f"{first} < 0", *rest], rows

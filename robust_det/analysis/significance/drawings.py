@@ -40,7 +40,9 @@ def forest_figure(one: TaskStudy, ink: str = INK) -> Figure:
                 markerfacecolor=colour if clear else "none",
             )
         name = task_of(one.task).name
-        axes.set_xlabel(f"Δ {name} to the standard backbone, 95% interval", color=ink)
+        axes.set_xlabel(
+            f"Δ {name} to the standard backbone, 95% interval (filled: leaves 0 out)", color=ink
+        )
         _finish(axes, one, ink)
     return figure
 

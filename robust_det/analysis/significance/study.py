@@ -12,6 +12,8 @@ from robust_det.analysis.grouping import Row, Setting
 from robust_det.analysis.labels import evaluator_names
 from robust_det.analysis.runs import Run
 from robust_det.analysis.significance.bootstrap import (
+    FEWEST_RESAMPLES,
+    INTERVALS,
     Bootstrap,
     Interval,
     bootstrap,
@@ -46,6 +48,7 @@ class Options:
         significance: intervals and paired differences.
         errors: the kinds of errors.
         resamples, seed: of the bootstrap.
+        interval: of single figures, one of :data:`~.bootstrap.INTERVALS`.
         annotations: ground truth to use where its hash is a record's.
     """
 
@@ -54,6 +57,7 @@ class Options:
     resamples: int = 1000
     seed: int = 0
     annotations: tuple[str | Path, ...] = ()
+    interval: str = "basic"
 
     @property
     def wanted(self) -> bool:
@@ -77,12 +81,16 @@ class Difference:
     Attributes:
         seed: of both runs, or None for the means over the runs of each.
         runs: how many of each there are.
+        comparisons: how many robust backbones stand against the same standard one.
+        together: the interval of AP that holds for all of these at once, with 95%.
     """
 
     row: Row
     seed: int | None
     runs: tuple[int, int]
     intervals: Mapping[str, Interval]
+    comparisons: int
+    together: Interval
 
     @property
     def label(self) -> str:
@@ -108,10 +116,16 @@ class TaskStudy:
 
     setting: Setting
     task: str
+    interval: str = "basic"
     figures: list[Figure] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     errors: list[RunErrors] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def overall(self, row: Row) -> Difference | None:
+        """The difference of a backbone over all of its runs, if it was computed."""
+        of_row = [one for one in self.differences if one.row is row]
+        return of_row[-1] if of_row else None
 
 
 # (record, task) -> bbox or segm, ground truth, detections
@@ -127,11 +141,7 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
         UserError: a run's detections or ground truth are missing or have changed, or no run was
             scored by COCO's rules.
     """
-    if options.resamples < 1 or options.seed < 0:
-        raise UserError("--resamples starts from 1 and --seed from 0")
-    for path in options.annotations:
-        if not Path(path).is_file():
-            raise UserError(f"--annotations {path} is not a file; give the ground truth's JSON")
+    _check_options(settings, options)
     usable = [s for s in settings if scored_by_coco(s.rows[0].first)]
     if not usable:
         raise UserError(
@@ -165,8 +175,27 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
     ]
 
 
+def _check_options(settings: Sequence[Setting], options: Options) -> None:
+    if options.seed < 0:
+        raise UserError("--seed starts from 0")
+    if options.interval not in INTERVALS:
+        raise UserError(f"--interval is {' or '.join(INTERVALS)}, not {options.interval!r}")
+    for path in options.annotations:
+        if not Path(path).is_file():
+            raise UserError(f"--annotations {path} is not a file; give the ground truth's JSON")
+    rows = [row for setting in settings for row in setting.rows if row.baseline is not None]
+    rivals = max((sum(o.baseline is row.baseline for o in rows) for row in rows), default=1)
+    # with fewer, the ends of an interval lie beyond all resamples
+    if options.significance and options.resamples < (fewest := FEWEST_RESAMPLES * rivals):
+        raise UserError(
+            f"--resamples {options.resamples} are too few for 95% intervals"
+            f"{f' that hold for {rivals} backbones at once' if rivals > 1 else ''}; give at least"
+            f" {fewest}"
+        )
+
+
 def _task(setting: Setting, task: str, inputs: _Inputs, options: Options) -> TaskStudy:
-    out = TaskStudy(setting, task)
+    out = TaskStudy(setting, task, options.interval)
     resampled: dict[Path, Bootstrap] = {}
     for row in setting.rows_of(task):
         for run in (run for run in row.runs if (run.path, task) in inputs):
@@ -179,15 +208,19 @@ def _task(setting: Setting, task: str, inputs: _Inputs, options: Options) -> Tas
                 matches = match(truth, detections, kind, f"match {where}")
                 one = bootstrap(matches, options.resamples, options.seed, f"resample {where}")
                 resampled[run.path] = one
-                intervals = {name: figure_interval(one, name) for name in one.values}
+                intervals = {
+                    name: figure_interval(one, name, options.interval) for name in one.values
+                }
                 out.figures.append(Figure(row, run, intervals))
                 out.notes += _contradiction(run, task, one)
             if options.errors:
                 logger.info(f"{where}: kinds of errors")
                 breakdown = error_breakdown(truth, detections, kind, f"errors {where}")
                 out.errors.append(RunErrors(row, run, breakdown))
-    for row in setting.rows_of(task):
-        out.differences += _differences(row, resampled)
+    rows = setting.rows_of(task)
+    for row in rows:
+        rivals = sum(other.baseline is row.baseline for other in rows)
+        out.differences += _differences(row, resampled, rivals)
     return out
 
 
@@ -202,20 +235,23 @@ def _contradiction(run: Run, task: str, one: Bootstrap) -> list[str]:
     ]
 
 
-def _differences(row: Row, resampled: Mapping[Path, Bootstrap]) -> list[Difference]:
+def _differences(
+    row: Row, resampled: Mapping[Path, Bootstrap], comparisons: int
+) -> list[Difference]:
     if row.baseline is None:
         return []
     mine = {run.seed: resampled[run.path] for run in row.runs if run.path in resampled}
     theirs = {r.seed: resampled[r.path] for r in row.baseline.runs if r.path in resampled}
-    out = []
-    for seed in sorted(set(mine) & set(theirs)):
-        pair = _paired(mine[seed], theirs[seed])
-        out.append(Difference(row, seed, (1, 1), pair))
+
+    def paired(
+        seed: int | None, runs: tuple[int, int], run: Bootstrap, baseline: Bootstrap
+    ) -> Difference:
+        intervals = {m: difference_interval(run, baseline, m) for m in run.values}
+        together = difference_interval(run, baseline, "AP", comparisons)
+        return Difference(row, seed, runs, intervals, comparisons, together)
+
+    out = [paired(s, (1, 1), mine[s], theirs[s]) for s in sorted(set(mine) & set(theirs))]
     if mine and theirs and (len(out), len(mine), len(theirs)) != (1, 1, 1):
         means = mean_of(list(mine.values())), mean_of(list(theirs.values()))
-        out.append(Difference(row, None, (len(mine), len(theirs)), _paired(*means)))
+        out.append(paired(None, (len(mine), len(theirs)), *means))
     return out
-
-
-def _paired(run: Bootstrap, baseline: Bootstrap) -> dict[str, Interval]:
-    return {m: difference_interval(run, baseline, m) for m in run.values}

@@ -9,7 +9,6 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from robust_det.analysis.significance.cells import (
-    HOW_TO_READ,
     HOW_TO_READ_ERRORS,
     Table,
     csv_text,
@@ -17,6 +16,7 @@ from robust_det.analysis.significance.cells import (
     errors_csv_text,
     errors_table,
     figure_table,
+    how_to_read,
 )
 from robust_det.analysis.significance.drawings import errors_figure, forest_figure
 from robust_det.analysis.significance.study import TaskStudy
@@ -44,10 +44,10 @@ def _parts(one: TaskStudy) -> list[_Part]:
     out = []
     if one.figures:
         table = figure_table(one)
-        out.append(_Part("95% intervals over images", HOW_TO_READ, table, 2))
+        out.append(_Part("95% intervals over images", how_to_read(one), table, 2))
     if one.differences:
         table = difference_table(one)
-        out.append(_Part("Paired differences", HOW_TO_READ, table, 1, forest_figure))
+        out.append(_Part("Paired differences", how_to_read(one), table, 1, forest_figure))
     if one.errors:
         table = errors_table(one)
         out.append(_Part("Kinds of errors", HOW_TO_READ_ERRORS, table, 2, errors_figure))
@@ -78,10 +78,11 @@ def _text(studies: Sequence[TaskStudy], style: str) -> str:
 
 def page_parts(studies: Sequence[TaskStudy], letter: str) -> list[dict[str, Any]]:
     """Return what the page shows of one setting: titles, tables, plots and notes."""
-    out = []
+    out: list[dict[str, Any]] = []
     for one in studies:
         if one.setting.letter != letter:
             continue
+        notes = one.notes
         for part in _parts(one):
             headers, cells = part.table
             plot = None
@@ -93,14 +94,16 @@ def page_parts(studies: Sequence[TaskStudy], letter: str) -> list[dict[str, Any]
             out.append(
                 {
                     "title": title,
-                    "how": part.how,
+                    # said once
+                    "how": "" if any(p["how"] == part.how for p in out) else part.how,
                     "headers": headers,
                     "names": part.names,
                     "rows": cells,
                     "plot": plot,
-                    "notes": one.notes,
+                    "notes": notes,
                 }
             )
+            notes = []
     return out
 
 

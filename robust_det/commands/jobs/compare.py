@@ -1,11 +1,14 @@
 """Compare the AP of detection runs, by their records.
 
 robust-det compare RUN [RUN ...] --output DIR [--title T]
-                   [--significance [--resamples N] [--seed N]] [--errors] [--annotations FILE]
+                   [--significance [--resamples N] [--seed N] [--interval KIND]] [--errors]
+                   [--annotations FILE]
 
-Prints the table and writes it as Markdown and CSV, with plots and an HTML page, into DIR. With
---significance it adds 95% intervals over images and paired differences, and with --errors the kinds
-of errors, from the detections that the runs have kept.
+Prints the answer and the tables and writes them as Markdown and CSV, with plots and an HTML page,
+into DIR. With --significance it adds 95% bootstrap intervals over images and paired differences, on
+which a yes or no rests, and with --errors the kinds of errors, from the detections that the runs
+have kept. Intervals of single figures are of the basic (reflected percentile) kind, those of
+differences the percentiles.
 """
 
 from __future__ import annotations
@@ -24,9 +27,21 @@ def main(args: argparse.Namespace) -> None:
     """Compare, and say where the page is."""
     from robust_det.analysis.compare import DEFAULT_TITLE, compare
     from robust_det.analysis.significance.study import Options
+    from robust_det.core.errors import UserError
 
+    of_bootstrap = {
+        name: value
+        for name in ("resamples", "seed", "interval")
+        if (value := getattr(args, name)) is not None
+    }
+    if of_bootstrap and not args.significance:
+        raise UserError(
+            f"--{next(iter(of_bootstrap))} is of --significance; add it, or leave it out"
+        )
+    if args.annotations and not (args.significance or args.errors):
+        raise UserError("--annotations is of --significance and --errors; add one, or leave it out")
     options = Options(
-        args.significance, args.errors, args.resamples, args.seed, tuple(args.annotations)
+        args.significance, args.errors, annotations=tuple(args.annotations), **of_bootstrap
     )
     title = DEFAULT_TITLE if args.title is None else args.title
     page, text = compare(args.runs, args.output, title, options)
@@ -44,10 +59,19 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the report")
     parser.add_argument("--title", help="heading of the page")
     parser.add_argument(
-        "--significance", action="store_true", help="bootstrap intervals and paired differences"
+        "--significance",
+        action="store_true",
+        help="95%% bootstrap intervals over images, and paired differences: what answers rest on",
     )
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--resamples", type=int, help="of the bootstrap; 1000 if not given")
+    parser.add_argument("--seed", type=int, help="of the bootstrap; 0 if not given")
+    parser.add_argument(
+        "--interval",
+        choices=("basic", "percentile"),
+        help="kind of the intervals of single figures: basic (reflected), which turns the"
+        " percentiles about the figure and is used if not given, or the percentiles as they are;"
+        " those of differences are percentiles",
+    )
     parser.add_argument(
         "--errors", action="store_true", help="kinds of errors and what they cost, as TIDE"
     )

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
+import matplotlib.font_manager
 import numpy as np
 from detectron2.data.catalog import Metadata
 from detectron2.structures import BoxMode
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_util
 
 from robust_det.core.errors import FileError, naming, reason_of
@@ -29,15 +30,17 @@ __all__ = ["histograms", "sample_sheet"]
 
 logger = logging.getLogger(__name__)
 
-_TILE, _GAP = 400, 6  # pixels
+_TILE, _GAP, _NAME = 400, 6, 18  # pixels
 _INK, _FILL = "#1f2328", "#2f7fe0"
 _MOST_CLASSES = 30
+# of Matplotlib, which has letters that Pillow's own lacks
+_FONT = ImageFont.truetype(matplotlib.font_manager.findfont("DejaVu Sans"), 12)
 
 
 def sample_sheet(
     document: Mapping[str, Any], image_root: str, samples: int, seed: int = 0
 ) -> Image.Image:
-    """Draw images with their boxes, masks and class names in a grid.
+    """Draw images with their names, boxes, masks and class names in a grid.
 
     Args:
         document: sound, in COCO format.
@@ -57,16 +60,28 @@ def sample_sheet(
     metadata = Metadata(thing_classes=[str(c["name"]) for c in categories])
     columns = math.ceil(math.sqrt(len(chosen))) or 1
     rows = math.ceil(len(chosen) / columns) or 1
-    step = _TILE + _GAP
-    sheet = Image.new("RGB", (columns * step + _GAP, rows * step + _GAP), "white")
+    step, height = _TILE + _GAP, _TILE + _NAME + _GAP
+    sheet = Image.new("RGB", (columns * step + _GAP, rows * height + _GAP), "white")
+    pen = ImageDraw.Draw(sheet)
     with progress_bar(len(chosen), "draw", "images") as bar:
         for number, image in enumerate(chosen):
             tile = _tile(image, things[image["id"]], image_root, metadata, index)
             row, column = divmod(number, columns)
-            left = _GAP + column * step + (_TILE - tile.width) // 2
-            sheet.paste(tile, (left, _GAP + row * step + (_TILE - tile.height) // 2))
+            left, top = _GAP + column * step, _GAP + row * height
+            pen.text((left, top), _short(str(image["file_name"])), _INK, _FONT)
+            top += _NAME + (_TILE - tile.height) // 2
+            sheet.paste(tile, (left + (_TILE - tile.width) // 2, top))
             bar.update()
     return sheet
+
+
+def _short(name: str) -> str:
+    """The name, or as much of its end as there is room for above a tile."""
+    if _FONT.getlength(name) <= _TILE:
+        return name
+    while _FONT.getlength(f"…{name}") > _TILE:
+        name = name[1:]
+    return f"…{name}"
 
 
 def _tile(

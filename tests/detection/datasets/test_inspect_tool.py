@@ -12,7 +12,7 @@ from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from robust_det.detection.datasets.registration import prepare_dataset
-from robust_det.detection.datasets.sample_sheet import sample_sheet
+from robust_det.detection.datasets.sample_sheet import _short, sample_sheet
 from tests.support import refused, run_tool
 
 
@@ -26,9 +26,10 @@ def test_a_sound_data_set(scenes: Path, tmp_path: Path) -> None:
     kept = json.loads((folder / "stats.json").read_text())
     assert kept["images"] == 6 and kept["problems"] == []
     sheet = np.asarray(Image.open(folder / "samples.png"))
-    # two by two tiles of 400 pixels, none of them left white
-    assert sheet.shape == (818, 818, 3)
-    assert all(sheet[y : y + 400, x : x + 400].std() > 10 for x in (6, 412) for y in (6, 412))
+    # two by two tiles of 400 pixels below their names, none of them left white
+    assert sheet.shape == (2 * 424 + 6, 818, 3)
+    assert all(sheet[y : y + 400, x : x + 400].std() > 10 for x in (6, 412) for y in (24, 448))
+    assert all((sheet[y : y + 18, x : x + 400] < 128).any() for x in (6, 412) for y in (6, 430))
     with Image.open(folder / "histograms.png") as histograms:
         assert histograms.size == (1600, 1120)
 
@@ -47,6 +48,12 @@ def test_the_sheet_is_chosen_by_its_seed_and_takes_any_masks(
     )
     # colours are drawn at random
     assert abs(one - same).mean() < abs(one - other).mean()
+
+
+def test_a_long_name_keeps_its_end() -> None:
+    assert _short("a.png") == "a.png"
+    short = _short("some/folders/" * 20 + "the_image_0001.png")
+    assert short.startswith("…") and short.endswith("/the_image_0001.png") and len(short) > 40
 
 
 def test_problems_are_listed_and_the_exit_code_says_so(voc: Path) -> None:

@@ -54,8 +54,11 @@ def test_train_on_voc_and_test_on_yolo(
         assert data.sha256 == sha256_file(made[name])
     assert "AP" in record.metrics["bbox"]
     assert len(record.pictures) == 2
-    shown = json.loads(made["yolo_scenes"].read_text())["images"]
-    assert [p.image for p in record.pictures] == [i["file_name"] for i in shown[:2]]
+    document = json.loads(made["yolo_scenes"].read_text())
+    ids = {i["file_name"]: i["id"] for i in document["images"]}
+    for picture in record.pictures:
+        inside = [a for a in document["annotations"] if a["image_id"] == ids[picture.image]]
+        assert (picture.objects, picture.score) == (len(inside), 0.5)
 
 
 def test_train_on_masks_and_test_on_a_table(

@@ -162,7 +162,7 @@ def test_panoptic_fpn(panoptic_config: Callable[..., Path], panoptic: Path, tmp_
     _, text = compare(paths, tmp_path / "report")
     assert "Panoptic PQ on both_val" in text and "−2.0" in text
     assert "Mask AP on both_val" in text and "Semantic mIoU on both_val" in text
-    options = Options(significance=True, resamples=10)
+    options = Options(significance=True, resamples=40)
     _, text = compare([paths[0]], tmp_path / "intervals", options=options)
     assert "there are none for Panoptic PQ and Semantic mIoU" in text
 
