@@ -51,7 +51,7 @@ def compare(
     """
     output = Path(output)
     before = _files_of_an_earlier_run(output)
-    by_kind = _read(paths)
+    by_kind, unasked = _read(paths)
     sections = [build(by_kind[kind], options or Options()) for kind, build in SECTIONS.items()]
 
     files = {name: content for section in sections for name, content in section.files.items()}
@@ -61,11 +61,18 @@ def compare(
     _write(output, files, before)
     text = "\n\n".join(block for section in sections for block in section.text("simple"))
     remarks = [remark for section in sections for remark in section.remarks]
+    if unasked:
+        remarks.append(
+            "Of a run's folder its own record counts; evaluations in it count where they are named:"
+            f" {', '.join(str(path.parent) for path in unasked)}."
+        )
     return output / "index.html", "\n".join([text, *remarks])
 
 
-def _read(paths: Sequence[str | Path]) -> dict[str, list[tuple[Path, Record]]]:
-    """Read the records at and below paths, by their kind."""
+def _read(
+    paths: Sequence[str | Path],
+) -> tuple[dict[str, list[tuple[Path, Record]]], tuple[Path, ...]]:
+    """Read the records at and below paths, by their kind; return the files left aside as well."""
     found = find_records(paths)
     # if there is nothing else, reading says what is missing
     missing = () if found.records else tuple(path / RECORD_NAME for path in found.without)
@@ -78,7 +85,7 @@ def _read(paths: Sequence[str | Path]) -> dict[str, list[tuple[Path, Record]]]:
             )
         by_kind[kind].append((path, record))
     warn_left_out("no run record (a run writes it when it ends)", found.without)
-    return by_kind
+    return by_kind, found.deeper
 
 
 def _files_of_an_earlier_run(output: Path) -> set[str]:

@@ -112,6 +112,8 @@ def _canonical(value: Any) -> bytes:
 def group_runs(runs: Sequence[Run]) -> list[Setting]:
     """Tell runs apart that are not comparable, and put seeds of the same backbone together.
 
+    A detector that was evaluated several times in the same way is one run, and a note says so.
+
     Args:
         runs: at least one; setting A is that of the first.
 
@@ -123,10 +125,17 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     """
     settings: dict[bytes, Setting] = {}
     rows: dict[tuple[Any, ...], Row] = {}
+    detectors: dict[tuple[bytes, str], Run] = {}
     for run in runs:
         key = _canonical(run.setting)
         if key not in settings:
             settings[key] = Setting(_letter(len(settings)), run.setting)
+        first = detectors.setdefault((key, run.detector or str(run.path)), run)
+        if first.detector and first is not run:
+            settings[key].notes.append(
+                f"{run.path} is of the same detector as {first.path}, and counts once."
+            )
+            continue
         row_key = (key, run.arch, run.norm, run.eps, run.weights_hash)
         if row_key not in rows:
             rows[row_key] = Row([])
@@ -143,6 +152,7 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     for setting in settings.values():
         setting.rows.sort(key=_row_order)
         _find_baselines(setting)
+        _note_provenance(setting)
         _note_spread(setting)
     return list(settings.values())
 
@@ -172,6 +182,22 @@ def _find_baselines(setting: Setting) -> None:
                 f"{len(standard)} eps-0 backbones of {arch} with different weights: none of them "
                 "is the baseline, so no difference."
             )
+
+
+def _note_provenance(setting: Setting) -> None:
+    train = {one.sha256 for one in setting.conditions.train}
+    for one in setting.conditions.test:
+        if one.sha256 in train:
+            setting.notes.append(
+                f"The detectors were trained on test set {one.name}: the figures are not of new"
+                " images."
+            )
+    runs = [run for row in setting.rows for run in row.runs if run.assumed]
+    if runs:
+        setting.notes.append(
+            "The detector's file does not say its seed, training data and schedule, which are those"
+            f" of the config it was evaluated with: {', '.join(str(run.path) for run in runs)}."
+        )
 
 
 def _note_spread(setting: Setting) -> None:

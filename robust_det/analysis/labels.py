@@ -69,6 +69,12 @@ def condition_labels(conditions: Conditions) -> dict[str, Any]:
             labels |= _of_data(part if len(sets) == 1 else f"{part} {number}", one)
     labels["evaluator"] = evaluator_names(conditions.evaluators)
     labels["evaluator library"] = libraries(conditions.evaluators)
+    labels["detector"] = conditions.detector or "at the end of its training"
+    if conditions.changes:
+        labels["changes"] = "; ".join(
+            f"{one.key} {one.before} to {one.after} at step {one.step}"
+            for one in conditions.changes
+        )
     return labels | dict(conditions.config)
 
 

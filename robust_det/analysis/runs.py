@@ -14,8 +14,14 @@ from msgspec.structs import replace
 from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
 from robust_det.records import Environment
-from robust_det.records.base import File
-from robust_det.records.detection import DataSet, DetectionRecord, Evaluator, Picture
+from robust_det.records.base import Change, File
+from robust_det.records.detection import (
+    DataSet,
+    DetectionRecord,
+    Detector,
+    Evaluator,
+    Picture,
+)
 from robust_det.records.metrics import task_of
 
 __all__ = ["Conditions", "Run", "runs_of", "warn_left_out"]
@@ -31,12 +37,16 @@ class Conditions:
         train, test: the data sets: what the annotations hold, not where they lie.
         evaluators: what scored them.
         config: the keys of protocol and schedule, flat.
+        detector: which of a run's detectors it is, in words; empty for that of its end.
+        changes: of the config on the way.
     """
 
     train: tuple[DataSet, ...]
     test: tuple[DataSet, ...]
     evaluators: tuple[Evaluator, ...]
     config: Mapping[str, Any]
+    detector: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class Run:
             threat model makes no difference.
         weights, weights_hash: where the backbone came from, and its SHA-256.
         seed: of the fine-tuning.
+        detector: SHA-256 of the detector that was evaluated; empty if the record does not say.
+        assumed: what its file does not say, so that the record has the config's word for it.
         metrics: task (see :mod:`robust_det.records.metrics`) -> metric -> value in [0, 100]; NaN
             where undefined.
         setting: what it was run under.
@@ -67,6 +79,8 @@ class Run:
     weights: str
     weights_hash: str
     seed: int
+    detector: str
+    assumed: tuple[str, ...]
     metrics: dict[str, dict[str, float]]
     setting: Conditions
     pictures: tuple[Picture, ...]
@@ -124,6 +138,8 @@ def _run(path: Path, record: DetectionRecord, eps: float) -> Run:
         weights=record.weights.path,
         weights_hash=record.weights.sha256,
         seed=record.seed,
+        detector=record.detector.sha256 if record.detector else "",
+        assumed=record.detector.assumed if record.detector else (),
         metrics=_metrics(path, record),
         setting=_conditions(record),
         pictures=tuple(record.pictures),
@@ -153,4 +169,16 @@ def _conditions(record: DetectionRecord) -> Conditions:
     )
     # a key of both is one of the schedule that the protocol repeats
     config = {**record.protocol, **record.schedule}
-    return Conditions(train, test, tuple(record.evaluators), config)
+    which = _which(record.detector) if record.detector else ""
+    used = tuple(record.evaluators)
+    return Conditions(train, test, used, config, which, tuple(record.changes))
+
+
+def _which(detector: Detector) -> str:
+    """Say which of a run's detectors it is, if it is not that of its end."""
+    if detector.best_by:
+        # at whatever iteration: that differs between seeds
+        return f"best by {detector.best_by}"
+    if detector.unfinished:
+        return f"after {detector.iterations} of {detector.planned} iterations"
+    return ""

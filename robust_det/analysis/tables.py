@@ -93,7 +93,9 @@ def _differences_in_brief(first: Setting, other: Setting, most: int = 6) -> str:
 
 def heading(setting: Setting, task: str) -> str:
     """What a table is about, in one line."""
-    return f"Setting {setting.letter} — {task_of(task).name} on {setting.test_data}"
+    which = setting.conditions.detector
+    detectors = f", detectors {which}" if which else ""
+    return f"Setting {setting.letter} — {task_of(task).name} on {setting.test_data}{detectors}"
 
 
 def escape_markdown(text: str) -> str:

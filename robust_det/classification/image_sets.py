@@ -64,8 +64,9 @@ def training_set(cfg: CfgNode) -> ImageFolder:
     return data
 
 
-def validation_set(cfg: CfgNode, classes: list[str]) -> ImageFolder:
-    """Open ``DATA.ROOT/val``, which must have the given classes; its pixels are always Pillow's.
+def validation_set(cfg: CfgNode, classes: list[str] | None = None) -> ImageFolder:
+    """Open ``DATA.ROOT/val``, which must have the classes that are given; its pixels are always
+    Pillow's.
 
     Raises:
         UserError: see :class:`ImageFolder`.

@@ -1,4 +1,4 @@
-"""The run record of a pretrained classifier."""
+"""The records of a pretrained classifier: of its training, and of evaluations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from robust_det.records.base import File, Weights, as_json
 from robust_det.records.metrics import PRETRAIN_METRICS
 from robust_det.records.pretrain import (
     AttackEvaluator,
+    ClassifierEvaluationRecord,
     ImageSets,
     PretrainRecord,
     TrainImages,
     ValImages,
 )
 
-__all__ = ["attack_evaluator", "validated_images", "write_pretrain_record"]
+__all__ = ["write_evaluation_record", "write_pretrain_record"]
 
 
 def write_pretrain_record(
@@ -60,16 +61,64 @@ def write_pretrain_record(
         raw_config=as_json(to_dict(cfg)),
         environment=environment(device),
         wall_time_s=round(seconds, 1),
-        data=ImageSets(TrainImages(train_images, len(card.classes)), validated_images(values)),
-        evaluators=[attack_evaluator(cfg, values)],
+        data=ImageSets(TrainImages(train_images, len(card.classes)), _validated(values)),
+        evaluators=[_evaluator(cfg, values)],
         started_from=File(**started_from) if started_from else None,
-        metrics={metric: values[metric] for metric in PRETRAIN_METRICS if metric in values},
+        metrics=_metrics(values),
         processes=processes,
     )
     return write_record(weights.parent, record)
 
 
-def attack_evaluator(cfg: CfgNode, values: Mapping[str, Any]) -> AttackEvaluator:
+def write_evaluation_record(
+    folder: Path,
+    *,
+    name: str,
+    cfg: CfgNode,
+    weights: Path,
+    card: ModelCard,
+    classes: int,
+    values: Mapping[str, Any],
+    device: str,
+    processes: int,
+    seconds: float,
+) -> Path:
+    """Write the ``record.json`` of an evaluation.
+
+    Args:
+        folder: see :func:`robust_det.training.run_folder.evaluation_folder`.
+        name: of the evaluation.
+        cfg: the config, with what the file says of its network.
+        weights, card: the file, and what it says.
+        classes: how many the images are of.
+        values: of the validation; accuracies in percent.
+        device, processes: where it ran.
+        seconds: that it took.
+    """
+    record = ClassifierEvaluationRecord(
+        name=name,
+        arch=card.arch,
+        norm=card.norm,
+        eps=card.eps,
+        weights=Weights(str(weights), sha256_file(weights)),
+        seed=cfg.SEED,
+        raw_config=as_json(to_dict(cfg)),
+        environment=environment(device),
+        wall_time_s=round(seconds, 1),
+        data=_validated(values),
+        classes=classes,
+        evaluators=[_evaluator(cfg, values)],
+        metrics=_metrics(values),
+        processes=processes,
+    )
+    return write_record(folder, record)
+
+
+def _metrics(values: Mapping[str, Any]) -> dict[str, float | None]:
+    return {metric: values[metric] for metric in PRETRAIN_METRICS if metric in values}
+
+
+def _evaluator(cfg: CfgNode, values: Mapping[str, Any]) -> AttackEvaluator:
     """Return the attack of a config's validation, and how many images it was measured on."""
     attack = eval_attack(cfg)
     return AttackEvaluator(
@@ -84,6 +133,6 @@ def attack_evaluator(cfg: CfgNode, values: Mapping[str, Any]) -> AttackEvaluator
     )
 
 
-def validated_images(values: Mapping[str, Any]) -> ValImages:
+def _validated(values: Mapping[str, Any]) -> ValImages:
     """Return how many images the figures of a validation are of, and how many are missing."""
     return ValImages(int(values["val_images"]), int(values["corrupt"]))

@@ -20,7 +20,7 @@ from robust_det.classification.image_sets import (
     validation_set,
 )
 from robust_det.classification.pretrain_record import write_pretrain_record
-from robust_det.classification.settings import SETTINGS, doubts_of
+from robust_det.classification.settings import SETTINGS, attack_doubts
 from robust_det.classification.starting import Start, read_start
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode, config_differences, flatten, to_dict
@@ -179,7 +179,7 @@ class Pretraining:
                 logger.warning(f"{self.start.path}: {remark}")
         if self.other_score:
             logger.warning(f"best.pth is chosen anew from here: {'; '.join(self.other_score)}")
-        for doubt in doubts_of(self.cfg):
+        for doubt in attack_doubts(self.cfg):
             logger.warning(doubt)
         say_oddities(self.train_data, self.val_data)
 

@@ -26,7 +26,8 @@ from robust_det.training.schedule import SCHEDULES
 
 __all__ = [
     "SETTINGS",
-    "doubts_of",
+    "attack_doubts",
+    "check_config",
     "eval_attack",
     "explain",
     "load_config",
@@ -137,7 +138,7 @@ def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str
     for layer in [*read_layers(find_config(name)), command_line(overrides)]:
         merge_config(cfg, layer.keys, layer.version)
         origins |= dict.fromkeys(flatten(layer.keys), layer.source)
-    _check(cfg)
+    check_config(cfg)
     return cfg, origins
 
 
@@ -171,7 +172,12 @@ def memory_layout(cfg: CfgNode) -> torch.memory_format:
     return torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
 
 
-def _check(cfg: CfgNode) -> None:
+def check_config(cfg: CfgNode) -> None:
+    """Refuse a config with a value that cannot be, or with values that contradict each other.
+
+    Raises:
+        UserError: says which key.
+    """
     get_architecture(cfg.MODEL.ARCH)
     check_settings(cfg, SETTINGS)
     _check_together(cfg)
@@ -193,14 +199,20 @@ def _check(cfg: CfgNode) -> None:
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
 
 
-def doubts_of(cfg: CfgNode) -> list[str]:
-    """Return what speaks against the attacks of a config, though they can be meant."""
-    train, test = train_attack(cfg), eval_attack(cfg)
-    found = [radius_doubt(train.threat.norm, train.threat.eps, "ATTACK.EPS")]
-    if cfg.EVAL.EPS >= 0:
-        found.append(radius_doubt(test.threat.norm, test.threat.eps, "EVAL.EPS"))
-    for name, attack in (("ATTACK", train), ("EVAL", test)):
-        found.append(step_doubt(attack.threat.eps, attack.step_size, attack.steps, name))
+def attack_doubts(cfg: CfgNode, which: Sequence[str] = ("ATTACK", "EVAL")) -> list[str]:
+    """Return what speaks against the attacks of a config, though they can be meant.
+
+    Args:
+        cfg: a checked pretraining config.
+        which: of training and of validation, or one of them.
+    """
+    found = []
+    for name in which:
+        attack = train_attack(cfg) if name == "ATTACK" else eval_attack(cfg)
+        eps = attack.threat.eps
+        own = name == "ATTACK" or cfg.EVAL.EPS >= 0
+        found.append(radius_doubt(attack.threat.norm, eps, f"{name}.EPS") if own else "")
+        found.append(step_doubt(eps, attack.step_size, attack.steps, name))
     return [doubt for doubt in found if doubt]
 
 

@@ -1,48 +1,26 @@
-"""Validation as a config describes it: of a model in training, and of a checkpoint."""
+"""Validation as a config describes it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from robust_det.checkpoints.model_file import read_model
 from robust_det.classification.evaluate import evaluate
-from robust_det.classification.image_sets import batches_of, validation_set
-from robust_det.classification.settings import eval_attack, memory_layout
+from robust_det.classification.image_sets import batches_of
+from robust_det.classification.settings import eval_attack
 from robust_det.core.config.reading import CfgNode
-from robust_det.core.device import AMP_DTYPES, resolve_device
-from robust_det.core.errors import UserError
+from robust_det.core.device import AMP_DTYPES
 from robust_det.core.progress import progress_bar
 from robust_det.data.classification.image_folder import Batch, ImageFolder
 from robust_det.data.classification.sampling import EvalBatches
-from robust_det.training.world import World, joined_world, world_from_environment
+from robust_det.training.world import World
 
-__all__ = ["evaluate_checkpoint", "validate"]
+__all__ = ["validate"]
 
 logger = logging.getLogger(__name__)
-
-
-def evaluate_checkpoint(cfg: CfgNode, weights: Path) -> dict[str, float]:
-    """Validate a checkpoint on the config's data: what ``--eval-only`` does.
-
-    Raises:
-        UserError: no checkpoint, or one of other classes or another architecture.
-    """
-    device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
-    with joined_world(device) as world:
-        read = read_model(weights)
-        if read.arch != cfg.MODEL.ARCH:
-            raise UserError(f"{weights} holds a {read.arch}, the config asks for {cfg.MODEL.ARCH}")
-        if not read.classes:
-            raise UserError(f"{weights} does not name its classes; robust-det pretrain writes them")
-        model = read.classifier()
-        data = validation_set(cfg, list(read.classes))
-        model.to(device).to(memory_format=memory_layout(cfg))
-        return validate(cfg, model, data, device, world)
 
 
 def validate(

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from detectron2.data import MetadataCatalog
 
 from robust_det.core.errors import UserError
 
-__all__ = ["CATEGORIES_KEY", "categories_in", "categories_of"]
+__all__ = ["CATEGORIES_KEY", "ClassNames", "categories_in", "categories_of"]
 
 CATEGORIES_KEY = "categories"
+
+
+class ClassNames(NamedTuple):
+    """The classes of a detector's file, in its order; empty where it does not say.
+
+    Attributes:
+        objects: of boxes.
+        stuff: of pixels.
+    """
+
+    objects: tuple[str, ...] = ()
+    stuff: tuple[str, ...] = ()
 
 
 def categories_of(name: str) -> list[dict[str, Any]]:

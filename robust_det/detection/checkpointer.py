@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
+from msgspec.structs import replace
 
 from robust_det.backbones.builders import bottom_up_prefix
 from robust_det.backbones.norms import leave_out_statistics
@@ -17,6 +18,7 @@ from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.categories import CATEGORIES_KEY, categories_in
+from robust_det.detection.provenance import PROVENANCE_KEY, Provenance, provenance_in
 from robust_det.models.spelling import spelling
 from robust_det.models.stages import tensor_stages
 
@@ -39,6 +41,8 @@ class RobustCheckpointer(DetectionCheckpointer):
         save_dir: the run folder.
         card: of the backbone; travels in every checkpoint, so that it describes itself.
         categories: the classes, see :mod:`~.categories`; travel as well.
+        provenance: what the detector is trained by; travels as well. What a file that is gone on
+            from says of earlier changes is kept.
         checkpointables: see :class:`DetectionCheckpointer`.
     """
 
@@ -49,11 +53,13 @@ class RobustCheckpointer(DetectionCheckpointer):
         *,
         card: BackboneCard | None = None,
         categories: Sequence[Mapping[str, Any]] = (),
+        provenance: Provenance | None = None,
         **checkpointables: Any,
     ) -> None:
         super().__init__(model, save_dir, **checkpointables)
         self.card = card
         self.categories = categories
+        self.provenance = provenance
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``name.pth`` atomically and tag it as the last checkpoint."""
@@ -75,6 +81,8 @@ class RobustCheckpointer(DetectionCheckpointer):
             content[CARD_KEY] = self.card.plain()
         if self.categories:
             content[CATEGORIES_KEY] = list(self.categories)
+        if self.provenance is not None:
+            content[PROVENANCE_KEY] = self.provenance.plain()
         content.update(kwargs)
         save_checkpoint(Path(self.save_dir) / f"{name}.pth", content)
         return True
@@ -117,6 +125,10 @@ class RobustCheckpointer(DetectionCheckpointer):
                 " put the old one back, or start anew in another OUTPUT_DIR"
             )
         self._refuse_other_classes(content, filename)
+        before = provenance_in(content, filename)
+        if self.provenance is not None and before is not None:
+            changes = [*before.changes, *self.provenance.changes]
+            self.provenance = replace(self.provenance, changes=changes)
         return content
 
     def _refuse_other_classes(self, content: Mapping[str, Any], filename: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import nn
 
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.segments import read_ids
+from robust_det.detection.categories import ClassNames
 from robust_det.detection.colours import ClassVisualizer, drawable
 from robust_det.detection.datasets.registration import prepared_dataset
 from robust_det.detection.evaluation.by_name import renumbering
@@ -34,7 +35,7 @@ _SHORT_SIDE, _LONG_SIDE = 320, 4000
 
 @torch.no_grad()
 def draw_pictures(
-    cfg: CfgNode, model: nn.Module, folder: Path, classes: Sequence[str] | None = None
+    cfg: CfgNode, model: nn.Module, folder: Path, classes: ClassNames | None = None
 ) -> list[Picture]:
     """Draw the first images of the first test set, the same ones for every run on that data.
 

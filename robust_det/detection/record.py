@@ -12,6 +12,7 @@ from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.core.config.reading import flatten, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.detection.config.defaults import detection_defaults
+from robust_det.detection.config.trained import at_evaluation
 from robust_det.detection.config.weights import weights_file
 from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.datasets.registration import annotations_file
@@ -20,11 +21,12 @@ from robust_det.detection.evaluation import (
     saved_detections,
     saved_segmentations,
 )
+from robust_det.detection.provenance import Provenance, detector_of
 from robust_det.records import environment, write_record
-from robust_det.records.base import File, Weights, as_json
+from robust_det.records.base import Weights, as_json
 from robust_det.records.detection import DataSet, DataSets, DetectionRecord, Picture
 
-__all__ = ["write_detection_record"]
+__all__ = ["described", "provenance_of", "write_detection_record"]
 
 # keys that do not change what a run computes, or that the record states by themselves
 _NOT_PROTOCOL = (
@@ -85,31 +87,29 @@ def write_detection_record(
             ``panoptic_seg``), in percent.
         pictures: see :func:`robust_det.detection.pictures.draw_pictures`.
         seconds: wall time of training and evaluation, over all sessions.
-        detector: file of the detector evaluated.
+        detector: file of the detector evaluated, which says how it was trained; without one, or
+            where it does not say, the config does.
     """
-    flat = flatten(to_dict(cfg))
-    off = _features_off()
-    rest = {
-        key: value
-        for key, value in flat.items()
-        if not key.startswith(_NOT_PROTOCOL) and not (key in off and value == off[key])
-    }
-    weights = weights_file(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None
+    file, known = detector_of(detector, cfg) if detector else (None, None)
+    made = known or provenance_of(cfg)
+    now, then = _computing(to_dict(cfg)), _computing(made.config)
+    rest = {k: v for k, v in then.items() if not at_evaluation(k)}
+    rest |= {k: v for k, v in now.items() if at_evaluation(k)}
     record = DetectionRecord(
         name=name,
         arch=cfg.MODEL.BACKBONE.ARCH,
         norm=card.norm if card else "",
         eps=card.eps if card else None,
         weights=Weights(
-            cfg.MODEL.WEIGHTS,
-            sha256_file(weights) if weights else "",
+            made.config["MODEL"]["WEIGHTS"],
+            made.weights_sha256,
             card.source_sha256 if card else "",
         ),
-        seed=cfg.SEED,
+        seed=made.config["SEED"],
         raw_config=as_json(to_dict(cfg)),
         environment=environment(cfg.MODEL.DEVICE),
         wall_time_s=round(seconds, 1),
-        data=DataSets(_described(cfg.DATASETS.TRAIN), _described(cfg.DATASETS.TEST)),
+        data=DataSets(made.train, described(cfg.DATASETS.TEST)),
         schedule={k: v for k, v in rest.items() if k.startswith("SOLVER.")},
         protocol={k: v for k, v in rest.items() if not k.startswith("SOLVER.")},
         evaluators=describe_evaluators(cfg),
@@ -118,12 +118,35 @@ def write_detection_record(
         # numpy's numbers among them
         metrics={t: {k: float(v) for k, v in values.items()} for t, values in results.items()},
         pictures=pictures,
-        detector=File(str(detector), sha256_file(detector)) if detector else None,
+        detector=file,
+        changes=made.changes,
     )
     return write_record(folder, record)
 
 
-def _described(names: Sequence[str]) -> list[DataSet]:
+def _computing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a config that change what is computed, flat."""
+    off = _features_off()
+    return {
+        key: value
+        for key, value in sorted(flatten(config).items())
+        if not key.startswith(_NOT_PROTOCOL) and not (key in off and value == off[key])
+    }
+
+
+def provenance_of(cfg: CfgNode) -> Provenance:
+    """Return the provenance of what a complete config trains."""
+    weights = weights_file(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None
+    return Provenance(
+        to_dict(cfg),
+        described(cfg.DATASETS.TRAIN),
+        sha256_file(weights) if weights else "",
+        list(describe_dataset(cfg.DATASETS.TRAIN[0]).stuff),
+    )
+
+
+def described(names: Sequence[str]) -> list[DataSet]:
+    """Return prepared data sets as records have them."""
     out = []
     for name in names:
         facts = describe_dataset(name)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from robust_det.records.base import Record
 from robust_det.records.detection import DetectionRecord
-from robust_det.records.pretrain import PretrainRecord
+from robust_det.records.pretrain import ClassifierEvaluationRecord, PretrainRecord
 
 __all__ = ["KINDS"]
 
-_CLASSES: tuple[type[Record], ...] = (DetectionRecord, PretrainRecord)
+_CLASSES: tuple[type[Record], ...] = (
+    DetectionRecord,
+    PretrainRecord,
+    ClassifierEvaluationRecord,
+)
 
 # by what a record's field 'kind' says
 KINDS = {record.kind(): record for record in _CLASSES}

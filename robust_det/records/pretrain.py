@@ -8,7 +8,14 @@ import msgspec
 
 from robust_det.records.base import File, Part, Record
 
-__all__ = ["AttackEvaluator", "ImageSets", "PretrainRecord", "TrainImages", "ValImages"]
+__all__ = [
+    "AttackEvaluator",
+    "ClassifierEvaluationRecord",
+    "ImageSets",
+    "PretrainRecord",
+    "TrainImages",
+    "ValImages",
+]
 
 
 class TrainImages(Part, frozen=True):
@@ -75,3 +82,25 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
     metrics: dict[str, float | None]
     processes: int
     started_from: File | None = None
+
+
+class ClassifierEvaluationRecord(
+    Record, frozen=True, kw_only=True, tag_field="kind", tag="classifier_evaluation"
+):
+    """The record of a classifier that was evaluated after its training, wherever that was.
+
+    ``weights`` are what was evaluated; ``norm`` and ``eps`` are of its training, as its file says.
+
+    Attributes:
+        data: the images that it was evaluated on.
+        classes: how many classes they are of; the classifier may have more.
+        evaluators: the attacks, of which eps 0 is none.
+        metrics: accuracies in percent, None where undefined.
+        processes: how many evaluated together.
+    """
+
+    data: ValImages
+    classes: int
+    evaluators: list[AttackEvaluator]
+    metrics: dict[str, float | None]
+    processes: int

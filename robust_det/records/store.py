@@ -24,10 +24,13 @@ class Found:
     Attributes:
         records: the files, each once, in the order given and by name below a folder.
         without: folders that were given and hold none, as of runs that go on or have failed.
+        deeper: records in the folders of the runs found, such as of later evaluations, which were
+            not asked for.
     """
 
     records: tuple[Path, ...]
     without: tuple[Path, ...]
+    deeper: tuple[Path, ...] = ()
 
 
 def find_records(paths: Iterable[str | Path]) -> Found:
@@ -42,13 +45,18 @@ def find_records(paths: Iterable[str | Path]) -> Found:
     """
     records: dict[str, Path] = {}
     without: list[Path] = []
+    deeper: dict[str, Path] = {}
     for given in map(Path, paths):
         found = list(_below(str(given))) if given.is_dir() else [str(given)]
         for name in found:
             records.setdefault(os.path.realpath(name), Path(name))
+            if given.is_dir():
+                below = Path(name).parent.glob(f"*/{RECORD_NAME}")
+                deeper |= {os.path.realpath(one): one for one in sorted(below)}
         if not found:
             without.append(given)
-    return Found(tuple(records.values()), tuple(dict.fromkeys(without)))
+    unasked = tuple(path for real, path in deeper.items() if real not in records)
+    return Found(tuple(records.values()), tuple(dict.fromkeys(without)), unasked)
 
 
 def _below(folder: str) -> Iterator[str]:

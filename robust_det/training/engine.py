@@ -177,6 +177,9 @@ class Engine:
             for name in (LAST, FINAL, BEST):
                 remove_leftovers(self.folder / name)
         self.log = RunLog(self.folder, self.world.is_main, self._finished_epochs(), progress.step)
+        # closed whatever happens: the loader's workers ignore SIGTERM, so that an exiting process
+        # would wait for them for ever
+        batches = contextlib.closing(self.task.batches(progress.step))
         bar = progress_bar(
             plan.steps * plan.batch_size,
             f"train {self.name}",
@@ -184,9 +187,6 @@ class Engine:
             self.world.is_main,
             initial=progress.step * plan.batch_size,
         )
-        # closed whatever happens: the loader's workers ignore SIGTERM, so that an exiting process
-        # would wait for them for ever
-        batches = contextlib.closing(self.task.batches(progress.step))
         with bar, contextlib.closing(self.log), self._stop, batches as stream:
             while self._finished_epochs() < plan.epochs:
                 stopped = not self._train_epoch(stream, bar)

@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from robust_det.core.files import write_atomically
 
-__all__ = ["RunLog"]
+__all__ = ["RunLog", "drop_later_lines"]
 
 
 class RunLog:
@@ -30,13 +30,7 @@ class RunLog:
         self._board: SummaryWriter | None = None
         if not enabled:
             return
-        if self._lines.exists():
-            kept = "".join(
-                f"{line}\n"
-                for line in self._lines.read_text().splitlines()
-                if _epoch_of(line) <= start_epoch
-            )
-            write_atomically(self._lines, lambda file: file.write(kept.encode()))
+        drop_later_lines(self._lines, "epoch", start_epoch)
         # also of a run that begins: one that was killed before its first checkpoint may have left
         # its steps
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step + 1)
@@ -64,7 +58,15 @@ class RunLog:
             self._board.close()
 
 
-def _epoch_of(line: str) -> float:
+def drop_later_lines(path: Path, key: str, last: int) -> None:
+    """Leave those lines of a file of JSON whose ``key`` is ``last`` or less; no file is left so."""
+    if path.exists():
+        lines = path.read_text().splitlines()
+        kept = "".join(f"{line}\n" for line in lines if _number_of(line, key) <= last)
+        write_atomically(path, lambda file: file.write(kept.encode()))
+
+
+def _number_of(line: str, key: str) -> float:
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        return int(json.loads(line)["epoch"])
+        return int(json.loads(line)[key])
     return float("inf")  # cut off by a kill

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from robust_det.classification.checkpoint_evaluation import evaluate_checkpoint
 from robust_det.classification.settings import load_config
-from robust_det.classification.validate import evaluate_checkpoint
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 

@@ -141,7 +141,7 @@ def test_eval_only_reports_and_refuses_another_architecture(
     assert outcome.code == 0
     assert "clean_top1: " in outcome.out and "adversarial_top1: " in outcome.out
     error = pretrain("--eval-only", "MODEL.ARCH", "resnet18").error
-    assert "holds a resnet10_narrow, the config asks for resnet18" in error
+    assert "has MODEL.ARCH resnet10_narrow, not resnet18; leave MODEL.ARCH out" in error
 
     final = tmp_path / "run" / "final.pth"
     content = torch.load(final, weights_only=True)
@@ -153,7 +153,8 @@ def test_eval_only_reports_and_refuses_another_architecture(
     assert "says that it is resnet18, but its tensors are those of resnet10_narrow" in error
     for split in ("train", "val"):
         (tree / split / "red").rename(tree / split / "crimson")
-    assert "differ in classes" in pretrain("--eval-only", "DATA.ROOT", tree).error
+    error = pretrain("--eval-only", "DATA.ROOT", tree).error
+    assert "val/crimson is no class of the model; name the folders by its class names" in error
 
 
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.3, 0.9, 0.999])

@@ -6,6 +6,7 @@ from torch import nn
 
 from robust_det.attacks import PGD, make_threat
 from robust_det.classification.evaluate import evaluate
+from robust_det.core.errors import UserError
 from robust_det.data.classification.image_folder import Batch
 from robust_det.models import build_classifier
 from robust_det.training.world import World
@@ -39,7 +40,14 @@ def test_top1_and_top5_by_hand() -> None:
         device=CPU,
         length=4,
     )
-    assert result == {"clean_top1": 25.0, "clean_top5": 75.0, "corrupt": 0.0}
+    assert result == {
+        "clean_top1": 25.0,
+        "clean_top5": 75.0,
+        "corrupt": 0.0,
+        "val_images": 4,
+        "attacked_images": 0,
+        "not_finite": 0,
+    }
 
 
 def test_adversarial_accuracy_by_hand() -> None:
@@ -118,3 +126,31 @@ def test_corrupt_images_are_counted_and_left_out() -> None:
         length=4,
     )
     assert result["corrupt"] == 2 and result["clean_top1"] == 50
+
+
+@pytest.mark.parametrize("eps, lost", [(0.0, 2), (0.05, 3)])
+def test_logits_that_are_nan_have_no_accuracy(eps: float, lost: int) -> None:
+    class Overflowing(ByRedness):
+        """Bright images are too much for it."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).masked_fill(x.mean((1, 2, 3))[:, None] > 0.71, torch.nan)
+
+    # the attack takes the third one there
+    attack = PGD(make_threat("linf", eps), 1, eps)
+    data = batches([0.1, 0.8, 0.7, 0.9], [1, 5, 5, 5], 4)
+    with pytest.raises(UserError, match=rf"NaN or Inf among the logits of {lost + (eps > 0)}"):
+        evaluate(Overflowing(), data, attack, world=World(), device=CPU, length=4)
+
+
+def test_an_attack_that_meets_nan_on_its_way_is_counted() -> None:
+    class Spot(ByRedness):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits = super().forward(x)
+            bright = float(x.detach()[:, 0].mean()) > 0.41
+            return logits * torch.nan if x.requires_grad and bright else logits
+
+    attack = PGD(make_threat("linf", 0.07), 3, 0.02)
+    data = batches([0.4], [1], 1)
+    result = evaluate(Spot(), data, attack, world=World(), device=CPU, length=1)
+    assert result["not_finite"] == 2 and result["attacked_images"] == 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from robust_det.analysis.sections.classifiers import classifier_section
+from robust_det.analysis.sections.classifiers import classifier_section, evaluation_section
 from robust_det.analysis.sections.detectors import detector_section
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.significance.study import Options
@@ -19,4 +19,5 @@ _Builder = Callable[[Sequence[tuple[Path, Any]], Options], Section]
 SECTIONS: dict[str, _Builder] = {
     "detection": detector_section,
     "pretrain": classifier_section,
+    "classifier_evaluation": evaluation_section,
 }

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from robust_det.core.cli import Parser
+from robust_det.core.errors import UserError
 
 EXAMPLES = (
     "robust-det pretrain --config resnet50_l2_eps1.yaml DATA.ROOT datasets/imagenet",
@@ -24,11 +25,12 @@ def main(args: argparse.Namespace) -> None:
 
     find_config(args.config)  # before torch is imported
 
+    from robust_det.classification.checkpoint_evaluation import evaluate_checkpoint
     from robust_det.classification.pretraining import FINAL, LAST, pretrain
-    from robust_det.classification.settings import load_config
-    from robust_det.classification.validate import evaluate_checkpoint
+    from robust_det.classification.settings import explain
 
-    cfg = load_config(args.config, args.overrides)
+    cfg, origins = explain(args.config, args.overrides)
+    cfg.freeze()
     given = None
     if args.weights:
         from robust_det.zoo.load import path_of
@@ -41,9 +43,13 @@ def main(args: argparse.Namespace) -> None:
     weights = given or folder / FINAL
     if not args.weights and not weights.exists():
         weights = folder / LAST
-    metrics = evaluate_checkpoint(cfg, weights)
-    for name, value in metrics.items():
-        logging.getLogger("robust_det").info(f"{name}: {value:.2f}")
+    if args.resume:
+        raise UserError("--resume continues training and --eval-only trains nothing; give one")
+    name = f"{Path(args.config).stem}, {weights.name}"
+    metrics = evaluate_checkpoint(cfg, weights, origins, name)
+    for metric, value in metrics.items():
+        shown = f"{value:.2f}" if "top" in metric else f"{value:.0f}"
+        logging.getLogger("robust_det").info(f"{metric}: {shown}")
 
 
 def add_arguments(parser: Parser) -> None:

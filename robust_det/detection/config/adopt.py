@@ -39,16 +39,23 @@ def adopt(cfg: CfgNode, origins: Origins, key: str, value: Any, source: str) -> 
         )
     if not given:
         origins.adopted[key] = source
-    node[leaf] = value
+    # a tuple stays one
+    node[leaf] = tuple(value) if isinstance(node[leaf], tuple) else value
 
 
 def _same(a: Any, b: Any) -> bool:
     if isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(abs(x - y) < 1e-3 for x, y in zip(a, b, strict=True))
+        alike = isinstance(a, (list, tuple)) and len(a) == len(b)
+        return alike and all(map(_same_item, a, b))
     return bool(a == b)
+
+
+def _same_item(a: Any, b: Any) -> bool:
+    numbers = all(isinstance(x, (int, float)) for x in (a, b))
+    return abs(a - b) < 1e-3 if numbers else _same(a, b)
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(f"{v:.3f}" for v in value) + "]"
-    return str(value)
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from robust_det.detection.config.data import (
 )
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
+from robust_det.detection.config.trained import adopt_model
 from robust_det.detection.config.weights import (
     adopt_architecture,
     adopt_card,
@@ -46,6 +48,7 @@ from robust_det.detection.datasets import describe_dataset, register_custom
 from robust_det.detection.datasets.class_matching import check_training_classes
 from robust_det.detection.datasets.registration import source_of
 from robust_det.detection.mapping.augmentation import check_augmentation
+from robust_det.detection.provenance import provenance_in
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records import RECORD_NAME
 
@@ -58,6 +61,8 @@ __all__ = [
     "run_folder",
     "sources_of_config",
 ]
+
+logger = logging.getLogger(__name__)
 
 # of the complete config in a run folder
 CONFIG_NAME = "config.yaml"
@@ -148,6 +153,7 @@ def load_evaluation_config(
     """
     cfg, origins = _of_a_run(name, overrides, backbone)
     path, content = _detector_file(cfg, detector)
+    _adopt_trained(cfg, origins, path, content)
     card = card_of(content, path)
     if cfg.MODEL.WEIGHTS and card is not None and weights_file(cfg.MODEL.WEIGHTS) is None:
         adopt_card(cfg, origins, card, str(path))
@@ -158,6 +164,11 @@ def load_evaluation_config(
         name = cfg.DATASETS.TRAIN[0]
         both = f"{path} and data set '{name}'"
         check_training_classes(both, known, name, describe_dataset(name).classes)
+    made = provenance_in(content, path)
+    if finds_stuff(cfg) and made is not None and made.stuff:
+        name = cfg.DATASETS.TRAIN[0]
+        both = f"{path} and the classes of pixels of data set '{name}'"
+        check_training_classes(both, made.stuff, name, describe_dataset(name).stuff)
     return cfg, card, path
 
 
@@ -184,6 +195,7 @@ def load_detector_config(
             " of a detector"
         )
     path, content = _detector_file(cfg, detector)
+    _adopt_trained(cfg, origins, path, content)
     adopt_device(cfg, origins)
     adopt_card(cfg, origins, card_of(content, path), str(path))
     adopt_architecture(cfg, origins)
@@ -193,9 +205,13 @@ def load_detector_config(
         if finds_stuff(cfg):
             adopt_stuff_classes(cfg, origins, stuff_classes_in(content, str(path)), str(path))
     else:
-        # of a version that did not keep them
+        # of a version that did not keep them, or of another program
         adopt_data(cfg, origins)
         categories = categories_of(cfg.DATASETS.TRAIN[0])
+        logger.warning(
+            f"{path} does not name its classes; they are taken to be those of data set"
+            f" '{cfg.DATASETS.TRAIN[0]}', in its order"
+        )
     cfg.freeze()
     return cfg, path, categories
 
@@ -266,6 +282,13 @@ def _detector_file(cfg: CfgNode, detector: str | Path | None) -> tuple[Path, dic
     if is_backbone(content):
         raise UserError(f"{path} is a backbone; give the detector that was trained from it")
     return path, content
+
+
+def _adopt_trained(cfg: CfgNode, origins: Origins, path: Path, content: Mapping[str, Any]) -> None:
+    """Take the model that a detector's file says it is, if it does."""
+    made = provenance_in(content, path)
+    if made is not None:
+        adopt_model(cfg, origins, made.config, str(path))
 
 
 def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:

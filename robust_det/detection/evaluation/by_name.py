@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
+from robust_det.detection.categories import ClassNames
 from robust_det.detection.datasets.class_matching import ABSENT, places_among
 from robust_det.detection.datasets.registration import describe_dataset
 from robust_det.detection.tasks import finds_objects, finds_stuff
@@ -79,9 +80,7 @@ def _inverse(places: Sequence[int]) -> list[int]:
     return sorted(range(len(places)), key=places.__getitem__)
 
 
-def renumbering(
-    cfg: CfgNode, name: str, classes: Sequence[str] | None = None
-) -> Renumbering | None:
+def renumbering(cfg: CfgNode, name: str, classes: ClassNames | None = None) -> Renumbering | None:
     """Return how the classes of a config's model are numbered in a data set; None if alike.
 
     Args:
@@ -92,13 +91,15 @@ def renumbering(
     if classes is None and not cfg.DATASETS.TRAIN:
         return None
     trained, facts = describe_dataset(cfg.DATASETS.TRAIN[0]), describe_dataset(name)
-    objects = places_among(classes or trained.classes, facts.classes) if finds_objects(cfg) else ()
-    stuff = places_among(trained.stuff, facts.stuff) if finds_stuff(cfg) else ()
+    known = classes or ClassNames()
+    things, pixels = known.objects or trained.classes, known.stuff or trained.stuff
+    objects = places_among(things, facts.classes) if finds_objects(cfg) else ()
+    stuff = places_among(pixels, facts.stuff) if finds_stuff(cfg) else ()
     found = Renumbering(tuple(objects), tuple(stuff))
     return None if found.changes_nothing else found
 
 
-def say_left_out(cfg: CfgNode, classes: Sequence[str] | None = None) -> None:
+def say_left_out(cfg: CfgNode, classes: ClassNames | None = None) -> None:
     """Log which test sets lack classes that the detector has, as nobody sees it in their figures.
 
     Args:

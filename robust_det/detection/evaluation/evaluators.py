@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import metadata
 
 from detectron2.config import CfgNode
@@ -10,6 +10,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, SemSegEvaluator
 
 from robust_det.core.installation import __version__
+from robust_det.detection.categories import ClassNames
 from robust_det.detection.evaluation.by_name import ByName, renumbering
 from robust_det.detection.evaluation.coco import FastCOCOEvaluator
 from robust_det.detection.evaluation.panoptic import PanopticEvaluator
@@ -26,9 +27,7 @@ _SEMANTIC = "SemSegEvaluator"
 _PANOPTIC = "PanopticEvaluator"
 
 
-def build_evaluator(
-    cfg: CfgNode, name: str, classes: Sequence[str] | None = None
-) -> DatasetEvaluator:
+def build_evaluator(cfg: CfgNode, name: str, classes: ClassNames | None = None) -> DatasetEvaluator:
     """Return what scores all that a config's model finds.
 
     Classes are told by their names: a test set may have fewer of them, in another order. What is
@@ -37,7 +36,7 @@ def build_evaluator(
     Args:
         cfg: a complete config; what is found goes to ``OUTPUT_DIR/inference/NAME``.
         name: a registered data set; its metadata ask for Pascal VOC's AP, else it is COCO's.
-        classes: of the model, in its order; by default those of the first training set.
+        classes: of the model, by default those of the first training set.
     """
     folder = evaluation_folder(cfg, name)
 

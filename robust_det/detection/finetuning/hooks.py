@@ -12,6 +12,7 @@ from detectron2.utils import comm
 from robust_det.core.progress import progress_bar
 from robust_det.core.seeding import mixed_seed, seed_generators
 from robust_det.core.signals import StopRequest
+from robust_det.detection.provenance import BEST_KEY
 
 __all__ = ["KeepBest", "ProgressHook", "SeedEachStep", "StopHook", "exit_if_asked", "stop_request"]
 
@@ -75,7 +76,10 @@ class KeepBest(HookBase):
         self.seen = iteration
         if value > self.best:
             self.best = value
-            self.checkpointer.save_beside("model_best", iteration=self.trainer.iter)
+            best = {"metric": self.metric, "value": value}
+            self.checkpointer.save_beside(
+                "model_best", iteration=self.trainer.iter, **{BEST_KEY: best}
+            )
 
     def state_dict(self) -> dict[str, float]:
         """Return what resuming needs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,22 +15,36 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
-from robust_det.checkpoints.backbone_file import BackboneCard, card_of
-from robust_det.checkpoints.io import load_checkpoint
-from robust_det.core.config.reading import flatten, load_raw, written_by
+from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.core.config.reading import (
+    flatten,
+    load_raw,
+    written_by,
+)
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
-from robust_det.detection.categories import categories_in
-from robust_det.detection.checkpointer import FINAL, RobustCheckpointer, is_backbone
+from robust_det.detection.categories import ClassNames
+from robust_det.detection.checkpointer import FINAL, RobustCheckpointer
 from robust_det.detection.config import CONFIG_NAME, load_config
 from robust_det.detection.evaluation import build_evaluator
 from robust_det.detection.evaluation.by_name import say_left_out
+from robust_det.detection.finetuning.identity import (
+    check_detector,
+    earlier_evaluation,
+    state_of,
+    warn_of_training_data,
+)
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.finetuning.watching import Stopwatch
+from robust_det.detection.provenance import detector_of
 from robust_det.detection.record import write_detection_record
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.metrics import task_of
-from robust_det.training.run_folder import refuse_other_config, refuse_other_run
+from robust_det.training.run_folder import (
+    evaluation_folder,
+    refuse_other_config,
+    refuse_other_run,
+)
 from robust_det.training.world import bare
 
 __all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished", "planned_length"]
@@ -96,7 +111,10 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
 
 
 def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
-    """Evaluate a detector checkpoint and write a record into ``OUTPUT_DIR/eval``.
+    """Evaluate a detector checkpoint and write a record.
+
+    It goes into ``OUTPUT_DIR/eval``, and where that holds another evaluation, into ``eval-2``, ...
+    One that was done before, with the same files, is not done again.
 
     Args:
         cfg: a complete config.
@@ -108,15 +126,32 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
         UserError: the checkpoint is not one of this detector, or was made from other weights.
     """
     seconds = Stopwatch()
-    classes = _check_detector(detector, cfg, card)
-    folder = Path(cfg.OUTPUT_DIR) / "eval"
+    classes = check_detector(detector, cfg, card)
+    file, known = detector_of(detector, cfg)
+    folder, before = evaluation_folder(Path(cfg.OUTPUT_DIR), RECORD_NAME)
+    comm.synchronize()  # no process may write before all have looked
+    if (done := earlier_evaluation(before, cfg, file)) is not None:
+        if comm.is_main_process():
+            where, record = done
+            logger.info(f"{name}: {detector} was evaluated like this already, record in {where}")
+            say_results(name, record.metrics)
+        return
     cfg = cfg.clone()
     cfg.defrost()
     cfg.OUTPUT_DIR = str(folder)
     cfg.freeze()
     setup_run(cfg)
     if comm.is_main_process():
-        logger.info(f"{name}: evaluating {detector} on {cfg.MODEL.DEVICE}, record in {folder}")
+        state = f", {said}" if (said := state_of(file)) else ""
+        logger.info(
+            f"{name}: evaluating {detector} on {cfg.MODEL.DEVICE}{state}, record in {folder}"
+        )
+        if file.assumed:
+            logger.warning(
+                f"{detector} does not say its seed, training data and schedule; the record has"
+                " those of the config"
+            )
+    warn_of_training_data(cfg, known)
     say_left_out(cfg, classes)
     model = RobustTrainer.build_model(cfg)
     RobustCheckpointer(model).load(str(detector))
@@ -134,7 +169,7 @@ def _conclude(
     raw: Mapping[str, Any],
     detector: Path,
     seconds: Stopwatch,
-    classes: Sequence[str] | None = None,
+    classes: ClassNames | None = None,
 ) -> None:
     """Draw the pictures, write the record into ``OUTPUT_DIR``, and say the AP."""
     # here, as matplotlib takes a second of each start
@@ -156,28 +191,6 @@ def _conclude(
     say_results(name, results)
 
 
-def _check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> list[str] | None:
-    """Refuse what would give figures of another model than the record says.
-
-    Returns:
-        The names of its classes; None if the file does not say.
-    """
-    content = load_checkpoint(detector)
-    if is_backbone(content):
-        raise UserError(
-            f"{detector} is a backbone, and its detector has yet to be trained; leave --eval-only"
-            " out"
-        )
-    own = card_of(content, detector)
-    if (own and own.source_sha256) != (card and card.source_sha256):
-        of = f"the backbone of sha256 {own.source_sha256[:16]}" if own else "no backbone"
-        raise UserError(
-            f"{detector} was trained from {of}, not from MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}';"
-            " give the config it was trained with"
-        )
-    return [category["name"] for category in categories_in(content, str(detector))] or None
-
-
 def by_task(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Return results by task; with several test sets, tasks are named ``dataset/task``."""
     out: dict[str, dict[str, float]] = {}
@@ -189,11 +202,12 @@ def by_task(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return out
 
 
-def say_results(name: str, results: Mapping[str, Mapping[str, float]]) -> None:
+def say_results(name: str, results: Mapping[str, Mapping[str, float | None]]) -> None:
     """Log the first figures of each task."""
     for task, values in results.items():
         names = [name for name in task_of(task).columns[:3] if name in values]
-        text = ", ".join(f"{k} {values[k]:.2f}" for k in names)
+        shown = {key: math.nan if values[key] is None else values[key] for key in names}
+        text = ", ".join(f"{key} {value:.2f}" for key, value in shown.items())
         logger.info(f"{name}: {task} {text}")
 
 

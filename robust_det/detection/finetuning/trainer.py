@@ -12,7 +12,6 @@ from detectron2.data import build_detection_test_loader
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from detectron2.utils.events import CommonMetricPrinter, JSONWriter, TensorboardXWriter
 from fvcore.nn.precise_bn import get_bn_modules
 
 from robust_det.checkpoints.backbone_file import BackboneCard
@@ -26,7 +25,9 @@ from robust_det.detection.finetuning.switches import accelerate_model, faster_op
 from robust_det.detection.finetuning.training_data import build_loader, training_images
 from robust_det.detection.finetuning.watching import Stopwatch, WithProgress
 from robust_det.detection.finetuning.worker_errors import ReturningErrors
+from robust_det.detection.finetuning.writers import WriterHook
 from robust_det.detection.mapping.mapper import EvaluationMapper, build_mapper
+from robust_det.detection.record import provenance_of
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.world import this_world
 
@@ -69,6 +70,7 @@ class RobustTrainer(DefaultTrainer):
             cfg.OUTPUT_DIR,
             card=card,
             categories=categories_of(cfg.DATASETS.TRAIN[0]),
+            provenance=provenance_of(cfg),
             trainer=weakref.proxy(self),
             seconds=self.seconds,
             **({} if average is None else {"average": average}),
@@ -94,7 +96,7 @@ class RobustTrainer(DefaultTrainer):
             if main
             else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
-            hooks.PeriodicWriter(self.build_writers(), period=20) if main else None,
+            WriterHook(cfg.OUTPUT_DIR) if main else None,
             KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer)
             if cfg.TEST.KEEP_BEST and main
             else None,
@@ -149,14 +151,6 @@ class RobustTrainer(DefaultTrainer):
     def build_train_loader(cls, cfg: CfgNode) -> Any:
         images = training_images(cfg)
         return build_loader(cfg, images, build_mapper(cfg, images))
-
-    def build_writers(self) -> list[Any]:
-        folder = Path(self.cfg.OUTPUT_DIR)
-        return [
-            CommonMetricPrinter(self.max_iter),
-            JSONWriter(str(folder / "metrics.json")),
-            TensorboardXWriter(str(folder / "tensorboard")),
-        ]
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

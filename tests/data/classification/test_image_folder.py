@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder as DatasetFolder
 
 from robust_det.core.errors import UserError
 from robust_det.data.classification.crops import Transform, eval_transform, train_transform
@@ -173,3 +174,47 @@ def test_a_tree_below_a_hidden_folder(tree: Path) -> None:
     """Somebody has named it."""
     tree.rename(tree.with_name(".data"))
     assert len(ImageFolder(tree.with_name(".data"), "train", eval_transform(32, 32))) == 36
+
+
+def test_linked_folders_are_followed_and_circles_are_not(tree: Path, tmp_path: Path) -> None:
+    red = tree / "train" / "red"
+    red.rename(tmp_path / "elsewhere")
+    red.mkdir()
+    (red / "more").symlink_to(tmp_path / "elsewhere")
+    (tree / "train" / "again").symlink_to(tmp_path / "elsewhere")
+    assert len(ImageFolder(tree, "train", FAST)) == len(DatasetFolder(str(tree / "train"))) == 48
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "elsewhere")
+    (red / "up").symlink_to(tree)
+    (red / "across").symlink_to(tree / "train" / "blue")
+    (tree / "train" / "blue" / "across").symlink_to(red)
+    data = ImageFolder(tree, "train", FAST)
+    counts = dict(zip(data.classes, np.bincount(data.targets).tolist(), strict=True))
+    # blue's and, through the link, red's, which leads to both
+    assert counts == {"again": 12, "blue": 24, "green": 12, "red": 24}
+    (tree / "train" / "gone").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match="gone is a link that leads nowhere"):
+        ImageFolder(tree, "train", FAST)
+
+
+def test_what_is_no_image_is_counted_and_said(tree: Path) -> None:
+    green = tree / "train" / "green"
+    (green / "01.jpg").rename(green / "01.JFIF")  # another name of JPEG
+    (green / "03.jpg").rename(green / "03.heic")
+    (green / "05.jpg").rename(green / "n05")
+    (green / ".hidden.heic").write_bytes(b"")
+    (tree / "train" / "stray.jpg").write_bytes(b"")
+    (tree / "train" / "red" / "a").mkdir()
+    for i, path in enumerate(sorted((tree / "train" / "blue").iterdir())):
+        below = path.parent / f"sub{i % 2}"
+        below.mkdir(exist_ok=True)
+        path.rename(below / path.name)
+    data = ImageFolder(tree, "train", FAST)
+    assert len(data) == 34
+    stray, others, nested = data.notes
+    assert "1 files, such as stray.jpg, lie in" in stray
+    assert others.endswith("left out: 1 .heic, 1 without a suffix")
+    assert "blue has 2 sub-folders with images (sub0, sub1, ...)" in nested
+    for path in (tree / "train" / "red").glob("*.*"):
+        path.rename(path.with_suffix(".heic"))
+    with pytest.raises(UserError, match=r"red holds no images \(12 \.heic are there\)"):
+        ImageFolder(tree, "train", FAST)

@@ -1,0 +1,109 @@
+"""Which detector is evaluated: its classes, how far it was trained and on what, and whether it was
+evaluated like this before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+
+from robust_det.checkpoints.backbone_file import BackboneCard, card_of
+from robust_det.checkpoints.io import peek_checkpoint
+from robust_det.core.config.reading import config_differences, to_dict
+from robust_det.core.errors import UserError
+from robust_det.detection.categories import ClassNames, categories_in
+from robust_det.detection.checkpointer import is_backbone
+from robust_det.detection.evaluation import describe_evaluators
+from robust_det.detection.provenance import Provenance, provenance_in
+from robust_det.detection.record import described
+from robust_det.detection.tasks import finds_objects
+from robust_det.records import read_record
+from robust_det.records.detection import DetectionRecord, Detector
+
+__all__ = ["check_detector", "earlier_evaluation", "state_of", "warn_of_training_data"]
+
+logger = logging.getLogger(__name__)
+
+# keys of a config that change where or how fast it is evaluated, but not what comes out
+_FREE_KEYS = ("OUTPUT_DIR", "MODEL.DEVICE", "INPUT.FAST_JPEG", "DATALOADER.NUM_WORKERS")
+
+
+def check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> ClassNames:
+    """Refuse what would give figures of another model than the record says.
+
+    Returns:
+        The names of its classes.
+    """
+    content = peek_checkpoint(detector)
+    if is_backbone(content):
+        raise UserError(
+            f"{detector} is a backbone, and its detector has yet to be trained; leave --eval-only"
+            " out"
+        )
+    own = card_of(content, detector)
+    if (own and own.source_sha256) != (card and card.source_sha256):
+        of = f"the backbone of sha256 {own.source_sha256[:16]}" if own else "no backbone"
+        raise UserError(
+            f"{detector} was trained from {of}, not from MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}';"
+            " give the config it was trained with"
+        )
+    objects = tuple(category["name"] for category in categories_in(content, str(detector)))
+    if finds_objects(cfg) and not objects and comm.is_main_process():
+        logger.warning(
+            f"{detector} does not name its classes; they are taken to be those of data set"
+            f" '{cfg.DATASETS.TRAIN[0]}', in its order"
+        )
+    made = provenance_in(content, detector)
+    return ClassNames(objects, tuple(made.stuff) if made else ())
+
+
+def earlier_evaluation(
+    folders: Sequence[Path], cfg: CfgNode, detector: Detector
+) -> tuple[Path, DetectionRecord] | None:
+    """Return the folder and record of an evaluation that would come out the same, if one is there.
+
+    Pictures are a part of it.
+    """
+    now = to_dict(cfg)
+    for folder in folders:
+        try:
+            record = read_record(folder, DetectionRecord)
+        except UserError:
+            continue
+        alike = (
+            record.detector is not None
+            and record.detector.sha256 == detector.sha256
+            and record.data.test == described(cfg.DATASETS.TEST)
+            and record.evaluators == describe_evaluators(cfg)
+            and not config_differences(record.config, now, _FREE_KEYS)
+        )
+        if alike:
+            return folder, record
+    return None
+
+
+def state_of(detector: Detector) -> str:
+    """Say of which part of a run a detector is."""
+    parts = []
+    if detector.best_by:
+        parts.append(f"the best by {detector.best_by}")
+    if detector.iterations is not None:
+        of = "" if detector.planned is None else f" of {detector.planned}"
+        parts.append(f"after {detector.iterations}{of} iterations")
+    if detector.averaged:
+        parts.append("averaged weights")
+    return ", ".join(parts)
+
+
+def warn_of_training_data(cfg: CfgNode, known: Provenance | None) -> None:
+    """Warn of test sets that the detector was trained on: their figures are not of new images."""
+    train = {one.sha256 for one in (known.train if known else described(cfg.DATASETS.TRAIN))}
+    for one in described(cfg.DATASETS.TEST) if comm.is_main_process() else ():
+        if one.sha256 in train:
+            logger.warning(
+                f"the detector was trained on test set '{one.name}': its figures say nothing of new"
+                " images"
+            )

@@ -1,0 +1,93 @@
+"""Where a detector comes from: kept in each of its checkpoints, whatever becomes of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from detectron2.config import CfgNode
+
+from robust_det.checkpoints.io import peek_checkpoint
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.records.base import Change
+from robust_det.records.detection import DataSet, Detector
+
+__all__ = [
+    "BEST_KEY",
+    "PROVENANCE_KEY",
+    "Provenance",
+    "detector_of",
+    "provenance_in",
+]
+
+PROVENANCE_KEY = "provenance"
+# of a checkpoint that was kept as the best: the metric, and its value in percent
+BEST_KEY = "best"
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """What a detector was trained by.
+
+    Attributes:
+        config: the complete config, as plain values.
+        train: its training data.
+        weights_sha256: of the file in ``MODEL.WEIGHTS``; empty without one.
+        stuff: the names of the classes of pixels, in the detector's order.
+        changes: of the config, see :class:`.Record`.
+    """
+
+    config: dict[str, Any]
+    train: list[DataSet]
+    weights_sha256: str = ""
+    stuff: list[str] = []
+    changes: list[Change] = []
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a checkpoint has it: numbers, strings, lists and dictionaries."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+def provenance_in(content: Mapping[str, Any], path: str | Path) -> Provenance | None:
+    """Return what a detector's file says of its training; None if it was written without.
+
+    Raises:
+        UserError: damaged.
+    """
+    plain = content.get(PROVENANCE_KEY)
+    if plain is None:
+        return None
+    try:
+        return msgspec.convert(plain, Provenance)
+    except msgspec.ValidationError as error:
+        raise UserError(
+            f"{path} has a damaged description of its training ({error}); copy the file again"
+        ) from error
+
+
+def detector_of(path: Path, cfg: CfgNode) -> tuple[Detector, Provenance | None]:
+    """Return what a record says of a detector's file, and its provenance.
+
+    Args:
+        path: the file.
+        cfg: that it was evaluated with, which is believed where the file says nothing.
+    """
+    content = peek_checkpoint(path)
+    known = provenance_in(content, path)
+    done, best = content.get("iteration"), content.get(BEST_KEY)
+    kept = best if isinstance(best, Mapping) else {}
+    planned = known.config["SOLVER"]["MAX_ITER"] if known else cfg.SOLVER.MAX_ITER
+    detector = Detector(
+        str(path),
+        sha256_file(path),
+        iterations=done + 1 if isinstance(done, int) else None,
+        planned=planned,
+        best_by=str(kept.get("metric", "")),
+        best=kept.get("value"),
+        averaged="average" in content,
+        assumed=() if known else ("seed", "data.train", "schedule"),
+    )
+    return detector, known
