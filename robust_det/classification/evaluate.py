@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from robust_det.attacks import Attack, classifier_objective, count_not_finite, frozen
+from robust_det.attacks import Attack, Objective, classifier_objective, count_not_finite, frozen
 from robust_det.core.device import autocast
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded_generator
@@ -30,7 +30,8 @@ def evaluate(
     objective: str = "cross_entropy",
     amp_dtype: torch.dtype | None = None,
     seed: int = 0,
-    on_batch: Callable[[int], None] = lambda n: None,
+    passes: int = 1,
+    on_images: Callable[[int], None] = lambda n: None,
 ) -> dict[str, float]:
     """Evaluate a classifier on every image once.
 
@@ -49,7 +50,8 @@ def evaluate(
         objective: what the attack maximises, a name of ``robust_det.attacks.OBJECTIVES``.
         amp_dtype: autocast all passes to this type; None for the network's own precision.
         seed: of the random starts.
-        on_batch: is told the number of images done.
+        passes: how often the attack asks for gradients, over which a batch's images are counted.
+        on_images: is told the number of images done since it was told last.
 
     Returns:
         ``clean_top1``, ``clean_top5`` (absent below five classes) and ``adversarial_top1``
@@ -74,6 +76,7 @@ def evaluate(
         unread = unread or "".join(batch.corrupt[:1])
         if len(batch.targets) == 0:
             continue
+        count = _InParts(len(batch.targets), passes, on_images)
         x = batch.images.to(device, non_blocking=True).float().div_(255)
         x = x.contiguous(memory_format=layout)
         y = batch.targets.to(device, non_blocking=True)
@@ -97,13 +100,13 @@ def evaluate(
                     goal = classifier_objective(
                         model, y, objective, amp_dtype=amp_dtype, overflows=overflows
                     )
-                    adversarial = attack(goal, x, noise)
+                    adversarial = attack(count.each(goal), x, noise)
                 logits = _logits(model, adversarial, amp_dtype)
                 counts[6] += count_not_finite(logits)
                 right = logits.argmax(1) == y
                 counts[3] += len(right)
                 counts[4] += right.sum()
-        on_batch(len(batch.targets))
+        count.finish()
     images, top1, top5, hit, robust, corrupt, lost = world.sum(counts).tolist()
     if images == 0 and corrupt > 0:
         first = next(filter(None, world.gather(unread)))
@@ -129,6 +132,39 @@ def evaluate(
     if attacked:
         metrics["adversarial_top1"] = 100 * robust / max(hit, 1)
     return metrics
+
+
+class _InParts:
+    """Counts the images of a batch while they are attacked, which takes most of the time.
+
+    Args:
+        images: of the batch.
+        passes: of the attack.
+        tell: is given how many images more.
+    """
+
+    def __init__(self, images: int, passes: int, tell: Callable[[int], None]) -> None:
+        self.images, self.passes, self.tell = images, passes, tell
+        self._told = self._calls = 0
+
+    def each(self, objective: Objective) -> Objective:
+        """Return the objective; each time that it is asked counts a part of the images."""
+
+        def counted(images: torch.Tensor) -> torch.Tensor:
+            losses = objective(images)
+            self._calls += 1
+            self._tell(self.images * min(self._calls, self.passes) // (self.passes + 1))
+            return losses
+
+        return counted
+
+    def finish(self) -> None:
+        """Count the rest."""
+        self._tell(self.images)
+
+    def _tell(self, done: int) -> None:
+        self.tell(done - self._told)
+        self._told = done
 
 
 @torch.no_grad()

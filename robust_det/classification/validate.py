@@ -44,12 +44,12 @@ def validate(
         See :func:`robust_det.classification.evaluate.evaluate`.
     """
     batches = EvalBatches(len(data), cfg.EVAL.BATCH_SIZE, world.rank, world.size)
-    share = len(batches.mine)
+    share, attack = len(batches.mine), eval_attack(cfg)
     with progress_bar(share, "validate", "img", world.is_main) as bar:
         values = evaluate(
             model,
             _until(stop, batches_of(cfg, data, batches, device)),
-            eval_attack(cfg),
+            attack,
             world=world,
             device=device,
             length=len(data),
@@ -58,7 +58,8 @@ def validate(
             objective=cfg.EVAL.OBJECTIVE,
             amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
             seed=cfg.SEED,
-            on_batch=lambda images: _void(bar.update(images)),
+            passes=attack.steps * attack.restarts,
+            on_images=lambda images: _void(bar.update(images)),
         )
     if world.is_main:
         _say_losses(values, len(data))

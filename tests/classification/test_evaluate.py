@@ -65,6 +65,23 @@ def test_adversarial_accuracy_by_hand() -> None:
     assert result["adversarial_top1"] == pytest.approx(100 / 3)
 
 
+def test_images_are_counted_while_they_are_attacked() -> None:
+    told: list[int] = []
+    evaluate(
+        ByRedness(),
+        batches([0.1] * 20, [1] * 20, 16),
+        PGD(make_threat("linf", 0.07), 7, 0.07, restarts=2),
+        world=World(),
+        device=CPU,
+        length=20,
+        passes=14,
+        on_images=told.append,
+    )
+    assert sum(told) == 20 and min(told) >= 0
+    # after each pass of each of the two batches, the one that compares restarts included
+    assert len(told) == 2 * (14 + 2 + 1) and max(told) <= 3
+
+
 @pytest.mark.parametrize("wanted, hit", [(0, 10), (3, 3), (5, 5), (7, 7), (50, 10)])
 def test_the_attacked_images_are_as_many_as_asked(wanted: int, hit: int) -> None:
     seen: list[int] = []

@@ -16,6 +16,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.evaluation import COCOEvaluator, PascalVOCDetectionEvaluator
 from detectron2.structures import Boxes, Instances
+from PIL import Image
 from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -25,8 +26,9 @@ from robust_det.analysis.significance.study import Options
 from robust_det.core.files import sha256_file
 from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
 from robust_det.detection.config import detection_defaults, load_config
+from robust_det.detection.datasets import register_custom
 from robust_det.detection.datasets.class_matching import ABSENT
-from robust_det.detection.datasets.registration import annotations_file
+from robust_det.detection.datasets.registration import annotations_file, prepare_dataset
 from robust_det.detection.evaluation import (
     DETECTIONS_NAME,
     FastCOCOEvaluator,
@@ -117,6 +119,49 @@ def test_the_figures_are_those_of_detectron2_with_pycocotools(case: Any, tmp_pat
         )
     )
     assert ours == pytest.approx(theirs, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: f"slide {n}/\u00e9",
+        lambda n: f"{n:012d}",
+        lambda n: 1_700_000_000_000_000_000 + n,  # ns: beyond what a float tells apart
+        lambda n: 2**70 + n,
+        lambda n: -n,
+        lambda n: n + 0.5,
+    ],
+    ids=["words", "digits", "nanoseconds", "beyond 64 bits", "negative", "fractions"],
+)
+def test_any_ids_of_images_evaluate_as_pycocotools_does(
+    make: Callable[[int], Any], case: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROBUST_DET_CACHE", str(tmp_path / "cache"))
+    _, path, inputs, outputs = case
+    truth = json.loads(path.read_text())
+    by_file = {}
+    for image, one, output in zip(truth["images"], inputs, outputs, strict=True):
+        assert image["id"] == one["image_id"]
+        by_file[image["file_name"]] = output
+        Image.new("L", (image["width"], image["height"])).save(tmp_path / image["file_name"])
+        image["id"] = make(image["id"])
+    for entry in truth["annotations"]:
+        entry["image_id"] = make(entry["image_id"])
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    name = f"ids_{tmp_path.name}".replace(".", "_")
+    register_custom([{"NAME": name, "JSON": f"{tmp_path}/truth.json", "IMAGES": str(tmp_path)}])
+    prepare_dataset(name)
+    dicts = DatasetCatalog.get(name)
+    found = [by_file[Path(d["file_name"]).name] for d in dicts]
+    own = FastCOCOEvaluator(name, ["bbox"], output_dir=str(tmp_path))
+    ours = evaluated(own, dicts, found)["bbox"]["AP"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO(f"{tmp_path}/truth.json")
+        theirs = COCOeval(known, known.loadRes(f"{tmp_path}/{DETECTIONS_NAME}"), "bbox")
+        theirs.evaluate()
+        theirs.accumulate()
+        theirs.summarize()
+    assert ours == pytest.approx(100 * theirs.stats[0], abs=1e-9) and ours > 10
 
 
 def test_a_detector_that_finds_nothing_has_an_ap_of_zero(case: Any, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 robust-det demo
 
-Runs the project's own commands one after the other, prints each, and reuses what is done. All of it
-goes into output/demo. They share this process, as each would take seconds for its imports.
+It takes about two minutes on two cores. Runs the project's own commands one after the other, prints
+each, and reuses what is done. All of it goes into output/demo. They share this process, as each
+would take seconds for its imports.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ def main(args: argparse.Namespace) -> None:
     """Do every step that is not done yet."""
     from robust_det.data.synthetic import write_classification, write_coco
 
+    cores = len(os.sched_getaffinity(0))
+    print(
+        f"about two minutes on two cores ({cores} can be used here); stop it at any time, the next"
+        " start goes on",
+        flush=True,
+    )
     start = time.perf_counter()
     # before Detectron2 is imported, which looks at the first once
     os.environ["DETECTRON2_DATASETS"] = str(OUTPUT / "data")

@@ -14,8 +14,10 @@ import faster_coco_eval
 import torch
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
+from tqdm import tqdm
 
 from robust_det.core.files import write_atomically
+from robust_det.core.progress import progress_bar
 from robust_det.detection.datasets.registration import ground_truth, original_image_ids
 from robust_det.detection.evaluation.saved_files import DETECTIONS_NAME
 
@@ -56,19 +58,21 @@ class FastCOCOEvaluator(COCOEvaluator):
                 result["category_id"] = ids[result["category_id"]]
         text = json.dumps(self._as_annotated(results)).encode()
         write_atomically(Path(self._output_dir) / DETECTIONS_NAME, lambda f: f.write(text))
-        for task in sorted(self._tasks):
-            self._results[task] = self._derive_coco_results(
-                self._evaluation(results, task, img_ids),
-                task,
-                class_names=self._metadata.get("thing_classes"),
-            )
+        # images are matched, then recalls are counted: for all of COCO that takes most of a minute
+        with progress_bar(2 * len(self._tasks), f"score {self._name}", "step") as bar:
+            for task in sorted(self._tasks):
+                self._results[task] = self._derive_coco_results(
+                    self._evaluation(results, task, img_ids, bar),
+                    task,
+                    class_names=self._metadata.get("thing_classes"),
+                )
 
     def _as_annotated(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return detections with the ids by which the user knows the images."""
         originals = original_image_ids(self._name)
         return [{**r, "image_id": originals.get(r["image_id"], r["image_id"])} for r in results]
 
-    def _evaluation(self, results: list[dict[str, Any]], task: str, img_ids: Any) -> Any:
+    def _evaluation(self, results: list[dict[str, Any]], task: str, img_ids: Any, bar: tqdm) -> Any:
         truth = faster_coco_eval.COCO(self._coco_api.dataset)
         # copies, as loading adds fields; without boxes, so that the areas are those of the masks
         dropped = "bbox" if task == "segm" else ""
@@ -82,6 +86,8 @@ class FastCOCOEvaluator(COCOEvaluator):
         if img_ids is not None:
             evaluation.params.imgIds = img_ids
         evaluation.evaluate()
+        bar.update()
         evaluation.accumulate()
+        bar.update()
         evaluation.summarize()
         return evaluation
