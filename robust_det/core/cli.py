@@ -192,9 +192,10 @@ def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> i
         message = f"unexpected {kind}: {reason_of(error)} (--debug shows the traceback)"
         code = 1
     finally:
-        restore()
         if outermost and code in _OF_SIGNALS:
             ignore_from_now()  # else one more of them would end the process by another code
+        else:
+            restore()
     if debug():
         traceback.print_exception(caught)
     # it refers to this frame: a cycle would keep all that the tool made alive until the very end

@@ -160,6 +160,7 @@ class StopRequest:
         self.asked = False
         self._by = 0
         self._since = 0.0
+        self._outer: StopRequest | None = None
         self._restore: Callable[[], object] = lambda: None
 
     @property
@@ -185,15 +186,10 @@ class StopRequest:
         return 128 + self._by if self._by else TERMINATED
 
     def __enter__(self) -> StopRequest:
+        self.asked, self._by = False, 0
         restore = [_handle(self._ask, number) for number in _ALL]
-        outer, StopRequest.entered = StopRequest.entered, self
-
-        def leave() -> None:
-            StopRequest.entered = outer
-            for each in restore:
-                each()
-
-        self._restore = leave
+        self._outer, StopRequest.entered = StopRequest.entered, self
+        self._restore = lambda: [each() for each in restore]
         return self
 
     def __exit__(
@@ -202,7 +198,10 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._restore()
+        StopRequest.entered = self._outer
+        # a process that is leaving lets further ones change nothing to its end
+        if not isinstance(error, SystemExit):
+            self._restore()
 
     def _ask(self, number: int, frame: object) -> None:
         now = time.monotonic()

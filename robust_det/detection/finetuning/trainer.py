@@ -118,8 +118,8 @@ class RobustTrainer(DefaultTrainer):
         return hooks.PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, loader, batches)
 
     def before_train(self) -> None:
-        leave_if_asked()
         super().before_train()
+        leave_if_asked()
         if self._evaluation_due:
             self._catch_up()
 
