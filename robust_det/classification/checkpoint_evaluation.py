@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def evaluate_checkpoint(
     """
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     with joined_world(device) as world:
-        model = read_model(weights)
+        model = _read(cfg, weights, origins or {})
         cfg, remarks = as_trained(cfg, model, weights, origins or {})
         classifier = model.classifier()
         data = validation_set(cfg)
@@ -91,6 +92,18 @@ def evaluate_checkpoint(
             )
             logger.info(f"record: {record}")
         return values
+
+
+def _read(cfg: CfgNode, weights: Path, origins: Mapping[str, str]) -> Model:
+    """Read a model, with the config's normalisation if it says one and the file says none."""
+    own = {"MODEL.MEAN", "MODEL.STD"} <= set(origins)
+    model = read_model(weights, any_range=own)
+    if not (own and model.assumed):
+        return model
+    notes = tuple(note for note in model.notes if note != model.assumed)
+    return replace(
+        model, mean=tuple(cfg.MODEL.MEAN), std=tuple(cfg.MODEL.STD), notes=notes, assumed=""
+    )
 
 
 def as_trained(
@@ -137,9 +150,8 @@ def as_trained(
 
 def _facts(model: Model) -> Iterator[tuple[str, Any]]:
     yield "MODEL.ARCH", model.arch
-    if not model.assumed:
-        yield "MODEL.MEAN", list(model.mean)
-        yield "MODEL.STD", list(model.std)
+    yield "MODEL.MEAN", list(model.mean)
+    yield "MODEL.STD", list(model.std)
     if model.described:
         yield "DATA.IMAGE_SIZE", model.image_size
     if model.eps is not None:
@@ -150,9 +162,10 @@ def _facts(model: Model) -> Iterator[tuple[str, Any]]:
 
 def _unknown_threat(cfg: CfgNode, path: Path, origins: Mapping[str, str]) -> str:
     """Settle the threat model of a file that does not say it; return what was assumed."""
-    if "ATTACK.EPS" in origins:
+    if "ATTACK.EPS" in origins and cfg.EVAL.EPS < 0:
         return f"{path} does not say its threat model; that of ATTACK.NORM and ATTACK.EPS is taken"
-    cfg.ATTACK.EPS = 0.0
+    if "ATTACK.EPS" not in origins:
+        cfg.ATTACK.EPS = 0.0
     if cfg.EVAL.EPS <= 0:
         return (
             f"{path} does not say its threat model: there is no attack; EVAL.NORM and EVAL.EPS ask"

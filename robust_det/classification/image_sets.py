@@ -92,7 +92,12 @@ def say_oddities(train: ImageFolder, val: ImageFolder) -> None:
 
 
 def require_same_everywhere(
-    cfg: CfgNode, train: ImageFolder, val: ImageFolder, checkpoint: Path, world: World
+    cfg: CfgNode,
+    train: ImageFolder,
+    val: ImageFolder,
+    checkpoint: Path,
+    world: World,
+    start: str = "",
 ) -> None:
     """Compare what the processes of a run are given, before they train one network on it.
 
@@ -101,6 +106,7 @@ def require_same_everywhere(
         train, val: its data.
         checkpoint: that the run is resumed from if it is there.
         world: the processes.
+        start: SHA-256 of the weights to start from.
 
     Raises:
         UserError: says which process has what; in all of them.
@@ -113,6 +119,7 @@ def require_same_everywhere(
         "classes": len(train.classes),
         "class names": train.classes,
         "names of images": names_digest(train) + names_digest(val),
+        "weights to start from": start,
         _CHECKPOINT: checkpoint.exists(),
     }
     mine = _Given(facts, to_dict(cfg), str(train.folder.parent), str(checkpoint))
@@ -207,5 +214,8 @@ def batches_of(
                 "put a whole image in its place, or set DATA.ON_CORRUPT skip",
             )
         if batch.hopeless:
-            raise UserError(f"cannot decode {batch.corrupt[0]}, nor any of the images after it")
+            raise UserError(
+                f"cannot decode {batch.corrupt[0]}, nor any of the images after it",
+                "put whole images in their place",
+            )
         yield batch

@@ -114,7 +114,8 @@ def pretraining_engine(
     seed_generators(cfg.SEED)
     start = read_start(cfg, weights) if weights is not None else None
     task = Pretraining(cfg, name, device, world, start)
-    require_same_everywhere(cfg, task.train_data, task.val_data, folder / LAST, world)
+    sha256 = start.sha256 if start is not None else ""
+    require_same_everywhere(cfg, task.train_data, task.val_data, folder / LAST, world, sha256)
     plan = build_plan(cfg, task.images, world.size)
     require_room(cfg, world.size, training=plan.steps, validation=len(task.val_data))
     state = TrainingState(task.model.body, task.step.update, task.average, Progress())
@@ -154,7 +155,7 @@ class Pretraining:
         self.images, self.classes = len(self.train_data), len(self.train_data.classes)
         self.start, self.other_score = start, list[str]()
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
-        self.contents = [contents_of(data).packed() for data in (self.train_data, self.val_data)]
+        self.contents = [contents_of(data) for data in (self.train_data, self.val_data)]
         self.names = [names_digest(data) for data in (self.train_data, self.val_data)]
         classes = self.train_data.classes
         self.model, self.card, self.head = build_model(cfg, classes, device, start)
@@ -227,7 +228,7 @@ class Pretraining:
             "meta": self.card.plain(),
             "config": to_dict(self.cfg),
             "train_images": self.images,
-            "data": {"names": self.names, "contents": self.contents},
+            "data": {"names": self.names, "contents": [each.packed() for each in self.contents]},
             **({"started_from": self.started_from} if self.started_from else {}),
         }
 
@@ -274,11 +275,12 @@ class Pretraining:
                     " they were renamed, moved, added or removed; put them back, or begin anew in"
                     f" another OUTPUT_DIR with --weights {path}"
                 )
-        for split, contents in zip(sets, data["contents"], strict=True):
-            self._compare_contents(split, contents, path)
+        for split, now, packed in zip(sets, self.contents, data["contents"], strict=True):
+            self._compare_contents(split, *now.compare(packed), path)
 
-    def _compare_contents(self, split: ImageFolder, packed: str, path: Path) -> None:
-        changed, exchanged = contents_of(split).compare(packed)
+    def _compare_contents(
+        self, split: ImageFolder, changed: list[int], exchanged: list[int], path: Path
+    ) -> None:
         if exchanged:
             raise UserError(
                 f"{path} was made with other images: {len(exchanged)} files of {split.folder} have"

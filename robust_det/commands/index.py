@@ -56,6 +56,12 @@ COMMANDS = {
     "export": Command("jobs.export", "Export a detector, and prove that it finds the same boxes."),
     "zoo": Command("jobs.zoo", "The published robust models: list, fetch, measure them again."),
     "inspect": Command("jobs.inspect", "Check data sets, print their statistics, draw samples."),
+    "split": Command(
+        "data.split", "Hold out a part of a data set, and write both parts as COCO JSON."
+    ),
+    "convert-data": Command(
+        "data.convert_data", "Write a data set in any form that is read as COCO JSON."
+    ),
     "panoptic": Command(
         "jobs.panoptic", "Make the semantic maps that training on panoptic data sets needs."
     ),

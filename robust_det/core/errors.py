@@ -89,6 +89,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     by_lower = {k.lower(): k for k in known}
     longer = re.compile(rf"{re.escape(name.lower())}(?=[_.-]).*") if name else None
-    close = [k for k in by_lower if longer and longer.fullmatch(k)]
+    close = [k for k in by_lower if k == name.lower()]
+    close = close or [k for k in by_lower if longer and longer.fullmatch(k)]
     close = close or difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""

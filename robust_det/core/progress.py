@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from tqdm import tqdm
 
 __all__ = ["progress_bar"]
+
+
+class _Bar(tqdm):
+    """A bar that stays away until its delay has passed, also where a line is written beside it.
+
+    tqdm shows it again after the line, and does not clear what it has not shown by itself.
+    """
+
+    def refresh(self, *args: Any, **options: Any) -> None:
+        bar: Any = self
+        if bar.delay > 0:
+            now = bar._time()
+            if now < bar.start_t + bar.delay:
+                return
+            bar.last_print_t = now
+        super().refresh(*args, **options)
 
 
 def progress_bar(
@@ -20,7 +37,7 @@ def progress_bar(
         enabled: False for a process that must not print.
     """
     terminal = sys.stderr.isatty()
-    return tqdm(
+    return _Bar(
         total=total,
         initial=initial,
         desc=label,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -42,6 +43,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ADVICE = "save it with 8 or 16 bits"
+
+# of half as many pixels as are refused; large images are read, and need no word
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def _most_pixels() -> int:

@@ -307,8 +307,9 @@ class Engine:
         for (step, update), loss, correct in zip(self._unread, losses, hits, strict=True):
             if not math.isfinite(loss):
                 raise UserError(
-                    f"the loss is {loss} at step {step}; lower OPTIM.LR,"
-                    " lengthen OPTIM.WARMUP_EPOCHS or set OPTIM.CLIP_NORM"
+                    f"the loss is {loss} at step {step}; lower OPTIM.LR, lengthen"
+                    " OPTIM.WARMUP_EPOCHS or set OPTIM.CLIP_NORM, and begin anew in another"
+                    " OUTPUT_DIR"
                 )
             progress.loss += loss * update.images
             progress.correct += correct

@@ -197,3 +197,22 @@ def test_the_config_says_whether_norms_are_folded(fold: bool, eps: float) -> Non
     step = build_step(cfg, model, None, World())
     assert isinstance(step.attacked, FoldedNorms) == (fold and eps > 0)
     assert step.objective == "dlr"
+
+
+def test_passes_of_the_attack_without_finite_logits_are_counted() -> None:
+    class Overflowing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3 * 8 * 8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits = self.linear(x.flatten(1))
+            # images that are attacked, of which the first overflows
+            lost = torch.tensor([x.requires_grad, False])[:, None]
+            return logits.masked_fill(lost, torch.inf)
+
+    model = Overflowing()
+    attack = PGD(make_threat("l2", 0.5), 3, 0.2)
+    step = TrainingStep(model, model, torch.optim.SGD(model.parameters(), 0.1), attack)
+    loss, _ = step(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
+    assert loss.isfinite() and step.overflows == 3

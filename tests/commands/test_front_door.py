@@ -86,7 +86,7 @@ print(json.dumps([before, loaded, sorted(sys.modules)]))
     for name, command in COMMANDS.items():
         own = f"robust_det.commands.{command.module}"
         assert own in loaded[name]
-        packages = {"robust_det.commands.jobs", "robust_det.commands.setup"}
+        packages = {f"robust_det.commands.{room}" for room in ("data", "jobs", "setup")}
         assert set(loaded[name]) <= {own, *packages}
     heavy = {"cv2", "detectron2", "fvcore", "matplotlib", "numpy", "torch", "tqdm", "yaml"}
     assert not heavy & set(modules)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from robust_det.core.cli import Parser
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, one_line
 
 EXAMPLES = (
     "robust-det predict --config run/config.yaml --input photos --output found",
@@ -33,6 +33,8 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--batch-size is {args.batch_size}; it starts from 1")
     if not 0 <= args.score_threshold <= 1:
         raise UserError(f"--score-threshold is {args.score_threshold:g}; it is from 0 to 1")
+    if not args.input.strip() or not args.output.strip():
+        raise UserError("--input and --output must not be empty; give files and a folder")
     output = Path(args.output)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file; give a folder")
@@ -72,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
     if done.unreadable:
         print(f"{counted(len(done.unreadable), 'image')} could not be read:", file=sys.stderr)
         for name, reason in done.unreadable.items():
-            print(f"  {name}: {reason}", file=sys.stderr)
+            print(f"  {one_line(name)}: {reason}", file=sys.stderr)
     for problem in done.problems:
         print(problem, file=sys.stderr)
     return 1 if done.unreadable or done.problems else 0

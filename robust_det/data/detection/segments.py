@@ -18,6 +18,7 @@ from robust_det.data.detection.canonical.flags import as_flag
 from robust_det.data.detection.canonical.identifiers import is_identifier
 from robust_det.data.detection.checking.report import shortened
 from robust_det.data.images import bits_of, whole_image
+from robust_det.data.places import nowhere
 from robust_det.data.walking import search
 
 __all__ = [
@@ -54,10 +55,7 @@ def read_panoptic(path: str | Path, name: str) -> tuple[dict[str, Any], str]:
         UserError: the file is missing, or is not in COCO's panoptic format.
     """
     if not Path(path).is_file():
-        raise UserError(
-            f"data set '{name}' has no panoptic annotations at {path};"
-            " set DETECTRON2_DATASETS to the folder that holds your data sets"
-        )
+        raise UserError(f"data set '{name}' has no panoptic annotations at {nowhere(str(path))}")
     refusal = f"annotations {path} are not in COCO's panoptic format"
     try:
         document, sha256 = read_json(path)

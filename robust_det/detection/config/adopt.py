@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -23,6 +24,11 @@ class Origins:
 
     given: dict[str, str] = field(default_factory=dict)
     adopted: dict[str, str] = field(default_factory=dict)
+
+    def folder_of(self, key: str) -> str:
+        """Return the folder of the file that a key comes from; empty for the command line."""
+        source = Path(self.given.get(key, ""))
+        return str(source.parent) if source.is_file() else ""
 
 
 def adopt(cfg: CfgNode, origins: Origins, key: str, value: Any, source: str) -> None:

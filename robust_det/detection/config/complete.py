@@ -21,6 +21,7 @@ from robust_det.core.config.reading import (
 )
 from robust_det.core.errors import UserError
 from robust_det.data.detection.checking.terms import Terms
+from robust_det.data.detection.entries import located_entries
 from robust_det.data.detection.source import Source, with_terms
 from robust_det.detection.categories import categories_in, categories_of
 from robust_det.detection.checkpointer import FINAL, is_backbone
@@ -225,8 +226,8 @@ def sources_of_config(name: str, overrides: Sequence[str] = ()) -> dict[str, Sou
     Raises:
         UserError: a key or a value is wrong, or there are no data sets.
     """
-    cfg, _ = _merged(_layers(name, overrides))
-    register_custom(cfg.DATASETS.CUSTOM)
+    cfg, origins = _merged(_layers(name, overrides))
+    register_custom(cfg.DATASETS.CUSTOM, origins.folder_of("DATASETS.CUSTOM"))
     own = [entry["NAME"] for entry in cfg.DATASETS.CUSTOM]
     names = list(dict.fromkeys([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *own]))
     if not names:
@@ -298,4 +299,6 @@ def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:
         layer.keys.pop("VERSION", None)
         merge_config(cfg, layer.keys, layer.version)
         origins.given |= dict.fromkeys(flatten(layer.keys), layer.source)
+    beside = origins.folder_of("DATASETS.CUSTOM")
+    cfg.DATASETS.CUSTOM = located_entries(cfg.DATASETS.CUSTOM, beside)
     return cfg, origins

@@ -1,4 +1,8 @@
-"""What follows from the data, and whether they suit the model."""
+"""What follows from the data, and whether they suit the model.
+
+Paths in ``DATASETS.CUSTOM`` are looked for beside the config file that has the key, in the working
+directory, and below ``$DETECTRON2_DATASETS``: see :mod:`robust_det.data.places`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,7 @@ _AS_OBJECTS = "if they are single objects, set DATASETS.CROWD objects"
 
 def adopt_data(cfg: CfgNode, origins: Origins) -> None:
     """Prepare the data sets, refuse those that do not suit the model, and take their classes."""
-    register_custom(cfg.DATASETS.CUSTOM)
+    register_custom(cfg.DATASETS.CUSTOM, origins.folder_of("DATASETS.CUSTOM"))
     names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
     if not cfg.DATASETS.TRAIN or not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TRAIN and DATASETS.TEST need at least one data set each")

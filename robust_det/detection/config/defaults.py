@@ -58,7 +58,9 @@ SETTINGS = {
     "TEST.PICTURES": Setting(6, "images drawn with ground truth and predictions at the end"),
     "DATASETS.CUSTOM": Setting(
         [],
-        "mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; or YOLO, SPLIT",
+        "mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; ANNOTATIONS, IMAGES (VOC's XML);"
+        " YOLO, SPLIT; CSV; or MASKS, IMAGES, KIND; paths are beside this file, here, or below"
+        " $DETECTRON2_DATASETS",
         items=entry_schema(),
     ),
     "DATASETS.LENIENT": Setting(

@@ -47,17 +47,17 @@ _sources: dict[str, Source] = {}
 _current: dict[str, Prepared] = {}
 
 
-def register_custom(entries: Sequence[Mapping[str, Any]]) -> None:
+def register_custom(entries: Sequence[Mapping[str, Any]], beside: str = "") -> None:
     """Register the data sets of ``DATASETS.CUSTOM``. They are read when they are prepared.
 
     Args:
-        entries: see :func:`~robust_det.data.detection.entries.parse_entry`.
+        entries, beside: see :func:`~robust_det.data.detection.entries.parse_entry`.
 
     Raises:
         UserError: an entry is wrong, or takes a name that is in use.
     """
     for entry in entries:
-        name, source = parse_entry(entry)
+        name, source = parse_entry(entry, beside)
         if _sources.get(name) == source:
             continue
         if name in _sources or name in DatasetCatalog.list():

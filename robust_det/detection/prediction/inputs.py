@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, one_line
 from robust_det.core.files import require_regular
 from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.data.detection.checking.leftovers import unread_images
@@ -26,6 +26,7 @@ _FORMAT = "format that is read only if --input names it, as *.jfif does"
 _NO_SUFFIX = "image without a suffix of images; add one, or give it by its name"
 _HIDDEN = "hidden"
 _OTHER = "no image"
+_PIPE = "pipe, socket or device"
 _SHOWN = 5  # names in a line
 
 
@@ -47,6 +48,8 @@ class _Sorting:
         """
         if self._own.made(path):
             self.leave(_OWN, name)
+        elif path.exists() and not path.is_file():  # of a pipe, reading would wait for ever
+            self.leave(_PIPE, name)
         elif name.lower().endswith(VIDEO_SUFFIXES):
             self.leave(_VIDEO, name)
         elif named or name.lower().endswith(SUFFIXES):
@@ -108,7 +111,7 @@ def left_out_lines(left_out: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """
     for reason, names in left_out.items():
         files = "file" if len(names) == 1 else "files"
-        shown = ", ".join(sorted(names)[:_SHOWN])
+        shown = one_line(", ".join(sorted(names)[:_SHOWN]))
         more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
         yield f"left out {len(names):,} {files} ({reason}): {shown}{more}"
 

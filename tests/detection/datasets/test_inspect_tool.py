@@ -98,10 +98,17 @@ def test_all_data_sets_of_a_config(tmp_path: Path, scenes: Path, yolo: Path) -> 
     assert "problem: data set 'b' has no annotations at" in done.out
 
 
+def test_what_is_there_is_told(scenes: Path) -> None:
+    done = run_tool("inspect_dataset", "--data", scenes)
+    assert done.code == 0 and not done.err
+    names = [line for line in done.out.splitlines() if line.endswith(("_train", "_val"))]
+    assert names == [f"{scenes.name}_train", f"{scenes.name}_val"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((), "give one of --config, --json, --voc and --yolo"),
+        ((), "one of --config, --json, --voc and --yolo, or --data"),
         (("--voc", "a", "--yolo", "b"), "give one of"),
         (("--json", "a"), "--json needs --images"),
         (("--voc", "a"), "--voc needs --split"),
@@ -109,6 +116,10 @@ def test_all_data_sets_of_a_config(tmp_path: Path, scenes: Path, yolo: Path) -> 
         (("--voc", "a", "--split", "b", "SEED", "1"), "KEY VALUE pairs belong to --config"),
         (("--yolo", "a", "--split", "b", "--classes", "c,c"), "repeated name"),
         (("--yolo", "a", "--split", "b", "--samples", "0"), "it starts from 1"),
+        (("--yolo", "a", "--split", "b", "--origin", "1"), "--origin belongs to --voc"),
+        (("--json", "a", "--images", "b", "--split", "c"), "--split belongs to --voc and --yolo"),
+        (("--data", "a", "--images", "b"), "--images belongs to --json, and has no effect with"),
+        (("--data", "nowhere"), "there is no file or folder nowhere"),
     ],
 )
 def test_a_wrong_command_line(arguments: Any, message: str) -> None:

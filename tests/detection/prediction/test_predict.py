@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -335,6 +336,7 @@ def test_what_is_left_out_is_said(scenes: Path, tmp_path: Path) -> None:
     (folder / "x.mp4").touch()
     (folder / "y.MOV").touch()
     (folder / "notes.txt").write_text("none")
+    os.mkfifo(folder / "pipe.png")  # which would be waited for
     (folder / ".cache").mkdir()
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     (folder / "sub/round").symlink_to(folder)  # in a circle
@@ -350,6 +352,7 @@ def test_what_is_left_out_is_said(scenes: Path, tmp_path: Path) -> None:
             " c",
             "left out 2 files (video; --input takes one at a time): x.mp4, y.MOV",
             "left out 1 file (no image): notes.txt",
+            "left out 1 file (pipe, socket or device): pipe.png",
         ]
     )
     for text, names in (
@@ -526,6 +529,7 @@ def test_globs(detector_config: Callable[..., Path], scenes: Path, tmp_path: Pat
     "change, message",
     [
         ({"input": "absent.jpg"}, "no image, folder or video at absent.jpg"),
+        ({"input": ""}, "--input and --output must not be empty"),
         ({"input": "absent/*.jpg"}, "no file matches absent/*.jpg"),
         ({"input": "EMPTY"}, "no file ends in .jpg, .jpeg, .png"),
         ({"input": "BROKEN.mp4"}, "cannot be read as a video"),

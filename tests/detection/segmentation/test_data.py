@@ -246,6 +246,10 @@ def test_segments_in_another_folder_are_found(
     assert f"in {own_panoptic / 'segments_val'}; {elsewhere} has it: name that folder" in error
     shutil.rmtree(elsewhere)
     assert "they are files of their own beside the JSON" in refused(register())
+    shutil.move(own_panoptic / "val.json", own_panoptic / "annotations")
+    error = refused(register())
+    assert f"no panoptic annotations at {own_panoptic / 'val.json'}; there is" in error
+    assert f"{own_panoptic / 'annotations/val.json'}: give that path" in error
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,19 @@ KINDS = {
         "text that is not UTF-8 and taken for Windows-1252",
         "texts that are not UTF-8 and taken for Windows-1252", note=True, said=True
     ),
+    "read_table": Kind("table, read as its columns say", "", note=True, said=True),
+    "read_masks": Kind("folder of masks", "", note=True, said=True),
+    "unmasked_image": Kind(
+        "image without a mask, left out", "images without masks, left out", note=True, said=True
+    ),
+    "from_one": Kind(
+        "table in which boxes begin at 1 and none at 0, as if pixels were counted from 1 as VOC"
+        " does; ORIGIN 1 takes them so, and ORIGIN 0 as they are", "", note=True, said=True,
+    ),
+    "unlisted_image": Kind(
+        "image that the table does not list, left out",
+        "images that the table does not list, left out", note=True, said=True
+    ),
     "whole_folder": Kind("split without a list of its own", "", note=True, said=True),
     "unannotated_image": Kind(
         "image without an annotation file, left out",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from robust_det.data.detection.annotation_file import Entries, Text, with_texts
+from robust_det.data.detection.canonical.entries import DIFFICULT
 from robust_det.data.detection.canonical.flags import as_flag
 from robust_det.data.detection.canonical.identifiers import Identifiers
 from robust_det.data.detection.canonical.keypoints import canonical_keypoints
@@ -118,6 +119,10 @@ class _Objects:
         if entry.get("ignore"):
             self._report.add("ignored_object", _which(entry))
             changed.update(ignore=0, iscrowd=1)
+        elif entry.get(DIFFICULT):
+            # a file of ours calls it iscrowd, for others
+            if entry.get("iscrowd"):
+                changed["iscrowd"] = 0
         elif self._terms.crowds_are_objects and entry.get("iscrowd"):
             self._report.add("taken_crowd", _which(entry))
             changed["iscrowd"] = 0

@@ -16,6 +16,7 @@ from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report, shortened
 from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.source import Reading
+from robust_det.data.places import nowhere
 
 __all__ = ["CocoSource"]
 
@@ -46,10 +47,7 @@ class CocoSource:
     def _read(self, name: str, depth: Depth | None) -> Reading:
         path = Path(self.json_file)
         if not path.is_file():
-            raise UserError(
-                f"data set '{name}' has no annotations at {path};"
-                " set DETECTRON2_DATASETS to the folder that holds your data sets"
-            )
+            raise UserError(f"data set '{name}' has no annotations at {nowhere(self.json_file)}")
         try:
             document, sha256 = read_coco(path)
         except (OSError, ValueError, RecursionError) as error:
@@ -62,7 +60,7 @@ class CocoSource:
                     f"annotations {path} are not in COCO format: they need a list '{key}'"
                 )
         if not Path(self.image_root).is_dir():
-            raise UserError(f"data set '{name}' has no image folder {self.image_root}")
+            raise UserError(f"data set '{name}' has no image folder {nowhere(self.image_root)}")
         report = Report(name, self.published)
         if depth is None:
             depth = Depth.NAMES if self.published else Depth.HEADERS

@@ -20,6 +20,7 @@ from robust_det.data.detection.map_notes import MapNotes, fingerprint
 from robust_det.data.detection.readers.coco_json import CocoSource
 from robust_det.data.detection.segments import no_segments, read_panoptic, semantic_places
 from robust_det.data.detection.source import Panoptic, Reading
+from robust_det.data.places import nowhere
 
 __all__ = ["PanopticSource"]
 
@@ -72,7 +73,7 @@ class PanopticSource:
     def _objects(self, panoptic: Mapping[str, Any], name: str, depth: Depth) -> Reading:
         if not self.json_file:
             if not Path(self.image_root).is_dir():
-                raise UserError(f"data set '{name}' has no image folder {self.image_root}")
+                raise UserError(f"data set '{name}' has no image folder {nowhere(self.image_root)}")
             report = Report(name, self.published)
             document = {**panoptic, "annotations": list(_as_objects(panoptic))}
             images = check_document(document, self.image_root, report, depth)

@@ -15,9 +15,15 @@ from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth, look, other_size
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.checking.stems import Stems, stem_parts
-from robust_det.data.detection.readers.voc_layout import VocLayout, read_layout
+from robust_det.data.detection.readers.voc_layout import (
+    EVERYWHERE,
+    VocLayout,
+    VocPlaces,
+    read_layout,
+)
 from robust_det.data.detection.readers.voc_xml import VocImage, class_names, read_xml
 from robust_det.data.detection.source import Reading, object_entry
+from robust_det.data.places import looked_for, nowhere
 
 __all__ = ["VocSource"]
 
@@ -36,6 +42,7 @@ class VocSource:
         origin: coordinate of the first pixel. 1 is VOC's, whose boxes include their last pixel:
             xmin and ymin become one less, as in Detectron2. 0 leaves coordinates as they are, for
             tools that count from 0.
+        places: of what is elsewhere. Without ``folder``, that of annotations is needed.
         published: whether Detectron2 registers it: annotations say the sizes, images end in .jpg.
     """
 
@@ -44,11 +51,21 @@ class VocSource:
     classes: tuple[str, ...] = ()
     origin: int = 1
     published: bool = False
+    places: VocPlaces = EVERYWHERE
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`."""
         report = Report(name, self.published)
-        layout = read_layout(Path(self.folder), self.split, name, report)
+        for place in (self.folder, self.places.annotations, self.places.images):
+            # of a folder that was looked for in one place, what is missing in it is said below
+            if place == self.folder and len(looked_for(place)) == 1:
+                continue
+            if place and not os.path.isdir(place):
+                raise UserError(f"data set '{name}' has no folder {nowhere(place)}")
+        if (listed := self.places.split_file) and not os.path.isfile(listed):
+            raise UserError(f"data set '{name}' has no list {nowhere(listed)}")
+        folder = Path(self.folder or self.places.annotations)
+        layout = read_layout(folder, self.split, name, report, self.places)
         whole = Report(name)
         classes = self.classes or class_names(
             [layout.folder / file for file in layout.annotations], whole
@@ -68,15 +85,16 @@ class VocSource:
                 f" {layout.folder}{f': {found}' if found else ''}"
             )
         digest = hashlib.sha256("\n".join(listed for listed, _ in layout.listed).encode())
+        list_file = Path(self.places.split_file or f"{self.split}.txt").name
         read: dict[str, VocImage] = {}
         times: Counter[str] = Counter()
         for listed, file in layout.listed:
             stem = layout.stem(file or listed)
             times[stem] += 1
             if times[stem] > 1:
-                report.add("duplicate_file", f"{listed} in {self.split}.txt")
+                report.add("duplicate_file", f"{listed} in {list_file}")
                 continue
-            path = layout.folder / (file or f"Annotations/{stem}.xml")
+            path = layout.annotation_file(file, stem)
             try:
                 content = path.read_bytes()
             except (OSError, ValueError):

@@ -20,7 +20,24 @@ from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.detection.source import ALL, is_held_out, is_split
 from robust_det.data.walking import has_hidden_part, is_hidden, walk
 
-__all__ = ["VocLayout", "read_layout"]
+__all__ = ["EVERYWHERE", "VocLayout", "VocPlaces", "read_layout"]
+
+
+@dataclass(frozen=True)
+class VocPlaces:
+    """Where parts of a data set are that are not to be looked for in its folder; empty otherwise.
+
+    Attributes:
+        annotations, images: folders, whose files count at any depth.
+        split_file: the list of a split.
+    """
+
+    annotations: str = ""
+    images: str = ""
+    split_file: str = ""
+
+
+EVERYWHERE = VocPlaces()
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class VocLayout:
 
     Attributes:
         folder: of the data set.
+        annotation_root: folder of the annotations.
         annotations: all annotation files, of all splits, relative to it.
         listed: the images of the split as they are called in its list, and the annotation file of
             each, relative to ``folder``; empty where there is none.
@@ -39,6 +57,7 @@ class VocLayout:
     """
 
     folder: Path
+    annotation_root: Path
     annotations: tuple[str, ...]
     listed: tuple[tuple[str, str], ...]
     image_root: Path
@@ -46,12 +65,23 @@ class VocLayout:
     generic: frozenset[str]
     complete: bool = False
 
+    def annotation_file(self, file: str, stem: str) -> Path:
+        """Return the path of an annotation file, or where that of an image would be."""
+        if file:
+            return self.folder / file
+        missing = f"{stem}.xml"
+        if self.annotation_root == self.folder:
+            return self.folder / "Annotations" / missing
+        return self.annotation_root / missing
+
     def stem(self, path: str) -> str:
         """Return what tells a file from others of its kind: see :func:`stem_parts`."""
         return "/".join(stem_parts(path, self.generic))
 
 
-def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayout:
+def read_layout(
+    folder: Path, split: str, name: str, report: Report, places: VocPlaces = EVERYWHERE
+) -> VocLayout:
     """Find the files of a split.
 
     Args:
@@ -60,14 +90,19 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
             splits it is all that is there, but not if it has the name of what is held out.
         name: of the data set, for messages.
         report: what is chosen, and lines that can mean several files, are added to it.
+        places: of what is elsewhere. With a list, ``split`` is for messages alone.
 
     Raises:
         UserError: there are no annotations or images, or no such split.
     """
     folder = _with_sets(folder, name)
-    annotation_root, annotations = _files(folder, ANNOTATION_FOLDERS, (".xml",))
-    image_root, images = _files(folder, IMAGE_FOLDERS, SUFFIXES)
+    annotation_root, annotations = _files(folder, ANNOTATION_FOLDERS, (".xml",), places.annotations)
+    image_root, images = _files(folder, IMAGE_FOLDERS, SUFFIXES, places.images)
     annotations = tuple(os.path.relpath(annotation_root / file, folder) for file in annotations)
+    if places.annotations and not annotations:
+        raise UserError(f"data set '{name}' has no .xml in its ANNOTATIONS, {annotation_root}")
+    if places.images and not images:
+        raise UserError(f"data set '{name}' has no images in its IMAGES, {image_root}")
     for part, there in (("Annotations", annotations), ("JPEGImages", images)):
         if not there and not (folder / part).is_dir():
             raise UserError(
@@ -76,10 +111,10 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
                 " of other names, and DETECTRON2_DATASETS the folder of data sets"
             )
     generic = _kinds(annotations, images)
-    path = _list_of(folder, split, name, report)
+    path = Path(places.split_file) if places.split_file else _list_of(folder, split, name, report)
     if path is not None:
         listed = _listed(path, Stems(annotations, generic), name, report)
-        return VocLayout(folder, annotations, listed, image_root, images, generic)
+        return VocLayout(folder, annotation_root, annotations, listed, image_root, images, generic)
     own = tuple(file for file in images if f"/{split}/" in f"/{file}")
     chosen = tuple(file for file in annotations if f"/{split}/" in f"/{file}")
     if own and not chosen:
@@ -96,7 +131,9 @@ def read_layout(folder: Path, split: str, name: str, report: Report) -> VocLayou
             text = f"all {len(annotations)} annotation files below {folder} are '{split}'"
             report.add("whole_folder", text)
     listed = tuple(("/".join(stem_parts(file, generic)), file) for file in chosen)
-    return VocLayout(folder, annotations, listed, image_root, images, generic, complete=True)
+    return VocLayout(
+        folder, annotation_root, annotations, listed, image_root, images, generic, complete=True
+    )
 
 
 def _kinds(annotations: Sequence[str], images: Sequence[str]) -> frozenset[str]:
@@ -122,25 +159,30 @@ def _with_sets(folder: Path, name: str) -> Path:
 
 
 def _files(
-    folder: Path, names: Sequence[str], suffixes: Sequence[str]
+    folder: Path, names: Sequence[str], suffixes: Sequence[str], given: str
 ) -> tuple[Path, tuple[str, ...]]:
     """Return the files below the folder of one of these names, in any case, and that folder; those
-    of all folders if it has none."""
+    of all folders if it has none. A folder that is given is the only one."""
+    if given:
+        return Path(given), tuple(_below(Path(given), suffixes))
     try:
         folders = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
     except OSError:
         folders = []
     named = [f for name in names for f in sorted(folders) if f.lower() == name]
     for root in (*(folder / name for name in named), folder):
-        found = [
-            os.path.relpath(os.path.join(parent, name), root)
-            for parent, _, files in walk(root, follow_links=True)
-            for name in files
-            if name.lower().endswith(tuple(suffixes))
-        ]
-        if found:
-            return root, tuple(sorted(found))
+        if found := _below(root, suffixes):
+            return root, tuple(found)
     return folder / (named[0] if named else ""), ()
+
+
+def _below(root: Path, suffixes: Sequence[str]) -> list[str]:
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), root)
+        for parent, _, files in walk(root, follow_links=True)
+        for name in files
+        if name.lower().endswith(tuple(suffixes))
+    )
 
 
 def _folders(path: str) -> tuple[str, ...]:

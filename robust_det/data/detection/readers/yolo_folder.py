@@ -20,6 +20,7 @@ from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.detection.readers.yolo_images import label_files, label_folders
 from robust_det.data.detection.readers.yolo_layout import read_layout
 from robust_det.data.detection.source import Reading, object_entry
+from robust_det.data.places import nowhere
 from robust_det.data.walking import walk
 
 __all__ = ["YoloSource"]
@@ -53,6 +54,8 @@ class YoloSource:
     def read(self, name: str, depth: Depth | None = None) -> Reading:
         """See :class:`.Source`."""
         report = Report(name)
+        if not os.path.exists(self.path):
+            raise UserError(f"data set '{name}' has no {nowhere(self.path)}")
         layout = read_layout(Path(self.path), self.split, name, self.classes, report)
         paths = list(dict.fromkeys(layout.images))
         for path, times in Counter(layout.images).items():

@@ -1,0 +1,1 @@
+"""Tables of boxes: CSV files, one row an object."""
