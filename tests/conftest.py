@@ -35,6 +35,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()  # a million objects of torch's are not looked through again and again
 
 
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """A tool that a signal ended ignores further ones to the end of its process."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def pytest_unconfigure() -> None:
     # whatever a test left behind that keeps the process from ending is to be seen, and soon
     faulthandler.dump_traceback_later(120, exit=True)

@@ -14,7 +14,7 @@ import numpy as np
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
 from robust_det.classification.class_order import class_indices
-from robust_det.classification.image_sets import validation_set
+from robust_det.classification.image_sets import require_room, validation_set
 from robust_det.classification.pretrain_record import write_evaluation_record
 from robust_det.classification.settings import (
     attack_doubts,
@@ -28,7 +28,7 @@ from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
 from robust_det.data.classification.image_folder import ImageFolder
 from robust_det.records import RECORD_NAME
-from robust_det.training.run_folder import evaluation_folder
+from robust_det.training.run_folder import evaluation_folder, held_folder
 from robust_det.training.world import joined_world, world_from_environment
 
 __all__ = ["as_trained", "evaluate_checkpoint"]
@@ -71,11 +71,13 @@ def evaluate_checkpoint(
             notes = (*remarks, *_class_notes(model, indices, data), *data.notes)
             for remark in (*notes, *model.remarks, *attack_doubts(cfg, ("EVAL",))):
                 logger.warning(remark)
+        require_room(cfg, world.size, training=0, validation=len(data))
         classifier.to(device).to(memory_format=memory_layout(cfg))
         begun = time.perf_counter()
-        values = validate(cfg, classifier, data, device, world)
+        folder, _ = evaluation_folder(Path(cfg.OUTPUT_DIR), RECORD_NAME)
+        with held_folder(folder, world):
+            values = validate(cfg, classifier, data, device, world)
         if world.is_main:
-            folder, _ = evaluation_folder(Path(cfg.OUTPUT_DIR), RECORD_NAME)
             record = write_evaluation_record(
                 folder,
                 name=name,

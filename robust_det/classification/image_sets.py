@@ -18,11 +18,13 @@ from robust_det.data.classification.crops import eval_transform, train_transform
 from robust_det.data.classification.identity import in_both, names_digest
 from robust_det.data.classification.image_folder import Batch, ImageFolder, collate
 from robust_det.data.classification.sampling import EvalBatches, TrainBatches
+from robust_det.training.waiting import loaded, require_shared_memory
 from robust_det.training.world import World
 
 __all__ = [
     "CorruptImageError",
     "batches_of",
+    "require_room",
     "require_same_everywhere",
     "say_oddities",
     "training_set",
@@ -160,6 +162,28 @@ class _Given:
         return f"{shown} in {self.root}"
 
 
+def require_room(cfg: CfgNode, processes: int, *, training: int, validation: int) -> None:
+    """Refuse workers that would wait for ever, since ``/dev/shm`` has no room for their batches.
+
+    Args:
+        cfg: a pretraining config.
+        processes: that share a batch of training.
+        training: batches of the whole run; 0 trains nothing.
+        validation: images.
+
+    Raises:
+        UserError: see :func:`require_shared_memory`.
+    """
+    image = 3 * cfg.DATA.IMAGE_SIZE**2  # bytes
+    size = min(cfg.EVAL.BATCH_SIZE, -(-validation // processes))
+    # both are alive during validation
+    loaders = [
+        (image * cfg.TRAIN.BATCH_SIZE // processes, training),
+        (image * size, -(-validation // (processes * max(size, 1)))),
+    ]
+    require_shared_memory(loaders, cfg.DATA.WORKERS, "DATA.WORKERS")
+
+
 def batches_of(
     cfg: CfgNode,
     data: ImageFolder,
@@ -183,7 +207,7 @@ def batches_of(
         # run starts another number of loaders
         generator=torch.Generator().manual_seed(cfg.SEED),
     )
-    for batch in loader:
+    for batch in loaded(loader):
         if batch.corrupt and cfg.DATA.ON_CORRUPT == "stop":
             raise CorruptImageError(
                 f"cannot decode {batch.corrupt[0]}",

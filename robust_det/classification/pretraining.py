@@ -14,6 +14,7 @@ from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining, requi
 from robust_det.classification.components import build_average, build_model, build_plan, build_step
 from robust_det.classification.image_sets import (
     batches_of,
+    require_room,
     require_same_everywhere,
     say_oddities,
     training_set,
@@ -34,7 +35,7 @@ from robust_det.data.classification.sampling import TrainBatches
 from robust_det.models import Classifier
 from robust_det.records import RECORD_NAME
 from robust_det.training.engine import BEST, FINAL, LAST, Engine, Update
-from robust_det.training.run_folder import refuse_other_config, refuse_other_run
+from robust_det.training.run_folder import held_folder, refuse_other_config, refuse_other_run
 from robust_det.training.state import Progress, TrainingState, require_resumable
 from robust_det.training.world import World, joined_world, world_from_environment
 
@@ -67,8 +68,8 @@ _BEFORE = {
 }
 
 
-def pretrain(cfg: CfgNode, name: str, resume: bool = False, weights: Path | None = None) -> bool:
-    """Run a config to its end, or until SIGTERM.
+def pretrain(cfg: CfgNode, name: str, resume: bool = False, weights: Path | None = None) -> None:
+    """Run a config to its end.
 
     Args:
         cfg: a checked pretraining config.
@@ -77,16 +78,18 @@ def pretrain(cfg: CfgNode, name: str, resume: bool = False, weights: Path | None
         weights: a file to start from instead of random weights, of any format that
             :func:`.read_model` reads; a run that is resumed has to have started from it.
 
-    Returns:
-        Whether the run is finished; False after SIGTERM.
-
     Raises:
         UserError: data, device, or output folder do not fit.
+        SystemExit: SIGTERM or SIGUSR1, and the state is saved; its code is that of such an end.
         KeyboardInterrupt: Ctrl-C; the state is saved if it came once.
     """
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
-    with joined_world(device) as world:
-        return pretraining_engine(cfg, name, device, world, resume, weights).run()
+    with joined_world(device) as world, held_folder(Path(cfg.OUTPUT_DIR), world) as folder:
+        resume = resume or folder.restarted
+        engine = pretraining_engine(cfg, name, device, world, resume, weights)
+        folder.begin()
+        engine.run()
+        folder.end()
 
 
 def pretraining_engine(
@@ -114,6 +117,7 @@ def pretraining_engine(
     sha256 = start.sha256 if start is not None else ""
     require_same_everywhere(cfg, task.train_data, task.val_data, folder / LAST, world, sha256)
     plan = build_plan(cfg, task.images, world.size)
+    require_room(cfg, world.size, training=plan.steps, validation=len(task.val_data))
     state = TrainingState(task.model.body, task.step.update, task.average, Progress())
     engine = Engine(task, plan, state, folder, name, device, world)
     if task.other_score:

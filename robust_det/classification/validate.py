@@ -14,6 +14,7 @@ from robust_det.classification.settings import eval_attack
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.progress import progress_bar
+from robust_det.core.signals import WaitCutShort
 from robust_det.data.classification.image_folder import Batch, ImageFolder
 from robust_det.data.classification.sampling import EvalBatches
 from robust_det.training.world import World
@@ -81,10 +82,13 @@ def _say_losses(values: Mapping[str, float], length: int) -> None:
 
 
 def _until(stop: Callable[[], bool], batches: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in batches:
-        if stop():
-            return
-        yield batch
+    try:
+        for batch in batches:
+            if stop():
+                return
+            yield batch
+    except WaitCutShort:
+        stop()  # which tells who asked for it
 
 
 def _void(_: object) -> None:

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from robust_det.core.errors import UserError, reason_of
-from robust_det.core.signals import TERMINATED, Terminated, raise_on_sigterm
+from robust_det.core.files import expanded
+from robust_det.core.signals import INTERRUPTED, Terminated, ignore_from_now, raise_on_sigterm
 
-__all__ = ["Parser", "run_tool", "setup_logging"]
+__all__ = ["Parser", "exit_code_of", "run_tool", "setup_logging"]
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -30,6 +31,9 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         if plain or action.nargs == 0 or not action.option_strings:
             return text
         return f"{text} (default: %(default)s)"
+
+
+_OF_SIGNALS = tuple(128 + n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,10 +59,16 @@ class Parser(argparse.ArgumentParser):
         )
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """Parse arguments that may come in any order, overrides before and after options."""
-        if self._subparsers is not None:  # whose arguments follow the command
-            return self.parse_args(argv)
-        return self.parse_intermixed_args(argv)
+        """Parse arguments that may come in any order, overrides before and after options.
+
+        A shell leaves ``~`` as it is within ``--output=~/runs``, and in what a program starts.
+        """
+        # with sub-commands, whose arguments follow them
+        read = self.parse_args if self._subparsers is not None else self.parse_intermixed_args
+        args = read(argv)
+        for name, value in vars(args).items():
+            setattr(args, name, expanded(value))
+        return args
 
     def error(self, message: str) -> NoReturn:
         """Raise it, instead of printing the usage as well."""
@@ -124,27 +134,53 @@ def run_tool(
 
     Returns:
         0 on success, 2 for a :class:`UserError` or a wrong command line, 130 for Ctrl-C, 143 for
-        SIGTERM, 141 if nobody reads the output any more, 1 for anything unexpected.
+        SIGTERM, 138 for SIGUSR1, 141 if nobody reads the output any more, 1 for anything
+        unexpected.
     """
-    _show_any_name()
     debug = False
-    caught: BaseException
-    restore = raise_on_sigterm()
-    try:
+
+    def work() -> int | None:
+        nonlocal debug
         args = parser.parse(argv)
         debug = "debug" in args
         with _logging_left_as_it_was():
             setup_logging()
-            code = main(args) or 0
+            return main(args)
+
+    return exit_code_of(work, lambda: debug)
+
+
+def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> int:
+    """Do something, with errors as one line.
+
+    Args:
+        work: returns an exit code, or None for success.
+        debug: whether to print the traceback of an error.
+
+    Returns:
+        See :func:`run_tool`.
+    """
+    _show_any_name()
+    caught: BaseException
+    code: Any = 0
+    outermost = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    restore = raise_on_sigterm()
+    try:
+        code = work() or 0
         if sys.stdout:
             sys.stdout.flush()
-        return code
+        return int(code)
+    except SystemExit as error:  # of a run that has saved
+        code = error.code
+        if code not in _OF_SIGNALS:
+            raise
+        return int(code)
     except UserError as error:
         caught, message, code = error, str(error), 2
     except KeyboardInterrupt as error:
-        caught, message, code = error, "interrupted", 130
+        caught, message, code = error, "interrupted", INTERRUPTED
     except Terminated as error:
-        caught, message, code = error, "terminated", TERMINATED
+        caught, message, code = error, "terminated", error.code
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return 128 + signal.SIGPIPE
@@ -156,8 +192,11 @@ def run_tool(
         message = f"unexpected {kind}: {reason_of(error)} (--debug shows the traceback)"
         code = 1
     finally:
-        restore()
-    if debug:
+        if outermost and code in _OF_SIGNALS:
+            ignore_from_now()  # else one more of them would end the process by another code
+        else:
+            restore()
+    if debug():
         traceback.print_exception(caught)
     # it refers to this frame: a cycle would keep all that the tool made alive until the very end
     del caught
@@ -166,7 +205,7 @@ def run_tool(
     # one write, so that the lines of several processes do not mix
     sys.stderr.write(f"error: {message}\n")
     sys.stderr.flush()
-    return code
+    return int(code)
 
 
 def _show_any_name() -> None:

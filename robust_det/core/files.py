@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,49 @@ from typing import IO, Any
 
 from robust_det.core.errors import UserError
 
-__all__ = ["remove_leftovers", "sha256_file", "through_links", "write_atomically"]
+__all__ = [
+    "expanded",
+    "remove_leftovers",
+    "require_regular",
+    "sha256_file",
+    "through_links",
+    "write_atomically",
+]
+
+
+def expanded(value: Any) -> Any:
+    """Return what a user gave with ``~/`` and ``~user/`` as the folders that they are.
+
+    Args:
+        value: a text, or lists and mappings of such; all else comes back as it is.
+
+    Raises:
+        UserError: nobody knows the folder.
+    """
+    if isinstance(value, str):
+        if not value.startswith("~") or not ("/" in value or value == "~"):
+            return value
+        path = os.path.expanduser(value)
+        if path.startswith("~"):
+            raise UserError(f"no home folder is known for {value}; give the whole path")
+        return path
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(expanded, value))
+    if type(value) is dict:
+        return {key: expanded(each) for key, each in value.items()}
+    return value
+
+
+def require_regular(path: str | Path) -> None:
+    """Refuse what is no file of a disk, such as a pipe, whose reading may never end.
+
+    Raises:
+        OSError: it is none, or is not there.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+        raise OSError(errno.EINVAL, f"is {kind}, not a file", str(path))
 
 
 def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -45,13 +89,16 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Non
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        # what network and FUSE file systems refuse, though the content is safe
+        with contextlib.suppress(OSError):
+            os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with contextlib.suppress(OSError):
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
         kept = "; the previous file is kept" if path.exists() else ""
         reason = error.strerror or str(error)

@@ -1,68 +1,172 @@
-"""What SIGTERM and Ctrl-C do: end a tool with cleaning up, or ask a run to stop after its step."""
+"""What SIGTERM, SIGUSR1 and Ctrl-C do: end a tool with cleaning up, or ask a run to stop after its
+step.
+
+SIGUSR1 is what SLURM's ``--signal`` is often set to. The exit code of whoever ends by a signal is
+128 and its number: 143, 138 and 130.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NoReturn
 
-__all__ = ["TERMINATED", "StopRequest", "Terminated", "leave_to_parent", "raise_on_sigterm"]
+__all__ = [
+    "INTERRUPTED",
+    "TERMINATED",
+    "StopRequest",
+    "Terminated",
+    "WaitCutShort",
+    "end_with_parent",
+    "held_back",
+    "ignore_from_now",
+    "leave_to_parent",
+    "raise_on_sigterm",
+    "waiting",
+]
 
-# the exit code of a process that SIGTERM ended
-TERMINATED = 128 + signal.SIGTERM
+# the exit codes of a process that SIGTERM, or Ctrl-C, ended
+TERMINATED, INTERRUPTED = 128 + signal.SIGTERM, 128 + signal.SIGINT
+_ENDING = (signal.SIGTERM, signal.SIGUSR1)
+_ALL = (*_ENDING, signal.SIGINT)
 _ONE = 1.0  # seconds in which one Ctrl-C may arrive twice: from the terminal, and from torchrun
+# seconds: how long a run that was asked to stop waits on, and after which a wait is told
+_PATIENCE, _SILENCE = 5.0, 60.0
+_PR_SET_PDEATHSIG = 1
 
 
 class Terminated(BaseException):
-    """SIGTERM: whoever is in the middle of something cleans up on the way out."""
+    """SIGTERM or SIGUSR1: whoever is in the middle of something cleans up on the way out.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
+
+class WaitCutShort(BaseException):
+    """What was waited for did not come, and the run was asked to stop; see :func:`waiting`."""
 
 
 def raise_on_sigterm() -> Callable[[], object]:
-    """Let SIGTERM raise :class:`Terminated`; return what restores the handler before."""
+    """Let SIGTERM and SIGUSR1 raise :class:`Terminated`; return what restores the handlers."""
     owner = os.getpid()
 
-    def terminate(*_: object) -> NoReturn:
+    def terminate(number: int, _: object) -> NoReturn:
         if os.getpid() != owner:  # a worker, which inherited this
-            os._exit(TERMINATED)
-        raise Terminated
+            os._exit(128 + number)
+        raise Terminated(number)
 
-    return _handle(terminate)
+    restore = [_handle(terminate, number) for number in _ENDING]
+    return lambda: [each() for each in restore]
+
+
+def ignore_from_now() -> None:
+    """Ignore further signals in a process that one of them ends: its exit code shall say so."""
+    for number in _ALL:
+        _handle(signal.SIG_IGN, number)
 
 
 def leave_to_parent(*_: object) -> None:
-    """Ignore SIGINT and SIGTERM in a worker process: its parent ends it.
+    """Ignore SIGINT, SIGTERM and SIGUSR1 in a worker process, which ends with its parent.
 
     Ctrl-C and many schedulers signal the whole process group, and the parent has yet to save.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _ALL:
+        signal.signal(number, signal.SIG_IGN)
+    end_with_parent(signal.SIGKILL)
+
+
+def end_with_parent(number: int = signal.SIGTERM) -> None:
+    """Let Linux send a signal to this process if its parent is killed, so that it goes on unseen
+    no longer."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, number)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Hold signals back for a moment, and from processes that are started in it for ever.
+
+    Workers get them from the first on, before they could ignore them by :func:`leave_to_parent`.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def waiting(remark: Callable[[], str]) -> Iterator[None]:
+    """Wait for what may never come, such as a read of a network disk that does not answer.
+
+    Args:
+        remark: says what is waited for; is written to standard error once a minute.
+
+    Raises:
+        WaitCutShort: a :class:`StopRequest` is entered and was asked, and for seconds nothing came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    since, within = time.monotonic(), True
+
+    def look(*_: object) -> None:
+        request = StopRequest.entered
+        if not within:
+            return
+        if request is not None and request.asked:
+            raise WaitCutShort
+        if (passed := time.monotonic() - since) >= _SILENCE:
+            os.write(2, f"\nwaiting for {passed:.0f} s: {remark()}\n".encode())
+
+    restore = _handle(look, signal.SIGALRM)
+    # a signal ends no wait by itself, so that one comes every few seconds
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE, _PATIENCE)
+    try:
+        yield
+    finally:
+        within = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        restore()
 
 
 class StopRequest:
-    """Whether SIGTERM or Ctrl-C came while this was entered; a run looks between two steps.
+    """Whether SIGTERM, SIGUSR1 or Ctrl-C came while this was entered; a run looks between steps.
 
     Further ones of SIGTERM change nothing: where a scheduler signals the whole group, ``torchrun``
     passes its own signal on as well. A second Ctrl-C interrupts at once.
 
     Attributes:
         asked: whether one came.
+        entered: the one that is entered now; signals are a process's.
     """
+
+    entered: StopRequest | None = None
 
     def __init__(self) -> None:
         self.asked = False
         self._by = 0
         self._since = 0.0
+        self._outer: StopRequest | None = None
         self._restore: Callable[[], object] = lambda: None
 
     @property
     def source(self) -> str:
         """What came, as a user calls it."""
-        return "Ctrl-C" if self._by == signal.SIGINT else "SIGTERM"
+        return "Ctrl-C" if self._by == signal.SIGINT else signal.Signals(self._by or 15).name
 
     def leave_if_interrupted(self) -> None:
         """Raise :class:`KeyboardInterrupt` if it was Ctrl-C."""
@@ -70,12 +174,21 @@ class StopRequest:
             raise KeyboardInterrupt
 
     def leave(self) -> NoReturn:
-        """End the process as what came would: exit code 130 of Ctrl-C, 143 of SIGTERM."""
+        """End the process as what came would: exit code 130 of Ctrl-C, 143 of SIGTERM, 138 of
+        SIGUSR1."""
         self.leave_if_interrupted()
-        sys.exit(TERMINATED)
+        sys.exit(self.code)
+
+    @property
+    def code(self) -> int:
+        """The exit code of a process that ends by what came; of SIGTERM, where only another
+        process got it."""
+        return 128 + self._by if self._by else TERMINATED
 
     def __enter__(self) -> StopRequest:
-        restore = _handle(self._ask), _handle(self._ask, signal.SIGINT)
+        self.asked, self._by = False, 0
+        restore = [_handle(self._ask, number) for number in _ALL]
+        self._outer, StopRequest.entered = StopRequest.entered, self
         self._restore = lambda: [each() for each in restore]
         return self
 
@@ -85,7 +198,10 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._restore()
+        StopRequest.entered = self._outer
+        # a process that is leaving lets further ones change nothing to its end
+        if not isinstance(error, SystemExit):
+            self._restore()
 
     def _ask(self, number: int, frame: object) -> None:
         now = time.monotonic()

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from robust_det.core.errors import FileError, UserError, reason_of
+from robust_det.core.files import require_regular
 
 __all__ = ["PIXELS_VARIABLE", "bits_of", "check_range", "exif_turn", "open_image", "whole_image"]
 
@@ -120,6 +121,7 @@ def open_image(file: str | Path | IO[bytes], upright: bool = True) -> Image.Imag
     """
     if isinstance(file, (str, Path)):
         # not by its path, as Pillow's short way for those takes the turned size of a TIFF
+        require_regular(file)
         with open(file, "rb") as stream:
             return open_image(stream, upright)
     with whole_image(file):

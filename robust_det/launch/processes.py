@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -13,9 +11,10 @@ from pathlib import Path
 
 import torch
 
+from robust_det.core.signals import end_with_parent
+
 __all__ = ["Job", "Pool", "default_jobs", "share_of"]
 
-_PR_SET_PDEATHSIG = 1
 _PAUSE = 0.5  # seconds between two looks
 
 
@@ -113,10 +112,5 @@ class Pool:
                 env={**os.environ, **share_of(slot, self.slots)},
                 # Ctrl-C in a terminal goes to this process alone, which asks them to stop
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
-
-
-def _end_with_parent() -> None:
-    """Let Linux send SIGTERM if the parent is killed, so that no run goes on unseen."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from robust_det.core.errors import UserError
+from robust_det.core.locks import sole_writer
 from robust_det.core.progress import progress_bar
 from robust_det.launch.notation import Entry
 from robust_det.launch.processes import Job, Pool
@@ -89,12 +88,8 @@ def sweep(runs: Sequence[Planned], folder: Path, jobs: int) -> list[str]:
     Raises:
         UserError: another process is at work in the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return _do([run for run in runs if not run.finished], len(runs), jobs)
-    except Timeout:
-        raise UserError(f"another sweep is at work in {folder}; wait for it") from None
+    with sole_writer(folder):
+        return _do([run for run in runs if not run.finished], len(runs), jobs)
 
 
 def _do(missing: Sequence[Planned], total: int, slots: int) -> list[str]:

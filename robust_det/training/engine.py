@@ -22,7 +22,7 @@ from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.core.errors import UserError
 from robust_det.core.files import remove_leftovers
 from robust_det.core.progress import progress_bar
-from robust_det.core.signals import StopRequest
+from robust_det.core.signals import StopRequest, WaitCutShort
 from robust_det.training.logs import RunLog
 from robust_det.training.schedule import LearningRate
 from robust_det.training.state import TrainingState
@@ -157,16 +157,17 @@ class Engine:
             task.check(content, last)
             state.restore(content, last, world)
 
-    def run(self) -> bool:
-        """Train to the end; returns False when SIGTERM stopped it before.
+    def run(self) -> None:
+        """Train to the end.
 
         Raises:
+            SystemExit: SIGTERM or SIGUSR1 came before, and the state is saved.
             KeyboardInterrupt: Ctrl-C did, and the state is saved.
         """
         plan, progress = self.plan, self.state.progress
         if self._finished_epochs() == plan.epochs and (self.folder / FINAL).exists():
             self._say(f"{self.folder} is finished already; nothing to do")
-            return True
+            return
         if progress.step:
             self._say(f"resuming {self.folder} at {self._position()}")
         self._say(
@@ -196,9 +197,7 @@ class Engine:
                     self._say(
                         f"stopped by {self._stop.source} at {self._position()}; --resume continues"
                     )
-                    self._stop.leave_if_interrupted()
-                    return False
-        return True
+                    self._stop.leave()
 
     def _finished_epochs(self) -> int:
         """Epochs trained and validated: the sums are emptied once an epoch is dealt with."""
@@ -212,10 +211,13 @@ class Engine:
         end = epoch * plan.steps_per_epoch
         bar.set_description(f"{self.name}, epoch {epoch}/{plan.epochs}", refresh=False)
         often = 1 if self.device.type == "cpu" else _UNREAD_STEPS
-        stop = self.world.any(self._stop.asked)
         clock = time.perf_counter()
-        while progress.step < end and not stop:
-            batch = next(batches)
+        while progress.step < end:
+            batch = self._next(batches)
+            # together, before any process waits for the others in the step
+            if self.world.any(self._stop.asked or batch is None):
+                self._read_updates()
+                return False
             rate = plan.learning_rate(progress.step)
             for group in self.state.step.optimizer.param_groups:
                 group["lr"] = rate
@@ -224,17 +226,23 @@ class Engine:
             self._unread.append((progress.step, update))
             every = plan.checkpoint_steps
             due = bool(every) and progress.step % every == 0 and progress.step < end
-            stop = self.world.any(self._stop.asked) and progress.step < end
-            if len(self._unread) >= often or due or stop or progress.step == end:
+            if len(self._unread) >= often or due or progress.step == end:
                 self._read_updates()
                 mean = progress.loss / progress.images
                 bar.set_postfix(loss=f"{mean:.3f}", lr=f"{rate:.4f}", refresh=False)
             now = time.perf_counter()
             progress.seconds, clock = progress.seconds + now - clock, now
             bar.update(plan.batch_size)
-            if due and not stop:
+            if due:
                 self._save_last()
-        return not stop
+        return True
+
+    def _next(self, batches: Generator[Any, None, None]) -> Any:
+        """Return the next batch; None if it does not come and this process was asked to stop."""
+        try:
+            return next(batches)
+        except WaitCutShort:
+            return None
 
     def _finish_epoch(self) -> bool:
         """Validate, log, keep the best, save; at the end of the run also the final weights.
@@ -291,6 +299,8 @@ class Engine:
             UserError: a loss is not finite.
         """
         progress = self.state.progress
+        if not self._unread:
+            return
         updates = [update for _, update in self._unread]
         losses = torch.stack([update.loss for update in updates]).tolist()
         hits = torch.stack([update.correct for update in updates]).tolist()

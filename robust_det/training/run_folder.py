@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from robust_det.core.config.reading import config_differences
 from robust_det.core.errors import UserError
+from robust_det.core.locks import FolderLock
+from robust_det.training.world import World
 
-__all__ = ["evaluation_folder", "refuse_other_config", "refuse_other_run"]
+__all__ = [
+    "RunFolder",
+    "evaluation_folder",
+    "refuse_other_config",
+    "refuse_other_run",
+]
 
 _EVALUATION = "eval"
 _NUMBERED = re.compile(f"{_EVALUATION}(-[0-9]+)?")
@@ -86,3 +95,51 @@ def evaluation_folder(folder: Path, done: str) -> tuple[Path, list[Path]]:
     free = next(one for one in numbered if not (one / done).exists())
     found = (path.parent for path in folder.glob(f"{_EVALUATION}*/{done}"))
     return free, sorted(one for one in found if _NUMBERED.fullmatch(one.name))
+
+
+class RunFolder:
+    """A folder that this run alone writes.
+
+    Attributes:
+        restarted: whether a launcher started these processes anew, since one of those that it had
+            started for this run failed: they go on with it, unasked.
+    """
+
+    def __init__(self, lock: FolderLock | None, restarted: bool) -> None:
+        self._lock, self.restarted = lock, restarted
+
+    def begin(self) -> None:
+        """Say that what was here before allows the run, which begins."""
+        if self._lock is not None:
+            self._lock.keep()
+
+    def end(self) -> None:
+        """Say that the run is finished."""
+        if self._lock is not None:
+            self._lock.drop()
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path, world: World) -> Iterator[RunFolder]:
+    """Hold the lock of a run's folder; the main process takes it, for all.
+
+    Raises:
+        UserError: another process is at work there, or nothing can be written; in all processes.
+    """
+    lock: FolderLock | None = None
+    problem: UserError | None = None
+    if world.is_main:
+        try:
+            lock = FolderLock(folder)
+        except UserError as error:
+            problem = error
+    try:
+        again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+        restarted = lock is not None and again and lock.relaunched
+        said: Any = world.gather((problem, restarted))[0]
+        if said[0] is not None:
+            raise said[0]
+        yield RunFolder(lock, said[1])
+    finally:
+        if lock is not None:
+            lock.release()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import torch.multiprocessing
+from torch.multiprocessing import ProcessExitedException
 
+from robust_det.core.cli import exit_code_of
 from robust_det.core.errors import UserError
+from robust_det.core.signals import INTERRUPTED, Terminated, ignore_from_now
 
 __all__ = ["spawn"]
 
@@ -52,7 +56,27 @@ def spawn(
         "LOCAL_WORLD_SIZE": str(processes),
     }
     first = processes * machine
-    torch.multiprocessing.spawn(_process, (work, args, variables, first), nprocs=processes)
+    context = torch.multiprocessing.spawn(
+        _process, (work, args, variables, first), nprocs=processes, join=False
+    )
+    assert context is not None  # of spawn without join
+    try:
+        while not context.join():
+            pass
+    except ProcessExitedException as error:
+        # it has said why
+        sys.exit(error.exit_code if error.exit_code >= 0 else 128 - error.exit_code)
+    except (Terminated, KeyboardInterrupt) as error:
+        # who sent it may have told this process alone
+        code = error.code if isinstance(error, Terminated) else INTERRUPTED
+        for process in context.processes:
+            if process.is_alive():
+                os.kill(process.pid, code - 128)
+        ignore_from_now()  # the others are to save
+        for process in context.processes:
+            process.join()
+        # that of one that had finished, or failed, before it was told
+        sys.exit(max((process.exitcode or 0 for process in context.processes), default=0))
 
 
 def _process(
@@ -63,7 +87,9 @@ def _process(
     first: int,
 ) -> None:
     os.environ.update(variables, RANK=str(first + local_rank), LOCAL_RANK=str(local_rank))
-    work(*args)
+    # what torch would make of an interruption is exit code 0
+    debug = any(getattr(each, "debug", False) for each in args)
+    sys.exit(exit_code_of(lambda: work(*args), lambda: debug))
 
 
 def _free_port() -> int:

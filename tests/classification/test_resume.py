@@ -97,7 +97,7 @@ def test_sigterm_saves_and_exits_cleanly(
     os.killpg(process.pid, signal.SIGTERM)
     os.killpg(process.pid, signal.SIGCONT)
     outcome = finish(process)
-    assert outcome.code == 0, outcome.err
+    assert outcome.code == 143, outcome.err
     assert "stopped by SIGTERM at epoch" in outcome.out and "--resume continues" in outcome.out
     assert "error" not in outcome.err
     saved = int(torch.load(stopped / "last.pth", weights_only=True)["step"])
@@ -126,7 +126,7 @@ def test_sigterm_during_validation_repeats_the_validation(
         patch.setattr(Pretraining, "validate", interrupted)
         for _ in range(2):  # the second time it has nothing to train, only to validate
             outcome = pretrain("--resume", "OUTPUT_DIR", stopped)
-            assert outcome.code == 0 and "stopped by SIGTERM" in outcome.out
+            assert outcome.code == 143 and "stopped by SIGTERM" in outcome.out
             assert not (stopped / "metrics.jsonl").exists()
     assert pretrain("--resume", "OUTPUT_DIR", stopped).code == 0
     assert_same_tensors(whole / "last.pth", stopped / "last.pth")
@@ -149,7 +149,8 @@ def test_sigterm_in_the_last_step_still_ends_the_run_properly(
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # in case it comes after the run
     thread.start()
     try:
-        assert pretrain(*one).code == 0
+        # cut off in the validation, or finished
+        assert pretrain(*one).code in (0, 143)
         thread.join()
         assert pretrain("--resume", *one).code == 0
     finally:
@@ -246,7 +247,7 @@ def test_the_record_says_what_the_last_epoch_measured(tmp_path: Path, tiny: Path
     options = ["TRAIN.ACCUMULATE", "3", "TRAIN.EPOCHS", "1"]
     options += ["EVAL.OBJECTIVE", "margin", "EVAL.RESTARTS", "2"]
     cfg = load_config(str(tiny), options)
-    assert run_config(cfg, "tiny")
+    run_config(cfg, "tiny")
     (line,) = metrics_of(tmp_path / "run")
     assert line["step"] == 6 and line["epoch"] == 1
     record = json.loads((tmp_path / "run" / "record.json").read_text())

@@ -42,6 +42,7 @@ def main(args: argparse.Namespace) -> int:
 
     import robust_det.detection  # noqa: F401
     from robust_det.analysis.labels import counted
+    from robust_det.core.locks import sole_writer
     from robust_det.detection.detector import load_detector
     from robust_det.detection.prediction.inputs import find_inputs, left_out_lines
     from robust_det.detection.prediction.output_folder import PICTURES_NAME, PREDICTIONS_NAME
@@ -52,15 +53,16 @@ def main(args: argparse.Namespace) -> int:
     detector = load_detector(args.config, args.overrides, args.weights)
     for line in left_out_lines(source.left_out):
         print(line, flush=True)
-    done = predict(
-        detector,
-        source,
-        output,
-        batch_size=args.batch_size,
-        pictures=args.pictures,
-        score_threshold=args.score_threshold,
-        overwrite=args.overwrite,
-    )
+    with sole_writer(output):
+        done = predict(
+            detector,
+            source,
+            output,
+            batch_size=args.batch_size,
+            pictures=args.pictures,
+            score_threshold=args.score_threshold,
+            overwrite=args.overwrite,
+        )
     pictures = f", pictures in {output / PICTURES_NAME}" if args.pictures else ""
     print(f"wrote {output / PREDICTIONS_NAME}{pictures}")
     left_out = sum(map(len, source.left_out.values()))

@@ -32,18 +32,21 @@ def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
 def work(args: argparse.Namespace) -> None:
     """Do the job in one process."""
     from robust_det.detection.config import run_folder
-    from robust_det.detection.finetuning.hooks import stop_request
     from robust_det.detection.finetuning.jobs import evaluate, finetune
+    from robust_det.detection.finetuning.stopping import Stopped, stop_request
 
     setup_logging()
     with stop_request:
         cfg, card, detector = load(args)
         by_folder = args.backbone or run_folder(args.config)
         name = Path(cfg.OUTPUT_DIR).absolute().name if by_folder else Path(args.config).stem
-        if detector is None:
-            finetune(cfg, card, name, resume=args.resume)
-        else:
-            evaluate(cfg, card, name, detector)
+        try:
+            if detector is None:
+                finetune(cfg, card, name, resume=args.resume)
+            else:
+                evaluate(cfg, card, name, detector)
+        except Stopped:
+            stop_request.leave()
 
 
 def work_together(args: argparse.Namespace) -> None:

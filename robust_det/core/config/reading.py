@@ -20,6 +20,7 @@ from fvcore.common.config import CfgNode
 from packaging.version import InvalidVersion, Version
 
 from robust_det.core.errors import UserError, did_you_mean, reason_of
+from robust_det.core.files import expanded
 from robust_det.core.installation import CONFIGS, REPOSITORY, __version__
 
 __all__ = [
@@ -229,7 +230,7 @@ def _coerced(raw: Mapping[str, Any], cfg: CfgNode, prefix: str, version: str) ->
         if default is not None and type(value) is not type(default):
             kind = type(default).__name__
             raise UserError(f"config key '{full}' needs a {kind}, not {value!r}")
-        out[key] = value
+        out[key] = expanded(value)  # only a path begins with ~/
     return out
 
 
@@ -300,6 +301,7 @@ def config_differences(
     old: Mapping[str, Any], new: Mapping[str, Any], ignore: Sequence[str] = ()
 ) -> list[str]:
     """List ``KEY: old -> new`` for every key that differs, but for those in ``ignore``."""
-    a, b = flatten(to_dict(old)), flatten(to_dict(new))
+    # earlier versions left ~ in some
+    a, b = (expanded(flatten(to_dict(each))) for each in (old, new))
     keys = sorted((set(a) | set(b)) - set(ignore))
     return [f"{k}: {a.get(k)} -> {b.get(k)}" for k in keys if a.get(k) != b.get(k)]

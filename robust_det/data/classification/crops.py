@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from robust_det.core.errors import FileError
+from robust_det.core.files import require_regular
 from robust_det.data.classification.jitter import jitter_colours
 from robust_det.data.classification.jpeg import JPEG_START, Box, colour_jpeg_shape, crop_jpeg
 from robust_det.data.images import open_image
@@ -150,6 +151,7 @@ def _read_rgb(path: str) -> Image.Image:
 def _read_jpeg(path: str) -> bytes:
     """Read a file if it begins as a JPEG does; its content is empty otherwise."""
     try:
+        require_regular(path)
         with open(path, "rb", buffering=0) as file:
             if file.read(len(JPEG_START)) != JPEG_START:
                 return b""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robust_det.core.files import require_regular
 from robust_det.data.classification.image_folder import ImageFolder
 
 __all__ = ["Contents", "contents_of", "in_both", "names_digest"]
@@ -102,6 +103,7 @@ def _size(path: str) -> int:
 
 def _print(path: str) -> int:
     try:
+        require_regular(path)
         with open(path, "rb", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - _TAIL, 0))
@@ -113,6 +115,7 @@ def _print(path: str) -> int:
 
 def _hash(path: str) -> str:
     try:
+        require_regular(path)
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

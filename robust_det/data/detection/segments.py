@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from robust_det.core.errors import UserError, naming, reason_of
-from robust_det.core.files import write_atomically
+from robust_det.core.files import require_regular, write_atomically
 from robust_det.data.detection.annotation_file import read_json
 from robust_det.data.detection.canonical.flags import as_flag
 from robust_det.data.detection.canonical.identifiers import is_identifier
@@ -122,6 +122,7 @@ def read_ids(path: str | Path) -> NDArray[np.int32]:
         UserError: it is missing, or no whole RGB image.
     """
     try:
+        require_regular(path)
         with (
             naming(f"cannot read segments {path}: it"),
             whole_image(path),

@@ -11,6 +11,8 @@ import torch
 from detectron2.engine import SimpleTrainer
 
 from robust_det.core.device import autocast
+from robust_det.core.signals import WaitCutShort
+from robust_det.detection.finetuning.stopping import leave_if_asked
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.step import OptimizerStep
 from robust_det.training.world import this_world
@@ -50,23 +52,27 @@ class TrainingStep(SimpleTrainer):
             model, optimizer, dtype=dtype, clip_norm=clip_norm, average=average, world=this_world()
         )
         self._batches = iter(data_loader)
-        self._waited = 0.0
 
     def run_step(self) -> None:
         """Take the batches of one update and do it.
 
         Raises:
             FloatingPointError: the loss is not finite; names the images.
+            Stopped: a process was asked to stop; no step is done.
         """
         assert self.model.training, "the model was changed to eval mode"
-        self._waited = 0.0
-        total = self.update(self.accumulate, self._pass)
-        self._write_metrics(total, self._waited)
-
-    def _pass(self, _: int) -> dict[str, torch.Tensor]:
         start = time.perf_counter()
-        batch = next(self._batches)
-        self._waited += time.perf_counter() - start
+        try:
+            batches = [next(self._batches) for _ in range(self.accumulate)]
+        except WaitCutShort:
+            batches = []
+        waited = time.perf_counter() - start
+        # together, before any process waits for the others in the step
+        leave_if_asked(here=not batches)
+        total = self.update(self.accumulate, lambda number: self._pass(batches[number]))
+        self._write_metrics(total, waited)
+
+    def _pass(self, batch: Any) -> dict[str, torch.Tensor]:
         return {name: value / self.accumulate for name, value in self._losses(batch).items()}
 
     def _losses(self, batch: Any) -> Mapping[str, torch.Tensor]:

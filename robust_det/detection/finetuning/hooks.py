@@ -11,13 +11,9 @@ from detectron2.utils import comm
 
 from robust_det.core.progress import progress_bar
 from robust_det.core.seeding import mixed_seed, seed_generators
-from robust_det.core.signals import StopRequest
 from robust_det.detection.provenance import BEST_KEY
 
-__all__ = ["KeepBest", "ProgressHook", "SeedEachStep", "StopHook", "exit_if_asked", "stop_request"]
-
-# entered by whoever starts a job
-stop_request = StopRequest()
+__all__ = ["KeepBest", "ProgressHook", "SeedEachStep"]
 
 
 class SeedEachStep(HookBase):
@@ -88,25 +84,3 @@ class KeepBest(HookBase):
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Continue from an earlier session's best."""
         self.best = state["best"]
-
-
-class StopHook(HookBase):
-    """Saves and ends all processes between two steps when one was asked to; the last hook."""
-
-    def after_step(self) -> None:
-        # on the CPU: nothing waits for a GPU
-        if any(comm.all_gather(stop_request.asked)):
-            if comm.is_main_process():
-                done = self.trainer.iter
-                self.trainer.checkpointer.save(f"model_{done:07d}", iteration=done)
-            stop_request.leave()
-
-
-def exit_if_asked() -> None:
-    """Exit as what SIGTERM or Ctrl-C ended, if one came.
-
-    Between two steps, or two images: cut off in the middle of a transfer from the main process, the
-    data loader's workers would print tracebacks.
-    """
-    if stop_request.asked:
-        stop_request.leave()

@@ -35,6 +35,7 @@ from robust_det.detection.finetuning.identity import (
     state_of,
     warn_of_training_data,
 )
+from robust_det.detection.finetuning.stopping import Stopped
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.finetuning.watching import Stopwatch
 from robust_det.detection.provenance import detector_of
@@ -42,11 +43,13 @@ from robust_det.detection.record import write_detection_record
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.metrics import task_of
 from robust_det.training.run_folder import (
+    RunFolder,
     evaluation_folder,
+    held_folder,
     refuse_other_config,
     refuse_other_run,
 )
-from robust_det.training.world import bare
+from robust_det.training.world import bare, this_world
 
 __all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished", "planned_length"]
 
@@ -78,12 +81,22 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
 
     Raises:
         UserError: ``OUTPUT_DIR`` holds another run, or weights do not fit.
+        Stopped: a signal came, and what was done is saved.
     """
+    with held_folder(Path(cfg.OUTPUT_DIR), this_world()) as held:
+        _finetune(cfg, card, name, resume or held.restarted, held)
+        held.end()
+
+
+def _finetune(
+    cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool, held: RunFolder
+) -> None:
     folder = Path(cfg.OUTPUT_DIR)
     if is_finished(cfg, resume):
         logger.info(f"{folder} is finished already; nothing to do")
         return
     comm.synchronize()  # no process may write before all have looked
+    held.begin()
     setup_run(cfg)
     say_left_out(cfg)
     warn_of_training_data(cfg, None)
@@ -106,6 +119,9 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
             f"training diverged at iteration {trainer.iter} ({error}); lower SOLVER.BASE_LR or"
             " raise SOLVER.WARMUP_ITERS"
         ) from error
+    except Stopped:
+        trainer.save_stopped()
+        raise
     if comm.is_main_process():
         cfg = trainer.cfg  # as scaled to the number of processes
         results, seconds = trainer._last_eval_results, trainer.seconds
@@ -142,25 +158,26 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
     cfg.defrost()
     cfg.OUTPUT_DIR = str(folder)
     cfg.freeze()
-    setup_run(cfg)
-    if comm.is_main_process():
-        state = f", {said}" if (said := state_of(file)) else ""
-        logger.info(
-            f"{name}: evaluating {detector} on {cfg.MODEL.DEVICE}{state}, record in {folder}"
-        )
-        if file.assumed:
-            logger.warning(
-                f"{detector} does not say its seed, training data and schedule; the record has"
-                " those of the config"
+    with held_folder(folder, this_world()):
+        setup_run(cfg)
+        if comm.is_main_process():
+            state = f", {said}" if (said := state_of(file)) else ""
+            logger.info(
+                f"{name}: evaluating {detector} on {cfg.MODEL.DEVICE}{state}, record in {folder}"
             )
-    warn_of_training_data(cfg, known)
-    say_left_out(cfg, classes)
-    model = RobustTrainer.build_model(cfg)
-    RobustCheckpointer(model).load(str(detector))
-    evaluators = [build_evaluator(cfg, test_set, classes) for test_set in cfg.DATASETS.TEST]
-    raw = RobustTrainer.test(cfg, model, evaluators)
-    if comm.is_main_process():
-        _conclude(cfg, card, name, model, raw, detector, seconds, classes)
+            if file.assumed:
+                logger.warning(
+                    f"{detector} does not say its seed, training data and schedule; the record has"
+                    " those of the config"
+                )
+        warn_of_training_data(cfg, known)
+        say_left_out(cfg, classes)
+        model = RobustTrainer.build_model(cfg)
+        RobustCheckpointer(model).load(str(detector))
+        evaluators = [build_evaluator(cfg, test_set, classes) for test_set in cfg.DATASETS.TEST]
+        raw = RobustTrainer.test(cfg, model, evaluators)
+        if comm.is_main_process():
+            _conclude(cfg, card, name, model, raw, detector, seconds, classes)
 
 
 def _conclude(

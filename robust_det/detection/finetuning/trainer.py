@@ -16,12 +16,14 @@ from fvcore.nn.precise_bn import get_bn_modules
 
 from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.core.memory import keep_freed_memory
+from robust_det.core.signals import leave_to_parent
 from robust_det.detection.categories import categories_of
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.evaluation import build_evaluator
 from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.finetuning.detector_step import TrainingStep
-from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep, StopHook
+from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep
+from robust_det.detection.finetuning.stopping import leave_if_asked
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
 from robust_det.detection.finetuning.training_data import build_loader, training_images
 from robust_det.detection.finetuning.watching import Stopwatch, WithProgress
@@ -76,6 +78,7 @@ class RobustTrainer(DefaultTrainer):
             seconds=self.seconds,
             **({} if average is None else {"average": average}),
         )
+        self._in_step = self._evaluation_due = False
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
         self.register_hooks(self.build_hooks())
 
@@ -101,7 +104,6 @@ class RobustTrainer(DefaultTrainer):
             KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer)
             if cfg.TEST.KEEP_BEST and main
             else None,
-            StopHook(),
         ]
         return [hook for hook in around if hook is not None]
 
@@ -115,6 +117,37 @@ class RobustTrainer(DefaultTrainer):
         alone.DATALOADER.NUM_WORKERS = 0  # a loader of its own, so that training's is left alone
         loader, batches = self.build_train_loader(alone), cfg.TEST.PRECISE_BN.NUM_ITER
         return hooks.PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, loader, batches)
+
+    def before_train(self) -> None:
+        super().before_train()
+        leave_if_asked()
+        if self._evaluation_due:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Do the evaluation that a signal cut off, as it would have been done."""
+        self.iter = self.storage.iter = self.start_iter - 1
+        for hook in self._hooks:
+            if isinstance(hook, hooks.EvalHook):
+                hook._do_eval()
+            elif isinstance(hook, KeepBest):
+                hook.after_step()
+        self._evaluation_due = False
+
+    def save_stopped(self) -> None:
+        """Save what was done when :class:`.Stopped` came; in the main process."""
+        # asked during the evaluation of a step, that step is done, and its evaluation is not
+        done = self.iter - 1 if self._in_step else self.iter
+        # at the end it is saved already
+        if self.start_iter <= done < self.max_iter and comm.is_main_process():
+            self.iter = done  # which the trainer's own state has as well
+            self._evaluation_due = not self._in_step
+            self.checkpointer.save(f"model_{done:07d}", iteration=done)
+
+    def run_step(self) -> None:
+        self._in_step = True
+        super().run_step()
+        self._in_step = False
 
     @property
     def evaluated(self) -> Any:
@@ -133,10 +166,12 @@ class RobustTrainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         # Detectron2 0.5 leaves the step out, and with it the optimiser's momentum
-        return {**TrainerBase.state_dict(self), "_trainer": self._trainer.state_dict()}
+        due = {"evaluation_due": True} if self._evaluation_due else {}
+        return {**TrainerBase.state_dict(self), "_trainer": self._trainer.state_dict(), **due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         TrainerBase.load_state_dict(self, state_dict)
+        self._evaluation_due = bool(state_dict.get("evaluation_due"))
         if "_trainer" in state_dict:
             self._trainer.load_state_dict(state_dict["_trainer"])
 
@@ -167,4 +202,5 @@ class RobustTrainer(DefaultTrainer):
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
         mapper = ReturningErrors(EvaluationMapper(cfg))
         loader = build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+        loader.worker_init_fn = leave_to_parent
         return WithProgress(loader, f"evaluate {dataset_name}", comm.is_main_process())

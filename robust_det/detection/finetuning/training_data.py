@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,11 +20,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import mixed_seed, seeded
+from robust_det.core.signals import leave_to_parent
 from robust_det.detection.datasets.class_matching import places_among
 from robust_det.detection.datasets.dicts import DatasetDicts, wide_images
 from robust_det.detection.datasets.registration import describe_dataset, prepared_dataset
 from robust_det.detection.finetuning.plan import BatchPlan, Position
 from robust_det.detection.finetuning.worker_errors import ReturningErrors, raise_returned
+from robust_det.training.waiting import loaded, require_shared_memory
 
 __all__ = ["TrainingLoader", "build_loader", "training_images"]
 
@@ -74,13 +77,14 @@ class TrainingLoader:
             batch_sampler=plan,  # type: ignore[arg-type]
             num_workers=workers,
             collate_fn=_as_it_is,
+            worker_init_fn=leave_to_parent,
             # its own, so that starting the workers draws nothing from the model's
             generator=torch.Generator(),
         )
 
     def __iter__(self) -> Iterator[Any]:
         # a generator: the workers start at the first batch, when it is known which one that is
-        for batch in self._loader:
+        for batch in loaded(self._loader):
             raise_returned(batch)
             yield batch
 
@@ -170,4 +174,16 @@ def build_loader(
         )
     wide = wide_images(images) if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
     plan = BatchPlan(draws, wide, cfg.SOLVER.IMS_PER_BATCH, comm.get_rank(), world_size)
+    _look_for_room(cfg, world_size)
     return TrainingLoader(images, mapper, plan, cfg.DATALOADER.NUM_WORKERS, cfg.SEED)
+
+
+def _look_for_room(cfg: CfgNode, world_size: int) -> None:
+    """Compare what workers may need of ``/dev/shm`` with what is there; boxes are not counted."""
+    share, steps = cfg.SOLVER.IMS_PER_BATCH // world_size, cfg.SOLVER.MAX_ITER
+    key, workers = "DATALOADER.NUM_WORKERS", cfg.DATALOADER.NUM_WORKERS
+    # of an image that fills what images are resized to
+    largest = 3 * max(cfg.INPUT.MIN_SIZE_TRAIN) * cfg.INPUT.MAX_SIZE_TRAIN
+    tested = 3 * cfg.INPUT.MIN_SIZE_TEST * cfg.INPUT.MAX_SIZE_TEST
+    loaders = [(share * largest, steps), (tested, math.inf)]
+    require_shared_memory(loaders, workers, key, sure=False)

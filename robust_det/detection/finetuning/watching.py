@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from robust_det.core.progress import progress_bar
-from robust_det.detection.finetuning.hooks import exit_if_asked
+from robust_det.core.signals import WaitCutShort
+from robust_det.detection.finetuning.stopping import exit_if_asked
 from robust_det.detection.finetuning.worker_errors import raise_returned
+from robust_det.training.waiting import loaded
 
 __all__ = ["Stopwatch", "WithProgress"]
 
@@ -46,9 +49,21 @@ class WithProgress:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
-        with progress_bar(len(self.loader), self.label, "img", self.enabled) as bar:
-            for item in self.loader:
-                exit_if_asked()
+        with (
+            progress_bar(len(self.loader), self.label, "img", self.enabled) as bar,
+            contextlib.closing(loaded(self.loader)) as items,
+        ):
+            for item in _until_asked(items):
                 raise_returned(item)
                 yield item
                 bar.update(1)
+
+
+def _until_asked(items: Iterator[Any]) -> Iterator[Any]:
+    try:
+        for item in items:
+            exit_if_asked()
+            yield item
+    except WaitCutShort:
+        exit_if_asked()
+        raise

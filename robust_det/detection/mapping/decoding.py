@@ -15,6 +15,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from robust_det.core.errors import FileError, naming
+from robust_det.core.files import require_regular
 from robust_det.data.images import open_image, whole_image
 
 __all__ = ["decode", "read_image", "read_map"]
@@ -71,6 +72,8 @@ def decode(path: str, layout: str, fast: bool = True) -> np.ndarray:
     Raises:
         FileError, OSError: see :func:`.open_image`.
     """
+    local = PathManager.get_local_path(path)
+    require_regular(local)
     pixels = _decode_jpeg(path, layout) if fast and layout in ("RGB", "BGR") else None
     if pixels is not None:
         return pixels

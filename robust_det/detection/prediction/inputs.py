@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from robust_det.core.errors import UserError, one_line
+from robust_det.core.files import require_regular
 from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.data.detection.checking.leftovers import unread_images
 from robust_det.data.walking import is_hidden, walk
@@ -163,6 +164,7 @@ def _each_once(files: Iterator[Path]) -> list[Path]:
 
 def _begins_as_image(path: Path) -> bool:
     try:
+        require_regular(path)
         with Image.open(path):
             return True
     except Exception:  # Pillow raises anything on what is no image

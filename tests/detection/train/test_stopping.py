@@ -1,5 +1,8 @@
 """A run is stopped, killed, finished already, and goes on or says why not."""
 
+import contextlib
+import json
+import os
 import shutil
 import signal
 import time
@@ -8,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config
 from robust_det.detection.finetuning.jobs import FINAL, finetune
+from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.records import read_record
 from robust_det.records.detection import DetectionRecord
 from tests.support import run_tool, start_tool
@@ -97,3 +102,60 @@ def test_malicious_resume_checkpoint(
     with pytest.raises(UserError, match="nothing was executed"):
         finetune(cfg, card, "x", resume=True)
     assert not marker.exists()
+
+
+def test_signals_to_every_process_of_a_step_lose_none(
+    finished: tuple[Path, Path, tuple[str, str]], tmp_path: Path
+) -> None:
+    """What scancel does: several SIGTERMs, to the run and to its loader's workers."""
+    folder = tmp_path / "run"
+    length = ["SOLVER.MAX_ITER", "2000", "SOLVER.STEPS", "[1500]", "TEST.PICTURES", "0"]
+    length += ["SOLVER.CHECKPOINT_PERIOD", "1999", "DATALOADER.NUM_WORKERS", "2"]
+    process = start_tool("train_net", "--config", finished[0], "OUTPUT_DIR", folder, *length)
+    first = folder / "metrics.json"
+    deadline = time.monotonic() + 120
+    while not (first.exists() and first.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid = json.loads((folder / ".lock").read_text())["pid"]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert len(children) >= 2
+    for _ in range(4):
+        for each in (*map(int, children), pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGTERM)
+        time.sleep(0.1)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors and "error" not in errors
+    last = load_checkpoint(folder / (folder / "last_checkpoint").read_text())
+    assert last["iteration"] >= 20 and last["trainer"]["iteration"] == last["iteration"]
+    assert not (folder / ".lock").exists()
+
+
+def test_an_evaluation_that_a_signal_cut_off_is_done_by_the_resumed_run(
+    finished: tuple[Path, Path, tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = ["--config", finished[0], "SOLVER.MAX_ITER", "6", "SOLVER.STEPS", "[5]"]
+    arguments += ["SOLVER.CHECKPOINT_PERIOD", "100", "TEST.EVAL_PERIOD", "3", "TEST.PICTURES", "0"]
+    arguments += ["TEST.KEEP_BEST", "bbox/AP"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert run_tool("train_net", *arguments, "OUTPUT_DIR", whole).code == 0
+    test = RobustTrainer.test
+
+    def interrupted(cls: Any, cfg: Any, model: Any, evaluators: Any = None) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return test(cfg, model, evaluators)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RobustTrainer, "test", classmethod(interrupted))
+        for _ in range(2):  # the second time it only evaluates
+            done = run_tool("train_net", "--resume", *arguments, "OUTPUT_DIR", stopped)
+            assert done.code == 143, done.err
+            assert (stopped / "last_checkpoint").read_text() == "model_0000002.pth"
+    assert run_tool("train_net", "--resume", *arguments, "OUTPUT_DIR", stopped).code == 0
+    for name in (FINAL, "model_best.pth"):
+        once, again = load_checkpoint(whole / name), load_checkpoint(stopped / name)
+        assert once["iteration"] == again["iteration"]
+        assert all(torch.equal(once["model"][key], again["model"][key]) for key in once["model"])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from robust_det.core.errors import FileError, reason_of
+from robust_det.core.files import require_regular
 from robust_det.core.progress import progress_bar
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.images import bits_of, check_range, exif_turn, open_image, whole_image
@@ -103,6 +104,7 @@ class _Seen(NamedTuple):
 def _see(path: str, depth: Depth) -> _Seen:
     notes = []
     try:
+        require_regular(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images and odd EXIF data
             with whole_image(path), Image.open(path) as image:
