@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     from robust_det.detection.prediction.predict import PREDICTIONS_NAME, predict
 
     source = find_inputs(args.input, output)
-    detector = load_detector(args.config, args.overrides, args.weights)
+    detector = load_detector(args.config, args.overrides, args.weights, args.backbone)
     unreadable = predict(
         detector,
         source,
@@ -57,6 +57,7 @@ def main(args: argparse.Namespace) -> int:
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
+    parser.add_argument("--backbone", help="that it was trained from; tells which run is meant")
     parser.add_argument("--weights", help="of the detector; OUTPUT_DIR/model_final.pth if unset")
     parser.add_argument("--input", required=True, help="image, folder, glob (quoted) or video")
     parser.add_argument("--output", required=True, help="folder of results; a second run goes on")

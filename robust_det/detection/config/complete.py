@@ -34,6 +34,7 @@ from robust_det.detection.config.data import (
     warn_of_other_places,
 )
 from robust_det.detection.config.defaults import detection_defaults
+from robust_det.detection.config.folder import adopt_folder
 from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
 from robust_det.detection.config.weights import (
     adopt_architecture,
@@ -79,7 +80,8 @@ def load_config(
         name: path, or a bare file name below ``configs/``.
         overrides: ``KEY VALUE`` pairs.
         backbone: name of the zoo, or a file, in place of the config's weights; its name is added
-            to ``OUTPUT_DIR`` unless that is among the overrides.
+            to an ``OUTPUT_DIR`` of the config. Without one, it is
+            ``output/detection/CONFIG_BACKBONE``.
         by_name: leave the warning out, as :func:`.build_evaluator` is used, which knows classes by
             their names.
 
@@ -163,7 +165,10 @@ def load_evaluation_config(
 
 
 def load_detector_config(
-    name: str, overrides: Sequence[str] = (), detector: str | Path | None = None
+    name: str,
+    overrides: Sequence[str] = (),
+    detector: str | Path | None = None,
+    backbone: str | None = None,
 ) -> tuple[CfgNode, Path, list[dict[str, Any]]]:
     """Do what :func:`load_config` does for a trained detector, which knows what its config leaves
     out: neither its backbone's file nor its data need be there.
@@ -171,6 +176,7 @@ def load_detector_config(
     Args:
         name, overrides: see :func:`load_config`.
         detector: its file, by default ``OUTPUT_DIR/model_final.pth``.
+        backbone: that it was trained from, where that tells ``OUTPUT_DIR``.
 
     Returns:
         The config, the detector's file, and its classes, see :mod:`~.categories`.
@@ -178,7 +184,8 @@ def load_detector_config(
     Raises:
         UserError: a key or a value is wrong, or the file is not there or not a detector.
     """
-    cfg, origins = _merged(_layers(name, overrides))
+    cfg, origins = _merged(_with_backbone(_layers(name, overrides), backbone))
+    adopt_folder(cfg, origins, name)
     if not finds_objects(cfg):
         raise UserError(
             f"config {name} is of a {cfg.MODEL.META_ARCHITECTURE}, which finds no objects; give one"
@@ -236,12 +243,16 @@ def _layers(name: str, overrides: Sequence[str]) -> list[Layer]:
     return [*layers, command_line(overrides)]
 
 
+def _with_backbone(layers: list[Layer], backbone: str | None) -> list[Layer]:
+    if backbone is None:
+        return layers
+    return [*layers, Layer(keys_of_backbone(backbone, layers), "--backbone")]
+
+
 def _of_a_run(name: str, overrides: Sequence[str], backbone: str | None) -> tuple[CfgNode, Origins]:
     """Return the config of a run, and its origins, without what follows from weights and data."""
-    layers = _layers(name, overrides)
-    if backbone is not None:
-        layers.append(Layer(keys_of_backbone(backbone, layers), "--backbone"))
-    cfg, origins = _merged(layers)
+    cfg, origins = _merged(_with_backbone(_layers(name, overrides), backbone))
+    adopt_folder(cfg, origins, name)
     adopt_device(cfg, origins)
     check_solver(cfg)
     scale_learning_rate(cfg, origins)
@@ -262,11 +273,21 @@ def _detector_file(cfg: CfgNode, detector: str | Path | None) -> tuple[Path, dic
     """Return a trained detector's file and its content without the tensors."""
     path = Path(detector or Path(cfg.OUTPUT_DIR) / FINAL)
     if not path.is_file():
-        raise UserError(f"no detector at {path}; train it first, or give --weights FILE")
+        raise UserError(f"no detector at {path}; {_other_detectors(cfg)}")
     content = peek_checkpoint(path)
     if is_backbone(content):
         raise UserError(f"{path} is a backbone; give the detector that was trained from it")
     return path, content
+
+
+def _other_detectors(cfg: CfgNode) -> str:
+    """Say which trained detectors there are of a config, or else what to do."""
+    folder = Path(cfg.OUTPUT_DIR)
+    if not cfg.MODEL.WEIGHTS and folder.parent.is_dir():
+        runs = [f.parent.name for f in sorted(folder.parent.glob(f"{folder.name}_*/{FINAL}"))]
+        if runs:
+            return f"say by --backbone which of {', '.join(runs)} is meant, or give --weights FILE"
+    return "train it first, give the --backbone that it was trained from, or --weights FILE"
 
 
 def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:
