@@ -34,7 +34,7 @@ from robust_det.detection.config.data import (
     warn_of_other_places,
 )
 from robust_det.detection.config.defaults import detection_defaults
-from robust_det.detection.config.folder import adopt_folder
+from robust_det.detection.config.folder import adopt_folder, folder_of_run
 from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
 from robust_det.detection.config.weights import (
     adopt_architecture,
@@ -58,6 +58,7 @@ __all__ = [
     "load_detector_config",
     "load_evaluation_config",
     "run_folder",
+    "run_name",
     "sources_of_config",
 ]
 
@@ -233,6 +234,24 @@ def run_folder(name: str) -> Path | None:
     products = (RECORD_NAME, "last_checkpoint", FINAL)
     kept = path.name == CONFIG_NAME and any((path.parent / file).exists() for file in products)
     return path.parent if kept else None
+
+
+def run_name(cfg: CfgNode, config: str, backbone: str | None = None) -> str:
+    """Return what a run is called: as its config, or as its folder, where that says more.
+
+    Args:
+        cfg: complete.
+        config, backbone: what it was made from, see :func:`load_config`.
+    """
+    folder, stem = Path(cfg.OUTPUT_DIR), Path(config).stem
+    # the backbone is in its name, or it holds its config, whose own name is that of all such files
+    says_more = (
+        backbone
+        or run_folder(config)
+        or str(folder) == folder_of_run(stem, cfg.MODEL.WEIGHTS, cfg.SEED)
+        or find_config(config).absolute().parent == folder.absolute()
+    )
+    return folder.absolute().name if says_more else stem
 
 
 def _layers(name: str, overrides: Sequence[str]) -> list[Layer]:
