@@ -34,7 +34,7 @@ from robust_det.detection.config.data import (
     warn_of_other_places,
 )
 from robust_det.detection.config.defaults import detection_defaults
-from robust_det.detection.config.folder import adopt_folder, folder_of_run
+from robust_det.detection.config.folder import adopt_folder, folder_of_run, name_of_backbone
 from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
 from robust_det.detection.config.weights import (
     adopt_architecture,
@@ -302,11 +302,11 @@ def _detector_file(cfg: CfgNode, detector: str | Path | None) -> tuple[Path, dic
 def _other_detectors(cfg: CfgNode) -> str:
     """Say which trained detectors there are of a config, or else what to do."""
     folder = Path(cfg.OUTPUT_DIR)
-    if not cfg.MODEL.WEIGHTS and folder.parent.is_dir():
-        runs = [f.parent.name for f in sorted(folder.parent.glob(f"{folder.name}_*/{FINAL}"))]
-        if runs:
-            return f"say by --backbone which of {', '.join(runs)} is meant, or give --weights FILE"
-    return "train it first, give the --backbone that it was trained from, or --weights FILE"
+    stem = folder.name.removesuffix(f"_{name_of_backbone(cfg.MODEL.WEIGHTS)}")
+    runs = [found.parent.name for found in sorted(folder.parent.glob(f"{stem}_*/{FINAL}"))]
+    if runs:
+        return f"say by --backbone which of {', '.join(runs)} is meant, or give --weights FILE"
+    return "train it first, or give --weights FILE"
 
 
 def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:
