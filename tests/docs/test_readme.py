@@ -235,7 +235,7 @@ def test_python_runs(
     }
     text = block.text
     for pattern, value in stand_ins.items():
-        text = re.sub(pattern, lambda _, value=value: value, text)
+        text = re.sub(pattern, value.replace("\\", r"\\"), text)
     names: dict[str, Any] = {"images": torch.rand(2, 3, 64, 64), "my_function": as_catalogued}
     names |= {"DatasetCatalog": DatasetCatalog, "MetadataCatalog": MetadataCatalog}
     from robust_det.detection.config import load_config
