@@ -17,7 +17,8 @@ class Command:
 
     Attributes:
         module: below ``robust_det.commands``, with ``add_arguments(parser)`` and ``main(args)``,
-            which returns an exit code, or None for success.
+            which returns an exit code, or None for success; and ``EXAMPLES``, two command lines or
+            more, but where commands of its own have theirs.
         summary: one line.
     """
 
@@ -34,8 +35,9 @@ class Command:
         Args:
             prog: what the command is called in ``--help``; the script's name if None.
         """
-        parser = Parser(self.summary, prog=prog)
-        self.load().add_arguments(parser)
+        module = self.load()
+        parser = Parser(self.summary, getattr(module, "EXAMPLES", ()), prog=prog)
+        module.add_arguments(parser)
         return parser
 
 

@@ -20,17 +20,32 @@ from robust_det.core.signals import TERMINATED, Terminated, raise_on_sigterm
 __all__ = ["Parser", "run_tool", "setup_logging"]
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Says what an option is that is not given, and leaves lines of examples as they are."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default, text = action.default, action.help or ""
+        # a text of its own says what follows from nothing, or that a flag is off
+        plain = default is None or default == [] or default is argparse.SUPPRESS
+        if plain or action.nargs == 0 or not action.option_strings:
+            return text
+        return f"{text} (default: %(default)s)"
+
+
 class Parser(argparse.ArgumentParser):
     """The command line of a tool, with ``--debug``; a mistake is a :class:`UserError`.
 
     Args:
         text: describes the tool, in its first line.
+        examples: whole command lines, shown by ``--help``.
     """
 
-    def __init__(self, text: str | None = None, **more: Any) -> None:
+    def __init__(self, text: str | None = None, examples: Sequence[str] = (), **more: Any) -> None:
         if text:
             more["description"] = text.splitlines()[0]
-        super().__init__(**more)
+        if examples:
+            more["epilog"] = "\n".join(["examples:", *(f"  {line}" for line in examples)])
+        super().__init__(**{"formatter_class": _Help, **more})
         # no default, which a command's parser would set after its tool's
         self.add_argument(
             "--debug",

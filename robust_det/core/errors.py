@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,8 +26,13 @@ class UserError(Exception):
         super().__init__(problem, advice)  # what it is pickled with
         self.problem, self.advice = problem, advice
 
-    def __str__(self) -> str:
+    @property
+    def reason(self) -> str:
+        """What is wrong and what to do, without the name of a file."""
         return _plain("; ".join(filter(None, (self.problem, self.advice))))
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class FileError(UserError):
@@ -46,7 +52,7 @@ class FileError(UserError):
         self.source = source
 
     def __str__(self) -> str:
-        return _plain(f"{self.source or 'the file'} {super().__str__()}")
+        return _plain(f"{self.source or 'the file'} {self.reason}")
 
 
 @contextlib.contextmanager
@@ -76,7 +82,14 @@ def _plain(text: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty string."""
+    """Return ``"; did you mean 'x'?"`` for the nearest known name, or an empty string.
+
+    A name that goes on where this one ends, as ``resnet10_narrow`` after ``resnet10``, is nearer
+    than one of another number, as ``resnet101``.
+    """
     by_lower = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    longer = re.compile(rf"{re.escape(name.lower())}(?=[_.-]).*") if name else None
+    close = [k for k in by_lower if k == name.lower()]
+    close = close or [k for k in by_lower if longer and longer.fullmatch(k)]
+    close = close or difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""

@@ -6,16 +6,21 @@ It cuts integers above 255 off when it converts them, so that an image of 16 bit
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from robust_det.core.errors import FileError
+from robust_det.core.errors import FileError, UserError, reason_of
 
-__all__ = ["bits_of", "check_range", "exif_turn", "open_image"]
+__all__ = ["PIXELS_VARIABLE", "bits_of", "check_range", "exif_turn", "open_image", "whole_image"]
+
+PIXELS_VARIABLE = "ROBUST_DET_MAX_PIXELS"
 
 _WHITE_IS_ZERO = 0
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274  # tags of TIFF; EXIF has the last
@@ -38,6 +43,57 @@ _TURNS = {
 _ADVICE = "save it with 8 or 16 bits"
 
 
+def _most_pixels() -> int:
+    """Return how many pixels an image may have: twice what Pillow warns of, unless it is said."""
+    said = os.environ.get(PIXELS_VARIABLE)
+    if not said:
+        return 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    if not said.isdecimal() or int(said) < 2:
+        raise UserError(
+            f"{PIXELS_VARIABLE} is '{said}'; it is a number of pixels, such as 500000000"
+        )
+    Image.MAX_IMAGE_PIXELS = int(said) // 2
+    return int(said)
+
+
+@contextlib.contextmanager
+def whole_image(file: str | Path | IO[bytes] | None = None) -> Iterator[None]:
+    """Say of an image that is opened and decoded inside what is wrong with it.
+
+    Args:
+        file: the image, to tell what is empty from what is something else.
+
+    Raises:
+        FileError: it is no whole image, or has too many pixels.
+        OSError: it is not there, or may not be read.
+    """
+    most = _most_pixels()
+    try:
+        yield
+    except (FileError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise FileError(
+            f"has more than {most:,} pixels",
+            f"scale it down or cut it into tiles; or, if you trust it, set {PIXELS_VARIABLE} to"
+            " more than it has",
+        ) from error
+    except UnidentifiedImageError as error:
+        raise FileError("is empty" if _is_empty(file) else "is not an image") from error
+    except Exception as error:  # Pillow's decoders raise anything on a broken file
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise FileError(f"is truncated or damaged: {reason_of(error)}") from error
+
+
+def _is_empty(file: str | Path | IO[bytes] | None) -> bool:
+    if file is None:
+        return False
+    if isinstance(file, (str, Path)):
+        return os.path.getsize(file) == 0
+    return file.seek(0, os.SEEK_END) == 0
+
+
 def open_image(file: str | Path | IO[bytes], upright: bool = True) -> Image.Image:
     """Decode an image.
 
@@ -54,14 +110,19 @@ def open_image(file: str | Path | IO[bytes], upright: bool = True) -> Image.Imag
         The image, loaded, of a mode with at most 8 bits a channel.
 
     Raises:
-        FileError: integers of 32 bits, integers with a sign, or floating-point numbers outside of
-            [0, 1]: nothing says what is white.
-        Exception: whatever Pillow raises on a broken file.
+        FileError: it is no whole image, or has too many pixels; or integers of 32 bits, integers
+            with a sign, or floating-point numbers outside of [0, 1]: nothing says what is white.
+        OSError: it is not there, or may not be read.
     """
     if isinstance(file, (str, Path)):
         # not by its path, as Pillow's short way for those takes the turned size of a TIFF
         with open(file, "rb") as stream:
             return open_image(stream, upright)
+    with whole_image(file):
+        return _decoded(file, upright)
+
+
+def _decoded(file: IO[bytes], upright: bool) -> Image.Image:
     with Image.open(file) as image:
         check_range(image)
         bits, inverse = bits_of(image), _is_inverse(image)

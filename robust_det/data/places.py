@@ -21,7 +21,7 @@ _looked: dict[str, tuple[str, ...]] = {}
 
 def datasets_folder() -> Path:
     """Return ``$DETECTRON2_DATASETS``, by default ``datasets``."""
-    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
+    return Path(os.path.expanduser(os.environ.get("DETECTRON2_DATASETS", "datasets")))
 
 
 def locate(path: str, beside: str = "", inside: str = "") -> str:
@@ -35,7 +35,8 @@ def locate(path: str, beside: str = "", inside: str = "") -> str:
     Raises:
         UserError: it leads to different things in several places.
     """
-    expanded = Path(os.path.expandvars(path)).expanduser()
+    # os.path's, as Path's own fails for a user that is not there
+    expanded = Path(os.path.expanduser(os.path.expandvars(path)))
     if expanded.is_absolute():
         return str(expanded)
     own = str(datasets_folder() / expanded)

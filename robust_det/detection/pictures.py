@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
-from detectron2.data import detection_utils as utils
 from detectron2.data.catalog import Metadata
 from detectron2.utils.visualizer import VisImage, Visualizer
 from PIL import Image
@@ -21,7 +20,7 @@ from robust_det.data.detection.segments import read_ids
 from robust_det.detection.colours import ClassVisualizer, drawable
 from robust_det.detection.datasets.registration import prepared_dataset
 from robust_det.detection.evaluation.by_name import renumbering
-from robust_det.detection.mapping.decoding import read_image
+from robust_det.detection.mapping.decoding import read_image, read_map
 from robust_det.detection.mapping.mapper import EvaluationMapper
 from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records.detection import Picture
@@ -105,7 +104,7 @@ def _draw_stuff(
     visualizer: Visualizer, record: dict[str, Any], output: dict[str, Any] | None
 ) -> VisImage:
     if output is None:
-        return visualizer.draw_sem_seg(utils.read_image(record["sem_seg_file_name"], "L")[..., 0])
+        return visualizer.draw_sem_seg(read_map(record["sem_seg_file_name"]))
     return visualizer.draw_sem_seg(output["sem_seg"].argmax(dim=0).cpu())
 
 

@@ -130,6 +130,21 @@ def test_suggestions_ignore_case() -> None:
     assert did_you_mean("zzz", ["OPTIM.LR"]) == ""
 
 
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("resnet10", "resnet10_narrow"),
+        ("ResNet10", "resnet10_narrow"),
+        ("wide_resnet50", "wide_resnet50_2"),
+        ("resnet5", "resnet50"),
+        ("resnt18", "resnet18"),
+    ],
+)
+def test_a_name_that_goes_on_is_nearer_than_another_number(name: str, expected: str) -> None:
+    known = ["resnet18", "resnet101", "resnet50", "resnet10_narrow", "wide_resnet50_2"]
+    assert did_you_mean(name, known) == f"; did you mean '{expected}'?"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_name_that_the_terminal_cannot_show_is_no_error(encoding: str) -> None:
     code = (

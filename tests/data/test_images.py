@@ -13,10 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from robust_det.core.errors import FileError
+from robust_det.core.errors import FileError, UserError
 from robust_det.data.classification.crops import Undecodable, eval_transform
+from robust_det.data.detection.checking.images import Depth, look
 from robust_det.data.images import open_image
 
+CONTENT = {
+    "is empty": b"",
+    "is not an image": b"plain text, and more of it",
+}
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 65536, (5, 7), dtype=np.uint16)
 GREY.flat[:4] = (0, 128, 129, 65535)
@@ -163,3 +168,31 @@ def test_pretraining_sees_the_same(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), square)
     crop = eval_transform(5, 5)(str(tmp_path / "a.png"))
     np.testing.assert_array_equal(crop.numpy(), np.stack([scaled(square)] * 3))
+
+
+@pytest.mark.parametrize("problem", [*CONTENT, "is truncated or damaged: image file is truncated"])
+def test_what_is_no_whole_image_is_said(problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(scaled(COLOURS)).resize((90, 70)).save(path)
+    path.write_bytes(CONTENT.get(problem, path.read_bytes()[:-900]))
+    for file in (path, io.BytesIO(path.read_bytes())):
+        with pytest.raises(FileError) as caught:
+            open_image(file)
+        assert caught.value.problem.startswith(problem)
+    with pytest.raises(Undecodable, match=f"^it {problem}"):
+        eval_transform(32, 32)(str(path))
+    seen = look([str(path)], "images", Depth.PIXELS)
+    assert str(seen[0]).startswith(f"it {problem}")
+
+
+def test_a_limit_of_pixels_can_be_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    path = tmp_path / "a.png"
+    Image.new("L", (50, 50)).save(path)
+    with pytest.raises(FileError, match=r"has more than 2,000 pixels; scale it .*set ROBUST_DET_"):
+        open_image(path)
+    monkeypatch.setenv("ROBUST_DET_MAX_PIXELS", "many")
+    with pytest.raises(UserError, match="ROBUST_DET_MAX_PIXELS is 'many'; it is a number"):
+        open_image(path)
+    monkeypatch.setenv("ROBUST_DET_MAX_PIXELS", "5000")
+    assert open_image(path).size == (50, 50)

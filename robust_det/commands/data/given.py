@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from robust_det.core.config.reading import find_config, load_raw
 from robust_det.core.errors import UserError
 from robust_det.data.detection.entries import parse_entry
 from robust_det.data.detection.layouts import recognise
@@ -36,8 +37,7 @@ def given_data(text: str) -> GivenData:
     Raises:
         UserError: it means none.
     """
-    path = Path(text)
-    if path.suffix.lower() in (".yaml", ".yml") and path.is_file() and _is_config(path):
+    if Path(text).suffix.lower() in (".yaml", ".yml") and _is_config(find_config(text)):
         return _of_config(text)
     layout = recognise(text)
     for note in layout.notes:
@@ -49,17 +49,14 @@ def given_data(text: str) -> GivenData:
 
 
 def _is_config(path: Path) -> bool:
-    from robust_det.core.config.reading import load_raw
-
     return isinstance(load_raw(path).get("DATASETS"), Mapping)
 
 
 def _of_config(text: str) -> GivenData:
     import robust_det.detection  # noqa: F401
-    from robust_det.core.config.reading import load_raw
     from robust_det.detection.config import sources_of_config
 
-    train = load_raw(text)["DATASETS"].get("TRAIN", ())
+    train = load_raw(find_config(text))["DATASETS"].get("TRAIN", ())
     sources = {name: (name, source) for name, source in sources_of_config(text).items()}
     _check(sources)
     return GivenData(f"config {text}", sources, tuple(train))

@@ -13,6 +13,11 @@ from pathlib import Path
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
 
+EXAMPLES = (
+    "robust-det split photos-with-annotations --output split",
+    "robust-det split annotations.json --output split --fraction 0.1 --seed 1 --copy-images",
+)
+
 
 def main(args: argparse.Namespace) -> None:
     """Split and say which class has how many objects on which side."""
@@ -39,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
         args.fraction,
         args.seed,
         lenient=args.lenient,
-        copied=args.copy_images,
+        copies="images" if args.copy_images else "",
     )
     print("\n".join(said))
     for role, part in parts.items():
@@ -51,12 +56,8 @@ def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     parser.add_argument("input", help="COCO JSON, data.yaml, a folder, or a config")
     parser.add_argument("--output", required=True, help="folder for both files")
-    parser.add_argument(
-        "--fraction", type=float, default=0.2, help="of the images to hold out (default: 0.2)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="another one gives another split (default: 0)"
-    )
+    parser.add_argument("--fraction", type=float, default=0.2, help="of the images to hold out")
+    parser.add_argument("--seed", type=int, default=0, help="another one gives another split")
     parser.add_argument("--copy-images", action="store_true", help="copy the images as well")
     parser.add_argument(
         "--lenient", action="store_true", help="leave out or mend what is unsound, and say so"

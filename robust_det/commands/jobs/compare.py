@@ -14,6 +14,11 @@ import argparse
 
 from robust_det.core.cli import Parser
 
+EXAMPLES = (
+    "robust-det compare output/detection --output report",
+    "robust-det compare output/standard output/robust --output report --significance --errors",
+)
+
 
 def main(args: argparse.Namespace) -> None:
     """Compare, and say where the page is."""

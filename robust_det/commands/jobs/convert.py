@@ -10,6 +10,11 @@ from pathlib import Path
 
 from robust_det.core.cli import Parser
 
+EXAMPLES = (
+    "robust-det convert resnet50_l2_eps1.pt backbone.pth --norm l2 --eps 1",
+    "robust-det convert output/pretrain/run/final.pth torchvision.pth --to torchvision",
+)
+
 
 def main(args: argparse.Namespace) -> None:
     """Convert and print the proof."""
@@ -99,9 +104,7 @@ def add_arguments(parser: Parser) -> None:
         "input", help="a checkpoint of any format, which is recognised, or robust://NAME"
     )
     parser.add_argument("output", help="the file to write: .pth, and .safetensors of state dicts")
-    parser.add_argument(
-        "--to", default="detectron2", help="detectron2 (default), torchvision, timm"
-    )
+    parser.add_argument("--to", default="detectron2", help="detectron2, torchvision or timm")
     parser.add_argument("--arch", help="architecture, if the tensors leave it open")
     parser.add_argument(
         "--prefix",

@@ -22,6 +22,12 @@ OUTPUT = Path("output/demo")
 EPSILONS = ("0", "0.5")
 
 
+EXAMPLES = (
+    "robust-det demo",
+    "nice robust-det demo",
+)
+
+
 def main(args: argparse.Namespace) -> None:
     """Do every step that is not done yet."""
     from robust_det.data.synthetic import write_classification, write_coco

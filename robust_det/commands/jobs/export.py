@@ -11,6 +11,12 @@ from pathlib import Path
 
 from robust_det.core.cli import Parser
 
+EXAMPLES = (
+    "robust-det export --config run/config.yaml --sample photo.jpg --output run/model.onnx",
+    "robust-det export --config run/config.yaml --sample photo.jpg --output run/model.pt"
+    " --format torchscript",
+)
+
 
 def main(args: argparse.Namespace) -> None:
     """Load, export, check and write."""
@@ -36,5 +42,5 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--weights", help="of the detector; OUTPUT_DIR/model_final.pth if unset")
     parser.add_argument("--sample", required=True, help="an image with objects, to check with")
     parser.add_argument("--output", required=True, help="the file to write")
-    parser.add_argument("--format", default="onnx", help="onnx, the default, or torchscript")
+    parser.add_argument("--format", default="onnx", help="onnx or torchscript")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")

@@ -1,5 +1,6 @@
 """Check data sets, print their statistics, and draw samples.
 
+robust-det inspect --data FILE_OR_FOLDER
 robust-det inspect --config CONFIG [KEY VALUE ...]
 robust-det inspect --json FILE --images FOLDER [--crowd objects]
 robust-det inspect --voc FOLDER --split SPLIT [--origin 0]
@@ -17,17 +18,34 @@ from typing import Any
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
 
+EXAMPLES = (
+    "robust-det inspect --data photos-with-annotations",
+    "robust-det inspect --json annotations.json --images photos --decode --output look",
+    "robust-det inspect --yolo data.yaml --split train",
+    "robust-det inspect --config tiny_r18_eps0_bccd.yaml",
+)
+# options that have a meaning for some forms alone
+_OF_FORMS = {
+    "images": ("json",),
+    "split": ("voc", "yolo"),
+    "classes": ("voc", "yolo"),
+    "origin": ("voc",),
+}
+
 
 def main(args: argparse.Namespace) -> int:
     """Inspect one data set after the other; 1 if any of them has problems."""
     _check(args)
 
     import robust_det.detection  # noqa: F401
+    from robust_det.commands.data.given import given_data
     from robust_det.detection.config import sources_of_config
     from robust_det.detection.datasets.inspection import inspect_dataset
 
     if args.config:
         sources = sources_of_config(args.config, args.overrides)
+    elif args.data:
+        sources = dict(given_data(args.data).sources.values())
     else:
         sources = {_name(args): _of_arguments(args)}
     sound = True
@@ -55,9 +73,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse a wrong command line before anything slow is imported."""
-    given = [form for form in ("config", "json", "voc", "yolo") if getattr(args, form)]
+    given = [form for form in ("data", "config", "json", "voc", "yolo") if getattr(args, form)]
     if len(given) != 1:
-        raise UserError("give one of --config, --json, --voc and --yolo")
+        raise UserError("give one of --config, --json, --voc and --yolo, or --data")
     if args.overrides and given != ["config"]:
         raise UserError(f"KEY VALUE pairs belong to --config; got {' '.join(args.overrides)}")
     if args.samples < 1:
@@ -66,13 +84,17 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--json needs --images, the folder of its images")
     if args.crowd and not args.json:
         raise UserError("--crowd belongs to --json; of a config, it is DATASETS.CROWD")
+    for option, forms in _OF_FORMS.items():
+        if getattr(args, option) is not None and given[0] not in forms:
+            owners = " and ".join(f"--{form}" for form in forms)
+            raise UserError(f"--{option} belongs to {owners}, and has no effect with --{given[0]}")
     if (args.voc or args.yolo) and not args.split:
         raise UserError(f"--{given[0]} needs --split, such as train")
     if args.config:
         from robust_det.core.config.reading import find_config
 
         find_config(args.config)
-    elif not os.path.exists(getattr(args, given[0])):
+    elif not args.data and not os.path.exists(getattr(args, given[0])):
         _of_arguments(args).read(_name(args))  # which says so
 
 
@@ -87,7 +109,8 @@ def _of_arguments(args: argparse.Namespace) -> Any:
         return CocoSource(args.json, args.images, terms=Terms(args.crowd == "objects"))
     classes = class_list(args.classes.split(",") if args.classes else [], "--classes")
     if args.voc:
-        return VocSource(args.voc, args.split, classes, args.origin)
+        origin = 1 if args.origin is None else args.origin
+        return VocSource(args.voc, args.split, classes, origin)
     return YoloSource(args.yolo, args.split, classes)
 
 
@@ -100,6 +123,10 @@ def _name(args: argparse.Namespace) -> str:
 
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
+    parser.add_argument(
+        "--data",
+        help="file or folder, in any format that train --data takes: what is there is told",
+    )
     parser.add_argument("--config", help="config file, or its name below configs/")
     parser.add_argument("--json", help="COCO annotations")
     parser.add_argument("--images", help="of --json: the folder of its images")
@@ -111,7 +138,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--split", help="of --voc and --yolo, such as train")
     parser.add_argument("--classes", help="of --voc and --yolo: names with commas between them")
     parser.add_argument(
-        "--origin", type=int, choices=(0, 1), default=1, help="of --voc: the first pixel's number"
+        "--origin", type=int, choices=(0, 1), help="of --voc: the first pixel's number, 1 if unset"
     )
     parser.add_argument("--decode", action="store_true", help="find truncated images as well")
     parser.add_argument("--output", help="folder for stats.json, histograms and samples")

@@ -13,6 +13,11 @@ import os
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
 
+EXAMPLES = (
+    "robust-det panoptic",
+    "robust-det panoptic --config coco_panoptic_fpn_1x.yaml --workers 4 --overwrite",
+)
+
 
 def main(args: argparse.Namespace) -> None:
     """Make the maps of one data set after the other."""
@@ -41,7 +46,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--config",
         default="coco_panoptic_fpn_1x.yaml",
-        help="config file, or its name below configs/; COCO's if unset",
+        help="config file, or its name below configs/",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--overwrite", action="store_true", help="make all maps again")

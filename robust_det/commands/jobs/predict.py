@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
 
+EXAMPLES = (
+    "robust-det predict --config run/config.yaml --input photos --output found",
+    "robust-det predict --config run/config.yaml --input 'photos/**/*.jpg' --output found"
+    " --no-pictures",
+    "robust-det predict --config run/config.yaml --input clip.mp4 --output clip"
+    " --score-threshold 0.7",
+)
+
 
 def main(args: argparse.Namespace) -> int:
-    """Predict; 1 if an image could not be read."""
+    """Predict; 1 if an image could not be read, or anything else that was asked for is missing."""
     from robust_det.core.config.reading import find_config
 
     # before torch is imported
@@ -30,13 +39,18 @@ def main(args: argparse.Namespace) -> int:
     find_config(args.config)
 
     import robust_det.detection  # noqa: F401
+    from robust_det.analysis.labels import counted
     from robust_det.detection.detector import load_detector
-    from robust_det.detection.prediction.inputs import find_inputs
-    from robust_det.detection.prediction.predict import PREDICTIONS_NAME, predict
+    from robust_det.detection.prediction.inputs import find_inputs, left_out_lines
+    from robust_det.detection.prediction.output_folder import PICTURES_NAME, PREDICTIONS_NAME
+    from robust_det.detection.prediction.predict import predict
 
-    source = find_inputs(args.input, output)
+    start = time.perf_counter()
+    source = find_inputs(args.input)
     detector = load_detector(args.config, args.overrides, args.weights, args.backbone)
-    unreadable = predict(
+    for line in left_out_lines(source.left_out):
+        print(line, flush=True)
+    done = predict(
         detector,
         source,
         output,
@@ -45,13 +59,21 @@ def main(args: argparse.Namespace) -> int:
         score_threshold=args.score_threshold,
         overwrite=args.overwrite,
     )
-    print(f"wrote {output / PREDICTIONS_NAME}")
-    if unreadable:
-        images = "image" if len(unreadable) == 1 else "images"
-        print(f"{len(unreadable)} {images} could not be read:", file=sys.stderr)
-        for name, reason in unreadable.items():
+    pictures = f", pictures in {output / PICTURES_NAME}" if args.pictures else ""
+    print(f"wrote {output / PREDICTIONS_NAME}{pictures}")
+    left_out = sum(map(len, source.left_out.values()))
+    print(
+        f"{counted(done.images, 'image')} ({done.reused} done before), "
+        f"{counted(done.detections, 'detection')}, {len(done.unreadable)} could not be read,"
+        f" {counted(left_out, 'file')} left out, {time.perf_counter() - start:.1f} s"
+    )
+    if done.unreadable:
+        print(f"{counted(len(done.unreadable), 'image')} could not be read:", file=sys.stderr)
+        for name, reason in done.unreadable.items():
             print(f"  {name}: {reason}", file=sys.stderr)
-    return 1 if unreadable else 0
+    for problem in done.problems:
+        print(problem, file=sys.stderr)
+    return 1 if done.unreadable or done.problems else 0
 
 
 def add_arguments(parser: Parser) -> None:

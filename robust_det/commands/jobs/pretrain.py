@@ -11,6 +11,12 @@ from pathlib import Path
 
 from robust_det.core.cli import Parser
 
+EXAMPLES = (
+    "robust-det pretrain --config resnet50_l2_eps1.yaml DATA.ROOT datasets/imagenet",
+    "robust-det pretrain --config resnet50_l2_eps1.yaml --resume",
+    "robust-det pretrain --config resnet50_l2_eps1.yaml --eval-only --weights final.pth",
+)
+
 
 def main(args: argparse.Namespace) -> None:
     """Train, or with ``--eval-only`` validate."""

@@ -19,6 +19,12 @@ from robust_det.core.cli import Parser
 RESULTS_NAME = "results.md"
 
 
+EXAMPLES = (
+    "robust-det sweep --run '--config tiny_r18_eps{0,0.25}_bccd.yaml SEED {0..2}' --output seeds",
+    "robust-det sweep --runs runs.txt --output output/sweep --jobs 4 --dry-run",
+)
+
+
 def main(args: argparse.Namespace) -> int:
     from robust_det.analysis.sweep_table import results_table
     from robust_det.core.errors import UserError

@@ -15,6 +15,13 @@ from typing import Any
 
 from robust_det.core.cli import Parser, setup_logging
 
+EXAMPLES = (
+    "robust-det train --data cells/ --backbone resnet18_l2_eps1",
+    "robust-det train --config robust_r50_eps1_coco.yaml --num-gpus 8",
+    "robust-det train --config tiny_r18_eps0_bccd.yaml SOLVER.BASE_LR 0.01 OUTPUT_DIR slow",
+    "robust-det train --config slow/config.yaml --eval-only",
+)
+
 
 def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
     """Return the config, the card of the backbone, and the detector that is to be evaluated."""
@@ -148,9 +155,14 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--plan-only", action="store_true", help="of --data: choose, and leave")
     parser.add_argument("--config", help="config file, or its name below configs/")
     parser.add_argument("--backbone", help="zoo name or file, in place of the config's weights")
-    parser.add_argument("--num-gpus", type=int, default=0, help="GPUs on this machine")
-    parser.add_argument("--num-machines", type=int, default=1)
-    parser.add_argument("--machine-rank", type=int, default=0)
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=0,
+        help="GPUs of this machine; with 0, one process, on a GPU if there is one",
+    )
+    parser.add_argument("--num-machines", type=int, default=1, help="that share the run")
+    parser.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0")
     parser.add_argument("--dist-url", default="auto", help="where the machines meet")
     parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
     parser.add_argument("--eval-only", action="store_true", help="evaluate a trained detector")

@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 
 from robust_det.core.cli import Parser
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, did_you_mean
 
 logger = logging.getLogger("robust_det")
 
@@ -24,7 +24,8 @@ def list_models(args: argparse.Namespace) -> None:
 
     rows = entries(args.arch, args.norm)
     if not rows:
-        raise UserError("no model has that --arch and --norm; list without them shows all")
+        hint = did_you_mean(args.arch or "", {row.arch for row in entries(None, None)})
+        raise UserError(f"no model has that --arch and --norm; list without them shows all{hint}")
     print(table(rows, args.markdown))
     if not args.markdown:
         print(f"\ntrained here, yours: {backbone_folder()}  ($ROBUST_DET_BACKBONES)")
@@ -116,11 +117,22 @@ def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    lister = commands.add_parser("list", help="the models, and which of them are here")
+    lister = commands.add_parser(
+        "list",
+        help="the models, and which of them are here",
+        examples=("robust-det zoo list", "robust-det zoo list --arch resnet50 --norm l2"),
+    )
     lister.add_argument("--markdown", action="store_true", help="as a Markdown table")
     lister.set_defaults(do=list_models)
 
-    fetcher = commands.add_parser("fetch", help="download, convert, verify and cache models")
+    fetcher = commands.add_parser(
+        "fetch",
+        help="download, convert, verify and cache models",
+        examples=(
+            "robust-det zoo fetch resnet50_l2_eps1 resnet50_l2_eps3",
+            "robust-det zoo fetch --all --arch resnet18",
+        ),
+    )
     fetcher.add_argument("names", nargs="*", metavar="NAME", help="such as resnet50_l2_eps3")
     fetcher.add_argument("--all", action="store_true", help="every model, or those of --arch")
     fetcher.set_defaults(do=fetch_models)
@@ -128,12 +140,19 @@ def add_arguments(parser: Parser) -> None:
         command.add_argument("--arch", help="only this architecture")
         command.add_argument("--norm", choices=("l2", "linf"), help="only this norm")
 
-    verifier = commands.add_parser("verify", help="measure top-1 and compare it with the reported")
+    verifier = commands.add_parser(
+        "verify",
+        help="measure top-1 and compare it with the reported",
+        examples=(
+            "robust-det zoo verify resnet18_l2_eps3 --data datasets/imagenet",
+            "robust-det zoo verify output/run/final.pth --data datasets/imagenet --limit 5000",
+        ),
+    )
     verifier.add_argument("name", metavar="NAME", help="a model's name, or a file")
     verifier.add_argument(
         "--data", required=True, help="ImageNet: a folder with val/<class>/, or with <class>/"
     )
-    verifier.add_argument("--batch-size", type=int, default=256)
+    verifier.add_argument("--batch-size", type=int, default=256, help="images at a time")
     verifier.add_argument("--workers", type=int, default=8, help="processes that decode images")
     verifier.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     verifier.add_argument("--limit", type=int, metavar="N", help="N images, evenly spread")

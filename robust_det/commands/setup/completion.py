@@ -53,6 +53,12 @@ _robust_det_{name}() {{
 """
 
 
+EXAMPLES = (
+    'eval "$(robust-det completion bash)"',
+    'robust-det completion zsh > "${fpath[1]}/_robust-det"',
+)
+
+
 def main(args: argparse.Namespace) -> None:
     """Print the script."""
     import shtab
@@ -107,4 +113,4 @@ def _words() -> dict[str, list[str]]:
 
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
-    parser.add_argument("shell", choices=_SHELLS)
+    parser.add_argument("shell", choices=_SHELLS, help="for which the script is")

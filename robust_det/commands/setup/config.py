@@ -98,8 +98,19 @@ def schema_text(kind: str) -> str:
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     commands = parser.add_subparsers(dest="do", required=True, metavar="show|schema")
-    show = commands.add_parser("show", help="print a complete config")
+    show = commands.add_parser(
+        "show",
+        help="print a complete config",
+        examples=(
+            "robust-det config show tiny_r18_eps0_bccd.yaml",
+            "robust-det config show my.yaml SOLVER.BASE_LR 0.01",
+        ),
+    )
     show.add_argument("config", metavar="FILE", help="config file, or its name below configs/")
     show.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
-    schema = commands.add_parser("schema", help="print the JSON Schema of a kind of config")
-    schema.add_argument("kind", choices=("pretrain", "detection"))
+    schema = commands.add_parser(
+        "schema",
+        help="print the JSON Schema of a kind of config",
+        examples=("robust-det config schema detection", "robust-det config schema pretrain"),
+    )
+    schema.add_argument("kind", choices=("pretrain", "detection"), help="of config")

@@ -27,6 +27,12 @@ _MODELS = {
 }
 
 
+EXAMPLES = (
+    "robust-det configs",
+    "robust-det configs copy tiny_r18_eps0_bccd.yaml my.yaml",
+)
+
+
 def main(args: argparse.Namespace) -> None:
     """List, or copy."""
     if args.do == "copy":
@@ -117,7 +123,14 @@ def _with_bare_bases(source: Path) -> str:
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     commands = parser.add_subparsers(dest="do", metavar="copy")
-    copier = commands.add_parser("copy", help="put a config beside your own work")
+    copier = commands.add_parser(
+        "copy",
+        help="put a config beside your own work",
+        examples=(
+            "robust-det configs copy tiny_r18_eps0_bccd.yaml",
+            "robust-det configs copy base_small.yaml configs/mine.yaml --overwrite",
+        ),
+    )
     copier.add_argument("config", metavar="NAME", help="as robust-det configs lists it")
     copier.add_argument("dest", metavar="DEST", nargs="?", default=".", help="folder or file")
     copier.add_argument("--overwrite", action="store_true", help="replace the file if it exists")

@@ -42,6 +42,12 @@ _LIBRARIES = (
 _VARIABLES = ("ROBUST_DET_", "DETECTRON2_", "HF_H", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
 
+EXAMPLES = (
+    "robust-det env",
+    "robust-det env > environment.txt",
+)
+
+
 def main(args: argparse.Namespace) -> None:
     """Print one line a fact."""
     rows = list(facts())

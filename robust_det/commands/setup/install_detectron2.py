@@ -183,6 +183,12 @@ def build(source: Path, wheels: Path) -> Path:
     return built[0]
 
 
+EXAMPLES = (
+    "robust-det install-detectron2",
+    "robust-det install-detectron2 --archive detectron2_cdo-0.5.tar.gz",
+)
+
+
 def main(args: argparse.Namespace) -> int:
     """Install, unless there is nothing to do."""
     found = installed()

@@ -142,8 +142,8 @@ def _read_rgb(path: str) -> Image.Image:
         # not turned, as by torchvision's own loader
         return open_image(path, upright=False).convert("RGB")
     except FileError as error:
-        raise Undecodable(f"it {error.problem}; {error.advice}") from error
-    except Exception as error:  # Pillow raises whatever the decoder raises
+        raise Undecodable(f"it {error.reason}") from error
+    except OSError as error:
         raise Undecodable(f"{type(error).__name__}: {error}") from error
 
 

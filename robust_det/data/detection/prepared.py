@@ -11,6 +11,7 @@ from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
 from robust_det.data.detection.cache import content_key, document_json, keep_json, panoptic_json
 from robust_det.data.detection.canonical.entries import as_coco
+from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.dataset_facts import Annotations, DatasetFacts, facts_of
 from robust_det.data.detection.packed_images import PackedImages
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
@@ -76,13 +77,15 @@ def check_and_pack(name: str, source: Source, lenient: bool) -> Prepared:
         name: for messages and files.
         source: where it is.
         lenient: leave out or mend what is unsound, and say so, instead of refusing the data set.
+            All images are decoded then, so that a truncated one is left out before a loader of
+            training or evaluation meets it.
 
     Raises:
         UserError: there are problems: all of them counted in one line. With ``lenient``, problems
             that leave nothing to train on.
     """
     with without_garbage_collection():
-        reading = source.read(name)
+        reading = source.read(name, Depth.PIXELS if lenient else None)
         if isinstance(source, VocSource) and source.published:
             return _of_published_voc(reading)
         return _of_reading(name, source, reading, lenient)

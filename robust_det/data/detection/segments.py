@@ -11,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, naming, reason_of
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.annotation_file import read_json
 from robust_det.data.detection.canonical.flags import as_flag
 from robust_det.data.detection.canonical.identifiers import is_identifier
 from robust_det.data.detection.checking.report import shortened
-from robust_det.data.images import bits_of
+from robust_det.data.images import bits_of, whole_image
 from robust_det.data.places import nowhere
+from robust_det.data.walking import search
 
 __all__ = [
     "IGNORED",
     "VOID",
+    "no_segments",
     "read_ids",
     "read_panoptic",
     "semantic_places",
@@ -120,12 +122,16 @@ def read_ids(path: str | Path) -> NDArray[np.int32]:
         UserError: it is missing, or no whole RGB image.
     """
     try:
-        with Image.open(path) as image:
+        with (
+            naming(f"cannot read segments {path}: it"),
+            whole_image(path),
+            Image.open(path) as image,
+        ):
             # of 16 bits, Pillow would give the upper ones
             mode = image.mode if bits_of(image) == 8 else f"{image.mode} with {bits_of(image)} bits"
             pixels = np.asarray(image, dtype=np.int32)
-    except Exception as error:  # Pillow raises anything on a broken file
-        raise UserError(f"cannot read segments {path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read segments {path}: {reason_of(error)}") from error
     if mode != "RGB":
         raise UserError(f"segments {path} are an image of mode {mode}; COCO's are RGB")
     return pixels[..., 0] + 256 * pixels[..., 1] + 256**2 * pixels[..., 2]
@@ -139,6 +145,37 @@ def write_ids(path: str | Path, ids: NDArray[np.int32]) -> None:
     """
     pixels = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=2).astype(np.uint8)
     write_atomically(path, lambda file: Image.fromarray(pixels).save(file, "PNG"))
+
+
+def no_segments(name: str, files: Sequence[str], folder: str) -> UserError:
+    """Say that a data set has no PNG file at all, and where they may be instead.
+
+    Args:
+        name: of the data set.
+        files: that its annotations name.
+        folder: in which they were looked for.
+    """
+    first = os.path.basename(files[0].replace("\\", "/"))
+    others = [
+        f for f in search(os.path.dirname(os.path.abspath(folder)), first) if _is_ids(f, first)
+    ]
+    return UserError(
+        f"data set '{name}' has none of the {len(files)} PNG files of its segments, such as"
+        f" {files[0]}, in {folder}",
+        f"{others[0]} has it: name that folder, in DATASETS.CUSTOM as SEGMENTS"
+        if others
+        else "they are files of their own beside the JSON, unpacked; name their folder, in"
+        " DATASETS.CUSTOM as SEGMENTS",
+    )
+
+
+def _is_ids(folder: str, file: str) -> bool:
+    """Return whether a PNG is of ids, and no semantic map of the same name."""
+    try:
+        read_ids(os.path.join(folder, file))
+    except UserError:
+        return False
+    return True
 
 
 def semantic_places(categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:

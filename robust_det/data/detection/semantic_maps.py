@@ -21,6 +21,7 @@ from robust_det.data.detection.map_notes import MapNotes, fingerprint
 from robust_det.data.detection.readers.panoptic_json import PanopticSource
 from robust_det.data.detection.segments import (
     IGNORED,
+    no_segments,
     read_ids,
     read_panoptic,
     semantic_places,
@@ -70,6 +71,9 @@ def make_semantic_maps(
         if is_there:
             outdated.append(made)
     if missing := listing.missing(segments for segments, _, _ in due):
+        if len(missing) == len(panoptic["annotations"]):
+            files = [annotation["file_name"] for annotation in panoptic["annotations"]]
+            raise no_segments(name, files, source.panoptic_root)
         raise UserError(
             f"data set '{name}' lacks the segments of {len(missing)} images, such as"
             f" {min(missing)}; unpack COCO's panoptic annotations there"

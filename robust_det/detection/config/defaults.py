@@ -62,10 +62,13 @@ SETTINGS = {
     "DATASETS.CUSTOM": Setting(
         [],
         "mappings with NAME and JSON, IMAGES (COCO); VOC, SPLIT; ANNOTATIONS, IMAGES (VOC's XML);"
-        " YOLO, SPLIT; or CSV; paths are beside this file, here, or below $DETECTRON2_DATASETS",
+        " YOLO, SPLIT; CSV; or MASKS, IMAGES, KIND; paths are beside this file, here, or below"
+        " $DETECTRON2_DATASETS",
         items=entry_schema(),
     ),
-    "DATASETS.LENIENT": Setting(False, "leave out or mend what is unsound, and say so"),
+    "DATASETS.LENIENT": Setting(
+        False, "leave out or mend what is unsound, and say so; decodes all images"
+    ),
     "DATASETS.CROWD": Setting(
         "ignore",
         "what iscrowd 1 means: a region to ignore, or, as some tools write brush masks, an object",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import random
@@ -18,12 +19,15 @@ from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 from pycocotools import mask as mask_util
 
+from robust_det.core.errors import FileError, naming, reason_of
 from robust_det.core.progress import progress_bar
 from robust_det.data.detection.statistics import box_sides, objects_per_image
 from robust_det.data.images import open_image
 from robust_det.detection.colours import ClassVisualizer, drawable
 
 __all__ = ["histograms", "sample_sheet"]
+
+logger = logging.getLogger(__name__)
 
 _TILE, _GAP = 400, 6  # pixels
 _INK, _FILL = "#1f2328", "#2f7fe0"
@@ -72,10 +76,12 @@ def _tile(
     metadata: Metadata,
     index: Mapping[int, int],
 ) -> Image.Image:
+    path = os.path.join(image_root, image["file_name"])
     try:
-        path = os.path.join(image_root, image["file_name"])
-        pixels = np.asarray(open_image(path).convert("RGB"))
-    except Exception:  # Pillow raises anything on a truncated file
+        with naming(path):
+            pixels = np.asarray(open_image(path).convert("RGB"))
+    except (FileError, OSError) as error:
+        logger.warning(f"{reason_of(error)}; its place on the sheet is grey")
         return Image.new("RGB", (_TILE, _TILE), "lightgrey")
     size = (image["height"], image["width"])
     drawn = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from robust_det.core.errors import FileError, UserError, one_line, reason_of
+from robust_det.core.errors import UserError, naming, one_line, reason_of
 from robust_det.core.files import sha256_file, write_atomically
 from robust_det.detection.detector import Detector
 from robust_det.detection.export.agreement import Comparison, compare
@@ -72,11 +72,10 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
 def _images(detector: Detector, sample: Path) -> list[torch.Tensor]:
     """Return the sample as the model takes it, in another shape, and a black image."""
     try:
-        pixels = decode(str(sample), detector.cfg.INPUT.FORMAT)
-    except FileError as error:
-        raise UserError(f"--sample {sample} {error.problem}", error.advice) from error
-    except Exception as error:  # Pillow's readers raise anything on a broken file
-        raise UserError(f"--sample {sample} cannot be read: {one_line(str(error))}") from error
+        with naming(f"--sample {sample}"):
+            pixels = decode(str(sample), detector.cfg.INPUT.FORMAT)
+    except OSError as error:
+        raise UserError(f"--sample {sample} cannot be read: {reason_of(error)}") from error
     resized = detector.resize.get_transform(pixels).apply_image(pixels)
     image = torch.as_tensor(resized.transpose(2, 0, 1).astype("float32"))
     height, width = image.shape[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, reason_of
 
 __all__ = ["ReturningErrors", "raise_returned"]
 
@@ -22,6 +22,8 @@ class ReturningErrors:
             return self.mapper(record)
         except UserError as error:
             return error
+        except OSError as error:  # a disk that is gone, or a file since the data were checked
+            return UserError(f"{error.filename or record['file_name']}: {reason_of(error)}")
 
 
 def raise_returned(batch: Sequence[Any]) -> None:

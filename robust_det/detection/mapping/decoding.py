@@ -14,10 +14,14 @@ from detectron2.data import detection_utils as utils
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from robust_det.core.errors import FileError, UserError
-from robust_det.data.images import open_image
+from robust_det.core.errors import FileError, naming
+from robust_det.data.images import open_image, whole_image
 
-__all__ = ["decode", "read_image"]
+__all__ = ["decode", "read_image", "read_map"]
+
+_ADVICE = (
+    "robust-det inspect --decode finds all such files, and DATASETS.LENIENT True goes on without"
+)
 
 _ORIENTATION, _UPRIGHT = 274, 1  # tag and value in EXIF
 
@@ -26,19 +30,28 @@ def read_image(path: str, layout: str, fast: bool = True) -> np.ndarray:
     """Do what :func:`decode` does, with words of what is wrong.
 
     Raises:
-        UserError: the file is not a whole image, or nothing says which of its numbers is white.
+        FileError: the file is not a whole image, or nothing says which of its numbers is white.
         OSError: it is not there, or may not be read.
     """
     try:
         return decode(path, layout, fast)
     except FileError as error:
-        raise UserError(f"image {path} {error.problem}", error.advice) from error
-    except Exception as error:  # Pillow raises anything on a broken file
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise UserError(
-            f"cannot decode image {path}: {error}; robust-det inspect --decode finds all such files"
-        ) from error
+        if error.advice:
+            error.source = f"image {path}"
+        else:
+            error.source, error.advice = f"cannot decode image {path}: it", _ADVICE
+        raise
+
+
+def read_map(path: str) -> np.ndarray:
+    """Read a semantic map as Detectron2 does: the class of each pixel, (H, W), uint8.
+
+    Raises:
+        FileError: the file is not a whole image.
+        OSError: it is not there, or may not be read.
+    """
+    with naming(f"cannot decode semantic map {path}: it"), whole_image(path):
+        return utils.read_image(path, "L")[..., 0]
 
 
 def decode(path: str, layout: str, fast: bool = True) -> np.ndarray:
@@ -56,7 +69,7 @@ def decode(path: str, layout: str, fast: bool = True) -> np.ndarray:
         (H, W, C), uint8, but for ``YUV-BT.601``, which is floating-point.
 
     Raises:
-        Exception: see :func:`.open_image`.
+        FileError, OSError: see :func:`.open_image`.
     """
     pixels = _decode_jpeg(path, layout) if fast and layout in ("RGB", "BGR") else None
     if pixels is not None:

@@ -16,7 +16,7 @@ from detectron2.structures import Instances
 
 from robust_det.detection.mapping.augmentation import large_scale_jitter
 from robust_det.detection.mapping.copy_paste import CopyPaste
-from robust_det.detection.mapping.decoding import read_image
+from robust_det.detection.mapping.decoding import read_image, read_map
 
 __all__ = ["EvaluationMapper", "TrainingMapper", "build_mapper"]
 
@@ -59,7 +59,7 @@ class _Mapper(DatasetMapper):
         utils.check_image_size(record, image)
         semantic = None
         if "sem_seg_file_name" in record:
-            semantic = utils.read_image(record.pop("sem_seg_file_name"), "L").squeeze(2)
+            semantic = read_map(record.pop("sem_seg_file_name"))
         inputs = T.AugInput(image, sem_seg=semantic)
         transforms = self.augmentations(inputs)
         size = inputs.image.shape[:2]

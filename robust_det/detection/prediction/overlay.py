@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.data.catalog import Metadata
 
+from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.detection.colours import ClassVisualizer
 from robust_det.detection.pictures import picture_scale, save_picture
 
@@ -31,9 +33,13 @@ class Drawing:
         self.metadata = Metadata(thing_classes=[category["name"] for category in categories])
 
     def path(self, name: str) -> Path:
-        """Return where the picture of an image is; no other image has the same."""
-        suffix = "" if name.lower().endswith((".jpg", ".jpeg")) else ".jpg"
-        return self.folder / f"{name}{suffix}"
+        """Return where the picture of an image is; no other image has the same.
+
+        A JPEG's has its name; but ``a.png.jpg`` is the picture of ``a.png``.
+        """
+        stem, suffix = os.path.splitext(name.lower())
+        own = suffix in (".jpg", ".jpeg") and not stem.endswith(SUFFIXES)
+        return self.folder / (name if own else f"{name}.jpg")
 
     def draw(self, name: str, pixels: Any, instances: Any) -> None:
         """Draw an image.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,38 @@ from robust_det.core.progress import progress_bar
 from robust_det.detection.detector import Detector
 from robust_det.detection.prediction.batches import Loaded, batches, load_ahead
 from robust_det.detection.prediction.journal import Journal
+from robust_det.detection.prediction.output_folder import (
+    JOURNAL_NAME,
+    PICTURES_NAME,
+    PREDICTIONS_NAME,
+    check_output,
+    drawn_video,
+)
 from robust_det.detection.prediction.overlay import Drawing
 from robust_det.detection.prediction.results import coco_document, record_of
 from robust_det.detection.prediction.sources import Item, Source
 from robust_det.detection.prediction.video import Video, write_video
 
-__all__ = ["JOURNAL_NAME", "PICTURES_NAME", "PREDICTIONS_NAME", "predict"]
+__all__ = ["Outcome", "predict"]
 
-logger = logging.getLogger(__name__)
 
-PREDICTIONS_NAME = "predictions.json"
-JOURNAL_NAME = "predictions.jsonl"
-PICTURES_NAME = "pictures"
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has done.
+
+    Attributes:
+        images: with results in ``predictions.json``.
+        reused: of these, done by an earlier run.
+        detections: on all of them.
+        unreadable: images that could not be read, and why. The next run tries them again.
+        problems: what else of that which was asked for is missing.
+    """
+
+    images: int
+    reused: int
+    detections: int
+    unreadable: dict[str, str]
+    problems: Sequence[str]
 
 
 def predict(
@@ -40,7 +60,7 @@ def predict(
     pictures: bool = True,
     score_threshold: float = 0.5,
     overwrite: bool = False,
-) -> dict[str, str]:
+) -> Outcome:
     """Detect objects on all images of a source that are not done yet, and write all results.
 
     Args:
@@ -52,13 +72,11 @@ def predict(
         score_threshold: of an object to be drawn.
         overwrite: do all images again.
 
-    Returns:
-        The images that could not be read, and why. They are tried again by the next run.
-
     Raises:
-        UserError: ``output`` holds predictions of another detector or of other images, or the
-            batch does not fit into the memory of the GPU.
+        UserError: ``output`` holds predictions of another detector or of other images, or files
+            that would be replaced; or the batch does not fit into the memory of the GPU.
     """
+    check_output(output, source, pictures, overwrite)
     settings = _settings(detector, source, score_threshold if pictures else None)
     journal = Journal(output / JOURNAL_NAME, settings, overwrite)
     drawing = None
@@ -66,14 +84,21 @@ def predict(
         order = detector.cfg.INPUT.FORMAT
         drawing = Drawing(output / PICTURES_NAME, detector.categories, order, score_threshold)
     names: list[str] = []
+    reused = 0
     unreadable: dict[str, str] = {}
     divisibility: Any = detector.model.get_submodule("backbone").size_divisibility
     with progress_bar(len(source), "predict", "images") as bar:
 
+        def is_done(item: Item) -> bool:
+            drawn = drawing is None or drawing.path(item.name).is_file()
+            return drawn and journal.has(item)
+
         def pending() -> Iterator[tuple[Item, Any]]:
-            for item, what in source.items(lambda item: not journal.has(item)):
+            nonlocal reused
+            for item, what in source.items(lambda item: not is_done(item)):
                 names.append(item.name)
-                if journal.has(item):
+                if is_done(item):
+                    reused += 1
                     bar.update()
                 else:
                     yield item, what
@@ -100,9 +125,14 @@ def predict(
     )
     text = json.dumps(document).encode()
     write_atomically(output / PREDICTIONS_NAME, lambda file: file.write(text))
+    problems = list(source.problems)
     if isinstance(source, Video) and drawing is not None:
-        _draw_video(source, drawing, names, output)
-    return unreadable
+        path = drawn_video(output, source.place)
+        if not write_video(path, [drawing.path(name) for name in names], source):
+            problems.append(
+                f"this OpenCV cannot encode {path.name}; its frames are in {drawing.folder}"
+            )
+    return Outcome(len(done), reused, len(document["annotations"]), unreadable, problems)
 
 
 def _settings(detector: Detector, source: Source, drawn_from: float | None) -> dict[str, Any]:
@@ -135,9 +165,3 @@ def _detect(detector: Detector, batch: list[Loaded]) -> list[Any]:
             f"{len(batch)} images do not fit into the GPU's memory; lower --batch-size"
         ) from error
     return [output["instances"].to("cpu") for output in outputs]
-
-
-def _draw_video(video: Video, drawing: Drawing, names: list[str], output: Path) -> None:
-    path = output / f"{video.place.stem}.mp4"
-    if not write_video(path, map(drawing.path, names), video.rate):
-        logger.warning(f"this OpenCV cannot encode {path.name}; its frames are in {drawing.folder}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-
-from PIL import UnidentifiedImageError
 
 from robust_det.core.errors import FileError, one_line, reason_of
 from robust_det.detection.mapping.decoding import decode
@@ -37,9 +35,13 @@ class Source(Protocol):
 
     Attributes:
         place: the folder that the names are relative to, or the video; absolute.
+        left_out: names of files that were found and are no images of it, by the reason.
+        problems: what was asked for and was not there, known once all images were yielded.
     """
 
     place: Path
+    left_out: Mapping[str, Sequence[str]]
+    problems: Sequence[str]
 
     def __len__(self) -> int:
         """Return how many images there are; for a video, as many as its header says."""
@@ -65,10 +67,15 @@ class Images:
     Args:
         folder: that names are relative to.
         names: of the files.
+        left_out: see :class:`Source`.
     """
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
-        self.place, self.names = folder.resolve(), names
+    problems: Sequence[str] = ()
+
+    def __init__(
+        self, folder: Path, names: list[str], left_out: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        self.place, self.names, self.left_out = folder.resolve(), names, left_out or {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,13 +90,10 @@ class Images:
         """See :class:`Source`."""
         try:
             return decode(str(what), order)
-        except UnidentifiedImageError as error:
-            raise Unreadable("not an image") from error
         except FileError as error:
-            raise Unreadable(f"it {error.problem}; {error.advice}") from error
-        except Exception as error:  # Pillow's readers raise anything on a broken file
-            reason = getattr(error, "strerror", None) or reason_of(error)
-            raise Unreadable(one_line(reason)) from error
+            raise Unreadable(f"it {error.reason}") from error
+        except OSError as error:
+            raise Unreadable(one_line(error.strerror or reason_of(error))) from error
 
 
 def stamp_of(path: Path) -> str:

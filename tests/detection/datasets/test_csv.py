@@ -92,7 +92,7 @@ def test_the_same_boxes_in_every_spelling(
     reading = read(CSV=tmp_path / "a.csv", IMAGES=scenes / "val")
     assert boxes(reading) == {image: each for image, each in truth.items() if each}
     assert not reading.report.problems
-    (said,) = reading.report.remarks
+    said = next(line for line in reading.report.remarks if "columns" in line)
     assert ("fractions" in said) == (form == "Open Images")
     assert ("Source" in said) == (form == "Open Images")
 
@@ -128,7 +128,11 @@ def test_units_origin_classes_and_splits(
     )
     box = ("b", 0, 0, 96, 96, 0)
     assert boxes(read(**at, ORIGIN=1, SPLIT="train")) == {image: [box]}
+    # as VOC's tables are, and it is said unless the entry says which
     assert boxes(read(**at, SPLIT="train")) == {image: [("b", 1, 1, 95, 95, 0)]}
+    for given, times in (({}, 1), ({"ORIGIN": 0}, 0), ({"ORIGIN": 1}, 0)):
+        assert read(**at, SPLIT="train", **given).report.count("from_one") == times
+    assert read(**at, SPLIT="validation").report.count("from_one") == 0
     assert [c["name"] for c in read(**at).categories] == ["a", "b"]
     assert [c["name"] for c in read(**at, CLASSES=["b", "a"]).categories] == ["b", "a"]
     assert read(**at, CLASSES=["b"]).report.complaint().count("'a' in line 3 of a.csv") == 1
@@ -230,6 +234,9 @@ def test_tables_are_recognised(scenes: Path, document: dict[str, Any], tmp_path:
     (tmp_path / "classes.csv").write_text("a,0\nb,1\n")
     layout = recognise(tmp_path)
     assert layout.form == "CSV" and list(layout.entries) == ["train", "test"]
+    by_file = recognise(tmp_path / "train_labels.csv")
+    assert list(by_file.entries) == ["train", "test"] and "test_labels.csv" in by_file.notes[0]
+    assert list(recognise(tmp_path / "test_labels.csv").entries) == ["all"]
     for entry in layout.entries.values():
         name, source = parse_entry(entry)
         reading = source.read(name)

@@ -1,14 +1,17 @@
 """tools/inspect_dataset.py: statistics that are right, pictures, problems and exit codes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from detectron2.data import DatasetCatalog
 from PIL import Image
 
+from robust_det.detection.datasets.registration import prepare_dataset
 from robust_det.detection.datasets.sample_sheet import sample_sheet
 from tests.support import refused, run_tool
 
@@ -63,7 +66,19 @@ def test_truncated_images_are_found_by_decoding(yolo: Path) -> None:
     assert run_tool("inspect_dataset", "--yolo", yolo, "--split", "val").code == 0
     done = run_tool("inspect_dataset", "--yolo", yolo / "data.yaml", "--split", "val", "--decode")
     assert done.code == 1 and "1 unreadable image" in done.out
-    assert str(image) in done.out
+    assert f"{image}: it is truncated or damaged: image file is truncated" in done.out
+
+
+def test_a_run_that_is_lenient_leaves_truncated_images_out(
+    yolo: Path, register_entry: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    image = sorted((yolo / "images/val").iterdir())[2]
+    image.write_bytes(image.read_bytes()[:-200])
+    name = register_entry(YOLO=yolo, SPLIT="val")
+    facts = prepare_dataset(name, lenient=True)
+    assert facts.images == 5
+    assert f"cleaned: 1 unreadable image (first: {image}: it is truncated" in caplog.text
+    assert str(image) not in {entry["file_name"] for entry in DatasetCatalog.get(name)}
 
 
 def test_all_data_sets_of_a_config(tmp_path: Path, scenes: Path, yolo: Path) -> None:
@@ -83,10 +98,17 @@ def test_all_data_sets_of_a_config(tmp_path: Path, scenes: Path, yolo: Path) -> 
     assert "problem: data set 'b' has no annotations at" in done.out
 
 
+def test_what_is_there_is_told(scenes: Path) -> None:
+    done = run_tool("inspect_dataset", "--data", scenes)
+    assert done.code == 0 and not done.err
+    names = [line for line in done.out.splitlines() if line.endswith(("_train", "_val"))]
+    assert names == [f"{scenes.name}_train", f"{scenes.name}_val"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((), "give one of --config, --json, --voc and --yolo"),
+        ((), "one of --config, --json, --voc and --yolo, or --data"),
         (("--voc", "a", "--yolo", "b"), "give one of"),
         (("--json", "a"), "--json needs --images"),
         (("--voc", "a"), "--voc needs --split"),
@@ -94,6 +116,10 @@ def test_all_data_sets_of_a_config(tmp_path: Path, scenes: Path, yolo: Path) -> 
         (("--voc", "a", "--split", "b", "SEED", "1"), "KEY VALUE pairs belong to --config"),
         (("--yolo", "a", "--split", "b", "--classes", "c,c"), "repeated name"),
         (("--yolo", "a", "--split", "b", "--samples", "0"), "it starts from 1"),
+        (("--yolo", "a", "--split", "b", "--origin", "1"), "--origin belongs to --voc"),
+        (("--json", "a", "--images", "b", "--split", "c"), "--split belongs to --voc and --yolo"),
+        (("--data", "a", "--images", "b"), "--images belongs to --json, and has no effect with"),
+        (("--data", "nowhere"), "there is no file or folder nowhere"),
     ],
 )
 def test_a_wrong_command_line(arguments: Any, message: str) -> None:

@@ -68,9 +68,9 @@ def test_annotations_here_images_there_the_list_anywhere(
         ({"ANNOTATIONS": "a"}, "NAME, ANNOTATIONS, IMAGES"),
         ({"ANNOTATIONS": "a", "IMAGES": 3}, "NAME, ANNOTATIONS, IMAGES"),
         ({"VOC": "a", "SPLIT_FILE": ["b"]}, "SPLIT_FILE"),
-        ({"JSON": "a", "IMAGES": "b", "SPLIT_FILE": "c"}, "needs NAME, JSON, IMAGES; or"),
-        ({"JSON": "a", "IMAGES": "b", "ANNOTATIONS": "c"}, "needs NAME, JSON, IMAGES; or"),
-        ({"YOLO": "a", "SPLIT": "b", "IMAGES": "c"}, "needs NAME, JSON, IMAGES; or"),
+        ({"JSON": "a", "IMAGES": "b", "SPLIT_FILE": "c"}, "needs NAME, "),
+        ({"JSON": "a", "IMAGES": "b", "ANNOTATIONS": "c"}, "needs NAME, "),
+        ({"YOLO": "a", "SPLIT": "b", "IMAGES": "c"}, "needs NAME, "),
     ],
 )
 def test_what_would_have_no_effect_is_refused(entry: dict[str, Any], words: str) -> None:

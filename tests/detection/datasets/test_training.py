@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from robust_det.core.files import sha256_file
 from robust_det.records import read_record
 from robust_det.records.detection import DetectionRecord
@@ -53,3 +56,54 @@ def test_train_on_voc_and_test_on_yolo(
     assert len(record.pictures) == 2
     shown = json.loads(made["yolo_scenes"].read_text())["images"]
     assert [p.image for p in record.pictures] == [i["file_name"] for i in shown[:2]]
+
+
+def test_train_on_masks_and_test_on_a_table(
+    write_config: Callable[..., Path],
+    scenes: Path,
+    tmp_path: Path,
+    document: dict[str, Any],
+) -> None:
+    for image in document["images"]:
+        values = np.zeros((image["height"], image["width"]), np.uint8)
+        for number, a in enumerate(document["annotations"], 1):
+            if a["image_id"] == image["id"]:
+                x, y, w, h = (round(v) for v in a["bbox"])
+                values[y : y + h, x : x + w] = number
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(values).save(tmp_path / "masks" / image["file_name"])
+    files = {i["id"]: i["file_name"] for i in document["images"]}
+    rows = [",".join(map(str, (files[a["image_id"]], *a["bbox"]))) for a in document["annotations"]]
+    (tmp_path / "boxes.csv").write_text("\n".join(["image,x,y,w,h", *rows]))
+    # beside the config, and in full
+    entries = [
+        {"NAME": "masked", "MASKS": "masks", "IMAGES": str(scenes / "val"), "KIND": "instances"},
+        {"NAME": "tabled", "CSV": "boxes.csv", "IMAGES": str(scenes / "val")},
+    ]
+    config = write_config(
+        MODEL={
+            "WEIGHTS": "",
+            "MASK_ON": False,
+            "BACKBONE": {"ARCH": "resnet10_narrow"},
+            "FPN": {"OUT_CHANNELS": 32},
+            "ROI_BOX_HEAD": {"FC_DIM": 64},
+        },
+        DATASETS={
+            "CUSTOM": [{**entry, "CLASSES": ["shape"]} for entry in entries],
+            "TRAIN": ["masked"],
+            "TEST": ["tabled"],
+        },
+        SOLVER={"MAX_ITER": 2, "STEPS": [1], "IMS_PER_BATCH": 2},
+    )
+    done = run_tool("train_net", "--config", config)
+    assert done.code == 0, done.err
+    assert "each number but 0 is an object" in done.out
+    assert "x, y, w, h are left, top, width, height in pixels" in done.out
+    record = read_record(tmp_path / "run", DetectionRecord)
+    (train,), (test,) = record.data.train, record.data.test
+    assert (train.images, test.images, test.annotations) == (6, 6, len(document["annotations"]))
+    kept = {entry["NAME"]: entry for entry in record.config["DATASETS"]["CUSTOM"]}
+    assert kept["masked"]["MASKS"] == str(config.parent / "masks")
+    # so that the run's own config leads to them, wherever it lies
+    again = run_tool("train_net", "--config", tmp_path / "run/config.yaml", "--eval-only")
+    assert again.code == 0, again.err

@@ -250,9 +250,17 @@ def test_faults_in_a_folder(register_entry: Callable[..., Any], voc: Path) -> No
         describe_dataset(register_entry(VOC=voc, SPLIT="tets"))
     with pytest.raises(UserError, match=r"no folder .*Annotations; a VOC folder holds"):
         describe_dataset(register_entry(VOC=voc / "JPEGImages", SPLIT="test"))
+    text = (voc / "ImageSets/Main/test.txt").read_text()
     (voc / "ImageSets/Main/test.txt").write_text("\n")
     with pytest.raises(UserError, match="empty split: it lists no images"):
         describe_dataset(register_entry(VOC=voc, SPLIT="test"))
+    (voc / "ImageSets/Main/test.txt").write_text(text)
+    for path in (voc / "Annotations").iterdir():
+        path.unlink()
+    with pytest.raises(UserError) as without:
+        describe_dataset(register_entry(VOC=voc, SPLIT="test"))
+    said = f"none of the {len(text.split())} images of its split 'test', such as {stems[0]}, has an"
+    assert said in str(without.value) and f"no XML file below {voc}" in str(without.value)
 
 
 def test_a_class_that_is_not_listed(

@@ -121,6 +121,32 @@ def test_difficult_objects_are_trained_on_and_not_scored(
     assert ours.truth()["annotations"] == theirs.truth()["annotations"]
 
 
+def test_copies_of_parts_that_call_their_images_alike(
+    scenes: Path, tmp_path: Path, command: Any
+) -> None:
+    shutil.copytree(scenes, tmp_path / "set")
+    for part in ("train", "val"):
+        path = tmp_path / f"set/annotations/instances_{part}.json"
+        raw = json.loads(path.read_text())
+        for number, image in enumerate(raw["images"]):
+            folder = tmp_path / "set" / part
+            (folder / image["file_name"]).rename(folder / f"{number}.png")
+            image["file_name"] = f"{number}.png"
+        path.write_text(json.dumps(raw))
+    out = tmp_path / "out"
+    assert command("convert-data", tmp_path / "set", out, "--copy-images")[0] == 0
+    for part in ("train", "val"):
+        coco = load(out / f"instances_{part}.json")
+        for image in coco.imgs.values():
+            own = tmp_path / "set" / part / Path(image["file_name"]).name
+            assert (out / image["file_name"]).read_bytes() == own.read_bytes()
+    # what lies there is never replaced
+    for file in out.glob("*.json"):
+        file.unlink()
+    code, _, error = command("convert-data", tmp_path / "set", out, "--copy-images")
+    assert code == 2 and "0.png is there already" in error
+
+
 def test_what_is_unsound_is_refused_and_nothing_is_written(
     scenes: Path, tmp_path: Path, document: dict[str, Any], command: Any
 ) -> None:
@@ -134,6 +160,18 @@ def test_what_is_unsound_is_refused_and_nothing_is_written(
     code, said, _ = command("convert-data", path, tmp_path / "out", "--lenient")
     assert code == 0 and "was cleaned: 1 negative or infinite box" in said
     assert len(load(tmp_path / "out/instances.json").anns) == len(document["annotations"]) - 1
+
+
+def test_a_truncated_image_is_left_out_where_that_is_asked_for(
+    scenes: Path, tmp_path: Path, document: dict[str, Any], command: Any
+) -> None:
+    shutil.copytree(scenes / "val", tmp_path / "a")
+    shutil.copy(all_of(scenes), tmp_path / "a.json")
+    file = tmp_path / "a" / document["images"][0]["file_name"]
+    file.write_bytes(file.read_bytes()[:-500])
+    code, said, _ = command("convert-data", tmp_path / "a.json", tmp_path / "out", "--lenient")
+    assert code == 0 and "1 unreadable image" in said and file.name in said
+    assert document["images"][0]["id"] not in load(tmp_path / "out/instances.json").imgs
 
 
 def test_a_split_is_of_images_and_has_each_class_on_both_sides(
@@ -158,7 +196,7 @@ def test_a_split_is_of_images_and_has_each_class_on_both_sides(
         out = tmp_path / f"out{seed}"
         arguments = ("split", tmp_path / "set.json", "--output", out, "--fraction", 0.34)
         code, said, _ = command(*arguments, "--seed", seed)
-        assert code == 0 and "1 images are copies of others" in said
+        assert code == 0 and "1 image that others are copies of" in said
         train, val = (load(out / f"instances_{part}.json") for part in ("train", "val"))
         assert train.cats == val.cats == {c["id"]: c for c in document["categories"]}
         assert not {*train.imgs} & {*val.imgs}
@@ -185,6 +223,33 @@ def test_fractions(fraction: str, scenes: Path, tmp_path: Path, command: Any) ->
         "split", all_of(scenes), "--output", tmp_path, f"--fraction={fraction}"
     )
     assert code == 2 and "above 0 and below 1" in error
+
+
+def test_a_single_part_may_be_a_file(scenes: Path, tmp_path: Path, command: Any) -> None:
+    assert command("convert-data", all_of(scenes), tmp_path / "out/a.json")[0] == 0
+    assert len(load(tmp_path / "out/a.json").imgs) == 6
+    code, _, error = command("convert-data", scenes, tmp_path / "b.json")
+    assert code == 2 and "has the parts train, val, and" in error and "give a folder" in error
+
+
+def test_objects_on_one_image_are_not_split(
+    scenes: Path, tmp_path: Path, document: dict[str, Any], command: Any
+) -> None:
+    shutil.copytree(scenes / "val", tmp_path / "a")
+    first = document["annotations"][0]["image_id"]
+    own = [a for a in document["annotations"] if a["image_id"] == first]
+    (tmp_path / "a.json").write_text(json.dumps({**document, "annotations": own}))
+    code, _, error = command("split", tmp_path / "a.json", "--output", tmp_path / "out")
+    assert code == 2 and "has objects on 1 of its different images" in error
+    # classes of one image each: both sides have objects, whatever the seed
+    second = next(a for a in document["annotations"] if a["image_id"] != first)
+    pair = [{**own[0], "category_id": 1}, {**second, "category_id": 2}]
+    (tmp_path / "a.json").write_text(json.dumps({**document, "annotations": pair}))
+    for seed in range(6):
+        out = tmp_path / f"out{seed}"
+        code, said, _ = command("split", tmp_path / "a.json", "--output", out, "--seed", seed)
+        assert code == 0 and said.count(" alone: 1 image") == 2
+        assert [len(load(out / f"instances_{p}.json").anns) for p in ("train", "val")] == [1, 1]
 
 
 def test_what_is_split_already_is_refused(scenes: Path, tmp_path: Path, command: Any) -> None:

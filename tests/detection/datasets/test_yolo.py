@@ -131,7 +131,8 @@ def test_images_without_labels_show_nothing(register_entry: Callable[..., Any], 
         ("0 0.5 0.5 -0.1 0.1", "1 negative or infinite box"),
         ("0 0.5 0.5 0.9 0.5 0.9 1.2", "1 mask partly outside its image"),
         # pixels instead of parts
-        ("0 48 48 10 10", "1 box outside its image"),
+        ("0 48 48 10 10", "1 object with numbers far above 1, where those of YOLO are parts of"),
+        ("0 1.6 0.5 0.1 0.1", "1 box outside its image"),
     ],
 )
 def test_faults_in_a_line(

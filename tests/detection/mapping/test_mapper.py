@@ -151,6 +151,38 @@ def test_a_broken_image_ends_training_in_one_line(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_or_missing_image_ends_evaluation_in_one_line(
+    workers: int, load: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg, images = load(["DATALOADER.NUM_WORKERS", str(workers)])
+    cut, empty, absent = (tmp_path / name for name in ("cut.png", "empty.png", "absent.png"))
+    cut.write_bytes(Path(images[0]["file_name"]).read_bytes()[:-300])
+    empty.touch()
+    for path, reason in (
+        (cut, f"^cannot decode image {cut}: it is truncated or damaged: .*LENIENT True goes on"),
+        (empty, f"^cannot decode image {empty}: it is empty; "),
+        (absent, f"^{absent}: .*No such file"),
+    ):
+        records = [{**image, "file_name": str(path)} for image in images]
+        monkeypatch.setattr(
+            build, "get_detection_dataset_dicts", lambda *_, records=records, **keys: records
+        )
+        with pytest.raises(UserError, match=reason) as caught:
+            next(iter(RobustTrainer.build_test_loader(cfg, cfg.DATASETS.TEST[0])))
+        assert "worker" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+def test_a_broken_semantic_map_is_named(load: Callable[..., Any], tmp_path: Path) -> None:
+    cfg, images = load([])
+    cut = tmp_path / "map.png"
+    Image.new("L", (96, 96)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:60])
+    mapper = build_mapper(cfg, images)
+    with pytest.raises(UserError, match=f"^cannot decode semantic map {cut}: it is truncated"):
+        mapper({**images[0], "sem_seg_file_name": str(cut)})
+
+
+@pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_of_unknown_range_ends_evaluation_in_one_line(
     workers: int, load: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

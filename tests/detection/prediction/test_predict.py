@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +24,12 @@ from robust_det.detection.config import load_config
 from robust_det.detection.detector import load_detector
 from robust_det.detection.evaluation import DETECTIONS_NAME
 from robust_det.detection.finetuning.jobs import FINAL, evaluate
-from robust_det.detection.prediction.inputs import find_inputs
+from robust_det.detection.prediction.inputs import find_inputs, left_out_lines
 from robust_det.detection.prediction.journal import Journal
-from robust_det.detection.prediction.predict import JOURNAL_NAME, PREDICTIONS_NAME, predict
+from robust_det.detection.prediction.output_folder import JOURNAL_NAME, PREDICTIONS_NAME
+from robust_det.detection.prediction.overlay import Drawing
+from robust_det.detection.prediction.predict import predict
+from robust_det.detection.prediction.video import repeats
 from tests.support import refused, run_tool
 
 
@@ -70,8 +74,9 @@ def test_the_detections_are_those_of_evaluation(
     evaluate(cfg, card, "evaluated", Path(cfg.OUTPUT_DIR) / FINAL)
     saved = Path(cfg.OUTPUT_DIR) / "eval/inference/scenes_val" / DETECTIONS_NAME
     theirs = json.loads(saved.read_text())
-    source = find_inputs(str(scenes / "val"), tmp_path / "out")
-    assert predict(load_detector(str(config)), source, tmp_path / "out", pictures=False) == {}
+    source = find_inputs(str(scenes / "val"))
+    done = predict(load_detector(str(config)), source, tmp_path / "out", pictures=False)
+    assert (done.images, done.reused, done.unreadable) == (6, 0, {})
     document = read(tmp_path / "out")
     annotations = scenes / "annotations/instances_val.json"
     truth = json.loads(annotations.read_text())
@@ -102,7 +107,7 @@ def test_the_detections_are_those_of_evaluation(
 def test_coco_libraries_load_the_file(
     detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
 ) -> None:
-    source = find_inputs(str(scenes / "val"), tmp_path)
+    source = find_inputs(str(scenes / "val"))
     predict(load_detector(str(detector_config())), source, tmp_path, pictures=False)
     path = str(tmp_path / PREDICTIONS_NAME)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -125,7 +130,7 @@ def test_the_size_of_a_batch_changes_nothing(
         with Image.open(path) as image:
             image.resize(((96, 96), (96, 70), (60, 90))[number % 3]).save(folder / path.name)
     detector = load_detector(str(detector_config()))
-    source = find_inputs(str(folder), tmp_path)
+    source = find_inputs(str(folder))
     sizes: list[int] = []
     inference = detector.model.forward
 
@@ -148,7 +153,7 @@ def test_a_killed_run_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     detector = load_detector(str(detector_config()))
-    source = find_inputs(str(scenes / "val"), tmp_path)
+    source = find_inputs(str(scenes / "val"))
     predict(detector, source, tmp_path / "whole", batch_size=2)
     seen: list[Any] = []
     inference = detector.model.forward
@@ -193,12 +198,12 @@ def test_what_changed_is_done_again(
     folder, out = tmp_path / "images", tmp_path / "out"
     shutil.copytree(scenes / "val", folder)
     detector = load_detector(str(detector_config()))
-    predict(detector, find_inputs(str(folder), out), out, pictures=False)
+    predict(detector, find_inputs(str(folder)), out, pictures=False)
     before = by_name(read(out))
     first, second, *rest = sorted(before)
     (folder / first).unlink()
     shutil.copy(folder / rest[0], folder / second)
-    predict(detector, find_inputs(str(folder), out), out, pictures=False)
+    predict(detector, find_inputs(str(folder)), out, pictures=False)
     after = by_name(read(out))
     assert sorted(after) == [second, *rest]
     np.testing.assert_allclose(after[second], before[rest[0]], atol=1e-4)
@@ -252,7 +257,15 @@ def test_all_kinds_of_images(
     Image.new("RGB", (700, 2)).save(folder / "thinner.bmp")
     config = detector_config()
     done = run_tool("predict", "--config", config, "--input", folder, "--output", out)
-    assert done.code == 1 and done.out == f"wrote {out / PREDICTIONS_NAME}\n"
+    assert done.code == 1
+    hidden, others, wrote, counts = done.out.splitlines()
+    assert hidden == "left out 1 file (hidden): ._plain.png"
+    assert others == "left out 1 file (no image): notes.txt"
+    assert wrote == f"wrote {out / PREDICTIONS_NAME}, pictures in {out / 'pictures'}"
+    total = len(read(out)["annotations"])
+    assert counts.startswith(
+        f"7 images (0 done before), {total} detections, 4 could not be read, 2 files left out, "
+    )
     lines = done.err.splitlines()
     assert lines[0] == "4 images could not be read:"
     assert [line.split(": ")[0].strip() for line in lines[1:]] == [
@@ -262,6 +275,7 @@ def test_all_kinds_of_images(
         "thinner.bmp",
     ]
     assert "truncated" in lines[1] and "cannot be resized" in lines[4]
+    assert lines[2:4] == ["  empty.jpg: it is empty", "  text.png: it is not an image"]
     sizes = {i["file_name"]: (i["height"], i["width"]) for i in read(out)["images"]}
     assert sizes == {
         **dict.fromkeys(["alpha.png", "below/turned.png", "below/whole.jpg"], (64, 96)),
@@ -292,11 +306,199 @@ def test_what_is_hidden_is_no_input(scenes: Path, tmp_path: Path) -> None:
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
         (tmp_path / "in" / name).touch()
     for text in ("in", "in/*", "in/**"):
-        found = find_inputs(str(tmp_path / text), tmp_path / "out")
+        found = find_inputs(str(tmp_path / text))
         assert [item.name for item, _ in found.items(lambda _: True)] == ["a.png"], text
     # what is named is meant
     for text in ("in/.git", "in/.git/*.png", "in/.git/b.png"):
-        assert len(find_inputs(str(tmp_path / text), tmp_path / "out")) == 1, text
+        assert len(find_inputs(str(tmp_path / text))) == 1, text
+
+
+def names_of(source: Any) -> list[str]:
+    return [item.name for item, _ in source.items(lambda _: True)]
+
+
+def test_what_is_left_out_is_said(scenes: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    with Image.open(sorted((scenes / "val").iterdir())[0]) as opened:
+        image = opened.convert("RGB")
+    for name in ("a.png", "g.png", "g.png.jpg", "sub/a.png", "sub_a.png", "../elsewhere/f.png"):
+        image.save(folder / name)
+    for name, kind in (
+        ("b.jfif", "JPEG"),
+        ("c", "JPEG"),
+        ("d.avif", "AVIF"),
+        ("e.jp2", "JPEG2000"),
+    ):
+        image.save(folder / name, kind)
+    (folder / "x.mp4").touch()
+    (folder / "y.MOV").touch()
+    (folder / "notes.txt").write_text("none")
+    (folder / ".cache").mkdir()
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "sub/round").symlink_to(folder)  # in a circle
+    source: Any = find_inputs(str(folder))
+    read = ["a.png", "g.png", "g.png.jpg", "linked/f.png", "sub/a.png", "sub_a.png"]
+    assert names_of(source) == read
+    assert sorted(left_out_lines(source.left_out)) == sorted(
+        [
+            "left out 1 file (hidden): .cache",
+            "left out 3 files (format that is read only if --input names it, as *.jfif does):"
+            " b.jfif, d.avif, e.jp2",
+            "left out 1 file (image without a suffix of images; add one, or give it by its name):"
+            " c",
+            "left out 2 files (video; --input takes one at a time): x.mp4, y.MOV",
+            "left out 1 file (no image): notes.txt",
+        ]
+    )
+    for text, names in (
+        ("*", [n for n in read if "/" not in n]),
+        ("**", read),
+        ("*.jfif", ["b.jfif"]),
+        ("c", ["c"]),
+        ("?.avif", ["d.avif"]),
+    ):
+        assert names_of(find_inputs(str(folder / text))) == names, text
+    for text, message in (
+        ("[xn]*", "no image matches .*left out 1 file .video; --input takes one at a time.: x.mp4"),
+        ("su[b]", "no file matches .*; folders do: end it with /"),
+    ):
+        with pytest.raises(UserError, match=message):
+            find_inputs(str(folder / text))
+
+
+def test_pictures_are_one_an_image(tmp_path: Path) -> None:
+    drawing = Drawing(tmp_path, [], "RGB", 0.5)
+    names = ["a.png", "a.jpg", "a.PNG.jpeg", "a.PNG", "g.png", "g.png.jpg", "g.png.jpg.jpg"]
+    names += ["sub/a.png", "sub_a.png", "sub/a.jpg"]
+    assert len({drawing.path(name) for name in names}) == len(names)
+    assert drawing.path("sub/a.jpg") == tmp_path / "sub/a.jpg"
+
+
+def test_what_it_made_is_no_input(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
+    photos, detector = tmp_path / "photos", load_detector(str(detector_config()))
+    photos.mkdir()
+    for path in sorted((scenes / "val").iterdir())[:2]:
+        shutil.copy(path, photos)
+    names = sorted(p.name for p in photos.iterdir())
+    # beside each other, in each other, and into the folder of the photographs itself
+    for output in (photos / "run1", photos / "run2", photos / "run1/run3", photos, photos):
+        source = find_inputs(str(photos))
+        assert names_of(source) == names
+        predict(detector, source, output)
+        assert sorted(i["file_name"] for i in read(output)["images"]) == names
+        assert len(list((output / "pictures").iterdir())) == 2
+    made = sum(map(len, find_inputs(str(photos)).left_out.values()))
+    assert made == 4 * (2 + 2)
+    for text in ("**/*", "**/*.*", "*"):
+        assert names_of(find_inputs(str(photos / text))) == names, text
+    for text in ("run1/pictures", f"pictures/{names[0]}.jpg", "run1/run3/pictures/*"):
+        with pytest.raises(UserError, match="made by an earlier robust-det predict"):
+            find_inputs(str(photos / text))
+
+
+def test_what_others_made_is_not_replaced(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
+    photos, config = tmp_path / "photos", detector_config()
+    (photos / "pictures").mkdir(parents=True)
+    image = sorted((scenes / "val").iterdir())[0]
+    for name in ("a.png", "pictures/a.png.jpg"):
+        shutil.copy(image, photos / name)
+    arguments = ("--config", config, "--input", photos, "--output", photos)
+    assert f"{photos / 'pictures'} is there" in refused("predict", *arguments, untouched=photos)
+    assert run_tool("predict", *arguments, "--no-pictures").code == 0
+    video = tmp_path / "clip.mp4"
+    film(video, [cv2.imread(str(image))] * 2, "mp4v")
+    error = refused("predict", "--config", config, "--input", video, "--output", tmp_path)
+    assert "clip.mp4 would replace --input" in error
+
+
+def test_a_lost_picture_is_drawn_again(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
+    detector, source = load_detector(str(detector_config())), find_inputs(str(scenes / "val"))
+    predict(detector, source, tmp_path / "out")
+    pictures = sorted((tmp_path / "out/pictures").iterdir())
+    pictures[2].unlink()
+    done = predict(detector, source, tmp_path / "out")
+    assert (done.images, done.reused) == (6, 5) and pictures[2].is_file()
+
+
+def film(path: Path, frames: list[Any], code: str, rate: float = 10) -> None:
+    """Write a video of a constant rate."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), rate, frames[0].shape[1::-1])
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+
+
+def test_a_varying_rate_keeps_its_times(
+    detector_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, ticks = tmp_path / "clip.mkv", [0, 10, 20, 120, 130]  # of 10 ms
+    frames = [np.full((96, 96, 3), 50 * level, np.uint8) for level in (1, 4, 2, 5, 3)]
+    size, raw = frames[0].shape[1::-1], [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
+    code = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, 100, size, raw)
+    for tick, frame in zip(ticks, frames, strict=True):
+        writer.set(cv2.VIDEOWRITER_PROP_PTS, tick)
+        writer.write(np.frombuffer(cv2.imencode(".jpg", frame)[1], np.uint8).reshape(1, -1))
+    writer.release()
+    done = predict(load_detector(str(detector_config())), find_inputs(str(path)), tmp_path / "out")
+    assert done.images == 5 and not done.problems
+    drawn = cv2.VideoCapture(str(tmp_path / "out/clip.mp4"))
+    seconds = drawn.get(cv2.CAP_PROP_FRAME_COUNT) / drawn.get(cv2.CAP_PROP_FPS)
+    assert seconds == pytest.approx(1.31, abs=0.1)
+    shown: dict[int, float] = {}
+    while drawn.grab():
+        picture = cv2.resize(drawn.retrieve()[1], size).astype(float)
+        nearest = int(np.argmin([np.abs(picture - frame).mean() for frame in frames]))
+        shown.setdefault(nearest, drawn.get(cv2.CAP_PROP_POS_MSEC) / 10)
+    assert [shown[n] for n in range(5)] == pytest.approx(ticks, abs=6)
+
+
+@pytest.mark.parametrize(
+    "times, rate, seconds, expected",
+    [
+        ([0, 0.1, 0.2], 10, 0.3, (10, [1, 1, 1])),
+        ([0.04, 0.14, 0.24], 10, 0.3, (10, [1, 1, 1])),
+        ([0, 0.033, 0.067, 0.1], 30000 / 1001, 0.133, (30000 / 1001, [1] * 4)),
+        ([0], 90000, 0, (120, [1])),
+        ([0, 0, 0], 25, 0.12, (25, [1, 1, 1])),  # no times at all
+        ([0, 0.5, 0.75], 4, 1, (4, [2, 1, 1])),
+        ([0, 0.5, 0.75], 1000, 0.01, (4, [2, 1, 1])),  # a header that says nothing of it
+        ([0, 0.001, 1], 1000, 1.5, (120, [0, 120, 60])),
+    ],
+)
+def test_repeats(times: list[float], rate: float, seconds: float, expected: Any) -> None:
+    assert repeats(times, rate, seconds) == expected
+
+
+def test_a_video_that_ends_too_early_is_a_failure(
+    detector_config: Callable[..., Path], scenes: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "clip.avi"
+    film(path, [cv2.imread(str(p)) for p in sorted((scenes / "val").iterdir())] * 2, "MJPG")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    arguments = ("--config", detector_config(), "--input", path, "--output", tmp_path / "out")
+    done = run_tool("predict", *arguments)
+    assert done.code == 1 and re.search(r"clip.avi ends after [4-7] of 12 frames", done.err)
+
+
+def test_an_image_of_too_many_pixels_gets_advice(
+    detector_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (100, 60)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    detector, source = load_detector(str(detector_config())), find_inputs(str(tmp_path / "*.png"))
+    done = predict(detector, source, tmp_path / "out")
+    assert "has more than 4,000 pixels; scale it down" in done.unreadable["large.png"]
+    monkeypatch.setenv("ROBUST_DET_MAX_PIXELS", "12000")
+    assert predict(detector, source, tmp_path / "out").images == 1
 
 
 def test_the_config_of_a_run_means_its_folder(
@@ -313,12 +515,11 @@ def test_the_config_of_a_run_means_its_folder(
 def test_globs(detector_config: Callable[..., Path], scenes: Path, tmp_path: Path) -> None:
     val = scenes / "val"
     names = sorted(path.name for path in val.iterdir())
-    some: Any = find_inputs(str(val / "*1.*"), tmp_path)
+    some: Any = find_inputs(str(val / "*1.*"))
     assert some.names == [n for n in names if "1." in n]
-    source: Any = find_inputs(str(scenes / "**/*.png"), tmp_path)
+    source: Any = find_inputs(str(scenes / "**/*.png"))
     assert source.place == scenes and len(source) == 18
     assert source.names[0].startswith("train/") and source.names[-1].startswith("val/")
-    assert find_inputs(str(scenes / "**/*.png"), val).place == scenes / "train"
 
 
 @pytest.mark.parametrize(
@@ -393,7 +594,7 @@ def test_channels_reach_the_model_in_its_order(
 
     Image.new("RGB", (96, 96), (250, 100, 0)).save(tmp_path / "red.png")
     detector = load_detector(str(detector_config()))
-    source = find_inputs(str(tmp_path / "red.png"), tmp_path)
+    source = find_inputs(str(tmp_path / "red.png"))
     (loaded,) = load_ahead(detector, source, source.items(lambda item: True), 1)
     assert detector.cfg.INPUT.FORMAT == "RGB"
     assert loaded.image[:, 0, 0].tolist() == [250, 100, 0]

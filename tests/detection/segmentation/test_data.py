@@ -235,6 +235,19 @@ def test_bad_files(own_panoptic: Path, register: Callable[..., str], tmp_path: P
         read_ids(tmp_path / "half.png")
 
 
+def test_segments_in_another_folder_are_found(
+    own_panoptic: Path, register: Callable[..., str]
+) -> None:
+    elsewhere = own_panoptic / "annotations/unpacked"
+    elsewhere.parent.mkdir()
+    shutil.move(own_panoptic / "segments_val", elsewhere)
+    error = refused(register())
+    assert "none of the 6 PNG files of its segments" in error
+    assert f"in {own_panoptic / 'segments_val'}; {elsewhere} has it: name that folder" in error
+    shutil.rmtree(elsewhere)
+    assert "they are files of their own beside the JSON" in refused(register())
+
+
 @pytest.mark.parametrize(
     "entry",
     [

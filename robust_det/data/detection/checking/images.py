@@ -14,7 +14,7 @@ from PIL import Image
 from robust_det.core.errors import FileError, reason_of
 from robust_det.core.progress import progress_bar
 from robust_det.data.detection.checking.report import Report
-from robust_det.data.images import bits_of, check_range, exif_turn, open_image
+from robust_det.data.images import bits_of, check_range, exif_turn, open_image, whole_image
 
 __all__ = ["SUFFIXES", "Depth", "look", "other_size"]
 
@@ -105,7 +105,7 @@ def _see(path: str, depth: Depth) -> _Seen:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images and odd EXIF data
-            with Image.open(path) as image:
+            with whole_image(path), Image.open(path) as image:
                 check_range(image)
                 bits, turn = bits_of(image), _turn(image)
                 width, height = image.size
@@ -122,8 +122,8 @@ def _see(path: str, depth: Depth) -> _Seen:
                 if bits == _DEEP and decoded.convert("L").getextrema()[1] < _DARK:
                     notes.append("dark_image")
     except FileError as error:
-        return _Seen(f"it {error.problem}; {error.advice}")
-    except Exception as error:  # Pillow's readers raise anything on a broken file
+        return _Seen(f"it {error.reason}")
+    except OSError as error:
         return _Seen(reason_of(error))
     return _Seen((height, width) if swapped else (width, height), bits, tuple(notes))
 

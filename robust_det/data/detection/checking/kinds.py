@@ -78,6 +78,12 @@ KINDS = {
         "boxes below one pixel in the corners of their images, as if in parts of the images' widths"
         " and heights, by which to multiply them", _OUT, published=False, of="objects",
     ),
+    "pixel_label": Kind(
+        "object with numbers far above 1, where those of YOLO are parts of the image's width and"
+        " height, from 0 to 1, by which to divide pixels",
+        "objects with numbers far above 1, where those of YOLO are parts of the images' widths and"
+        " heights, from 0 to 1, by which to divide pixels", _OUT,
+    ),
     "empty_box": Kind("box without area", "boxes without area", _OUT, published=False),
     "outside": Kind("box outside its image", "boxes outside their images", _OUT, published=False),
     "partly_outside": Kind(
@@ -209,6 +215,14 @@ KINDS = {
         "texts that are not UTF-8 and taken for Windows-1252", note=True, said=True
     ),
     "read_table": Kind("table, read as its columns say", "", note=True, said=True),
+    "read_masks": Kind("folder of masks", "", note=True, said=True),
+    "unmasked_image": Kind(
+        "image without a mask, left out", "images without masks, left out", note=True, said=True
+    ),
+    "from_one": Kind(
+        "table in which boxes begin at 1 and none at 0, as if pixels were counted from 1 as VOC"
+        " does; ORIGIN 1 takes them so, and ORIGIN 0 as they are", "", note=True, said=True,
+    ),
     "unlisted_image": Kind(
         "image that the table does not list, left out",
         "images that the table does not list, left out", note=True, said=True

@@ -13,7 +13,7 @@ from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
 from robust_det.data.detection.annotation_file import Entries, read_coco
 from robust_det.data.detection.checking.listing import Listing
-from robust_det.data.detection.layouts.layout import TEST, TRAIN, VAL, role_of, without_role
+from robust_det.data.detection.layouts.layout import role_of
 from robust_det.data.walking import is_hidden
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "PANOPTIC",
     "CocoFile",
     "coco_entry",
-    "counterparts",
     "look_into",
     "one_task",
     "panoptic_entry",
@@ -103,27 +102,6 @@ def _kind_of(path: Path, document: Any) -> CocoFile:
 
 def _first(entries: Any) -> Iterator[dict[str, Any]]:
     return (entry for entry in islice(entries, _FEW) if isinstance(entry, dict))
-
-
-def counterparts(path: Path) -> dict[str, Path]:
-    """Return by role the files that lie beside one to train on, and are called as it is otherwise.
-
-    Empty if the file's own name and folder do not say that it is to train on.
-    """
-    path = path.absolute()
-    if role_of(path.stem):
-        known, beside = path.stem, [p for p in path.parent.glob("*.json") if not is_hidden(p.name)]
-        named = {p: p.stem for p in beside}
-    else:
-        known = path.parent.name
-        named = {p: p.parent.name for p in path.parent.parent.glob(f"*/{path.name}")}
-    if role_of(known) != TRAIN:
-        return {}
-    found: dict[str, list[Path]] = {}
-    for other, name in sorted(named.items()):
-        if (role := role_of(name)) in (VAL, TEST) and without_role(name) == without_role(known):
-            found.setdefault(role, []).append(other)
-    return {role: paths[0] for role, paths in found.items() if len(paths) == 1}
 
 
 def one_task(files: Sequence[CocoFile], notes: list[str]) -> list[CocoFile]:

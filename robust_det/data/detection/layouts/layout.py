@@ -10,6 +10,7 @@ from typing import Any
 
 from robust_det.core.errors import UserError
 from robust_det.data.detection.source import ALL
+from robust_det.data.walking import is_hidden
 
 __all__ = [
     "ALL",
@@ -18,6 +19,7 @@ __all__ = [
     "VAL",
     "Layout",
     "by_role",
+    "counterparts",
     "entry_name",
     "role_of",
     "without_role",
@@ -88,6 +90,30 @@ def _role(path: Path, top: Path) -> str:
         return role
     parents = path.parent.relative_to(top).parts if path.is_relative_to(top) else ()
     return next((role for part in reversed(parents) if (role := role_of(part))), "")
+
+
+def counterparts(path: Path) -> dict[str, Path]:
+    """Return by role the files that lie beside one to train on, and are called as it is otherwise.
+
+    Empty if the file's own name and folder do not say that it is to train on.
+    """
+    path = path.absolute()
+    if role_of(path.stem):
+        known, beside = (
+            path.stem,
+            [p for p in path.parent.glob(f"*{path.suffix}") if not is_hidden(p.name)],
+        )
+        named = {p: p.stem for p in beside}
+    else:
+        known = path.parent.name
+        named = {p: p.parent.name for p in path.parent.parent.glob(f"*/{path.name}")}
+    if role_of(known) != TRAIN:
+        return {}
+    found: dict[str, list[Path]] = {}
+    for other, name in sorted(named.items()):
+        if (role := role_of(name)) in (VAL, TEST) and without_role(name) == without_role(known):
+            found.setdefault(role, []).append(other)
+    return {role: paths[0] for role, paths in found.items() if len(paths) == 1}
 
 
 def without_role(name: str) -> str:

@@ -17,7 +17,6 @@ from robust_det.data.detection.layouts.coco_files import (
     PANOPTIC,
     CocoFile,
     coco_entry,
-    counterparts,
     look_into,
     one_task,
     panoptic_entry,
@@ -28,6 +27,7 @@ from robust_det.data.detection.layouts.layout import (
     TRAIN,
     Layout,
     by_role,
+    counterparts,
     entry_name,
     role_of,
 )
@@ -61,7 +61,7 @@ def recognise(place: str | Path) -> Layout:
         UserError: there is nothing that is read, or several things that could be meant; in one
             line that says what is there.
     """
-    path = Path(os.path.expandvars(place)).expanduser()
+    path = Path(os.path.expanduser(os.path.expandvars(place)))
     if os.path.isdir(path):
         return _of_folder(path)
     if not os.path.isfile(path):
@@ -79,7 +79,9 @@ def _of_file(path: Path) -> Layout:
         file = look_into(path)
         if not file.kind:
             raise UserError(f"{path} {file.other or 'is not in COCO format'}; {_READ}")
-        others = _counterparts(file, notes)
+        looked = {role: look_into(other) for role, other in counterparts(path).items()}
+        others = {role: other for role, other in looked.items() if other.kind == file.kind}
+        notes += [f"{other} beside it is taken for {role}" for role, other in others.items()]
         return _of_json({TRAIN if others else ALL: file, **others}, path, notes)
     if suffix in (".yaml", ".yml", ".data"):
         if is_yolo_file(path):
@@ -89,7 +91,10 @@ def _of_file(path: Path) -> Layout:
             " give it as --config"
         )
     if suffix in TABLES:
-        return Layout("CSV", path, csv_entries({ALL: path}, path, path.parent), tuple(notes))
+        beside = {role: p for role, p in counterparts(path).items() if is_table(p)}
+        notes += [f"{other} beside it is taken for {role}" for role, other in beside.items()]
+        files = {TRAIN if beside else ALL: path, **beside}
+        return Layout("CSV", path, csv_entries(files, path, path.parent), tuple(notes))
     if suffix in _ARCHIVES:
         raise UserError(f"{path} is an archive; unpack it, and give the folder")
     if suffix in (".xml", ".txt", *SUFFIXES):
@@ -202,17 +207,6 @@ def _of_json(roles: Mapping[str, CocoFile], place: Path, notes: list[str]) -> La
     return Layout(form, place, entries, tuple(notes))
 
 
-def _counterparts(file: CocoFile, notes: list[str]) -> dict[str, CocoFile]:
-    """Return by role the files beside one to train on that are of the same set, and say so."""
-    found = {}
-    for role, path in counterparts(file.path).items():
-        other = look_into(path)
-        if other.kind == file.kind:
-            found[role] = other
-            notes.append(f"{path} beside it is taken for {role}")
-    return found
-
-
 def _is_voc(path: Path) -> bool:
     try:
         root = ET.parse(path).getroot()
@@ -255,7 +249,8 @@ def _nothing(there: _There, json_files: list[CocoFile]) -> tuple[str, str]:
         return (
             f"{folder} holds images and, in {masks[0]}, what looks like masks, and nothing says"
             " what their values mean",
-            "name them in DATASETS.CUSTOM",
+            f"say it by an entry of DATASETS.CUSTOM: NAME, MASKS {masks[0]}, IMAGES, and KIND"
+            " instances, objects or values",
         )
     classes = _classes(there)
     if len(classes) > 1:

@@ -18,7 +18,7 @@ from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.map_notes import MapNotes, fingerprint
 from robust_det.data.detection.readers.coco_json import CocoSource
-from robust_det.data.detection.segments import read_panoptic, semantic_places
+from robust_det.data.detection.segments import no_segments, read_panoptic, semantic_places
 from robust_det.data.detection.source import Panoptic, Reading
 from robust_det.data.places import nowhere
 
@@ -104,6 +104,8 @@ class PanopticSource:
         ids, listing, segments, unmade, outdated = Identifiers(files), Listing(), {}, 0, 0
         names = dict.fromkeys(a["file_name"] for a in files.values())
         found = find_files(listing, self.panoptic_root, names, reading.report)
+        if names and not any(found.get(name, name) for name in names):
+            raise no_segments(name, list(names), self.panoptic_root)
         for image, original in reading.images.heads():
             annotation = files.get(ids.find(original))
             if annotation is None:

@@ -73,6 +73,13 @@ class VocSource:
         if not classes:
             found = ", ".join(finding.phrase() for finding in whole.problems)
             count = len(layout.annotations)
+            if not count and layout.listed:
+                raise UserError(
+                    f"data set '{name}': none of the {len(layout.listed)} images of its split"
+                    f" '{self.split}', such as {layout.listed[0][0]}, has an annotation file: there"
+                    f" is no XML file below {layout.folder}",
+                    "put them into Annotations there",
+                )
             raise UserError(
                 f"data set '{name}' has no objects in the {count} annotation files of"
                 f" {layout.folder}{f': {found}' if found else ''}"

@@ -28,6 +28,7 @@ __all__ = ["YoloSource"]
 # as many labels as cannot all look like poses by chance
 _LINES = 10
 # parts of a rectangle's diagonal: labels are rounded
+_MOST = 2  # of a number; a little above 1 is a box outside of its image
 _NEAR = 0.01
 
 
@@ -164,6 +165,9 @@ class _Labels:
             return
         width, height = size
         number, category = len(self.annotations) + 1, int(label) + 1
+        if max(map(abs, values)) > _MOST:
+            self._report.add("pixel_label", f"{where}: {' '.join(words[:5])}")
+            return
         if len(values) == 4:
             x, y, w, h = values
             box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)

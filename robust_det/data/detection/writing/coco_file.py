@@ -19,13 +19,12 @@ __all__ = [
     "check_new",
     "coco_entry",
     "copy_images",
+    "counted",
     "file_of",
     "in_words",
     "read_sound",
     "write_coco",
 ]
-
-_IMAGES = "images"  # folder of copies
 
 
 def file_of(role: str) -> str:
@@ -61,7 +60,8 @@ def read_sound(name: str, source: Source, lenient: bool = False) -> Reading:
     Raises:
         UserError: there are problems, or no objects.
     """
-    reading = source.read(name, Depth.HEADERS)
+    # what cannot be decoded shall not be handed on by who asks to have it left out
+    reading = source.read(name, Depth.PIXELS if lenient else Depth.HEADERS)
     report = reading.report
     if report.problems and (not lenient or report.hopeless):
         way = "" if report.hopeless or lenient else ", or give --lenient to go on without"
@@ -73,16 +73,21 @@ def read_sound(name: str, source: Source, lenient: bool = False) -> Reading:
 
 def in_words(reading: Reading) -> str:
     """Return how many images, objects and classes there are."""
-    images, classes = reading.images, len(reading.canonical_classes())
+    images = reading.images
     outlines = {"none": "boxes", "rle": "masks as run lengths", "polygon": "masks as polygons"}
     return (
-        f"{len(images)} images, {images.objects} objects ({outlines[images.masks]}),"
-        f" {classes} classes"
+        f"{counted(len(images), 'image')}, {counted(images.objects, 'object')}"
+        f" ({outlines[images.masks]}), {counted(len(reading.canonical_classes()), 'class', 'es')}"
     )
 
 
+def counted(number: int, what: str, many: str = "s") -> str:
+    """Return such as ``1 image`` or ``2 images``."""
+    return f"{number} {what}{'' if number == 1 else many}"
+
+
 def write_coco(
-    path: Path, reading: Reading, chosen: Sequence[int] | None = None, copied: bool = False
+    path: Path, reading: Reading, chosen: Sequence[int] | None = None, copies: str = ""
 ) -> None:
     """Write images and objects as COCO JSON.
 
@@ -95,13 +100,13 @@ def write_coco(
         path: of the file.
         reading: sound.
         chosen: which images, by their places; all if None.
-        copied: name the copies that :func:`copy_images` makes.
+        copies: folder of the copies that :func:`copy_images` makes, which are named if it is given.
 
     Raises:
         UserError: the file system refuses.
     """
     places = range(len(reading.images)) if chosen is None else chosen
-    named = _names(reading, places, path.parent, copied)
+    named = _names(reading, places, path.parent, copies)
 
     def write(file: Any) -> None:
         heads = [(number, image) for number, (_, image) in named.items()]
@@ -117,22 +122,26 @@ def write_coco(
     write_atomically(path, write)
 
 
-def copy_images(folder: Path, reading: Reading, chosen: Sequence[int] | None = None) -> None:
+def copy_images(
+    folder: Path, reading: Reading, copies: str, chosen: Sequence[int] | None = None
+) -> None:
     """Copy the images of a data set to where :func:`write_coco` names them.
 
     Args:
         folder: of the JSON file.
-        reading, chosen: as there.
+        reading, chosen, copies: as there.
 
     Raises:
-        UserError: the file system refuses.
+        UserError: one is there already, or the file system refuses.
     """
-    root = Path(reading.image_root)
-    for index, (image, _) in enumerate(reading.images.heads()):
-        if chosen is not None and index not in chosen:
-            continue
-        source, target = root / image["file_name"], folder / _copy_of(image["file_name"])
+    places = range(len(reading.images)) if chosen is None else {*chosen}
+    names = [i["file_name"] for n, (i, _) in enumerate(reading.images.heads()) if n in places]
+    targets = [folder / _copy_of(name, copies) for name in names]
+    check_new(targets)
+    for name, target in zip(names, targets, strict=True):
+        source = Path(reading.image_root, name)
         try:
+            check_new([target])
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         except OSError as error:
@@ -140,13 +149,13 @@ def copy_images(folder: Path, reading: Reading, chosen: Sequence[int] | None = N
             raise UserError(f"cannot copy {source} to {target}: {reason}") from error
 
 
-def _copy_of(name: str) -> str:
+def _copy_of(name: str, copies: str) -> str:
     # what lies above the folder of images is put into it
-    return f"{_IMAGES}/{os.path.normpath(name).replace('../', '').lstrip('/')}"
+    return f"{copies}/{os.path.normpath(name).replace('../', '').lstrip('/')}"
 
 
 def _names(
-    reading: Reading, places: Iterable[int], folder: Path, copied: bool
+    reading: Reading, places: Iterable[int], folder: Path, copies: str
 ) -> dict[Any, tuple[int, dict[str, Any]]]:
     """Return by the id that an image is given its place and its entry, with the name as written."""
     chosen, own_ids = set(places), reading.own_ids or bool(reading.json_file)
@@ -156,7 +165,11 @@ def _names(
     for index, (image, original) in enumerate(reading.images.heads()):
         if index in chosen:
             name = image["file_name"]
-            name = _copy_of(name) if copied else os.path.relpath(os.path.join(root, name), base)
+            name = (
+                _copy_of(name, copies)
+                if copies
+                else os.path.relpath(os.path.join(root, name), base)
+            )
             named[original if own_ids else image["id"]] = (index, {**image, "file_name": name})
     return named
 

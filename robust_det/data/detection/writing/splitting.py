@@ -15,6 +15,7 @@ from robust_det.data.detection.source import Reading, Source
 from robust_det.data.detection.writing.coco_file import (
     check_new,
     copy_images,
+    counted,
     file_of,
     read_sound,
     write_coco,
@@ -42,7 +43,7 @@ def write_split(
     seed: int = 0,
     *,
     lenient: bool = False,
-    copied: bool = False,
+    copies: str = "",
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Split a data set and write ``instances_train.json`` and ``instances_val.json``.
 
@@ -52,7 +53,7 @@ def write_split(
         folder: for the files; images are named relative to it.
         fraction, seed: see :func:`split_images`.
         lenient: see :func:`~.coco_file.read_sound`.
-        copied: copy the images as well.
+        copies: copy the images as well, into a folder of this name in it.
 
     Returns:
         By role, ``train`` and ``val``, the entry of ``DATASETS.CUSTOM``; and lines to be said.
@@ -65,9 +66,9 @@ def write_split(
     reading = read_sound(name, source, lenient)
     split = split_images(reading, fraction, seed)
     for role, chosen in ((TRAIN, split.train), (VAL, split.val)):
-        if copied:
-            copy_images(folder, reading, chosen)
-        write_coco(paths[role], reading, chosen, copied)
+        if copies:
+            copy_images(folder, reading, copies, chosen)
+        write_coco(paths[role], reading, chosen, copies)
     entries = {
         role: {
             "NAME": f"{name}_{role}",
@@ -77,7 +78,8 @@ def write_split(
         for role, path in paths.items()
     }
     said = [reading.report.cleaned()] if reading.report.problems else []
-    return entries, [*said, *split.notes, *_counts(reading, split)]
+    notes = [f"note: {note}" for note in (*reading.report.remarks, *split.notes)]
+    return entries, [*said, *notes, *_counts(reading, split)]
 
 
 def split_images(reading: Reading, fraction: float = 0.2, seed: int = 0) -> Split:
@@ -104,26 +106,34 @@ def split_images(reading: Reading, fraction: float = 0.2, seed: int = 0) -> Spli
     groups = image_groups(reading.image_root, names)
     if len(groups) < 2:
         raise UserError(f"data set '{name}' has {len(names)} different images; two are needed")
+    # by their places; behind them what all objects have, so that both sides have some
+    called = [c["name"] for c in reading.canonical_classes()]
+    places = {c["id"]: place for place, c in enumerate(reading.canonical_classes())}
     on_image = [
-        frozenset(a["category_id"] for a in entry.objects if not a["iscrowd"])
+        frozenset(places[a["category_id"]] for a in entry.objects if not a["iscrowd"])
         for entry in reading.images
     ]
-    classes = [frozenset().union(*(on_image[place] for place in group)) for group in groups]
+    classes = [frozenset[int]().union(*(on_image[place] for place in group)) for group in groups]
+    classes = [each | {len(called)} if each else each for each in classes]
+    if sum(map(bool, classes)) < 2:
+        raise UserError(
+            f"data set '{name}' has objects on {sum(map(bool, classes))} of its different images;"
+            " two are needed, as each side needs one"
+        )
     held = held_out_groups(classes, [len(group) for group in groups], fraction, seed)
     val = sorted(place for number in held for place in groups[number])
     train = sorted({*range(len(names))} - {*val})
     notes = []
     if repeated := len(names) - len(groups):
         notes.append(
-            f"{repeated} images are copies of others, and on the side where those are (same file,"
-            " or augmented)"
+            f"{counted(repeated, 'image')} that others are copies of on one side with them (same"
+            " file, or augmented)"
         )
-    called = {c["id"]: c["name"] for c in reading.canonical_classes()}
     for number, times in sorted(Counter(c for each in classes for c in each).items()):
-        sides = {side for n, each in enumerate(classes) if number in each for side in (n in held,)}
+        sides = {n in held for n, each in enumerate(classes) if number in each}
         if len(sides) < 2:
             where = "val" if sides == {True} else "train"
-            notes.append(f"class {called[number]} is in {where} alone: it is on {times} images")
+            notes.append(f"class {called[number]} is in {where} alone: {counted(times, 'image')}")
     return Split(tuple(train), tuple(val), tuple(notes))
 
 

@@ -70,7 +70,8 @@ class CsvSource:
             alone is that of all objects where there is no column of classes.
         units: ``pixels`` or ``fractions``; told from the numbers if empty.
         origin: coordinate of the first pixel. 0 takes corners as they are. 1 is VOC's, whose boxes
-            include their last pixel: left and top become one less.
+            include their last pixel: left and top become one less. 0 if None, and what looks like
+            VOC's is noted.
         terms: what the run wants.
     """
 
@@ -79,7 +80,7 @@ class CsvSource:
     split: str = ALL
     classes: tuple[str, ...] = ()
     units: str = ""
-    origin: int = 0
+    origin: int | None = None
     terms: Terms = EVERYTHING
 
     def read(self, name: str, depth: Depth | None = None) -> Reading:
@@ -97,13 +98,17 @@ class CsvSource:
         boxes = self._boxes(rows, table, columns, report)
         units = self._units(boxes, columns, name)
         report.add("read_table", self._in_words(table, columns, units))
+        if self.origin is None and units == PIXELS and columns.form == CORNERS:
+            starts = [v for found in boxes.values() for box in found for v in box.numbers[:2]]
+            if starts and min(starts) == 1:
+                report.add("from_one", f"{starts.count(1)} of {len(starts)} in {path.name}")
         there = ImageFiles(root)
         files = there.find(boxes, report)
         if self.split == ALL:
             for file in sorted(there.names - set(files.values())):
                 report.add("unlisted_image", file)
         sizes = self._sizes(rows, files, root, columns, table, report, depth)
-        upright = partial(_upright, form=columns.form, origin=self.origin)
+        upright = partial(_upright, form=columns.form, origin=self.origin or 0)
         document = _document(boxes, files, sizes, classes, units == FRACTIONS, upright, report)
         images = check_document(document, root, report, Depth.NAMES, self.terms)
         return Reading(images, document["categories"], root, report)
@@ -219,7 +224,7 @@ class CsvSource:
             parts = ["no header, so path,x1,y1,x2,y2,class"]
         if columns.label >= 0:
             parts.append(f"{header[columns.label]} the class")
-        origin = f" from {self.origin}" if units == PIXELS else ""
+        origin = f" from {self.origin or 0}" if units == PIXELS else ""
         parts.append(f"{names} are {_FORMS[columns.form]} in {units}{origin}")
         if columns.size:
             parts.append(f"{', '.join(header[p] for p in columns.size)} the image's size")
