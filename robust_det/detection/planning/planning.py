@@ -114,7 +114,15 @@ def make_plan(
         plan.unlink()  # of no use to anybody
         raise
     tested = len(parse_entry(_entry(parts, cfg.DATASETS.TEST[0]))[1].read("test").images)
-    seconds = expected_seconds(cfg, tested, max(1, gpus))
+    try:
+        seconds = expected_seconds(cfg, tested, max(1, gpus))
+    except torch.cuda.OutOfMemoryError as error:
+        plan.unlink()
+        raise UserError(
+            f"a batch of {cfg.SOLVER.IMS_PER_BATCH} images does not fit into the GPU's memory; give"
+            f" SOLVER.IMS_PER_BATCH {max(1, cfg.SOLVER.IMS_PER_BATCH // 2)}, or a smaller"
+            " INPUT.MIN_SIZE_TRAIN"
+        ) from error
     more = {
         "images": f"{sizes.images} to train on, {tested} to test on",
         "epochs": f"{epochs_of(cfg, sizes.images):.3g}",
