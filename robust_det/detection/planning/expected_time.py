@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import median
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from robust_det.detection.finetuning.switches import accelerate_model, precision
 
 __all__ = ["expected_seconds"]
 
-_STEPS = 2
+_STEPS, _ENOUGH = 5, 10.0  # at most so many, and no other one after so many seconds
 # of a training step's time, what an image takes in evaluation
 _EVALUATION = 0.4
 
@@ -36,15 +37,16 @@ def expected_seconds(cfg: CfgNode, tested: int, processes: int = 1) -> float:
     with torch.random.fork_rng(enabled=True), EventStorage():
         model = accelerate_model(cfg, build_model(cfg)).train()
         images = [_image(cfg) for _ in range(batch)]
-        seconds = 0.0
-        for _ in range(_STEPS):  # the first one plans and allocates; the last one counts
+        times: list[float] = []
+        while len(times) < 2 or (len(times) < _STEPS and sum(times) < _ENOUGH):
             start = time.perf_counter()
             with autocast(device, precision(cfg)):
                 losses = model(images)
             sum(losses.values()).backward()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            seconds = time.perf_counter() - start
+            times.append(time.perf_counter() - start)
+        seconds = median(times[1:])  # the first one plans and allocates
         del model, losses
     if device.type == "cuda":
         torch.cuda.empty_cache()
