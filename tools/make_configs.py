@@ -2,7 +2,7 @@
 
     python tools/make_configs.py
 
-Each file names its weights and its folder; all else is in its base.
+Each file names its weights; all else is in its base.
 """
 
 from __future__ import annotations
@@ -29,10 +29,7 @@ def grid() -> dict[str, str]:
         for data, base in BASES.items():
             name = f"robust_r50_eps{eps}_{data}"
             files[f"{name}.yaml"] = (
-                f"_BASE_: ../{base}\n"
-                f"OUTPUT_DIR: output/detection/{name}\n"
-                "MODEL:\n"
-                f"  WEIGHTS: robust://resnet50_l2_eps{eps}\n"
+                f"_BASE_: ../{base}\nMODEL:\n  WEIGHTS: robust://resnet50_l2_eps{eps}\n"
             )
     return files
 

@@ -46,6 +46,7 @@ class BackboneCard:
         source_sha256: hash of the file it was converted from.
         differences: largest relative difference of each stage at conversion.
         image_size: side of the pretraining's crops in pixels.
+        mean, std: of images in [0, 1], as those of torchvision are.
         classes: names of the pretraining's classes, if they are known.
         source_format: what kind of file it was converted from.
     """
@@ -61,6 +62,14 @@ class BackboneCard:
     image_size: int = 224
     classes: tuple[str, ...] = ()
     source_format: str = ""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return tuple(value / 255 for value in self.pixel_mean)
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return tuple(value / 255 for value in self.pixel_std)
 
     def plain(self) -> dict[str, Any]:
         """Return the card as numbers, strings, lists and dictionaries."""

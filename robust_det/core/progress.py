@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-__all__ = ["progress_bar"]
+__all__ = ["duration", "progress_bar"]
 
 
 class _Bar(tqdm):
@@ -52,3 +52,12 @@ def progress_bar(
         dynamic_ncols=terminal,
         leave=False,
     )
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``40 seconds``, ``12 minutes``, ``3.5 hours``."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.95 * length:
+            value = seconds / length
+            return f"{value:.{1 if value < 10 and unit != 'minutes' else 0}f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -47,13 +47,16 @@ class Detector:
 
 
 def load_detector(
-    config: str, overrides: Sequence[str] = (), weights: str | Path | None = None
+    config: str,
+    overrides: Sequence[str] = (),
+    weights: str | Path | None = None,
+    backbone: str | None = None,
 ) -> Detector:
     """Load a trained detector; its data and its backbone's file are not needed.
 
     Args, Raises: see :func:`~.config.load_detector_config`.
     """
-    cfg, path, categories = load_detector_config(config, overrides, weights)
+    cfg, path, categories = load_detector_config(config, overrides, weights, backbone)
     model = accelerate_model(cfg, build_model(cfg)).eval()
     RobustCheckpointer(model).load(str(path))
     finder = with_test_time_augmentation(cfg, model)

@@ -50,7 +50,8 @@ def test_version(command: Any) -> None:
         (["Convert"], "unknown command 'Convert'; did you mean 'convert'?"),
         (["zzz"], "unknown command 'zzz'; robust-det --help lists them"),
         (["--resume", "train"], "unrecognized arguments: --resume (--help lists the arguments)"),
-        (["train"], "the following arguments are required: --config (--help lists the arguments)"),
+        (["train"], "give --data FOLDER_OR_FILE, for which a config is chosen, or --config FILE"),
+        (["export"], "the following arguments are required: --config"),
         (["zoo", "lst"], "argument COMMAND: invalid choice: 'lst'"),
     ],
 )

@@ -17,7 +17,7 @@ from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.conversion.convert import convert
 from robust_det.core.config.reading import REPOSITORY, find_config, flatten, load_raw
 from robust_det.core.errors import UserError
-from robust_det.detection.config import load_config
+from robust_det.detection.config import explain, load_config, load_detector_config
 from robust_det.models import Classifier
 from tests.support import ROOT
 
@@ -325,7 +325,7 @@ def test_standard_and_robust_differ_in_their_weights_alone(suffix: str) -> None:
         flatten(load_raw(find_config(f"robust_r50_eps{eps}_{suffix}.yaml"))) for eps in (0, 1)
     )
     differing = {k for k in standard | robust if standard.get(k) != robust.get(k)}
-    assert differing == {"MODEL.WEIGHTS", "OUTPUT_DIR"}
+    assert differing == {"MODEL.WEIGHTS"}
 
 
 def test_coco_itself(tmp_path: Path, write_classifier: Callable[..., Classifier]) -> None:
@@ -376,6 +376,43 @@ def test_a_backbone_by_option_sets_weights_and_folder(
     assert (str(backbone_file), "output/y") == (cfg.MODEL.WEIGHTS, cfg.OUTPUT_DIR)
     with pytest.raises(UserError, match=r"--backbone and MODEL\.WEIGHTS say the same"):
         load_config(str(config), ["MODEL.WEIGHTS", "robust://a"], "b")
+
+
+def test_a_run_lies_where_config_backbone_and_seed_say(
+    write_config: Callable[..., Path], backbone_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROBUST_DET_BACKBONES", str(backbone_file.parent))
+    config, name = write_config(OUTPUT_DIR="", MODEL={"WEIGHTS": ""}), backbone_file.stem
+    expected = f"output/detection/{config.stem}_{name}"
+    for backbone in (name, f"robust://{name}", str(backbone_file)):
+        assert expected == load_config(str(config), [], backbone)[0].OUTPUT_DIR
+    assert f"{expected}_seed2" == load_config(str(config), ["SEED", "2"], name)[0].OUTPUT_DIR
+    _, origins, _ = explain(str(config), ["MODEL.WEIGHTS", f"robust://{name}"])
+    assert origins["OUTPUT_DIR"] == "config, backbone and seed"
+
+
+def test_the_card_has_mean_and_std_of_images_in_0_1(write_config: Callable[..., Path]) -> None:
+    cfg, card = load_config(str(write_config()))
+    # what the file was written with, as conftest has it
+    assert card.mean == pytest.approx((0.41, 0.52, 0.63))
+    assert [255 * value for value in card.std] == pytest.approx(cfg.MODEL.PIXEL_STD)
+
+
+def test_a_run_is_found_by_its_backbone(
+    write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = write_config(OUTPUT_DIR="", MODEL={"WEIGHTS": ""})
+    with pytest.raises(UserError, match=f"no detector at output/detection/{config.stem}/model_fin"):
+        load_detector_config(str(config))
+    for name in ("one", "two"):
+        folder = tmp_path / f"output/detection/{config.stem}_{name}"
+        folder.mkdir(parents=True)
+        (folder / "model_final.pth").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"--backbone which of {config.stem}_one, {config.stem}_"):
+        load_detector_config(str(config))
+    with pytest.raises(UserError, match=r"_one/model_final\.pth"):
+        load_detector_config(str(config), backbone="one")
 
 
 def test_the_learning_rate_follows_the_batch(write_config: Callable[..., Path]) -> None:

@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
 
     # a trace keeps the device it was made on
     overrides = [*args.overrides, "MODEL.DEVICE", "cpu"]
-    detector = load_detector(args.config, overrides, args.weights)
+    detector = load_detector(args.config, overrides, args.weights, args.backbone)
     description = export_detector(detector, args.format, Path(args.sample), Path(args.output))
     print(f"wrote {args.output} and {description}")
 
@@ -38,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
+    parser.add_argument("--backbone", help="that it was trained from; tells which run is meant")
     parser.add_argument("--weights", help="of the detector; OUTPUT_DIR/model_final.pth if unset")
     parser.add_argument("--sample", required=True, help="an image with objects, to check with")
     parser.add_argument("--output", required=True, help="the file to write")

@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     source = find_inputs(args.input)
-    detector = load_detector(args.config, args.overrides, args.weights)
+    detector = load_detector(args.config, args.overrides, args.weights, args.backbone)
     for line in left_out_lines(source.left_out):
         print(line, flush=True)
     with sole_writer(output):
@@ -83,6 +83,7 @@ def main(args: argparse.Namespace) -> int:
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
+    parser.add_argument("--backbone", help="that it was trained from; tells which run is meant")
     parser.add_argument("--weights", help="of the detector; OUTPUT_DIR/model_final.pth if unset")
     parser.add_argument("--input", required=True, help="image, folder, glob (quoted) or video")
     parser.add_argument("--output", required=True, help="folder of results; a second run goes on")

@@ -1,5 +1,6 @@
 """Fine-tune a detector from a standard or robust backbone.
 
+robust-det train --data FOLDER_OR_FILE --backbone NAME [--plan-only] [KEY VALUE ...]
 robust-det train --config robust_r50_eps1_coco.yaml [--num-gpus N] [--resume]
                  [--eval-only] [KEY VALUE ...]
 torchrun --nproc-per-node N -m robust_det train --config ...
@@ -8,12 +9,14 @@ torchrun --nproc-per-node N -m robust_det train --config ...
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from robust_det.core.cli import Parser, setup_logging
 
 EXAMPLES = (
+    "robust-det train --data cells/ --backbone resnet18_l2_eps1",
     "robust-det train --config robust_r50_eps1_coco.yaml --num-gpus 8",
     "robust-det train --config tiny_r18_eps0_bccd.yaml SOLVER.BASE_LR 0.01 OUTPUT_DIR slow",
     "robust-det train --config slow/config.yaml --eval-only",
@@ -31,15 +34,14 @@ def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
 
 def work(args: argparse.Namespace) -> None:
     """Do the job in one process."""
-    from robust_det.detection.config import run_folder
+    from robust_det.detection.config import run_name
     from robust_det.detection.finetuning.jobs import evaluate, finetune
     from robust_det.detection.finetuning.stopping import Stopped, stop_request
 
     setup_logging()
     with stop_request:
         cfg, card, detector = load(args)
-        by_folder = args.backbone or run_folder(args.config)
-        name = Path(cfg.OUTPUT_DIR).absolute().name if by_folder else Path(args.config).stem
+        name = run_name(cfg, args.config, args.backbone)
         try:
             if detector is None:
                 finetune(cfg, card, name, resume=args.resume)
@@ -58,12 +60,36 @@ def work_together(args: argparse.Namespace) -> None:
         work(args)
 
 
+def _check_together(args: argparse.Namespace) -> None:
+    """Refuse options that contradict each other."""
+    from robust_det.core.errors import UserError
+
+    if bool(args.data) == bool(args.config):
+        raise UserError(
+            "--data chooses a config, and --config names one; give one of them"
+            if args.data
+            else "give --data FOLDER_OR_FILE, for which a config is chosen, or --config FILE"
+        )
+    if args.plan_only and not args.data:
+        raise UserError("--plan-only belongs to --data")
+    if args.data and args.eval_only:
+        raise UserError("--eval-only takes the config of a run: --config OUTPUT_DIR/config.yaml")
+    if args.data and ("RANK" in os.environ or args.num_machines > 1):
+        raise UserError(
+            "--data chooses a config in one process; make it with --plan-only, and give it to"
+            " these by --config"
+        )
+
+
 def main(args: argparse.Namespace) -> None:
     """Check everything here, then start the processes."""
     from robust_det.core.config.reading import find_config
     from robust_det.core.errors import UserError
 
-    find_config(args.config)  # before torch is imported
+    # before torch is imported
+    _check_together(args)
+    if args.config:
+        find_config(args.config)
 
     import torch
 
@@ -92,6 +118,16 @@ def main(args: argparse.Namespace) -> None:
         raise UserError("several machines need --num-gpus and --dist-url, such as tcp://HOST:PORT")
     if processes > 1:
         share_with_children()
+    if args.data:
+        import robust_det.detection  # noqa: F401
+        from robust_det.detection.planning.planning import make_plan
+
+        plan = make_plan(
+            args.data, args.backbone, args.overrides, gpus=args.num_gpus, resume=args.resume
+        )
+        if args.plan_only:
+            return
+        args.config, args.backbone = str(plan), None  # the plan names the backbone
     # so that a mistake is said once, by this process, before any other is started
     cfg, _, _ = load(args)
     if processes > 1 and cfg.MODEL.DEVICE != "cuda":
@@ -116,7 +152,13 @@ def main(args: argparse.Namespace) -> None:
 
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
-    parser.add_argument("--config", required=True, help="config file, or its name below configs/")
+    parser.add_argument(
+        "--data",
+        metavar="PLACE",
+        help="COCO JSON, CSV, data.yaml or a folder: a config is chosen, and kept as plan.yaml",
+    )
+    parser.add_argument("--plan-only", action="store_true", help="of --data: choose, and leave")
+    parser.add_argument("--config", help="config file, or its name below configs/")
     parser.add_argument("--backbone", help="zoo name or file, in place of the config's weights")
     parser.add_argument(
         "--num-gpus",

@@ -11,6 +11,7 @@ from robust_det.detection.config.complete import (
     load_detector_config,
     load_evaluation_config,
     run_folder,
+    run_name,
     sources_of_config,
 )
 from robust_det.detection.config.defaults import detection_defaults
@@ -23,5 +24,6 @@ __all__ = [
     "load_detector_config",
     "load_evaluation_config",
     "run_folder",
+    "run_name",
     "sources_of_config",
 ]

@@ -35,6 +35,7 @@ from robust_det.detection.config.data import (
     warn_of_other_places,
 )
 from robust_det.detection.config.defaults import detection_defaults
+from robust_det.detection.config.folder import adopt_folder, folder_of_run, name_of_backbone
 from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
 from robust_det.detection.config.trained import adopt_model
 from robust_det.detection.config.weights import (
@@ -61,6 +62,7 @@ __all__ = [
     "load_detector_config",
     "load_evaluation_config",
     "run_folder",
+    "run_name",
     "sources_of_config",
 ]
 
@@ -85,7 +87,8 @@ def load_config(
         name: path, or a bare file name below ``configs/``.
         overrides: ``KEY VALUE`` pairs.
         backbone: name of the zoo, or a file, in place of the config's weights; its name is added
-            to ``OUTPUT_DIR`` unless that is among the overrides.
+            to an ``OUTPUT_DIR`` of the config. Without one, it is
+            ``output/detection/CONFIG_BACKBONE``.
         by_name: leave the warning out, as :func:`.build_evaluator` is used, which knows classes by
             their names.
 
@@ -175,7 +178,10 @@ def load_evaluation_config(
 
 
 def load_detector_config(
-    name: str, overrides: Sequence[str] = (), detector: str | Path | None = None
+    name: str,
+    overrides: Sequence[str] = (),
+    detector: str | Path | None = None,
+    backbone: str | None = None,
 ) -> tuple[CfgNode, Path, list[dict[str, Any]]]:
     """Do what :func:`load_config` does for a trained detector, which knows what its config leaves
     out: neither its backbone's file nor its data need be there.
@@ -183,6 +189,7 @@ def load_detector_config(
     Args:
         name, overrides: see :func:`load_config`.
         detector: its file, by default ``OUTPUT_DIR/model_final.pth``.
+        backbone: that it was trained from, where that tells ``OUTPUT_DIR``.
 
     Returns:
         The config, the detector's file, and its classes, see :mod:`~.categories`.
@@ -190,7 +197,8 @@ def load_detector_config(
     Raises:
         UserError: a key or a value is wrong, or the file is not there or not a detector.
     """
-    cfg, origins = _merged(_layers(name, overrides))
+    cfg, origins = _merged(_with_backbone(_layers(name, overrides), backbone))
+    adopt_folder(cfg, origins, name)
     if not finds_objects(cfg):
         raise UserError(
             f"config {name} is of a {cfg.MODEL.META_ARCHITECTURE}, which finds no objects; give one"
@@ -246,6 +254,24 @@ def run_folder(name: str) -> Path | None:
     return path.parent if kept else None
 
 
+def run_name(cfg: CfgNode, config: str, backbone: str | None = None) -> str:
+    """Return what a run is called: as its config, or as its folder, where that says more.
+
+    Args:
+        cfg: complete.
+        config, backbone: what it was made from, see :func:`load_config`.
+    """
+    folder, stem = Path(cfg.OUTPUT_DIR), Path(config).stem
+    # the backbone is in its name, or it holds its config, whose own name is that of all such files
+    says_more = (
+        backbone
+        or run_folder(config)
+        or str(folder) == folder_of_run(stem, cfg.MODEL.WEIGHTS, cfg.SEED)
+        or find_config(config).absolute().parent == folder.absolute()
+    )
+    return folder.absolute().name if says_more else stem
+
+
 def _layers(name: str, overrides: Sequence[str]) -> list[Layer]:
     """Read a config file; that of a run means its folder, wherever that is now."""
     layers, folder = read_layers(find_config(name)), run_folder(name)
@@ -254,12 +280,16 @@ def _layers(name: str, overrides: Sequence[str]) -> list[Layer]:
     return [*layers, command_line(overrides)]
 
 
+def _with_backbone(layers: list[Layer], backbone: str | None) -> list[Layer]:
+    if backbone is None:
+        return layers
+    return [*layers, Layer(keys_of_backbone(backbone, layers), "--backbone")]
+
+
 def _of_a_run(name: str, overrides: Sequence[str], backbone: str | None) -> tuple[CfgNode, Origins]:
     """Return the config of a run, and its origins, without what follows from weights and data."""
-    layers = _layers(name, overrides)
-    if backbone is not None:
-        layers.append(Layer(keys_of_backbone(backbone, layers), "--backbone"))
-    cfg, origins = _merged(layers)
+    cfg, origins = _merged(_with_backbone(_layers(name, overrides), backbone))
+    adopt_folder(cfg, origins, name)
     adopt_device(cfg, origins)
     check_solver(cfg)
     scale_learning_rate(cfg, origins)
@@ -281,7 +311,7 @@ def _detector_file(cfg: CfgNode, detector: str | Path | None) -> tuple[Path, dic
     """Return a trained detector's file and its content without the tensors."""
     path = Path(detector or Path(cfg.OUTPUT_DIR) / FINAL)
     if not path.is_file():
-        raise UserError(f"no detector at {path}; train it first, or give --weights FILE")
+        raise UserError(f"no detector at {path}; {_other_detectors(cfg)}")
     content = peek_checkpoint(path)
     if is_backbone(content):
         raise UserError(f"{path} is a backbone; give the detector that was trained from it")
@@ -293,6 +323,16 @@ def _adopt_trained(cfg: CfgNode, origins: Origins, path: Path, content: Mapping[
     made = provenance_in(content, path)
     if made is not None:
         adopt_model(cfg, origins, made.config, str(path))
+
+
+def _other_detectors(cfg: CfgNode) -> str:
+    """Say which trained detectors there are of a config, or else what to do."""
+    folder = Path(cfg.OUTPUT_DIR)
+    stem = folder.name.removesuffix(f"_{name_of_backbone(cfg.MODEL.WEIGHTS)}")
+    runs = [found.parent.name for found in sorted(folder.parent.glob(f"{stem}_*/{FINAL}"))]
+    if runs:
+        return f"say by --backbone which of {', '.join(runs)} is meant, or give --weights FILE"
+    return "train it first, or give --weights FILE"
 
 
 def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:

@@ -15,6 +15,9 @@ __all__ = ["SETTINGS", "detection_defaults"]
 SETTINGS = {
     # Detectron2's own default is a fresh seed each run
     "SEED": Setting(0, "of new weights, order and augmentation"),
+    "OUTPUT_DIR": Setting(
+        "", "folder of the run; output/detection/CONFIG_BACKBONE, and the SEED unless 0, if empty"
+    ),
     "MODEL.DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
     "MODEL.WEIGHTS": Setting("", "converted backbone: a file, or robust://NAME"),
     "MODEL.BACKBONE.ARCH": Setting(

@@ -19,6 +19,7 @@ from robust_det.core.errors import UserError, did_you_mean
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.adopt import Origins, adopt
 from robust_det.detection.config.features import check_features, check_operators
+from robust_det.detection.config.folder import name_of_backbone
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.zoo.locate import PREFIX, find_here
@@ -46,11 +47,14 @@ def keys_of_backbone(backbone: str, layers: Sequence[Layer]) -> dict[str, Any]:
     given = flatten(line.keys)
     if "MODEL.WEIGHTS" in given:
         raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
-    is_file = Path(backbone).suffix in (".pth", ".pt", ".pkl") or "/" in backbone
-    keys: dict[str, Any] = {"MODEL": {"WEIGHTS": backbone if is_file else PREFIX + backbone}}
+    is_file = not backbone.startswith(PREFIX) and (
+        Path(backbone).suffix in (".pth", ".pt", ".pkl") or "/" in backbone
+    )
+    weights = backbone if is_file else PREFIX + backbone.removeprefix(PREFIX)
+    keys: dict[str, Any] = {"MODEL": {"WEIGHTS": weights}}
     folder = next((f.keys["OUTPUT_DIR"] for f in files[::-1] if "OUTPUT_DIR" in f.keys), None)
     if "OUTPUT_DIR" not in given and folder:
-        keys["OUTPUT_DIR"] = f"{folder}_{Path(backbone).stem if is_file else backbone}"
+        keys["OUTPUT_DIR"] = f"{folder}_{name_of_backbone(weights)}"
     return keys
 
 

@@ -22,6 +22,7 @@ from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.evaluation import build_evaluator
 from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.finetuning.detector_step import TrainingStep
+from robust_det.detection.finetuning.endless import ScheduleHook
 from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep
 from robust_det.detection.finetuning.stopping import leave_if_asked
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
@@ -92,6 +93,7 @@ class RobustTrainer(DefaultTrainer):
         around: list[HookBase | None] = [
             # first: the bar counts a step before the other hooks evaluate, and goes before they do
             ProgressHook() if main else None,
+            ScheduleHook(cfg, len(self.data_loader.dataset)) if main else None,
             SeedEachStep(cfg.SEED),
             hooks.IterationTimer(),
             hooks.LRScheduler(),
