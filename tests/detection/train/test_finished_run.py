@@ -32,10 +32,14 @@ def test_the_terminal_shows_bars_and_results_alone(
     lines = [line.split("] ", 1)[1] for line in printed.splitlines()]
     assert lines[0].startswith("finished: iteration 0 of 60 on ")
     assert lines[1] == "learning rate 0.02 for 4 images an update"
-    assert re.fullmatch(r"[\d.]+ s an iteration: about \d+ seconds left", lines[2])
-    assert [line.split(" AP ")[0] for line in lines[3:]] == ["finished: bbox", "finished: segm"]
+    # of a machine that is slow enough
+    left = [line for line in lines if re.fullmatch(r"[\d.]+ s an iteration: about .* left", line)]
+    assert len(left) <= 1
+    results = [line for line in lines[2:] if line not in left]
+    assert [line.split(" AP ")[0] for line in results] == ["finished: bbox", "finished: segm"]
     shown = [re.sub(r"\x1b\[.", "", part) for part in re.split("[\r\n]", terminal)]
-    stray = [s for s in shown if s.strip() and not s.lstrip().startswith(("train ", "evaluate "))]
+    bars = ("train ", "evaluate ", "score ")
+    stray = [s for s in shown if s.strip() and not s.lstrip().startswith(bars)]
     assert stray == []
     # with time left
     assert any("train run:" in s and "<" in s for s in shown)
