@@ -20,6 +20,7 @@ from robust_det.core.config.reading import (
     read_layers,
 )
 from robust_det.core.errors import UserError
+from robust_det.core.seeding import check_seed
 from robust_det.data.detection.checking.terms import Terms
 from robust_det.data.detection.entries import located_entries
 from robust_det.data.detection.source import Source, with_terms
@@ -36,7 +37,12 @@ from robust_det.detection.config.data import (
 )
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.folder import adopt_folder, folder_of_run, name_of_backbone
-from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
+from robust_det.detection.config.solver import (
+    adopt_device,
+    check_solver,
+    scale_learning_rate,
+    settle_reference,
+)
 from robust_det.detection.config.trained import adopt_model
 from robust_det.detection.config.weights import (
     adopt_architecture,
@@ -289,6 +295,7 @@ def _with_backbone(layers: list[Layer], backbone: str | None) -> list[Layer]:
 def _of_a_run(name: str, overrides: Sequence[str], backbone: str | None) -> tuple[CfgNode, Origins]:
     """Return the config of a run, and its origins, without what follows from weights and data."""
     cfg, origins = _merged(_with_backbone(_layers(name, overrides), backbone))
+    check_seed(cfg.SEED)
     adopt_folder(cfg, origins, name)
     adopt_device(cfg, origins)
     check_solver(cfg)
@@ -340,6 +347,7 @@ def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:
     cfg, origins = detection_defaults(), Origins()
     for layer in layers:
         layer.keys.pop("VERSION", None)
+        settle_reference(layer.keys)
         merge_config(cfg, layer.keys, layer.version)
         origins.given |= dict.fromkeys(flatten(layer.keys), layer.source)
     beside = origins.folder_of("DATASETS.CUSTOM")
