@@ -37,6 +37,7 @@ from robust_det.detection.config.data import (
 )
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.folder import adopt_folder, folder_of_run, name_of_backbone
+from robust_det.detection.config.init_detector import adopt_init_detector
 from robust_det.detection.config.solver import (
     adopt_device,
     check_solver,
@@ -105,7 +106,8 @@ def load_config(
         UserError: a key, a value, the weights or the data are wrong.
     """
     cfg, origins = _of_a_run(name, overrides, backbone)
-    card = adopt_weights(cfg, origins)
+    start = adopt_init_detector if cfg.MODEL.INIT_DETECTOR else adopt_weights
+    card = start(cfg, origins)
     _complete(cfg, origins)
     if not by_name:
         warn_of_other_places(cfg)
@@ -128,7 +130,15 @@ def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str
     """
     cfg, origins = _of_a_run(name, overrides, None)
     notes = []
-    if cfg.MODEL.WEIGHTS and not is_local(cfg.MODEL.WEIGHTS):
+    if cfg.MODEL.INIT_DETECTOR and Path(cfg.MODEL.INIT_DETECTOR).is_file():
+        adopt_init_detector(cfg, origins)
+        adopt_architecture(cfg, origins)
+    elif cfg.MODEL.INIT_DETECTOR:
+        notes.append(
+            f"MODEL.INIT_DETECTOR {cfg.MODEL.INIT_DETECTOR} is not here, and what it says is left"
+            " out"
+        )
+    elif cfg.MODEL.WEIGHTS and not is_local(cfg.MODEL.WEIGHTS):
         notes.append(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not here, and what it says is left out")
     elif not cfg.MODEL.WEIGHTS and not cfg.MODEL.BACKBONE.ARCH:
         notes.append("MODEL.WEIGHTS is not set, and what follows from it is left out")
@@ -272,7 +282,7 @@ def run_name(cfg: CfgNode, config: str, backbone: str | None = None) -> str:
     says_more = (
         backbone
         or run_folder(config)
-        or str(folder) == folder_of_run(stem, cfg.MODEL.WEIGHTS, cfg.SEED)
+        or str(folder) == folder_of_run(stem, cfg.MODEL.WEIGHTS, cfg.SEED, cfg.MODEL.INIT_DETECTOR)
         or find_config(config).absolute().parent == folder.absolute()
     )
     return folder.absolute().name if says_more else stem

@@ -21,6 +21,7 @@ SETTINGS = {
     ),
     "MODEL.DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
     "MODEL.WEIGHTS": Setting("", "converted backbone: a file, or robust://NAME"),
+    "MODEL.INIT_DETECTOR": Setting("", "file of a trained detector to start from"),
     "MODEL.BACKBONE.ARCH": Setting(
         "", "architecture; from the weights if empty", known=("", *ARCHITECTURES)
     ),

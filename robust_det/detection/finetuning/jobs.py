@@ -69,7 +69,7 @@ _FREE_KEYS = (
     "VIS_PERIOD",
 )
 # what keys that came later mean for a run that does not have them
-_BEFORE = {"DATASETS.CROWD": "ignore"}
+_BEFORE = {"DATASETS.CROWD": "ignore", "MODEL.INIT_DETECTOR": ""}
 
 
 def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = False) -> None:
