@@ -19,7 +19,7 @@ EXAMPLES = (
     "robust-det train --data cells/ --backbone resnet18_l2_eps1",
     "robust-det train --config robust_r50_eps1_coco.yaml --num-gpus 8",
     "robust-det train --config tiny_r18_eps0_bccd.yaml SOLVER.BASE_LR 0.01 OUTPUT_DIR slow",
-    "robust-det train --config own.yaml --init-detector output/coco/model_final.pth",
+    "robust-det train --config tiny_r18_eps0_bccd.yaml --init-detector before/model_final.pth",
     "robust-det train --config slow/config.yaml --eval-only",
 )
 

@@ -38,6 +38,7 @@ from robust_det.detection.config.data import (
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.folder import adopt_folder, folder_of_run, name_of_backbone
 from robust_det.detection.config.init_detector import adopt_init_detector
+from robust_det.detection.config.keys import check_keys, check_switches
 from robust_det.detection.config.solver import (
     adopt_device,
     check_solver,
@@ -239,6 +240,7 @@ def load_detector_config(
             f" '{cfg.DATASETS.TRAIN[0]}', in its order"
         )
     check_test_time_augmentation(cfg)
+    check_switches(cfg, origins)
     cfg.freeze()
     return cfg, path, categories
 
@@ -319,6 +321,7 @@ def _complete(cfg: CfgNode, origins: Origins) -> None:
     adopt_data(cfg, origins)
     check_augmentation(cfg)
     check_test_time_augmentation(cfg)
+    check_switches(cfg, origins)
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
     cfg.freeze()
@@ -362,4 +365,5 @@ def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:
         origins.given |= dict.fromkeys(flatten(layer.keys), layer.source)
     beside = origins.folder_of("DATASETS.CUSTOM")
     cfg.DATASETS.CUSTOM = located_entries(cfg.DATASETS.CUSTOM, beside)
+    check_keys(cfg)
     return cfg, origins

@@ -31,8 +31,6 @@ def check_solver(cfg: CfgNode) -> None:
     Raises:
         UserError: with the key.
     """
-    if cfg.SOLVER.AMP.ENABLED:
-        raise UserError("SOLVER.AMP.ENABLED is SOLVER.PRECISION here; set that to fp16 or bf16")
     if cfg.SOLVER.PRECISION not in AMP_DTYPES:
         known = ", ".join(AMP_DTYPES)
         raise UserError(f"unknown SOLVER.PRECISION '{cfg.SOLVER.PRECISION}'; use {known}")

@@ -16,6 +16,7 @@ from detectron2.utils import comm
 from fvcore.nn.precise_bn import get_bn_modules
 
 from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.core.errors import UserError
 from robust_det.core.memory import keep_freed_memory
 from robust_det.core.signals import leave_to_parent
 from robust_det.detection.categories import ClassNames, categories_of
@@ -117,8 +118,13 @@ class RobustTrainer(DefaultTrainer):
     def _precise_statistics(self) -> HookBase | None:
         """Return the hook of ``TEST.PRECISE_BN``, before checkpoints, which are to have them."""
         cfg = self.cfg
-        if not cfg.TEST.PRECISE_BN.ENABLED or not get_bn_modules(self.model):
+        if not cfg.TEST.PRECISE_BN.ENABLED:
             return None
+        if not get_bn_modules(self.model):
+            raise UserError(
+                "TEST.PRECISE_BN.ENABLED finds no batch norm that trains (MODEL.RESNETS.NORM is"
+                f" {cfg.MODEL.RESNETS.NORM}); leave it out, or set MODEL.RESNETS.NORM BN"
+            )
         alone = cfg.clone()
         alone.defrost()
         alone.DATALOADER.NUM_WORKERS = 0  # a loader of its own, so that training's is left alone
