@@ -70,6 +70,7 @@ def condition_labels(conditions: Conditions) -> dict[str, Any]:
     labels["evaluator"] = evaluator_names(conditions.evaluators)
     labels["evaluator library"] = libraries(conditions.evaluators)
     labels["detector"] = conditions.detector or "at the end of its training"
+    labels["started from"] = conditions.init or "a backbone"
     if conditions.changes:
         labels["changes"] = "; ".join(
             f"{one.key} {one.before} to {one.after} at step {one.step}"

@@ -20,6 +20,7 @@ from robust_det.records.detection import (
     DetectionRecord,
     Detector,
     Evaluator,
+    InitDetector,
     Picture,
 )
 from robust_det.records.metrics import task_of
@@ -39,6 +40,8 @@ class Conditions:
         config: the keys of protocol and schedule, flat.
         detector: which of a run's detectors it is, in words; empty for that of its end.
         changes: of the config on the way.
+        init: what the detector that they started from was trained on, and for how many iterations,
+            in words; empty for runs that started from a backbone.
     """
 
     train: tuple[DataSet, ...]
@@ -47,6 +50,7 @@ class Conditions:
     config: Mapping[str, Any]
     detector: str = ""
     changes: tuple[Change, ...] = ()
+    init: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,16 @@ def _conditions(record: DetectionRecord) -> Conditions:
     config = {**record.protocol, **record.schedule}
     which = _which(record.detector) if record.detector else ""
     used = tuple(record.evaluators)
-    return Conditions(train, test, used, config, which, tuple(record.changes))
+    init = _init(record.init_detector) if record.init_detector else ""
+    return Conditions(train, test, used, config, which, tuple(record.changes), init)
+
+
+def _init(detector: InitDetector) -> str:
+    """Say how the detector that a run started from was trained: each backbone has its own."""
+    if not detector.train or detector.iterations is None:
+        return f"the detector of sha256 {detector.sha256[:16]}"
+    sets = ", ".join(f"{one.name} ({''.join(one.content)[:12]})" for one in detector.train)
+    return f"a detector of {detector.iterations} iterations on {sets}"
 
 
 def _which(detector: Detector) -> str:

@@ -21,6 +21,7 @@ from robust_det.core.config.reading import (
 from robust_det.core.config.setting import Setting, add_defaults, check_settings
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError
+from robust_det.core.seeding import SEEDS, check_seed
 from robust_det.models import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.training.schedule import SCHEDULES
 
@@ -40,7 +41,7 @@ __all__ = [
 # the defaults are the paper's ImageNet recipe at eps 0 (Salman et al. 2020)
 SETTINGS = {
     "OUTPUT_DIR": Setting("output/pretrain", "folder of the run"),
-    "SEED": Setting(0, "of weights, order, augmentation and attack", least=0, below=2**32),
+    "SEED": Setting(0, "of weights, order, augmentation and attack", least=0, below=SEEDS),
     "DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
     "MODEL.ARCH": Setting("resnet50", "architecture", known=tuple(ARCHITECTURES)),
     "MODEL.MEAN": Setting(list(IMAGENET_MEAN), "of the normalisation, RGB in [0, 1]"),
@@ -179,6 +180,7 @@ def check_config(cfg: CfgNode) -> None:
         UserError: says which key.
     """
     get_architecture(cfg.MODEL.ARCH)
+    check_seed(cfg.SEED)
     check_settings(cfg, SETTINGS)
     _check_together(cfg)
     _check_attacks(cfg)

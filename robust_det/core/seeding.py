@@ -15,7 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from robust_det.core.errors import UserError
+
 __all__ = [
+    "SEEDS",
+    "check_seed",
     "generator_states",
     "mixed_seed",
     "restore_generators",
@@ -23,6 +27,24 @@ __all__ = [
     "seeded",
     "seeded_generator",
 ]
+
+
+# how many there are, from 0: numpy takes no others
+SEEDS = 2**32
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a ``SEED`` that a config may not have.
+
+    Raises:
+        UserError: it is not from 0 to ``SEEDS - 1``.
+    """
+    if not 0 <= seed < SEEDS:
+        drawn = "; no run draws one of its own, so that each can be repeated" if seed < 0 else ""
+        raise UserError(
+            f"SEED is {seed}, and seeds are from 0 to 2**32 - 1{drawn}; give 0, and for further"
+            " runs 1, 2, ..."
+        )
 
 
 def mixed_seed(*numbers: int) -> int:

@@ -22,7 +22,7 @@ from robust_det.detection.provenance import PROVENANCE_KEY, Provenance, provenan
 from robust_det.models.spelling import spelling
 from robust_det.models.stages import tensor_stages
 
-__all__ = ["FINAL", "RobustCheckpointer", "is_backbone"]
+__all__ = ["FINAL", "RobustCheckpointer", "is_backbone", "refuse_misfits"]
 
 FINAL = "model_final.pth"
 
@@ -114,7 +114,7 @@ class RobustCheckpointer(DetectionCheckpointer):
         own = self.model.state_dict()
         if is_backbone(content):
             return self._as_backbone(content, own, filename)
-        _refuse_misfits(content["model"], own, f"{filename} holds the weights of another detector")
+        refuse_misfits(content["model"], own, f"{filename} holds the weights of another detector")
         if "average" in content and "average" not in self.checkpointables:
             # to be evaluated: the averaged weights are the result
             content["model"] = {**content["model"], **content["average"]["values"]}
@@ -127,9 +127,21 @@ class RobustCheckpointer(DetectionCheckpointer):
         self._refuse_other_classes(content, filename)
         before = provenance_in(content, filename)
         if self.provenance is not None and before is not None:
+            self._refuse_other_start(before, filename)
             changes = [*before.changes, *self.provenance.changes]
             self.provenance = replace(self.provenance, changes=changes)
         return content
+
+    def _refuse_other_start(self, before: Provenance, filename: str) -> None:
+        """Refuse to go on with a run that started from another detector."""
+        now = self.provenance.init_detector if self.provenance else None
+        then = before.init_detector
+        if (now and now.sha256) != (then and then.sha256):
+            raise UserError(
+                f"{filename} is of a run that started from another detector than"
+                " MODEL.INIT_DETECTOR is now; put the old one back, or start anew in another"
+                " OUTPUT_DIR"
+            )
 
     def _refuse_other_classes(self, content: Mapping[str, Any], filename: str) -> None:
         """Refuse to go on with heads whose classes have other names now, or another order."""
@@ -165,7 +177,7 @@ class RobustCheckpointer(DetectionCheckpointer):
             if (place := places.get(name, prefix + name))
         }
         model = leave_out_statistics(model, expected)
-        _refuse_misfits(model, expected, f"{filename} holds weights of another architecture")
+        refuse_misfits(model, expected, f"{filename} holds weights of another architecture")
         self.logger.info("Loaded %d tensors of the backbone from %s", len(model), filename)
         return {"model": model}
 
@@ -205,7 +217,17 @@ def _places(arch: str, prefix: str, own: Mapping[str, Any]) -> dict[str, str]:
     return places
 
 
-def _refuse_misfits(model: Mapping[str, Any], own: Mapping[str, Any], problem: str) -> None:
+def refuse_misfits(model: Mapping[str, Any], own: Mapping[str, Any], problem: str) -> None:
+    """Refuse tensors that are not those of a detector, by their names and shapes.
+
+    Args:
+        model: the tensors.
+        own: those of the detector.
+        problem: what a misfit means.
+
+    Raises:
+        UserError: with how many differ.
+    """
     # a counter that batch norm has in training only
     own = {n: t for n, t in own.items() if not n.endswith("num_batches_tracked")}
     shapes = {

@@ -13,7 +13,7 @@ from robust_det.checkpoints.io import peek_checkpoint
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.records.base import Change
-from robust_det.records.detection import DataSet, Detector
+from robust_det.records.detection import DataSet, Detector, InitDetector
 
 __all__ = [
     "BEST_KEY",
@@ -35,6 +35,7 @@ class Provenance(msgspec.Struct, frozen=True):
         config: the complete config, as plain values.
         train: its training data.
         weights_sha256: of the file in ``MODEL.WEIGHTS``; empty without one.
+        init_detector: that it started from, if it did not from a backbone alone.
         stuff: the names of the classes of pixels, in the detector's order.
         changes: of the config, see :class:`.Record`.
     """
@@ -42,6 +43,7 @@ class Provenance(msgspec.Struct, frozen=True):
     config: dict[str, Any]
     train: list[DataSet]
     weights_sha256: str = ""
+    init_detector: InitDetector | None = None
     stuff: list[str] = []
     changes: list[Change] = []
 

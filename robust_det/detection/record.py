@@ -12,6 +12,7 @@ from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.core.config.reading import flatten, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.detection.config.defaults import detection_defaults
+from robust_det.detection.config.init_detector import init_content
 from robust_det.detection.config.trained import at_evaluation
 from robust_det.detection.config.weights import weights_file
 from robust_det.detection.datasets import describe_dataset
@@ -21,10 +22,16 @@ from robust_det.detection.evaluation import (
     saved_detections,
     saved_segmentations,
 )
-from robust_det.detection.provenance import Provenance, detector_of
+from robust_det.detection.provenance import Provenance, detector_of, provenance_in
 from robust_det.records import environment, write_record
 from robust_det.records.base import Weights, as_json
-from robust_det.records.detection import DataSet, DataSets, DetectionRecord, Picture
+from robust_det.records.detection import (
+    DataSet,
+    DataSets,
+    DetectionRecord,
+    InitDetector,
+    Picture,
+)
 
 __all__ = ["described", "provenance_of", "write_detection_record"]
 
@@ -40,6 +47,7 @@ _NOT_PROTOCOL = (
     "MODEL.CHANNELS_LAST",
     "MODEL.DEVICE",
     "MODEL.FOLD_NORMS",
+    "MODEL.INIT_DETECTOR",
     "MODEL.PIXEL_",
     # what follows from the architecture
     "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
@@ -119,6 +127,7 @@ def write_detection_record(
         metrics={t: {k: float(v) for k, v in values.items()} for t, values in results.items()},
         pictures=pictures,
         detector=file,
+        init_detector=made.init_detector,
         changes=made.changes,
     )
     return write_record(folder, record)
@@ -136,13 +145,31 @@ def _computing(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def provenance_of(cfg: CfgNode) -> Provenance:
     """Return the provenance of what a complete config trains."""
-    weights = weights_file(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None
+    init, before = _init_detector(cfg)
+    if before is not None:
+        weights_sha256 = before.weights_sha256
+    else:
+        weights = weights_file(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None
+        weights_sha256 = sha256_file(weights) if weights else ""
     return Provenance(
         to_dict(cfg),
         described(cfg.DATASETS.TRAIN),
-        sha256_file(weights) if weights else "",
+        weights_sha256,
+        init,
         list(describe_dataset(cfg.DATASETS.TRAIN[0]).stuff),
     )
+
+
+def _init_detector(cfg: CfgNode) -> tuple[InitDetector | None, Provenance | None]:
+    """Return the detector that a config's run starts from, and how that was trained."""
+    path = cfg.MODEL.INIT_DETECTOR
+    if not path:
+        return None, None
+    content = init_content(path)
+    before, done = provenance_in(content, path), content.get("iteration")
+    train = tuple(before.train) if before else ()
+    iterations = done + 1 if isinstance(done, int) else None
+    return InitDetector(path, sha256_file(Path(path)), train, iterations), before
 
 
 def described(names: Sequence[str]) -> list[DataSet]:

@@ -6,7 +6,15 @@ from typing import Any
 
 from robust_det.records.base import File, Part, Record
 
-__all__ = ["DataSet", "DataSets", "DetectionRecord", "Detector", "Evaluator", "Picture"]
+__all__ = [
+    "DataSet",
+    "DataSets",
+    "DetectionRecord",
+    "Detector",
+    "Evaluator",
+    "InitDetector",
+    "Picture",
+]
 
 
 class DataSet(Part, frozen=True):
@@ -97,6 +105,18 @@ class Detector(File, frozen=True):
         return None not in (self.iterations, self.planned) and self.iterations != self.planned
 
 
+class InitDetector(File, frozen=True):
+    """The file of a trained detector that a run started from.
+
+    Attributes:
+        train: what that one was trained on; empty if it does not say.
+        iterations: of training behind it; None if nothing says how many.
+    """
+
+    train: tuple[DataSet, ...] = ()
+    iterations: int | None = None
+
+
 class DetectionRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="detection"):
     """The record of a fine-tuned detector; more in :class:`.Record`.
 
@@ -113,6 +133,8 @@ class DetectionRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="
         metrics: task (see :mod:`.metrics`) -> metric -> value in [0, 100]; None where undefined.
         pictures: of the first test images.
         detector: the file that was evaluated, if there is one.
+        init_detector: the trained detector that it started from, if it did not from a backbone
+            alone.
     """
 
     data: DataSets
@@ -124,3 +146,4 @@ class DetectionRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="
     metrics: dict[str, dict[str, float | None]]
     pictures: list[Picture]
     detector: Detector | None = None
+    init_detector: InitDetector | None = None

@@ -43,7 +43,7 @@ def tree(image_tree: Path, tmp_path: Path) -> Path:
         (["OPTIM.SCHEDULE", "cosin"], "not 'cosin'; did you mean 'cosine'?"),
         (["TRAIN.PRECISION", "fp8"], "TRAIN.PRECISION is one of fp32, bf16, fp16, not 'fp8'"),
         (["OPTIM.EMA_DECAY", "1"], "OPTIM.EMA_DECAY must be below 1, not 1.0"),
-        (["SEED", "5000000000"], "SEED must be below 2**32"),
+        (["SEED", "5000000000"], "SEED is 5000000000, and seeds are from 0 to 2**32 - 1; give 0"),
         (["TRAIN.BATCH_SIZE", "37"], "TRAIN.BATCH_SIZE 37 is more than the 36 training images"),
         (["TRAIN.ACCUMULATE", "4"], "leaves less than 2 images for batch norm"),
         (["DEVICE", "gpu"], "unknown device 'gpu'"),

@@ -132,7 +132,7 @@ def test_devices_without_a_gpu(write_config: Callable[..., Path]) -> None:
     assert load(write_config())[0].MODEL.DEVICE == "cpu"
     with pytest.raises(UserError, match="there is no CUDA GPU"):
         load(write_config(), "MODEL.DEVICE", "cuda")
-    with pytest.raises(UserError, match=r"SOLVER\.AMP\.ENABLED is SOLVER\.PRECISION here"):
+    with pytest.raises(UserError, match=r"SOLVER\.AMP\.ENABLED .* is SOLVER\.PRECISION here"):
         load(write_config(), "SOLVER.AMP.ENABLED", "True")
 
 
@@ -441,3 +441,46 @@ def test_engine_keys_are_checked(
 ) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         load(write_config(), "MODEL.DEVICE", "cpu", key, value)
+
+
+def rate_of(config: Path, *overrides: str) -> tuple[float, float, int]:
+    cfg, _ = load_config(str(config), overrides)
+    return cfg.SOLVER.BASE_LR, cfg.SOLVER.LR_SCALED_BY, cfg.SOLVER.REFERENCE_BATCH
+
+
+def test_the_learning_rate_of_a_rerun_follows_the_batch(
+    write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    solver = {"REFERENCE_BATCH": 16, "IMS_PER_BATCH": 4, "BASE_LR": 0.02}
+    config, again = write_config(SOLVER=solver), tmp_path / "again.yaml"
+
+    def keep(*overrides: str) -> None:
+        again.write_text(load_config(str(config), overrides)[0].dump())
+
+    keep()
+    assert rate_of(again) == (0.005, 0.25, 16)
+    assert rate_of(again, "SOLVER.IMS_PER_BATCH", "8") == (0.01, 0.5, 16)
+    assert rate_of(again, "SOLVER.ACCUMULATE", "4") == (0.02, 1.0, 16)
+    assert rate_of(again, "SOLVER.REFERENCE_BATCH", "8") == (0.01, 0.5, 8)
+    assert rate_of(again, "SOLVER.BASE_LR", "0.1", "SOLVER.REFERENCE_BATCH", "8") == (0.05, 0.5, 8)
+    # scaled by 1, it is scaled all the same
+    keep("SOLVER.IMS_PER_BATCH", "16")
+    assert rate_of(again, "SOLVER.IMS_PER_BATCH", "4") == (0.005, 0.25, 16)
+    # a rate that is given by hand is meant for the batch that it is given with
+    keep("SOLVER.BASE_LR", "0.01")
+    assert rate_of(again) == (0.01, 1.0, 4)
+    assert rate_of(again, "SOLVER.IMS_PER_BATCH", "8") == (0.02, 2.0, 4)
+    # which versions before did not keep
+    again.write_text(again.read_text().replace("REFERENCE_BATCH: 4", "REFERENCE_BATCH: 16"))
+    assert rate_of(again) == (0.01, 1.0, 4)
+    # a rate of a file over it is nobody's scaled one
+    over = tmp_path / "over.yaml"
+    over.write_text(f"_BASE_: {again}\nSOLVER: {{BASE_LR: 0.04}}\n")
+    keep()
+    assert rate_of(over) == (0.01, 0.25, 16)
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+def test_a_seed_that_is_none_gets_a_line(seed: str, write_config: Callable[..., Path]) -> None:
+    with pytest.raises(UserError, match=rf"^SEED is {seed}, and seeds are from 0 .*; give 0, and"):
+        load_config(str(write_config()), ["SEED", seed])

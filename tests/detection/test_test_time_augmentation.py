@@ -99,7 +99,7 @@ def test_what_cannot_be_augmented_is_refused_by_name(
         (["TEST.AUG.MIN_SIZES", "()"], r"MIN_SIZES is \[\]; give the short sides"),
         (["TEST.AUG.MIN_SIZES", "(0, 96)"], r"MIN_SIZES is \[0, 96\]"),
         (["TEST.AUG.MAX_SIZE", "0"], "MAX_SIZE is 0; it starts from 1"),
-        (["MODEL.LOAD_PROPOSALS", "True"], r"cannot be had with MODEL\.LOAD_PROPOSALS"),
+        (["MODEL.LOAD_PROPOSALS", "True"], r"LOAD_PROPOSALS True has no effect here"),
     ):
         with pytest.raises(UserError, match=message):
             load_config(config, [*ON, *keys])

@@ -2,7 +2,7 @@
 
 robust-det train --data FOLDER_OR_FILE --backbone NAME [--plan-only] [KEY VALUE ...]
 robust-det train --config robust_r50_eps1_coco.yaml [--num-gpus N] [--resume]
-                 [--eval-only] [KEY VALUE ...]
+                 [--init-detector FILE] [--eval-only] [KEY VALUE ...]
 torchrun --nproc-per-node N -m robust_det train --config ...
 """
 
@@ -19,14 +19,21 @@ EXAMPLES = (
     "robust-det train --data cells/ --backbone resnet18_l2_eps1",
     "robust-det train --config robust_r50_eps1_coco.yaml --num-gpus 8",
     "robust-det train --config tiny_r18_eps0_bccd.yaml SOLVER.BASE_LR 0.01 OUTPUT_DIR slow",
+    "robust-det train --config tiny_r18_eps0_bccd.yaml --init-detector before/model_final.pth",
     "robust-det train --config slow/config.yaml --eval-only",
 )
 
 
 def load(args: argparse.Namespace) -> tuple[Any, Any, Path | None]:
     """Return the config, the card of the backbone, and the detector that is to be evaluated."""
+    from robust_det.core.errors import UserError
     from robust_det.detection.config import load_config, load_evaluation_config
 
+    if args.init_detector:
+        if "MODEL.INIT_DETECTOR" in args.overrides:
+            raise UserError("--init-detector and MODEL.INIT_DETECTOR say the same; leave one out")
+        args.overrides = [*args.overrides, "MODEL.INIT_DETECTOR", args.init_detector]
+        args.init_detector = None
     if args.eval_only:
         return load_evaluation_config(args.config, args.overrides, args.backbone, args.detector)
     return *load_config(args.config, args.overrides, args.backbone, by_name=True), None
@@ -69,6 +76,13 @@ def _check_together(args: argparse.Namespace) -> None:
             "--data chooses a config, and --config names one; give one of them"
             if args.data
             else "give --data FOLDER_OR_FILE, for which a config is chosen, or --config FILE"
+        )
+    if args.init_detector and (args.data or args.eval_only):
+        raise UserError(
+            "--eval-only evaluates a detector that is trained; leave --init-detector out, and give"
+            " the one to evaluate as --detector"
+            if args.eval_only
+            else "--init-detector needs a config: make one by --plan-only, and give it as --config"
         )
     if args.plan_only and not args.data:
         raise UserError("--plan-only belongs to --data")
@@ -180,5 +194,10 @@ def add_arguments(parser: Parser) -> None:
         "--weights",
         metavar="FILE",
         help="of --eval-only; OUTPUT_DIR/model_final.pth if unset",
+    )
+    parser.add_argument(
+        "--init-detector",
+        metavar="FILE",
+        help="trained detector to start from; what it does not know of the classes is drawn anew",
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")

@@ -20,6 +20,7 @@ from robust_det.core.config.reading import (
     read_layers,
 )
 from robust_det.core.errors import UserError
+from robust_det.core.seeding import check_seed
 from robust_det.data.detection.checking.terms import Terms
 from robust_det.data.detection.entries import located_entries
 from robust_det.data.detection.source import Source, with_terms
@@ -36,7 +37,14 @@ from robust_det.detection.config.data import (
 )
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.folder import adopt_folder, folder_of_run, name_of_backbone
-from robust_det.detection.config.solver import adopt_device, check_solver, scale_learning_rate
+from robust_det.detection.config.init_detector import adopt_init_detector
+from robust_det.detection.config.keys import check_keys, check_switches
+from robust_det.detection.config.solver import (
+    adopt_device,
+    check_solver,
+    scale_learning_rate,
+    settle_reference,
+)
 from robust_det.detection.config.trained import adopt_model
 from robust_det.detection.config.weights import (
     adopt_architecture,
@@ -99,7 +107,8 @@ def load_config(
         UserError: a key, a value, the weights or the data are wrong.
     """
     cfg, origins = _of_a_run(name, overrides, backbone)
-    card = adopt_weights(cfg, origins)
+    start = adopt_init_detector if cfg.MODEL.INIT_DETECTOR else adopt_weights
+    card = start(cfg, origins)
     _complete(cfg, origins)
     if not by_name:
         warn_of_other_places(cfg)
@@ -122,7 +131,15 @@ def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str
     """
     cfg, origins = _of_a_run(name, overrides, None)
     notes = []
-    if cfg.MODEL.WEIGHTS and not is_local(cfg.MODEL.WEIGHTS):
+    if cfg.MODEL.INIT_DETECTOR and Path(cfg.MODEL.INIT_DETECTOR).is_file():
+        adopt_init_detector(cfg, origins)
+        adopt_architecture(cfg, origins)
+    elif cfg.MODEL.INIT_DETECTOR:
+        notes.append(
+            f"MODEL.INIT_DETECTOR {cfg.MODEL.INIT_DETECTOR} is not here, and what it says is left"
+            " out"
+        )
+    elif cfg.MODEL.WEIGHTS and not is_local(cfg.MODEL.WEIGHTS):
         notes.append(f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not here, and what it says is left out")
     elif not cfg.MODEL.WEIGHTS and not cfg.MODEL.BACKBONE.ARCH:
         notes.append("MODEL.WEIGHTS is not set, and what follows from it is left out")
@@ -223,6 +240,7 @@ def load_detector_config(
             f" '{cfg.DATASETS.TRAIN[0]}', in its order"
         )
     check_test_time_augmentation(cfg)
+    check_switches(cfg, origins)
     cfg.freeze()
     return cfg, path, categories
 
@@ -266,7 +284,7 @@ def run_name(cfg: CfgNode, config: str, backbone: str | None = None) -> str:
     says_more = (
         backbone
         or run_folder(config)
-        or str(folder) == folder_of_run(stem, cfg.MODEL.WEIGHTS, cfg.SEED)
+        or str(folder) == folder_of_run(stem, cfg.MODEL.WEIGHTS, cfg.SEED, cfg.MODEL.INIT_DETECTOR)
         or find_config(config).absolute().parent == folder.absolute()
     )
     return folder.absolute().name if says_more else stem
@@ -289,6 +307,7 @@ def _with_backbone(layers: list[Layer], backbone: str | None) -> list[Layer]:
 def _of_a_run(name: str, overrides: Sequence[str], backbone: str | None) -> tuple[CfgNode, Origins]:
     """Return the config of a run, and its origins, without what follows from weights and data."""
     cfg, origins = _merged(_with_backbone(_layers(name, overrides), backbone))
+    check_seed(cfg.SEED)
     adopt_folder(cfg, origins, name)
     adopt_device(cfg, origins)
     check_solver(cfg)
@@ -302,6 +321,7 @@ def _complete(cfg: CfgNode, origins: Origins) -> None:
     adopt_data(cfg, origins)
     check_augmentation(cfg)
     check_test_time_augmentation(cfg)
+    check_switches(cfg, origins)
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
     cfg.freeze()
@@ -340,8 +360,10 @@ def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:
     cfg, origins = detection_defaults(), Origins()
     for layer in layers:
         layer.keys.pop("VERSION", None)
+        settle_reference(layer.keys)
         merge_config(cfg, layer.keys, layer.version)
         origins.given |= dict.fromkeys(flatten(layer.keys), layer.source)
     beside = origins.folder_of("DATASETS.CUSTOM")
     cfg.DATASETS.CUSTOM = located_entries(cfg.DATASETS.CUSTOM, beside)
+    check_keys(cfg)
     return cfg, origins

@@ -6,6 +6,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from robust_det.core.config.setting import Setting, add_defaults
 from robust_det.core.device import AMP_DTYPES
+from robust_det.core.seeding import SEEDS
 from robust_det.data.detection.entries import entry_schema
 from robust_det.models import ARCHITECTURES
 
@@ -14,12 +15,13 @@ __all__ = ["SETTINGS", "detection_defaults"]
 # what Detectron2 does not have, or has with another default
 SETTINGS = {
     # Detectron2's own default is a fresh seed each run
-    "SEED": Setting(0, "of new weights, order and augmentation"),
+    "SEED": Setting(0, "of new weights, order and augmentation", least=0, below=SEEDS),
     "OUTPUT_DIR": Setting(
         "", "folder of the run; output/detection/CONFIG_BACKBONE, and the SEED unless 0, if empty"
     ),
     "MODEL.DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
     "MODEL.WEIGHTS": Setting("", "converted backbone: a file, or robust://NAME"),
+    "MODEL.INIT_DETECTOR": Setting("", "file of a trained detector to start from"),
     "MODEL.BACKBONE.ARCH": Setting(
         "", "architecture; from the weights if empty", known=("", *ARCHITECTURES)
     ),

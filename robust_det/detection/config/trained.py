@@ -8,6 +8,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from robust_det.core.config.reading import flatten
+from robust_det.core.errors import UserError
 from robust_det.detection.config.adopt import Origins, adopt
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 
@@ -19,6 +20,7 @@ _ELSEWHERE = (
     "MODEL.CHANNELS_LAST",
     "MODEL.DEVICE",
     "MODEL.FOLD_NORMS",
+    "MODEL.INIT_DETECTOR",
     "MODEL.PIXEL_",
     "MODEL.TABLE_ROI_ALIGN",
     "MODEL.WEIGHTS",
@@ -64,7 +66,13 @@ def at_evaluation(key: str) -> bool:
     return key.endswith("_TEST") or key.startswith("MODEL.PANOPTIC_FPN.COMBINE.")
 
 
-def adopt_model(cfg: CfgNode, origins: Origins, trained: Mapping[str, Any], path: str) -> None:
+def adopt_model(
+    cfg: CfgNode,
+    origins: Origins,
+    trained: Mapping[str, Any],
+    path: str,
+    other: list[str] | None = None,
+) -> None:
     """Take from the config that a detector was trained by what it computes; weights would fit
     other anchors, poolers or box weights as well, and give other figures.
 
@@ -73,6 +81,7 @@ def adopt_model(cfg: CfgNode, origins: Origins, trained: Mapping[str, Any], path
         origins: of its keys.
         trained: the config in the detector's file.
         path: of the file.
+        other: takes the keys of which the config says otherwise, where it may.
 
     Raises:
         UserError: the config says otherwise.
@@ -87,4 +96,9 @@ def adopt_model(cfg: CfgNode, origins: Origins, trained: Mapping[str, Any], path
             continue
         if value == RobustRes5ROIHeads.__name__:
             value = "Res5ROIHeads"  # which the config may name, and becomes ours
-        adopt(cfg, origins, key, value, path)
+        try:
+            adopt(cfg, origins, key, value, path)
+        except UserError:
+            if other is None:
+                raise
+            other.append(key)

@@ -30,9 +30,8 @@ def check_test_time_augmentation(cfg: CfgNode) -> None:
             f"{_KEY} is for a GeneralizedRCNN, and MODEL.META_ARCHITECTURE is {architecture}; leave"
             " it out"
         )
-    for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
-        if cfg.MODEL[key]:
-            raise UserError(f"{_KEY} cannot be had with MODEL.{key}; leave one of them out")
+    if cfg.MODEL.KEYPOINT_ON:
+        raise UserError(f"{_KEY} cannot be had with MODEL.KEYPOINT_ON; leave one of them out")
     if not aug.MIN_SIZES or not all(isinstance(n, int) and n > 0 for n in aug.MIN_SIZES):
         raise UserError(
             f"TEST.AUG.MIN_SIZES is {list(aug.MIN_SIZES)}; give the short sides of the images that"

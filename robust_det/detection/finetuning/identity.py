@@ -18,7 +18,7 @@ from robust_det.detection.categories import ClassNames, categories_in
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.evaluation import describe_evaluators
 from robust_det.detection.provenance import Provenance, provenance_in
-from robust_det.detection.record import described
+from robust_det.detection.record import described, provenance_of
 from robust_det.detection.tasks import finds_objects
 from robust_det.records import read_record
 from robust_det.records.detection import DetectionRecord, Detector
@@ -100,7 +100,9 @@ def state_of(detector: Detector) -> str:
 
 def warn_of_training_data(cfg: CfgNode, known: Provenance | None) -> None:
     """Warn of test sets that the detector was trained on: their figures are not of new images."""
-    train = {one.content for one in (known.train if known else described(cfg.DATASETS.TRAIN))}
+    known = known or provenance_of(cfg)
+    before = known.init_detector.train if known.init_detector else ()
+    train = {one.content for one in (*known.train, *before)}
     for one in described(cfg.DATASETS.TEST) if comm.is_main_process() else ():
         if one.content in train:
             logger.warning(

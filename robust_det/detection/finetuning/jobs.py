@@ -23,9 +23,11 @@ from robust_det.core.config.reading import (
 )
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
+from robust_det.core.seeding import SEEDS
 from robust_det.detection.categories import ClassNames
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer
 from robust_det.detection.config import CONFIG_NAME, load_config
+from robust_det.detection.config.solver import settle_reference
 from robust_det.detection.evaluation import build_evaluator
 from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.evaluation.by_name import say_left_out
@@ -67,7 +69,7 @@ _FREE_KEYS = (
     "VIS_PERIOD",
 )
 # what keys that came later mean for a run that does not have them
-_BEFORE = {"DATASETS.CROWD": "ignore"}
+_BEFORE = {"DATASETS.CROWD": "ignore", "MODEL.INIT_DETECTOR": ""}
 
 
 def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = False) -> None:
@@ -248,7 +250,7 @@ def setup_run(cfg: CfgNode) -> None:
                 handler.setLevel(logging.CRITICAL)
     # says at each start that Detectron2 asks in an old way whether it is traced
     logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
-    seed_all_rng(cfg.SEED + rank)
+    seed_all_rng((cfg.SEED + rank) % SEEDS)
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     if comm.is_main_process():
         text = written_by() + cfg.dump()
@@ -270,7 +272,9 @@ def is_finished(cfg: CfgNode, resume: bool) -> bool:
     refuse_other_run(folder, products, resume, resumed_from=products)
     if not any((folder / name).exists() for name in products):
         return False
-    before = {**_BEFORE, **flatten(load_raw(folder / CONFIG_NAME))}
+    kept = load_raw(folder / CONFIG_NAME)
+    settle_reference(kept)
+    before = {**_BEFORE, **flatten(kept)}
     refuse_other_config(before, cfg, _FREE_KEYS, folder)
     return (folder / RECORD_NAME).exists() and bool(read_record(folder))
 

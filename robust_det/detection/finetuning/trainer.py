@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import weakref
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,18 @@ from detectron2.utils import comm
 from fvcore.nn.precise_bn import get_bn_modules
 
 from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.core.errors import UserError
 from robust_det.core.memory import keep_freed_memory
 from robust_det.core.signals import leave_to_parent
-from robust_det.detection.categories import categories_of
+from robust_det.detection.categories import ClassNames, categories_of
 from robust_det.detection.checkpointer import RobustCheckpointer
+from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.evaluation import build_evaluator
 from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.finetuning.detector_step import TrainingStep
 from robust_det.detection.finetuning.endless import ScheduleHook
 from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep
+from robust_det.detection.finetuning.init_weights import load_init_detector
 from robust_det.detection.finetuning.stopping import leave_if_asked
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
 from robust_det.detection.finetuning.training_data import build_loader, training_images
@@ -33,9 +37,11 @@ from robust_det.detection.finetuning.writers import WriterHook
 from robust_det.detection.mapping.mapper import EvaluationMapper, build_mapper
 from robust_det.detection.record import provenance_of
 from robust_det.training.averaging import WeightAverage
-from robust_det.training.world import this_world
+from robust_det.training.world import bare, this_world
 
 __all__ = ["RobustTrainer"]
+
+logger = logging.getLogger(__name__)
 
 
 class RobustTrainer(DefaultTrainer):
@@ -112,8 +118,13 @@ class RobustTrainer(DefaultTrainer):
     def _precise_statistics(self) -> HookBase | None:
         """Return the hook of ``TEST.PRECISE_BN``, before checkpoints, which are to have them."""
         cfg = self.cfg
-        if not cfg.TEST.PRECISE_BN.ENABLED or not get_bn_modules(self.model):
+        if not cfg.TEST.PRECISE_BN.ENABLED:
             return None
+        if not get_bn_modules(self.model):
+            raise UserError(
+                "TEST.PRECISE_BN.ENABLED finds no batch norm that trains (MODEL.RESNETS.NORM is"
+                f" {cfg.MODEL.RESNETS.NORM}); leave it out, or set MODEL.RESNETS.NORM BN"
+            )
         alone = cfg.clone()
         alone.defrost()
         alone.DATALOADER.NUM_WORKERS = 0  # a loader of its own, so that training's is left alone
@@ -161,10 +172,19 @@ class RobustTrainer(DefaultTrainer):
         return self._last_eval_results
 
     def resume_or_load(self, resume: bool = True) -> None:
-        super().resume_or_load(resume)
+        if self.cfg.MODEL.INIT_DETECTOR and not (resume and self.checkpointer.has_checkpoint()):
+            said = load_init_detector(self.cfg, bare(self.model), self._classes())
+            if comm.is_main_process():
+                logger.info(said)
+        else:
+            super().resume_or_load(resume)
         self.data_loader.plan.start = self.start_iter * self.cfg.SOLVER.ACCUMULATE
         if self.average is not None and self.start_iter == 0:
             self.average.restart()  # it was begun before the weights were loaded
+
+    def _classes(self) -> ClassNames:
+        facts = describe_dataset(self.cfg.DATASETS.TRAIN[0])
+        return ClassNames(tuple(facts.classes), tuple(facts.stuff))
 
     def state_dict(self) -> dict[str, Any]:
         # Detectron2 0.5 leaves the step out, and with it the optimiser's momentum

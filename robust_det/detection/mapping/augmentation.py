@@ -84,10 +84,10 @@ def check_augmentation(cfg: CfgNode) -> None:
     if paste.PROB:
         _require(masks, "INPUT.COPY_PASTE needs masks; set MODEL.MASK_ON, or PROB to 0")
         _require(jitter.ENABLED, "INPUT.COPY_PASTE needs images of one size; set INPUT.LSJ.ENABLED")
-        for key in ("KEYPOINT_ON", "LOAD_PROPOSALS"):
-            _require(
-                not cfg.MODEL[key], f"INPUT.COPY_PASTE pastes masks alone; leave MODEL.{key} out"
-            )
+        _require(
+            not cfg.MODEL.KEYPOINT_ON,
+            "INPUT.COPY_PASTE pastes masks alone; leave MODEL.KEYPOINT_ON out",
+        )
     _check_crop(cfg)
 
 

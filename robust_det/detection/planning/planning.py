@@ -17,6 +17,7 @@ from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.core.folders import backbone_folder
 from robust_det.core.progress import duration
+from robust_det.core.seeding import check_seed
 from robust_det.data.detection.entries import parse_entry
 from robust_det.data.detection.layouts import ALL, TEST, TRAIN, VAL, Layout, recognise
 from robust_det.data.detection.source import Reading
@@ -77,6 +78,7 @@ def make_plan(
         logger.info(f"note: {note}")
     name = _name_of(layout)
     seed = given.get("SEED", 0)
+    check_seed(seed)
     folder = Path(given.get("OUTPUT_DIR") or folder_of_run(name, weights, seed))
     plan = folder / PLAN_NAME
     refuse_other_run(folder, _PRODUCTS, resume, resumed_from=_PRODUCTS)
