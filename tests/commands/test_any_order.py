@@ -190,7 +190,9 @@ class Round:
         free = next(
             one
             for n in range(1, 99)
-            if not ((one := self.folder / ("eval" if n == 1 else f"eval-{n}")) / "record.json").exists()
+            if not (
+                (one := self.folder / ("eval" if n == 1 else f"eval-{n}")) / "record.json"
+            ).exists()
         )
         what = ""
         if self.chance.random() < 0.5:
@@ -317,9 +319,7 @@ def pretraining(tmp_path_factory: pytest.TempPathFactory, image_tree: Path) -> J
 
 
 @pytest.fixture(scope="module")
-def finetuning(
-    tmp_path_factory: pytest.TempPathFactory, scenes: Path, backbone_file: Path
-) -> Job:
+def finetuning(tmp_path_factory: pytest.TempPathFactory, scenes: Path, backbone_file: Path) -> Job:
     folder = tmp_path_factory.mktemp("finetuning")
     config = tiny_detector(
         folder / "tiny.yaml",
