@@ -28,7 +28,7 @@ from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
 from robust_det.data.classification.image_folder import ImageFolder
 from robust_det.records import RECORD_NAME
-from robust_det.training.run_folder import evaluation_folder, held_folder
+from robust_det.training.run_folder import held_evaluation
 from robust_det.training.world import joined_world, world_from_environment
 
 __all__ = ["as_trained", "evaluate_checkpoint"]
@@ -74,23 +74,22 @@ def evaluate_checkpoint(
         require_room(cfg, world.size, training=0, validation=len(data))
         classifier.to(device).to(memory_format=memory_layout(cfg))
         begun = time.perf_counter()
-        folder, _ = evaluation_folder(Path(cfg.OUTPUT_DIR), RECORD_NAME)
-        with held_folder(folder, world):
+        with held_evaluation(Path(cfg.OUTPUT_DIR), RECORD_NAME, world) as (folder, _):
             values = validate(cfg, classifier, data, device, world)
-        if world.is_main:
-            record = write_evaluation_record(
-                folder,
-                name=name,
-                cfg=cfg,
-                weights=weights,
-                card=model.card,
-                classes=len(data.classes),
-                values=values,
-                device=str(device),
-                processes=world.size,
-                seconds=time.perf_counter() - begun,
-            )
-            logger.info(f"record: {record}")
+            if world.is_main:
+                record = write_evaluation_record(
+                    folder,
+                    name=name,
+                    cfg=cfg,
+                    weights=weights,
+                    card=model.card,
+                    classes=len(data.classes),
+                    values=values,
+                    device=str(device),
+                    processes=world.size,
+                    seconds=time.perf_counter() - begun,
+                )
+                logger.info(f"record: {record}")
         return values
 
 

@@ -23,7 +23,8 @@ from robust_det.core.errors import UserError
 from robust_det.core.files import remove_leftovers
 from robust_det.core.progress import progress_bar
 from robust_det.core.signals import StopRequest, WaitCutShort
-from robust_det.training.logs import RunLog
+from robust_det.records import RECORD_NAME
+from robust_det.training.logs import RunLog, epoch_values
 from robust_det.training.schedule import LearningRate
 from robust_det.training.state import TrainingState
 from robust_det.training.world import World
@@ -165,7 +166,8 @@ class Engine:
             KeyboardInterrupt: Ctrl-C did, and the state is saved.
         """
         plan, progress = self.plan, self.state.progress
-        if self._finished_epochs() == plan.epochs and (self.folder / FINAL).exists():
+        if self._finished_epochs() == plan.epochs:
+            self._replace_products()
             self._say(f"{self.folder} is finished already; nothing to do")
             return
         if progress.step:
@@ -198,6 +200,26 @@ class Engine:
                         f"stopped by {self._stop.source} at {self._position()}; --resume continues"
                     )
                     self._stop.leave()
+
+    def _replace_products(self) -> None:
+        """Write again what is gone of a finished run's results; ``last.pth`` and the log have them.
+
+        Raises:
+            UserError: the log does not.
+        """
+        gone = [name for name in (FINAL, RECORD_NAME) if not (self.folder / name).exists()]
+        if not gone or not self.world.is_main:
+            return
+        values = epoch_values(self.folder, self.plan.epochs)
+        if values is None:
+            raise UserError(
+                f"{self.folder} is finished, {' and '.join(gone)} gone, and metrics.jsonl does not"
+                f" have epoch {self.plan.epochs}",
+                f"put the files back, or measure {LAST} by --eval-only --weights",
+            )
+        self._save_weights(FINAL)
+        self.task.conclude(self.folder / FINAL, values, self.state.progress.seconds)
+        self._say(f"{self.folder}: {' and '.join(gone)} had gone, written again")
 
     def _finished_epochs(self) -> int:
         """Epochs trained and validated: the sums are emptied once an epoch is dealt with."""

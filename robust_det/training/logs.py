@@ -11,7 +11,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from robust_det.core.files import write_atomically
 
-__all__ = ["RunLog", "drop_later_lines"]
+__all__ = ["RunLog", "drop_later_lines", "epoch_values"]
+
+_LINES = "metrics.jsonl"
 
 
 class RunLog:
@@ -26,7 +28,7 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, enabled: bool, start_epoch: int, start_step: int = 0) -> None:
-        self._lines = folder / "metrics.jsonl"
+        self._lines = folder / _LINES
         self._board: SummaryWriter | None = None
         if not enabled:
             return
@@ -64,6 +66,16 @@ def drop_later_lines(path: Path, key: str, last: int) -> None:
         lines = path.read_text().splitlines()
         kept = "".join(f"{line}\n" for line in lines if _number_of(line, key) <= last)
         write_atomically(path, lambda file: file.write(kept.encode()))
+
+
+def epoch_values(folder: Path, epoch: int) -> dict[str, Any] | None:
+    """Return what the log of a run says of an epoch; None if it does not."""
+    path = folder / _LINES
+    for line in reversed(path.read_text().splitlines() if path.exists() else []):
+        if _number_of(line, "epoch") == epoch:
+            values: dict[str, Any] = json.loads(line)
+            return values
+    return None
 
 
 def _number_of(line: str, key: str) -> float:

@@ -18,6 +18,8 @@ from robust_det.training.world import World
 __all__ = [
     "RunFolder",
     "evaluation_folder",
+    "held_evaluation",
+    "held_folder",
     "refuse_other_config",
     "refuse_other_run",
 ]
@@ -143,3 +145,21 @@ def held_folder(folder: Path, world: World) -> Iterator[RunFolder]:
     finally:
         if lock is not None:
             lock.release()
+
+
+@contextlib.contextmanager
+def held_evaluation(folder: Path, done: str, world: World) -> Iterator[tuple[Path, list[Path]]]:
+    """Hold the folder of the next evaluation, see :func:`evaluation_folder`.
+
+    Another one that ended between the choice and the lock has that folder, and this one the next.
+
+    Raises:
+        UserError: see :func:`held_folder`.
+    """
+    while True:
+        free, before = evaluation_folder(folder, done)
+        free = Path(str(world.gather(free)[0]))  # processes may look before and after it
+        with held_folder(free, world):
+            if not any(world.gather((free / done).exists())):
+                yield free, before
+                return

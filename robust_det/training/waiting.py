@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Generator, Sequence
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def loaded(loader: Any) -> Generator[Any, None, None]:
     """Give the batches of a loader.
 
     Signals reach none of its workers, and none outlives this generator, not even one whose read
-    does not end.
+    does not end; nor this process, whose end closes no generator that something still holds.
 
     Args:
         loader: of torch.
@@ -38,6 +39,8 @@ def loaded(loader: Any) -> Generator[Any, None, None]:
     with held_back():
         batches = iter(loader)
     workers = [child for child in multiprocessing.active_children() if child not in others]
+    # multiprocessing's own would ask them by SIGTERM, which they ignore, and wait for ever
+    at_exit = Finalize(None, _kill, (workers,), exitpriority=1)
     stuck = True
     try:
         while True:
@@ -54,6 +57,7 @@ def loaded(loader: Any) -> Generator[Any, None, None]:
         stuck = False
         raise
     finally:
+        at_exit.cancel()
         if stuck:
             _kill(workers)
         if end := getattr(batches, "_shutdown_workers", None):

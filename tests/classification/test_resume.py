@@ -18,6 +18,7 @@ import torch
 from robust_det.classification.pretraining import Pretraining
 from robust_det.classification.pretraining import pretrain as run_config
 from robust_det.classification.settings import load_config
+from robust_det.core.files import sha256_file
 
 LONG = ("TRAIN.EPOCHS", 3, "TRAIN.CHECKPOINT_STEPS", 1)
 
@@ -165,6 +166,30 @@ def test_finished_run_has_nothing_to_do(tmp_path: Path, pretrain: Any) -> None:
     assert again.code == 0 and "is finished already; nothing to do" in again.out
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()} == before
     assert "holds another run; pass --resume" in pretrain().error
+
+
+@pytest.mark.parametrize("gone", [("final.pth",), ("record.json",), ("final.pth", "record.json")])
+def test_a_finished_run_whose_results_are_gone_has_them_again(
+    gone: tuple[str, ...], tmp_path: Path, pretrain: Any
+) -> None:
+    assert pretrain("TRAIN.EPOCHS", 1).code == 0
+    folder = tmp_path / "run"
+    before = torch.load(folder / "final.pth", weights_only=True)
+    record = json.loads((folder / "record.json").read_text())
+    for name in gone:
+        (folder / name).unlink()
+    again = pretrain("--resume", "TRAIN.EPOCHS", 1)
+    assert again.code == 0 and f"{' and '.join(gone)} had gone, written again" in again.out
+    after = torch.load(folder / "final.pth", weights_only=True)
+    assert all(torch.equal(before["ema"][key], after["ema"][key]) for key in before["ema"])
+    written = json.loads((folder / "record.json").read_text())
+    assert written["metrics"] == record["metrics"] and written["seed"] == record["seed"]
+    assert written["weights"]["sha256"] == sha256_file(folder / "final.pth")
+
+    (folder / "final.pth").unlink()
+    (folder / "metrics.jsonl").unlink()
+    refused = pretrain("--resume", "TRAIN.EPOCHS", 1)
+    assert refused.code == 2 and "metrics.jsonl does not have epoch 1" in refused.error
 
 
 def test_resume_refuses_another_config_with_the_keys(tmp_path: Path, pretrain: Any) -> None:

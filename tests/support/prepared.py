@@ -2,8 +2,8 @@
 
 A server with the imports done forks a process for each :func:`python` command. What is started is a
 relay, which imports nothing: it hands its arguments, variables, folder and standard streams to the
-server, passes SIGINT and SIGTERM on, and ends as the forked process does, by exit code or signal.
-Killed, it takes that one with it.
+server, passes SIGINT, SIGTERM and SIGUSR1 on, and ends as the forked process does, by exit code or
+signal. Killed, it takes that one with it.
 
 Such a process differs from any other in what the modules below read of variables when they are
 imported, which is the number of threads: it is one. Neither Detectron2 nor the project are among
@@ -219,11 +219,12 @@ def _relay(path: str, arguments: list[str]) -> int:
     body = json.dumps(request).encode()
     socket.send_fds(server, [len(body).to_bytes(_LENGTH, "little")], range(_STREAMS))
     server.sendall(body)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda number, _: server.send(bytes([number])))
     code = int(server.recv(100) or 1)
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        with suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
 

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from robust_det.core.errors import UserError
+from robust_det.core.locks import FolderLock
+from robust_det.training import run_folder
 from robust_det.training.run_folder import (
     evaluation_folder,
+    held_evaluation,
     refuse_other_config,
     refuse_other_run,
 )
+from robust_det.training.world import World
 
 PRODUCTS = ("last.pth", "final.pth")
 
@@ -54,3 +58,21 @@ def test_no_evaluation_replaces_another(tmp_path: Path) -> None:
     more = [done("eval-2"), done("eval-4")]
     done("evaluated")  # by somebody else
     assert evaluation_folder(tmp_path, "record.json") == (tmp_path / "eval-3", [one, *more])
+
+
+def test_an_evaluation_that_ended_before_the_lock_was_had_keeps_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(FolderLock):
+        def __init__(self, folder: str | Path) -> None:
+            if Path(folder).name == "eval":  # another process, meanwhile
+                Path(folder).mkdir()
+                (Path(folder) / "record.json").write_text("theirs")
+            super().__init__(folder)
+
+    monkeypatch.setattr(run_folder, "FolderLock", Slow)
+    with held_evaluation(tmp_path, "record.json", World()) as (folder, before):
+        assert folder == tmp_path / "eval-2" and before == [tmp_path / "eval"]
+        assert (folder / ".lock").exists()
+    assert (tmp_path / "eval/record.json").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["eval"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections import namedtuple
@@ -17,6 +18,7 @@ from robust_det.core.errors import UserError
 from robust_det.core.signals import StopRequest, WaitCutShort, leave_to_parent
 from robust_det.training import waiting
 from robust_det.training.waiting import loaded, require_shared_memory
+from tests.support import outcome_of, python
 
 Disk = namedtuple("Disk", "f_bavail f_frsize")
 
@@ -56,6 +58,21 @@ def test_a_read_that_never_ends_is_given_up_when_asked_to_stop(
         assert stop.asked and stop.code == 143
     assert time.monotonic() - begun < 10
     ask.join()
+
+
+def test_a_process_whose_loader_is_left_open_ends() -> None:
+    """As one that leaves by a signal while something still holds its batches."""
+    text = """
+from torch.utils.data import DataLoader
+from robust_det.core.signals import leave_to_parent
+from robust_det.training.waiting import loaded
+batches = loaded(DataLoader(range(8), num_workers=2, worker_init_fn=leave_to_parent))
+print(int(next(batches)))
+raise SystemExit(3)
+"""
+    process = subprocess.Popen(python("-c", text), stdout=subprocess.PIPE, text=True)
+    done = outcome_of(process, 30)
+    assert (done.code, done.out) == (3, "0\n")
 
 
 def test_a_long_wait_is_told(

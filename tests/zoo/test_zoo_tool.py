@@ -185,7 +185,7 @@ def test_verify_measures_and_compares(three_colours: Any, image_tree: Path) -> N
     own.parent.mkdir(parents=True)
     here.converted.rename(own)
     done = here.tool("verify", TINY, "--data", str(image_tree), "--workers", "0")
-    assert done.returncode == 0 and "difference" not in done.stdout, done
+    assert done.returncode == 1 and "difference" not in done.stdout, done
     assert f"25.00  of the published model; output/backbones/{TINY}.pth is yours" in done.stdout
 
 
@@ -198,7 +198,7 @@ def test_verify_on_some_of_the_classes(
     expected, count = accuracy(classifier, tmp_path / "data")
     assert count == 10
     done = here.tool("verify", TINY, "--data", "data", "--workers", "0")
-    assert done.returncode == 0, done
+    assert done.returncode == 1, done  # nothing was verified
     assert "10 images of data, 2 of 3 classes" in done.stdout
     assert f"measured top-1  {expected:.2f}  on 10 images" in done.stdout
     assert "25.00  on all 3 classes; not compared" in done.stdout

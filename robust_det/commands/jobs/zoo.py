@@ -63,7 +63,8 @@ def fetch_models(args: argparse.Namespace) -> None:
 
 
 def verify_model(args: argparse.Namespace) -> int:
-    """Measure top-1 and compare it with the reported figure."""
+    """Measure top-1 and compare it with the reported figure; 1 if they differ, or if a published
+    name was given and there is nothing to compare. A file is measured."""
     if args.batch_size < 1 or args.workers < 0 or (args.limit is not None and args.limit < 1):
         raise UserError("--batch-size and --limit start from 1, --workers from 0")
 
@@ -90,17 +91,20 @@ def verify_model(args: argparse.Namespace) -> int:
         f" 95% interval {found.low:.2f} to {found.high:.2f}"
     )
     model = find_model(args.name.removeprefix("robust://"))
-    if model is None or model.top1 is None:
+    if model is None:
         print("reported top-1  none, so there is nothing to compare with")
         return 0
+    if model.top1 is None:
+        print("reported top-1  none, so there is nothing to compare with")
+        return 1
     if path != cached_file(model.name):
         print(f"reported top-1  {model.top1:.2f}  of the published model; {path} is yours")
-        return 0
+        return 1
     if len(images.classes) < network.num_classes:
         print(
             f"reported top-1  {model.top1:.2f}  on all {network.num_classes} classes; not compared"
         )
-        return 0
+        return 1
     print(f"reported top-1  {model.top1:.2f}  difference {found.top1 - model.top1:+.2f}")
     if found.agrees_with(model.top1):
         return 0
@@ -142,7 +146,8 @@ def add_arguments(parser: Parser) -> None:
 
     verifier = commands.add_parser(
         "verify",
-        help="measure top-1 and compare it with the reported",
+        help="measure top-1 and compare it with the reported; exit code 1 if they differ, or of a"
+        " model's name if there is nothing to compare",
         examples=(
             "robust-det zoo verify resnet18_l2_eps3 --data datasets/imagenet",
             "robust-det zoo verify output/run/final.pth --data datasets/imagenet --limit 5000",

@@ -43,10 +43,12 @@ from robust_det.detection.finetuning.watching import Stopwatch
 from robust_det.detection.provenance import detector_of
 from robust_det.detection.record import write_detection_record
 from robust_det.records import RECORD_NAME, read_record
+from robust_det.records.detection import Detector
 from robust_det.records.metrics import task_of
 from robust_det.training.run_folder import (
     RunFolder,
     evaluation_folder,
+    held_evaluation,
     held_folder,
     refuse_other_config,
     refuse_other_run,
@@ -148,19 +150,20 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
     seconds = Stopwatch()
     classes = check_detector(detector, cfg, card)
     file, known = detector_of(detector, cfg)
-    folder, before = evaluation_folder(Path(cfg.OUTPUT_DIR), RECORD_NAME)
+    place = Path(cfg.OUTPUT_DIR)
+    _, before = evaluation_folder(place, RECORD_NAME)
     comm.synchronize()  # no process may write before all have looked
-    if (done := earlier_evaluation(before, cfg, file)) is not None:
-        if comm.is_main_process():
-            where, record = done
-            logger.info(f"{name}: {detector} was evaluated like this already, record in {where}")
-            say_results(name, record.metrics)
+    if _is_done(cfg, name, detector, file, before):
         return
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.OUTPUT_DIR = str(folder)
-    cfg.freeze()
-    with held_folder(folder, this_world()):
+    with held_evaluation(place, RECORD_NAME, this_world()) as (folder, before):
+        # once more: what another process has ended meanwhile counts
+        if _is_done(cfg, name, detector, file, before):
+            return
+        comm.synchronize()
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.OUTPUT_DIR = str(folder)
+        cfg.freeze()
         setup_run(cfg)
         if comm.is_main_process():
             state = f", {said}" if (said := state_of(file)) else ""
@@ -180,6 +183,18 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
         raw = RobustTrainer.test(cfg, model, evaluators)
         if comm.is_main_process():
             _conclude(cfg, card, name, model, raw, detector, seconds, classes)
+
+
+def _is_done(
+    cfg: CfgNode, name: str, path: Path, detector: Detector, before: Sequence[Path]
+) -> bool:
+    """Return whether one of these evaluations is the one that is asked for; say its results."""
+    done = earlier_evaluation(before, cfg, detector)
+    if done is not None and comm.is_main_process():
+        where, record = done
+        logger.info(f"{name}: {path} was evaluated like this already, record in {where}")
+        say_results(name, record.metrics)
+    return done is not None
 
 
 def _conclude(
