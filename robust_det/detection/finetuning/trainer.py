@@ -85,7 +85,8 @@ class RobustTrainer(DefaultTrainer):
             seconds=self.seconds,
             **({} if average is None else {"average": average}),
         )
-        self._in_step = self._evaluation_due = False
+        self._evaluation_due = False
+        self._done = -1  # the last iteration whose step is done
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
         self.register_hooks(self.build_hooks())
 
@@ -132,6 +133,7 @@ class RobustTrainer(DefaultTrainer):
         return hooks.PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, loader, batches)
 
     def before_train(self) -> None:
+        self._done = self.start_iter - 1
         super().before_train()
         leave_if_asked()
         if self._evaluation_due:
@@ -149,18 +151,17 @@ class RobustTrainer(DefaultTrainer):
 
     def save_stopped(self) -> None:
         """Save what was done when :class:`.Stopped` came; in the main process."""
-        # asked during the evaluation of a step, that step is done, and its evaluation is not
-        done = self.iter - 1 if self._in_step else self.iter
-        # at the end it is saved already
-        if self.start_iter <= done < self.max_iter and comm.is_main_process():
+        done = self._done
+        # of a session without a step there is nothing new, and at the end it is saved already
+        if self.start_iter <= done < self.max_iter - 1 and comm.is_main_process():
+            # asked during the evaluation of a step, that step is done, and its evaluation is not
+            self._evaluation_due = self.iter == done
             self.iter = done  # which the trainer's own state has as well
-            self._evaluation_due = not self._in_step
             self.checkpointer.save(f"model_{done:07d}", iteration=done)
 
     def run_step(self) -> None:
-        self._in_step = True
         super().run_step()
-        self._in_step = False
+        self._done = self.iter
 
     @property
     def evaluated(self) -> Any:

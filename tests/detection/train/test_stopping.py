@@ -159,3 +159,38 @@ def test_an_evaluation_that_a_signal_cut_off_is_done_by_the_resumed_run(
         once, again = load_checkpoint(whole / name), load_checkpoint(stopped / name)
         assert once["iteration"] == again["iteration"]
         assert all(torch.equal(once["model"][key], again["model"][key]) for key in once["model"])
+
+
+def test_a_signal_before_the_first_step_of_a_session_leaves_out_none(
+    finished: tuple[Path, Path, tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = ["--config", finished[0], "SOLVER.MAX_ITER", "3", "SOLVER.STEPS", "[2]"]
+    arguments += ["SOLVER.CHECKPOINT_PERIOD", "1", "TEST.PICTURES", "0", "OUTPUT_DIR", tmp_path]
+    load = RobustTrainer.resume_or_load
+
+    def interrupted(self: RobustTrainer, resume: bool = True) -> None:
+        load(self, resume)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    step = RobustTrainer.run_step
+
+    def killed(self: RobustTrainer) -> None:
+        if self.iter == 1:
+            raise KeyError("as if it was killed")
+        step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RobustTrainer, "resume_or_load", interrupted)
+        assert run_tool("train_net", *arguments).code == 143
+        assert not list(tmp_path.glob("*.pth"))  # as nothing was learnt
+    with monkeypatch.context() as patch:
+        patch.setattr(RobustTrainer, "run_step", killed)
+        assert run_tool("train_net", "--resume", *arguments).code == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(RobustTrainer, "resume_or_load", interrupted)
+        assert run_tool("train_net", "--resume", *arguments).code == 143
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000000.pth"
+    done = run_tool("train_net", "--resume", *arguments)
+    assert done.code == 0 and "iteration 1 of 3" in done.out
