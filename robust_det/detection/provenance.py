@@ -38,6 +38,7 @@ class Provenance(msgspec.Struct, frozen=True):
         init_detector: that it started from, if it did not from a backbone alone.
         stuff: the names of the classes of pixels, in the detector's order.
         changes: of the config, see :class:`.Record`.
+        test: the data that it was tested on meanwhile; None in files of before.
     """
 
     config: dict[str, Any]
@@ -46,6 +47,7 @@ class Provenance(msgspec.Struct, frozen=True):
     init_detector: InitDetector | None = None
     stuff: list[str] = []
     changes: list[Change] = []
+    test: list[DataSet] | None = None
 
     def plain(self) -> dict[str, Any]:
         """Return it as a checkpoint has it: numbers, strings, lists and dictionaries."""

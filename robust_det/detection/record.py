@@ -24,7 +24,7 @@ from robust_det.detection.evaluation import (
 )
 from robust_det.detection.provenance import Provenance, detector_of, provenance_in
 from robust_det.records import environment, write_record
-from robust_det.records.base import Weights, as_json
+from robust_det.records.base import Change, Weights, as_json
 from robust_det.records.detection import (
     DataSet,
     DataSets,
@@ -143,8 +143,8 @@ def _computing(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def provenance_of(cfg: CfgNode) -> Provenance:
-    """Return the provenance of what a complete config trains."""
+def provenance_of(cfg: CfgNode, changes: Sequence[Change] = ()) -> Provenance:
+    """Return the provenance of what a complete config trains, with changes that are made now."""
     init, before = _init_detector(cfg)
     if before is not None:
         weights_sha256 = before.weights_sha256
@@ -157,6 +157,8 @@ def provenance_of(cfg: CfgNode) -> Provenance:
         weights_sha256,
         init,
         list(describe_dataset(cfg.DATASETS.TRAIN[0]).stuff),
+        list(changes),
+        described(cfg.DATASETS.TEST),
     )
 
 

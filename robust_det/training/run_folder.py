@@ -10,18 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robust_det.core.config.reading import config_differences
+from robust_det.core.config.reading import config_differences, flatten, to_dict
 from robust_det.core.errors import UserError
 from robust_det.core.locks import FolderLock
+from robust_det.records.base import Change
 from robust_det.training.world import World
 
 __all__ = [
     "RunFolder",
+    "allowed_changes",
     "evaluation_folder",
     "held_evaluation",
     "held_folder",
     "refuse_other_config",
     "refuse_other_run",
+    "set_aside",
 ]
 
 _EVALUATION = "eval"
@@ -73,9 +76,55 @@ def refuse_other_config(
     differing = config_differences(old, new, ignore=free)
     if differing:
         raise UserError(
-            f"{where} is of a run with another config ({'; '.join(differing)});"
-            " use that config or another OUTPUT_DIR"
+            f"{where} is of a run with another config ({'; '.join(differing)})",
+            "use that config or another OUTPUT_DIR",
         )
+
+
+def allowed_changes(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    free: Sequence[str],
+    schedule: Sequence[str],
+    *,
+    where: Path,
+    step: int,
+    asked: bool,
+) -> list[Change]:
+    """Return the changes of schedule that ``--new-schedule`` asks for; refuse all others.
+
+    Args:
+        old, new, free, where: see :func:`refuse_other_config`.
+        schedule: the keys that may change if it is ``asked`` for.
+        step: how many steps the run has done.
+
+    Raises:
+        UserError: another key differs, or the schedule does and it was not asked for, or does not
+            and it was.
+    """
+    refuse_other_config(old, new, [*free, *schedule], where)
+    before, after = (flatten(to_dict(each)) for each in (old, new))
+    changed = [key for key in schedule if before.get(key) != after.get(key)]
+    if changed and not asked:
+        try:
+            refuse_other_config(old, new, free, where)
+        except UserError as error:
+            raise UserError(
+                error.problem,
+                "use that config, another OUTPUT_DIR, or --new-schedule with --resume",
+            ) from error
+    if asked and not changed:
+        raise UserError(
+            f"--new-schedule changes nothing of {where}: {', '.join(schedule[:2])} and the like are"
+            " as before; give the new ones, or leave it out"
+        )
+    return [Change(step, key, before.get(key), after.get(key)) for key in changed]
+
+
+def set_aside(record: Path, steps: int) -> None:
+    """Rename the record of a run that goes on, to ``record_STEPS.json``."""
+    if record.exists():
+        record.rename(record.with_stem(f"{record.stem}_{steps}"))
 
 
 def evaluation_folder(folder: Path, done: str) -> tuple[Path, list[Path]]:

@@ -1,7 +1,7 @@
 """Fine-tune a detector from a standard or robust backbone.
 
 robust-det train --data FOLDER_OR_FILE --backbone NAME [--plan-only] [KEY VALUE ...]
-robust-det train --config robust_r50_eps1_coco.yaml [--num-gpus N] [--resume]
+robust-det train --config robust_r50_eps1_coco.yaml [--num-gpus N] [--resume [--new-schedule]]
                  [--init-detector FILE] [--eval-only] [KEY VALUE ...]
 torchrun --nproc-per-node N -m robust_det train --config ...
 """
@@ -51,7 +51,7 @@ def work(args: argparse.Namespace) -> None:
         name = run_name(cfg, args.config, args.backbone)
         try:
             if detector is None:
-                finetune(cfg, card, name, resume=args.resume)
+                finetune(cfg, card, name, args.resume, args.new_schedule)
             else:
                 evaluate(cfg, card, name, detector)
         except Stopped:
@@ -113,6 +113,8 @@ def main(args: argparse.Namespace) -> None:
 
     if args.detector and not args.eval_only:
         raise UserError("--detector belongs to --eval-only; --backbone says where to start from")
+    if args.new_schedule and not args.resume:
+        raise UserError("--new-schedule belongs to --resume, which goes on with a run; add that")
     if args.resume and args.eval_only:
         raise UserError("--resume goes on with training; leave it out of --eval-only")
     if under_torchrun():
@@ -184,6 +186,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--machine-rank", type=int, default=0, help="of this machine, from 0")
     parser.add_argument("--dist-url", default="auto", help="where the machines meet")
     parser.add_argument("--resume", action="store_true", help="continue the run in OUTPUT_DIR")
+    parser.add_argument(
+        "--new-schedule",
+        action="store_true",
+        help="of --resume: go on by another SOLVER.MAX_ITER, STEPS, ..., also a finished run",
+    )
     parser.add_argument(
         "--eval-only",
         action="store_true",

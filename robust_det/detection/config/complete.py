@@ -58,6 +58,7 @@ from robust_det.detection.datasets import describe_dataset, register_custom
 from robust_det.detection.datasets.class_matching import check_training_classes
 from robust_det.detection.datasets.registration import source_of
 from robust_det.detection.evaluation.augmented import check_test_time_augmentation
+from robust_det.detection.evaluation.metric_names import check_keep_best
 from robust_det.detection.mapping.augmentation import check_augmentation
 from robust_det.detection.provenance import provenance_in
 from robust_det.detection.tasks import finds_objects, finds_stuff
@@ -110,6 +111,7 @@ def load_config(
     start = adopt_init_detector if cfg.MODEL.INIT_DETECTOR else adopt_weights
     card = start(cfg, origins)
     _complete(cfg, origins)
+    check_keep_best(cfg)
     if not by_name:
         warn_of_other_places(cfg)
     return cfg, card

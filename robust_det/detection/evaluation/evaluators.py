@@ -20,7 +20,7 @@ from robust_det.detection.tasks import finds_objects, finds_stuff
 from robust_det.records.detection import Evaluator
 from robust_det.records.metrics import COCO_EVALUATOR, VOC_EVALUATOR
 
-__all__ = ["build_evaluator", "describe_evaluators"]
+__all__ = ["build_evaluator", "describe_evaluators", "kinds_of_evaluators"]
 
 # as records call them
 _SEMANTIC = "SemSegEvaluator"
@@ -55,7 +55,7 @@ def build_evaluator(cfg: CfgNode, name: str, classes: ClassNames | None = None) 
         COCO_EVALUATOR: coco,
         _PANOPTIC: lambda: PanopticEvaluator(name, folder),
     }
-    evaluators = [builders[kind]() for kind in _kinds(cfg, name)]
+    evaluators = [builders[kind]() for kind in kinds_of_evaluators(cfg, name)]
     one = evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
     numbers = renumbering(cfg, name, classes)
     return one if numbers is None else ByName(one, numbers)
@@ -70,11 +70,13 @@ def describe_evaluators(cfg: CfgNode) -> list[Evaluator]:
         COCO_EVALUATOR: ("faster-coco-eval", metadata.version("faster-coco-eval")),
         _PANOPTIC: ("robust_det", __version__),
     }
-    used = dict.fromkeys(kind for name in cfg.DATASETS.TEST for kind in _kinds(cfg, name))
+    used = dict.fromkeys(
+        kind for name in cfg.DATASETS.TEST for kind in kinds_of_evaluators(cfg, name)
+    )
     return [Evaluator(kind, *libraries[kind]) for kind in used]
 
 
-def _kinds(cfg: CfgNode, name: str) -> list[str]:
+def kinds_of_evaluators(cfg: CfgNode, name: str) -> list[str]:
     """Return the evaluators of a data set, by the names that records have for them."""
     kinds = [_SEMANTIC] if finds_stuff(cfg) else []
     if finds_objects(cfg):

@@ -1,19 +1,16 @@
-"""What happens around a step, in Detectron2's hooks: seeds, bar, best weights, stopping."""
+"""What happens around a step, in Detectron2's hooks: seeds and the bar."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
 from robust_det.core.progress import progress_bar
 from robust_det.core.seeding import mixed_seed, seed_generators
-from robust_det.detection.provenance import BEST_KEY
 
-__all__ = ["KeepBest", "ProgressHook", "SeedEachStep"]
+__all__ = ["ProgressHook", "SeedEachStep"]
 
 
 class SeedEachStep(HookBase):
@@ -51,36 +48,3 @@ class ProgressHook(HookBase):
 
     def after_train(self) -> None:
         self.bar.close()
-
-
-class KeepBest(HookBase):
-    """Writes ``model_best.pth`` when an evaluation is better than all before; after the evaluation.
-
-    Args:
-        metric: as the storage names it, such as ``bbox/AP``.
-        checkpointer: of the run.
-    """
-
-    def __init__(self, metric: str, checkpointer: Any) -> None:
-        self.metric, self.checkpointer = metric, checkpointer
-        self.best, self.seen = -math.inf, -1
-
-    def after_step(self) -> None:
-        value, iteration = self.trainer.storage.latest().get(self.metric, (math.nan, -1))
-        if iteration == self.seen:
-            return
-        self.seen = iteration
-        if value > self.best:
-            self.best = value
-            best = {"metric": self.metric, "value": value}
-            self.checkpointer.save_beside(
-                "model_best", iteration=self.trainer.iter, **{BEST_KEY: best}
-            )
-
-    def state_dict(self) -> dict[str, float]:
-        """Return what resuming needs."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Continue from an earlier session's best."""
-        self.best = state["best"]

@@ -17,8 +17,6 @@ from detectron2.utils.logger import setup_logger
 
 from robust_det.checkpoints.backbone_file import BackboneCard
 from robust_det.core.config.reading import (
-    flatten,
-    load_raw,
     written_by,
 )
 from robust_det.core.errors import UserError
@@ -27,7 +25,6 @@ from robust_det.core.seeding import SEEDS
 from robust_det.detection.categories import ClassNames
 from robust_det.detection.checkpointer import FINAL, RobustCheckpointer
 from robust_det.detection.config import CONFIG_NAME, load_config
-from robust_det.detection.config.solver import settle_reference
 from robust_det.detection.evaluation import build_evaluator
 from robust_det.detection.evaluation.augmented import with_test_time_augmentation
 from robust_det.detection.evaluation.by_name import say_left_out
@@ -37,12 +34,13 @@ from robust_det.detection.finetuning.identity import (
     state_of,
     warn_of_training_data,
 )
+from robust_det.detection.finetuning.resuming import reopen, standing_of
 from robust_det.detection.finetuning.stopping import Stopped
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.finetuning.watching import Stopwatch
 from robust_det.detection.provenance import detector_of
 from robust_det.detection.record import write_detection_record
-from robust_det.records import RECORD_NAME, read_record
+from robust_det.records import RECORD_NAME
 from robust_det.records.detection import Detector
 from robust_det.records.metrics import task_of
 from robust_det.training.run_folder import (
@@ -50,8 +48,6 @@ from robust_det.training.run_folder import (
     evaluation_folder,
     held_evaluation,
     held_folder,
-    refuse_other_config,
-    refuse_other_run,
 )
 from robust_det.training.world import bare, this_world
 
@@ -59,22 +55,14 @@ __all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished", "planned_l
 
 logger = logging.getLogger(__name__)
 
-# keys that change where or how fast a run goes, but not what it computes
-_FREE_KEYS = (
-    "OUTPUT_DIR",
-    "MODEL.DEVICE",
-    "INPUT.FAST_JPEG",
-    "DATALOADER.NUM_WORKERS",
-    "SOLVER.CHECKPOINT_PERIOD",
-    "TEST.EVAL_PERIOD",
-    "TEST.PICTURES",
-    "VIS_PERIOD",
-)
-# what keys that came later mean for a run that does not have them
-_BEFORE = {"DATASETS.CROWD": "ignore", "MODEL.INIT_DETECTOR": ""}
 
-
-def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = False) -> None:
+def finetune(
+    cfg: CfgNode,
+    card: BackboneCard | None,
+    name: str,
+    resume: bool = False,
+    new_schedule: bool = False,
+) -> None:
     """Fine-tune a detector to its end, evaluate it and write the run's record.
 
     Args:
@@ -82,29 +70,43 @@ def finetune(cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool = 
         card: of the backbone.
         name: of the run.
         resume: continue from the last checkpoint of ``OUTPUT_DIR`` if there is one.
+        new_schedule: by the schedule of this config, which is another; said in the record.
 
     Raises:
         UserError: ``OUTPUT_DIR`` holds another run, or weights do not fit.
         Stopped: a signal came, and what was done is saved.
     """
     with held_folder(Path(cfg.OUTPUT_DIR), this_world()) as held:
-        _finetune(cfg, card, name, resume or held.restarted, held)
+        _finetune(cfg, card, name, resume or held.restarted, new_schedule, held)
         held.end()
 
 
 def _finetune(
-    cfg: CfgNode, card: BackboneCard | None, name: str, resume: bool, held: RunFolder
+    cfg: CfgNode,
+    card: BackboneCard | None,
+    name: str,
+    resume: bool,
+    new_schedule: bool,
+    held: RunFolder,
 ) -> None:
     folder = Path(cfg.OUTPUT_DIR)
-    if is_finished(cfg, resume):
+    standing = standing_of(cfg, resume, new_schedule)
+    if standing.finished:
         logger.info(f"{folder} is finished already; nothing to do")
         return
     comm.synchronize()  # no process may write before all have looked
     held.begin()
+    if comm.is_main_process():
+        for change in standing.changes:
+            logger.info(f"{change.key} is {change.after} from here, {change.before} before")
+        if standing.other_test:
+            logger.warning("the test data changed: what was measured until now is of other images")
+        if standing.changes:
+            reopen(folder, standing.done)
     setup_run(cfg)
     say_left_out(cfg)
     warn_of_training_data(cfg, None)
-    trainer = RobustTrainer(cfg, card)
+    trainer = RobustTrainer(cfg, card, standing.changes, standing.other_test)
     trainer.resume_or_load(resume=resume)
     if comm.is_main_process():
         at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
@@ -282,16 +284,7 @@ def is_finished(cfg: CfgNode, resume: bool) -> bool:
     Raises:
         UserError: the folder holds a run and may not, or holds one with another config.
     """
-    folder = Path(cfg.OUTPUT_DIR)
-    products = ("last_checkpoint", RECORD_NAME)
-    refuse_other_run(folder, products, resume, resumed_from=products)
-    if not any((folder / name).exists() for name in products):
-        return False
-    kept = load_raw(folder / CONFIG_NAME)
-    settle_reference(kept)
-    before = {**_BEFORE, **flatten(kept)}
-    refuse_other_config(before, cfg, _FREE_KEYS, folder)
-    return (folder / RECORD_NAME).exists() and bool(read_record(folder))
+    return standing_of(cfg, resume).finished
 
 
 def planned_length(

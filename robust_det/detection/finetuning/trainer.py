@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.evaluation import build_evaluator
 from robust_det.detection.evaluation.augmented import with_test_time_augmentation
+from robust_det.detection.finetuning.best import KeepBest, PeriodicSaving
 from robust_det.detection.finetuning.detector_step import TrainingStep
 from robust_det.detection.finetuning.endless import ScheduleHook
-from robust_det.detection.finetuning.hooks import KeepBest, ProgressHook, SeedEachStep
+from robust_det.detection.finetuning.hooks import ProgressHook, SeedEachStep
 from robust_det.detection.finetuning.init_weights import load_init_detector
 from robust_det.detection.finetuning.stopping import leave_if_asked
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
@@ -36,6 +38,7 @@ from robust_det.detection.finetuning.worker_errors import ReturningErrors
 from robust_det.detection.finetuning.writers import WriterHook
 from robust_det.detection.mapping.mapper import EvaluationMapper, build_mapper
 from robust_det.detection.record import provenance_of
+from robust_det.records.base import Change
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.world import bare, this_world
 
@@ -50,11 +53,20 @@ class RobustTrainer(DefaultTrainer):
     Args:
         cfg: a complete config.
         card: of the backbone, kept in every checkpoint.
+        changes: of the config, with which a run goes on; kept likewise.
+        other_test: whether the run was tested on other data until now.
     """
 
-    def __init__(self, cfg: CfgNode, card: BackboneCard | None = None) -> None:
+    def __init__(
+        self,
+        cfg: CfgNode,
+        card: BackboneCard | None = None,
+        changes: Sequence[Change] = (),
+        other_test: bool = False,
+    ) -> None:
         # in place of DefaultTrainer's, which knows neither processes on CPUs nor another step
         TrainerBase.__init__(self)
+        self._other_test = other_test
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         if cfg.MODEL.DEVICE == "cpu":
             keep_freed_memory()
@@ -80,12 +92,12 @@ class RobustTrainer(DefaultTrainer):
             cfg.OUTPUT_DIR,
             card=card,
             categories=categories_of(cfg.DATASETS.TRAIN[0]),
-            provenance=provenance_of(cfg),
+            provenance=provenance_of(cfg, changes),
             trainer=weakref.proxy(self),
             seconds=self.seconds,
             **({} if average is None else {"average": average}),
         )
-        self._evaluation_due = False
+        self.evaluation_due = False
         self._done = -1  # the last iteration whose step is done
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
         self.register_hooks(self.build_hooks())
@@ -105,12 +117,10 @@ class RobustTrainer(DefaultTrainer):
             hooks.IterationTimer(),
             hooks.LRScheduler(),
             self._precise_statistics(),
-            hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD)
-            if main
-            else None,
+            PeriodicSaving(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD) if main else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
             WriterHook(cfg.OUTPUT_DIR) if main else None,
-            KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer)
+            KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer, self._other_test)
             if cfg.TEST.KEEP_BEST and main
             else None,
         ]
@@ -136,7 +146,7 @@ class RobustTrainer(DefaultTrainer):
         self._done = self.start_iter - 1
         super().before_train()
         leave_if_asked()
-        if self._evaluation_due:
+        if self.evaluation_due:
             self._catch_up()
 
     def _catch_up(self) -> None:
@@ -147,7 +157,7 @@ class RobustTrainer(DefaultTrainer):
                 hook._do_eval()
             elif isinstance(hook, KeepBest):
                 hook.after_step()
-        self._evaluation_due = False
+        self.evaluation_due = False
 
     def save_stopped(self) -> None:
         """Save what was done when :class:`.Stopped` came; in the main process."""
@@ -155,7 +165,7 @@ class RobustTrainer(DefaultTrainer):
         # of a session without a step there is nothing new, and at the end it is saved already
         if self.start_iter <= done < self.max_iter - 1 and comm.is_main_process():
             # asked during the evaluation of a step, that step is done, and its evaluation is not
-            self._evaluation_due = self.iter == done
+            self.evaluation_due = self.iter == done
             self.iter = done  # which the trainer's own state has as well
             self.checkpointer.save(f"model_{done:07d}", iteration=done)
 
@@ -189,12 +199,12 @@ class RobustTrainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         # Detectron2 0.5 leaves the step out, and with it the optimiser's momentum
-        due = {"evaluation_due": True} if self._evaluation_due else {}
+        due = {"evaluation_due": True} if self.evaluation_due else {}
         return {**TrainerBase.state_dict(self), "_trainer": self._trainer.state_dict(), **due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         TrainerBase.load_state_dict(self, state_dict)
-        self._evaluation_due = bool(state_dict.get("evaluation_due"))
+        self.evaluation_due = bool(state_dict.get("evaluation_due"))
         if "_trainer" in state_dict:
             self._trainer.load_state_dict(state_dict["_trainer"])
 

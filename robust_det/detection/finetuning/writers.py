@@ -26,7 +26,9 @@ class WriterHook(hooks.PeriodicWriter):
         self._folder = Path(folder)
 
     def before_train(self) -> None:
-        start, folder = self.trainer.start_iter, self._folder
+        # an evaluation that is due is of the step before, and is written with it
+        start = self.trainer.start_iter - int(self.trainer.evaluation_due)
+        folder = self._folder
         lines = folder / "metrics.json"
         drop_later_lines(lines, "iteration", start - 1)
         self._writers = [

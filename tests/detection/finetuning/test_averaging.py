@@ -23,7 +23,7 @@ def trained(write_config: Any, monkeypatch: pytest.MonkeyPatch, period: Any, ave
             "WARMUP_ITERS": 0,
             "EMA": {"ENABLED": average, "DECAY": 0.9},
         },
-        TEST={"EVAL_PERIOD": period, "PICTURES": 0, "KEEP_BEST": "bbox/AP"},
+        TEST={"EVAL_PERIOD": period, "PICTURES": 0, "KEEP_BEST": "bbox/AP" if period else ""},
     )
     cfg, card = load_config(str(path))
     Path(cfg.OUTPUT_DIR).mkdir(exist_ok=True)
