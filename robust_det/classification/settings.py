@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from robust_det.attacks import OBJECTIVES, PGD, make_threat
 from robust_det.attacks.threat import NORMS
 from robust_det.attacks.units import check_radius, check_step, radius_doubt, step_doubt
 from robust_det.core.config.reading import (
+    COMMAND_LINE,
     CfgNode,
     command_line,
     find_config,
@@ -107,6 +108,14 @@ SETTINGS = {
 }
 
 
+# EVAL's attack has keys of its own, but for the norm
+_OF_TRAINING_ATTACK = tuple(
+    key
+    for key in SETTINGS
+    if key.startswith("ATTACK.") and key not in ("ATTACK.EPS", "ATTACK.NORM")
+)
+
+
 def pretrain_defaults() -> CfgNode:
     """Return the defaults: the paper's ImageNet recipe at eps 0 (Salman et al. 2020)."""
     return add_defaults(CfgNode(), SETTINGS)
@@ -140,7 +149,22 @@ def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str
         merge_config(cfg, layer.keys, layer.version)
         origins |= dict.fromkeys(flatten(layer.keys), layer.source)
     check_config(cfg)
+    _check_switches(cfg, origins)
     return cfg, origins
+
+
+def _check_switches(cfg: CfgNode, origins: Mapping[str, str]) -> None:
+    """Refuse a key on the command line of something that is switched off, for which a file may
+    keep values."""
+    attacked, steps = cfg.ATTACK.EPS > 0, cfg.OPTIM.SCHEDULE == "step"
+    now, usual = flatten(cfg), flatten(pretrain_defaults())
+    for keys, is_on, words in (
+        (_OF_TRAINING_ATTACK, attacked, "ATTACK.EPS above 0"),
+        (("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA"), steps, "OPTIM.SCHEDULE step"),
+    ):
+        for key in keys:
+            if origins.get(key) == COMMAND_LINE and not is_on and now[key] != usual[key]:
+                raise UserError(f"{key} has no effect without {words}; set that, or leave it out")
 
 
 def train_attack(cfg: CfgNode) -> PGD:

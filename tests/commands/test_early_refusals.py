@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from robust_det.commands.main import main
 
 # runs each command line in one process; says its answer, and whether torch was imported by then
 RUN = """
@@ -76,3 +82,28 @@ def test_refusals_that_need_no_tensors(tmp_path: Path) -> None:
         assert code == 2 and not heavy, (line, said)
         assert said.startswith(f"error: {message}") and said.count("\n") == 1, (line, said)
     assert there.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("train --config a.yaml --machine-rank 1", "are of several machines: add --num-machines"),
+        ("train --config a.yaml --dist-url tcp://a:1", "are of several machines"),
+        ("train --config a.yaml --init-detector b.pth --eval-only", "leave --init-detector out"),
+        ("train --data a --init-detector b.pth", "--init-detector needs a config"),
+        ("inspect --data a --samples 3", "--samples is of the sheet; add --output"),
+        ("inspect --data a --output b --seed -1", "--seed is -1; it starts from 0"),
+        ("inspect --data a --images b", "--images belongs to --json"),
+        ("split a --output b --seed -1", "--seed is -1; it starts from 0"),
+        ("zoo fetch resnet18_l2_eps1 --arch resnet18", "--arch and --norm choose among --all"),
+        (
+            "export --config a.yaml --sample a.jpg --output b.onnx MODEL.DEVICE cuda",
+            "MODEL.DEVICE has no effect on an export",
+        ),
+    ],
+)
+def test_arguments_without_effect_are_refused(arguments: str, message: str) -> None:
+    out = io.StringIO()
+    with contextlib.redirect_stderr(out):
+        assert main(arguments.replace("a.yaml", "base_small.yaml").split()) == 2
+    assert message in out.getvalue() and out.getvalue().count("\n") == 1

@@ -85,3 +85,11 @@ def test_statistics_of_frozen_norms_are_refused(write_config: Callable[..., Path
     cfg, card = load_config(str(write_config()), ["TEST.PRECISE_BN.ENABLED", "True"])
     with pytest.raises(UserError, match=r"TEST\.PRECISE_BN\.ENABLED finds no batch norm that"):
         RobustTrainer(cfg, card)
+
+
+def test_a_layout_of_residual_networks_is_refused_for_others(
+    write_config: Callable[..., Path],
+) -> None:
+    others = ["MODEL.WEIGHTS", "", "MODEL.BACKBONE.ARCH", "mobilenet_v2"]
+    with pytest.raises(UserError, match=r"RESNETS\.DEPTH is of ResNets, and mobilenet_v2"):
+        load_config(str(write_config()), [*others, "MODEL.RESNETS.DEPTH", "101"])

@@ -21,6 +21,8 @@ EXAMPLES = (
 
 def main(args: argparse.Namespace) -> None:
     """Split and say which class has how many objects on which side."""
+    if args.seed < 0:
+        raise UserError(f"--seed is {args.seed}; it starts from 0")
     if not 0 < args.fraction < 1:
         raise UserError(f"--fraction is {args.fraction:g}; it is above 0 and below 1")
 

@@ -21,7 +21,10 @@ EXAMPLES = (
 def main(args: argparse.Namespace) -> None:
     """Load, export, check and write."""
     from robust_det.core.config.reading import find_config
+    from robust_det.core.errors import UserError
 
+    if "MODEL.DEVICE" in args.overrides:
+        raise UserError("MODEL.DEVICE has no effect on an export, which is made on the CPU")
     find_config(args.config)  # before torch is imported
 
     import robust_det.detection  # noqa: F401

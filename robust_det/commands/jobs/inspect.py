@@ -59,8 +59,8 @@ def main(args: argparse.Namespace) -> int:
                 source,
                 decode=args.decode,
                 folder=folder,
-                samples=args.samples,
-                seed=args.seed,
+                samples=16 if args.samples is None else args.samples,
+                seed=args.seed or 0,
             )
         except UserError as error:
             if len(sources) == 1:
@@ -78,8 +78,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("give one of --config, --json, --voc and --yolo, or --data")
     if args.overrides and given != ["config"]:
         raise UserError(f"KEY VALUE pairs belong to --config; got {' '.join(args.overrides)}")
-    if args.samples < 1:
-        raise UserError(f"--samples is {args.samples}; it starts from 1")
+    for option, least in (("samples", 1), ("seed", 0)):
+        value = getattr(args, option)
+        if value is not None and value < least:
+            raise UserError(f"--{option} is {value}; it starts from {least}")
+        if value is not None and not args.output:
+            raise UserError(f"--{option} is of the sheet; add --output, which keeps it")
     if args.json and not args.images:
         raise UserError("--json needs --images, the folder of its images")
     if args.crowd and not args.json:
@@ -142,6 +146,6 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--decode", action="store_true", help="find truncated images as well")
     parser.add_argument("--output", help="folder for stats.json, histograms and samples")
-    parser.add_argument("--samples", type=int, default=16, help="images on the sheet")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of samples")
+    parser.add_argument("--samples", type=int, help="images on the sheet; 16 if unset")
+    parser.add_argument("--seed", type=int, help="of the choice of samples; 0 if unset")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")

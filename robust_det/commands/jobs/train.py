@@ -118,9 +118,11 @@ def main(args: argparse.Namespace) -> None:
     if args.resume and args.eval_only:
         raise UserError("--resume goes on with training; leave it out of --eval-only")
     if under_torchrun():
-        if args.num_gpus or args.num_machines > 1:
+        alone = args.machine_rank or args.dist_url != "auto"
+        if args.num_gpus or args.num_machines > 1 or alone:
             raise UserError(
-                "torchrun starts the processes; leave --num-gpus and --num-machines out"
+                "torchrun starts the processes; leave --num-gpus, --num-machines, --machine-rank"
+                " and --dist-url out"
             )
         work_together(args)
         return
@@ -129,6 +131,13 @@ def main(args: argparse.Namespace) -> None:
     gpus = torch.cuda.device_count()
     if args.num_gpus > gpus:
         raise UserError(f"--num-gpus {args.num_gpus} was asked for, but there are {gpus} GPUs")
+    if args.num_machines == 1 and (args.machine_rank or args.dist_url != "auto"):
+        raise UserError("--machine-rank and --dist-url are of several machines: add --num-machines")
+    if not 0 <= args.machine_rank < args.num_machines:
+        raise UserError(
+            f"--machine-rank is {args.machine_rank}; it is from 0 to {args.num_machines - 1}, and"
+            " another one on each machine"
+        )
     processes = max(args.num_gpus, 1) * args.num_machines
     if args.num_machines > 1 and (args.num_gpus < 1 or args.dist_url == "auto"):
         raise UserError("several machines need --num-gpus and --dist-url, such as tcp://HOST:PORT")

@@ -40,6 +40,8 @@ def fetch_models(args: argparse.Namespace) -> None:
 
     if bool(args.names) == args.all:
         raise UserError("fetch needs either names or --all; robust-det zoo list shows the names")
+    if args.names and (args.arch or args.norm):
+        raise UserError("--arch and --norm choose among --all; leave them out of names")
     if args.all:
         models = [m for m in all_models().values() if args.arch in (None, m.arch)]
         models = [m for m in models if args.norm in (None, m.norm)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.utils.file_io import PathManager
 
@@ -113,9 +113,19 @@ def adopt_card(cfg: CfgNode, origins: Origins, card: BackboneCard | None, weight
     adopt(cfg, origins, "INPUT.FORMAT", order, source)
 
 
+def _refuse_layout(cfg: CfgNode, arch: str) -> None:
+    """Refuse keys of a residual network's layout, which a network of another kind does not read."""
+    usual = get_cfg().MODEL.RESNETS
+    for key in ("DEPTH", "NUM_GROUPS", "RES2_OUT_CHANNELS", "STEM_OUT_CHANNELS", "WIDTH_PER_GROUP"):
+        if cfg.MODEL.RESNETS[key] != usual[key]:
+            raise UserError(f"MODEL.RESNETS.{key} is of ResNets, and {arch} is none; leave it out")
+
+
 def adopt_architecture(cfg: CfgNode, origins: Origins) -> None:
     """Let ``MODEL.RESNETS`` say what is built, and refuse a config that asks for something else."""
     arch = get_architecture(cfg.MODEL.BACKBONE.ARCH)
+    if arch.layout is None:
+        _refuse_layout(cfg, arch.name)
     if (layout := arch.layout) is not None:
         for key, value in {
             "DEPTH": (3 if layout.bottleneck else 2) * sum(layout.blocks) + 2,
