@@ -166,7 +166,8 @@ def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> i
     outermost = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     restore = raise_on_sigterm()
     try:
-        code = work() or 0
+        with _interruptions_unmasked():
+            code = work() or 0
         if sys.stdout:
             sys.stdout.flush()
         return int(code)
@@ -206,6 +207,22 @@ def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> i
     sys.stderr.write(f"error: {message}\n")
     sys.stderr.flush()
     return int(code)
+
+
+@contextlib.contextmanager
+def _interruptions_unmasked() -> Iterator[None]:
+    """Raise the signal's own exception where what it cut off failed in its cleaning up."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        cause = error.__context__
+        while cause is not None and not isinstance(cause, (Terminated, KeyboardInterrupt)):
+            cause = cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 def _show_any_name() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from robust_det.core.cli import Parser, run_tool
+from robust_det.core.cli import Parser, exit_code_of, run_tool
 from robust_det.core.errors import UserError, did_you_mean
+from robust_det.core.signals import Terminated
 
 
 def run(error: BaseException | None, *argv: str) -> int:
@@ -157,3 +158,16 @@ def test_a_name_that_the_terminal_cannot_show_is_no_error(encoding: str) -> None
     shown = {"ascii": b"\\xe9 \\udcff \\u4e2d", "utf-8": b"\xc3\xa9 \\udcff \xe4\xb8\xad"}
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b"wrote " + shown[encoding] + b"\n"
+
+
+@pytest.mark.parametrize("error, code", [(Terminated(), 143), (KeyboardInterrupt(), 130)])
+def test_a_signal_counts_whose_cleaning_up_fails(error: BaseException, code: int) -> None:
+    """As where a library's own lock is being made when the signal comes."""
+
+    def work() -> int:
+        try:
+            raise error
+        finally:
+            raise AttributeError("_lock")
+
+    assert exit_code_of(work, lambda: False) == code
