@@ -28,6 +28,8 @@ class PGD:
         best_iterate: return, per image, the iterate of the highest objective instead of the last
             one (``use_best`` of the `robustness` library); of equals the later. One whose
             objective is NaN is never the best.
+        resolution: losses of iterates that differ by no more than this share of the higher one are
+            equal: what the objective's own arithmetic cannot tell apart, in [0, 1).
         restarts: times to start, >= 1. The first is the attack without restarts, bit for bit, the
             others start from random points; each image keeps the result of the highest objective.
 
@@ -41,11 +43,14 @@ class PGD:
     random_start: bool = False
     best_iterate: bool = False
     restarts: int = 1
+    resolution: float = 0.0
 
     def __post_init__(self) -> None:
         for name, lowest in (("steps", 0), ("step_size", 0), ("restarts", 1)):
             if not lowest <= getattr(self, name) < float("inf"):
                 raise UserError(f"PGD needs {name} >= {lowest}, not {getattr(self, name)}")
+        if not 0 <= self.resolution < 1:
+            raise UserError(f"PGD needs a resolution in [0, 1), not {self.resolution}")
 
     def __call__(
         self,
@@ -90,17 +95,28 @@ class PGD:
             for i in range(rounds):
                 losses, grad = _ascent(objective, x)
                 if self.best_iterate:
-                    own, own_highest = _chosen(losses >= own_highest, x, losses, own, own_highest)
+                    own, own_highest = self._later(x, losses, own, own_highest)
                 moved = self.threat.project(self.threat.step(x, grad, self.step_size), center)
                 x = moved if steps is None else torch.where(_as_wide(i < steps, x), moved, x)
             if not compared:
                 return x
             with torch.no_grad():
                 losses = _evaluated(objective, x)
-            # of equal iterates the later: at small eps bf16 cannot tell the losses of most apart
-            own, own_highest = _chosen(losses >= own_highest, x, losses, own, own_highest)
+            own, own_highest = self._later(x, losses, own, own_highest)
             best, highest = _chosen(own_highest > highest, own, own_highest, best, highest)
         return best
+
+    def _later(
+        self, x: torch.Tensor, losses: torch.Tensor, best: torch.Tensor, highest: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keep the later iterate unless its loss is lower by more than the resolution.
+
+        At small eps the losses in bf16 are mostly noise, whose maximum is any iterate, while steps
+        of ascent lead upwards. The bar stays the highest loss seen, so that slow descent adds up.
+        """
+        bar = highest - self.resolution * highest.abs().nan_to_num(posinf=0.0)
+        kept = torch.where(_as_wide(losses >= bar, x), x, best)
+        return kept, torch.fmax(losses, highest)
 
     def _rounds(self, steps: torch.Tensor, images: int) -> int:
         """The largest of the images' own step counts."""

@@ -176,6 +176,7 @@ def train_attack(cfg: CfgNode) -> PGD:
         step_size=cfg.ATTACK.STEP_SIZE or eps * 2 / 3,
         random_start=cfg.ATTACK.RANDOM_START,
         best_iterate=cfg.ATTACK.ITERATE == "best",
+        resolution=_resolution(cfg),
     )
 
 
@@ -189,7 +190,14 @@ def eval_attack(cfg: CfgNode) -> PGD:
         random_start=True,
         best_iterate=True,
         restarts=cfg.EVAL.RESTARTS,
+        resolution=_resolution(cfg),
     )
+
+
+def _resolution(cfg: CfgNode) -> float:
+    """The share of a loss that passes in half precision cannot tell: one spacing of the type."""
+    dtype = AMP_DTYPES[cfg.TRAIN.PRECISION]
+    return 0.0 if dtype is None else torch.finfo(dtype).eps
 
 
 def memory_layout(cfg: CfgNode) -> torch.memory_format:
