@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.models import ModelCard
 from robust_det.records import environment, write_record
-from robust_det.records.base import File, Weights, as_json
+from robust_det.records.base import Change, File, Weights, as_json
 from robust_det.records.metrics import PRETRAIN_METRICS
 from robust_det.records.pretrain import (
     AttackEvaluator,
@@ -34,6 +34,7 @@ def write_pretrain_record(
     values: dict[str, Any],
     train_images: int,
     started_from: Mapping[str, str] | None,
+    changes: Sequence[Change],
     device: str,
     processes: int,
     seconds: float,
@@ -47,6 +48,7 @@ def write_pretrain_record(
         values: of the last epoch; accuracies in percent.
         train_images: size of the training split; those of the other are among the values.
         started_from: path and sha256 of the file that the weights started from, if there was one.
+        changes: of its config, see :class:`.Record`.
         device: the torch device the run was on.
         processes: how many trained together.
         seconds: of training, over all sessions.
@@ -64,6 +66,7 @@ def write_pretrain_record(
         data=ImageSets(TrainImages(train_images, len(card.classes)), _validated(values)),
         evaluators=[_evaluator(cfg, values)],
         started_from=File(**started_from) if started_from else None,
+        changes=list(changes),
         metrics=_metrics(values),
         processes=processes,
     )

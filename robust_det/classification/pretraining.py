@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
@@ -34,8 +35,16 @@ from robust_det.data.classification.image_folder import Batch, ImageFolder
 from robust_det.data.classification.sampling import TrainBatches
 from robust_det.models import Classifier
 from robust_det.records import RECORD_NAME
+from robust_det.records.base import Change
 from robust_det.training.engine import BEST, FINAL, LAST, Engine, Update
-from robust_det.training.run_folder import held_folder, refuse_other_config, refuse_other_run
+from robust_det.training.run_folder import (
+    AS_BEFORE,
+    MayChange,
+    allowed_changes,
+    held_folder,
+    refuse_other_run,
+    set_aside,
+)
 from robust_det.training.state import Progress, TrainingState, require_resumable
 from robust_det.training.world import World, joined_world, world_from_environment
 
@@ -53,6 +62,15 @@ _FREE_KEYS = (
     "TRAIN.CHECKPOINT_STEPS",
     *(key for key in SETTINGS if key.startswith("EVAL.")),
 )
+# what --new-schedule may change
+_SCHEDULE_KEYS = (
+    "TRAIN.EPOCHS",
+    "OPTIM.LR",
+    "OPTIM.SCHEDULE",
+    "OPTIM.STEP_EPOCHS",
+    "OPTIM.GAMMA",
+    "OPTIM.WARMUP_EPOCHS",
+)
 # those of them that change when and in how large parts it is validated, but not its figures
 _FREE_OF_SCORE = tuple(key for key in SETTINGS if not key.startswith("EVAL.")) + (
     "EVAL.EPOCHS",
@@ -68,7 +86,13 @@ _BEFORE = {
 }
 
 
-def pretrain(cfg: CfgNode, name: str, resume: bool = False, weights: Path | None = None) -> None:
+def pretrain(
+    cfg: CfgNode,
+    name: str,
+    resume: bool = False,
+    weights: Path | None = None,
+    may_change: MayChange = AS_BEFORE,
+) -> None:
     """Run a config to its end.
 
     Args:
@@ -77,6 +101,7 @@ def pretrain(cfg: CfgNode, name: str, resume: bool = False, weights: Path | None
         resume: continue from ``OUTPUT_DIR/last.pth`` if it is there.
         weights: a file to start from instead of random weights, of any format that
             :func:`.read_model` reads; a run that is resumed has to have started from it.
+        may_change: what a run that is resumed may do otherwise; said in checkpoints and record.
 
     Raises:
         UserError: data, device, or output folder do not fit.
@@ -86,8 +111,10 @@ def pretrain(cfg: CfgNode, name: str, resume: bool = False, weights: Path | None
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     with joined_world(device) as world, held_folder(Path(cfg.OUTPUT_DIR), world) as folder:
         resume = resume or folder.restarted
-        engine = pretraining_engine(cfg, name, device, world, resume, weights)
+        engine = pretraining_engine(cfg, name, device, world, resume, weights, may_change)
         folder.begin()
+        if world.is_main and isinstance(engine.task, Pretraining):
+            engine.task.begin_anew(Path(cfg.OUTPUT_DIR), engine.state.progress.step)
         engine.run()
         folder.end()
 
@@ -99,6 +126,7 @@ def pretraining_engine(
     world: World,
     resume: bool,
     weights: Path | None = None,
+    may_change: MayChange = AS_BEFORE,
 ) -> Engine:
     """Build a run, restored from ``last.pth`` if that may be gone on with.
 
@@ -113,13 +141,22 @@ def pretraining_engine(
         keep_freed_memory()
     seed_generators(cfg.SEED)
     start = read_start(cfg, weights) if weights is not None else None
-    task = Pretraining(cfg, name, device, world, start)
+    if may_change != AS_BEFORE and not (folder / LAST).exists():
+        raise UserError(f"{folder} holds no run that could go on otherwise; start it without that")
+    task = Pretraining(cfg, name, device, world, start, may_change)
     sha256 = start.sha256 if start is not None else ""
     require_same_everywhere(cfg, task.train_data, task.val_data, folder / LAST, world, sha256)
     plan = build_plan(cfg, task.images, world.size)
     require_room(cfg, world.size, training=plan.steps, validation=len(task.val_data))
-    state = TrainingState(task.model.body, task.step.update, task.average, Progress())
+    state = TrainingState(
+        task.model.body, task.step.update, task.average, Progress(), may_change.world_size
+    )
     engine = Engine(task, plan, state, folder, name, device, world)
+    if task.new_changes and state.progress.step >= plan.steps:
+        raise UserError(
+            f"{folder} has done {state.progress.step} steps, and TRAIN.EPOCHS {cfg.TRAIN.EPOCHS}"
+            f" are {plan.steps}; give a longer schedule"
+        )
     if task.other_score:
         # a score under another attack is no measure for those to come
         state.progress.best = Progress().best
@@ -134,8 +171,11 @@ class Pretraining:
         name: of the run.
         device, world: where it runs, and beside whom.
         start: the weights to start from; None for random ones.
+        may_change: see :func:`pretrain`.
 
     Attributes:
+        changes: of the config and the number of processes, over all sessions.
+        new_changes: those of this one.
         started_from: path and sha256 of the file that the run started from, if there was one.
         head: what was done with its head, in words.
         other_score: keys that choose the best weights and are others than in the session before.
@@ -148,7 +188,10 @@ class Pretraining:
         device: torch.device,
         world: World,
         start: Start | None = None,
+        may_change: MayChange = AS_BEFORE,
     ) -> None:
+        self.may_change = may_change
+        self.changes, self.new_changes = list[Change](), list[Change]()
         self.cfg, self.name, self.device, self.world = cfg, name, device, world
         self.train_data = training_set(cfg)
         self.val_data = validation_set(cfg, self.train_data.classes)
@@ -230,6 +273,7 @@ class Pretraining:
             "train_images": self.images,
             "data": {"names": self.names, "contents": [each.packed() for each in self.contents]},
             **({"started_from": self.started_from} if self.started_from else {}),
+            **({"changes": msgspec.to_builtins(self.changes)} if self.changes else {}),
         }
 
     def check(self, content: Mapping[str, Any], path: Path) -> None:
@@ -242,7 +286,7 @@ class Pretraining:
             require_format(content)
             card = card_of_pretraining(content)
         require_resumable(content, path)
-        refuse_other_config(_completed(content["config"]), self.cfg, _FREE_KEYS, path)
+        self._compare_plan(content, path)
         if card != self.card:
             raise UserError(
                 f"{path} was made with other classes than those at DATA.ROOT; put the folders back,"
@@ -262,6 +306,36 @@ class Pretraining:
         self.other_score = config_differences(
             _completed(content["config"]), self.cfg, _FREE_OF_SCORE
         )
+
+    def _compare_plan(self, content: Mapping[str, Any], path: Path) -> None:
+        """Refuse another config, and another number of processes, than are asked for."""
+        step = content["progress"][0]["step"]
+        changes = allowed_changes(
+            _completed(content["config"]),
+            self.cfg,
+            _FREE_KEYS,
+            _SCHEDULE_KEYS,
+            where=path,
+            step=step,
+            asked=self.may_change.schedule,
+        )
+        before = len(content["rng"])
+        if self.may_change.world_size:
+            if before == self.world.size:
+                raise UserError(
+                    f"{path} was written by {before} processes, as many as there are; leave"
+                    " --new-world-size out"
+                )
+            changes.append(Change(step, "processes", before, self.world.size))
+        self.new_changes = changes
+        self.changes = [*msgspec.convert(content.get("changes", []), list[Change]), *changes]
+
+    def begin_anew(self, folder: Path, step: int) -> None:
+        """Say what is otherwise from here, and set aside what the run ended with before."""
+        for change in self.new_changes:
+            logger.info(f"{change.key} is {change.after} from here, {change.before} before")
+        for product in (RECORD_NAME, FINAL) if self.new_changes else ():
+            set_aside(folder / product, step)
 
     def _compare_data(self, data: Mapping[str, Any] | None, path: Path) -> None:
         """Refuse other images than a run began with, wherever they are now."""
@@ -313,6 +387,7 @@ class Pretraining:
             values=dict(values),
             train_images=self.images,
             started_from=self.started_from,
+            changes=self.changes,
             device=str(self.device),
             processes=self.world.size,
             seconds=seconds,

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from robust_det.records.base import Change
 from robust_det.training.world import World
 
 __all__ = [
+    "AS_BEFORE",
+    "MayChange",
     "RunFolder",
     "allowed_changes",
     "evaluation_folder",
@@ -111,7 +114,7 @@ def allowed_changes(
         except UserError as error:
             raise UserError(
                 error.problem,
-                "use that config, another OUTPUT_DIR, or --new-schedule with --resume",
+                "use that config, another OUTPUT_DIR, or --resume --new-schedule",
             ) from error
     if asked and not changed:
         raise UserError(
@@ -121,10 +124,10 @@ def allowed_changes(
     return [Change(step, key, before.get(key), after.get(key)) for key in changed]
 
 
-def set_aside(record: Path, steps: int) -> None:
-    """Rename the record of a run that goes on, to ``record_STEPS.json``."""
-    if record.exists():
-        record.rename(record.with_stem(f"{record.stem}_{steps}"))
+def set_aside(product: Path, steps: int) -> None:
+    """Rename what a run that goes on ended with, such as to ``record_STEPS.json``."""
+    if product.exists():
+        product.rename(product.with_stem(f"{product.stem}_{steps}"))
 
 
 def evaluation_folder(folder: Path, done: str) -> tuple[Path, list[Path]]:
@@ -146,6 +149,22 @@ def evaluation_folder(folder: Path, done: str) -> tuple[Path, list[Path]]:
     free = next(one for one in numbered if not (one / done).exists())
     found = (path.parent for path in folder.glob(f"{_EVALUATION}*/{done}"))
     return free, sorted(one for one in found if _NUMBERED.fullmatch(one.name))
+
+
+@dataclass(frozen=True)
+class MayChange:
+    """What a run that goes on may do otherwise than before, since somebody asked for it.
+
+    Attributes:
+        schedule: how long it trains, and by which rate.
+        world_size: how many processes train.
+    """
+
+    schedule: bool = False
+    world_size: bool = False
+
+
+AS_BEFORE = MayChange()
 
 
 class RunFolder:

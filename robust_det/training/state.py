@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,15 @@ class TrainingState:
         step: its optimiser and scaler.
         average: its moving average, or None.
         progress: how far the run is.
+        any_world: whether as many processes as there are may go on with what others saved. Batches
+            and steps are the same; what each process draws by itself is drawn anew.
     """
 
     network: nn.Module
     step: OptimizerStep
     average: WeightAverage | None
     progress: Progress
+    any_world: bool = False
 
     def weights(self) -> dict[str, Any]:
         """Return the weights and how they came about: what evaluation and conversion read."""
@@ -92,18 +95,31 @@ class TrainingState:
         Raises:
             UserError: it cannot be resumed from by as many processes.
         """
-        if len(content["rng"]) != world.size:
+        same = len(content["rng"]) == world.size
+        if not same and not self.any_world:
             raise UserError(
                 f"{path} was written by {len(content['rng'])} processes, this run has {world.size};"
-                " start as many to resume"
+                " start as many, or add --new-world-size to --resume"
             )
         load_state(self.network, content["model"], str(path))
         if self.average is not None:
             load_state(self.average.network, content["ema"], str(path))
             self.average.updates = content["ema_updates"]
         self.step.load_state_dict(content)
-        self.progress = Progress(**content["progress"][world.rank])
-        restore_generators(content["rng"][world.rank])
+        if same:
+            self.progress = Progress(**content["progress"][world.rank])
+            restore_generators(content["rng"][world.rank])
+        else:
+            self.progress = _shared(content["progress"], world.rank)
+
+
+def _shared(before: Sequence[Mapping[str, Any]], rank: int) -> Progress:
+    """Return the progress of a process of another number of them: the first takes up all sums."""
+    progress = Progress(**before[0])
+    for name in ("loss", "correct", "images", "corrupt"):
+        total = sum(each[name] for each in before)
+        setattr(progress, name, total if rank == 0 else type(total)(0))
+    return progress
 
 
 def require_resumable(content: Mapping[str, Any], path: Path) -> None:

@@ -28,7 +28,11 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.classification.checkpoint_evaluation import evaluate_checkpoint
     from robust_det.classification.pretraining import FINAL, LAST, pretrain
     from robust_det.classification.settings import explain
+    from robust_det.training.run_folder import MayChange
 
+    may_change = MayChange(args.new_schedule, args.new_world_size)
+    if may_change != MayChange() and not args.resume:
+        raise UserError("--new-schedule and --new-world-size belong to --resume; add that")
     cfg, origins = explain(args.config, args.overrides)
     cfg.freeze()
     given = None
@@ -37,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
 
         given = path_of(args.weights)
     if not args.eval_only:
-        pretrain(cfg, Path(args.config).stem, resume=args.resume, weights=given)
+        pretrain(cfg, Path(args.config).stem, args.resume, given, may_change)
         return
     folder = Path(cfg.OUTPUT_DIR)
     weights = given or folder / FINAL
@@ -56,6 +60,16 @@ def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     parser.add_argument("--config", required=True, help="config file, or its name below configs/")
     parser.add_argument("--resume", action="store_true", help="continue OUTPUT_DIR/last.pth")
+    parser.add_argument(
+        "--new-schedule",
+        action="store_true",
+        help="of --resume: go on by another TRAIN.EPOCHS, OPTIM.LR, ..., also a finished run",
+    )
+    parser.add_argument(
+        "--new-world-size",
+        action="store_true",
+        help="of --resume: go on with another number of processes",
+    )
     parser.add_argument("--eval-only", action="store_true", help="validate a checkpoint")
     parser.add_argument(
         "--weights",

@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.engine import HookBase, hooks
 
 from robust_det.checkpoints.io import peek_checkpoint
-from robust_det.detection.provenance import BEST_KEY
+from robust_det.detection.provenance import BEST_KEY, provenance_in
 
 __all__ = ["BEST", "KeepBest", "PeriodicSaving"]
 
@@ -40,25 +40,38 @@ class KeepBest(HookBase):
     Args:
         metric: as the storage names it, such as ``bbox/AP``.
         checkpointer: of the run.
-        anew: whether what was kept before was measured on other data, and counts no more.
     """
 
-    def __init__(self, metric: str, checkpointer: Any, anew: bool = False) -> None:
-        self.metric, self.checkpointer, self.anew = metric, checkpointer, anew
+    def __init__(self, metric: str, checkpointer: Any) -> None:
+        self.metric, self.checkpointer = metric, checkpointer
         self.best, self.seen = -math.inf, -1
 
     def before_train(self) -> None:
         path = Path(self.checkpointer.save_dir) / BEST
-        if self.trainer.start_iter == 0 or self.anew:
+        if self.trainer.start_iter == 0:
             self.best = -math.inf
         elif not path.exists():
             if math.isfinite(self.best):
                 logger.warning(f"{path} is gone; the best is chosen anew from here")
             self.best = -math.inf
         else:
-            kept = peek_checkpoint(path).get(BEST_KEY, {})
-            if kept.get("metric") == self.metric:
-                self.best = max(self.best, kept["value"])
+            self._take_up(path)
+
+    def _take_up(self, path: Path) -> None:
+        """Go on from what the file itself says, which may be newer than the checkpoint."""
+        content = peek_checkpoint(path)
+        kept, made = content.get(BEST_KEY), provenance_in(content, path)
+        if kept is None:  # of versions that told the checkpoint alone
+            return
+        now = self.checkpointer.provenance
+        measured, today = (
+            [one.content for one in (p.test or [])] if p else [] for p in (made, now)
+        )
+        if kept["metric"] == self.metric and measured == today:
+            self.best = kept["value"]
+        else:
+            logger.warning(f"{path} is the best on other test data; it is chosen anew from here")
+            self.best = -math.inf
 
     def after_step(self) -> None:
         self._look()

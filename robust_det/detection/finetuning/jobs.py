@@ -106,7 +106,7 @@ def _finetune(
     setup_run(cfg)
     say_left_out(cfg)
     warn_of_training_data(cfg, None)
-    trainer = RobustTrainer(cfg, card, standing.changes, standing.other_test)
+    trainer = RobustTrainer(cfg, card, standing.changes)
     trainer.resume_or_load(resume=resume)
     if comm.is_main_process():
         at = f"iteration {trainer.start_iter} of {trainer.max_iter}"

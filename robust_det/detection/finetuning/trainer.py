@@ -54,7 +54,6 @@ class RobustTrainer(DefaultTrainer):
         cfg: a complete config.
         card: of the backbone, kept in every checkpoint.
         changes: of the config, with which a run goes on; kept likewise.
-        other_test: whether the run was tested on other data until now.
     """
 
     def __init__(
@@ -62,11 +61,9 @@ class RobustTrainer(DefaultTrainer):
         cfg: CfgNode,
         card: BackboneCard | None = None,
         changes: Sequence[Change] = (),
-        other_test: bool = False,
     ) -> None:
         # in place of DefaultTrainer's, which knows neither processes on CPUs nor another step
         TrainerBase.__init__(self)
-        self._other_test = other_test
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         if cfg.MODEL.DEVICE == "cpu":
             keep_freed_memory()
@@ -120,7 +117,7 @@ class RobustTrainer(DefaultTrainer):
             PeriodicSaving(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD) if main else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
             WriterHook(cfg.OUTPUT_DIR) if main else None,
-            KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer, self._other_test)
+            KeepBest(cfg.TEST.KEEP_BEST, self.checkpointer)
             if cfg.TEST.KEEP_BEST and main
             else None,
         ]

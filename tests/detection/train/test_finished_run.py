@@ -19,6 +19,8 @@ from robust_det.analysis.runs import runs_of
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.core.config.reading import flatten, to_dict
 from robust_det.core.files import sha256_file
+from robust_det.detection.config import load_config
+from robust_det.detection.evaluation.metric_names import metric_names
 from robust_det.detection.finetuning.jobs import FINAL
 from robust_det.records import read_record
 from robust_det.records.detection import DetectionRecord
@@ -45,6 +47,16 @@ def test_the_terminal_shows_bars_and_results_alone(
     assert any("train run:" in s and "<" in s for s in shown)
     log = (folder / "log.txt").read_text()
     assert "Average Precision" in log and "total_loss" in log
+
+
+def test_metrics_have_the_names_that_are_expected(
+    finished: tuple[Path, Path, tuple[str, str]],
+) -> None:
+    config, folder, _ = finished
+    record = read_record(folder, DetectionRecord)
+    cfg, _ = load_config(str(config))
+    found = {f"{task}/{name}" for task, values in record.metrics.items() for name in values}
+    assert set(metric_names(cfg)) == found
 
 
 def test_the_record_is_complete(
