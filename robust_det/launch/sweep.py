@@ -56,7 +56,7 @@ def plan(
         common: ``KEY VALUE`` pairs of every run, before its own.
 
     Raises:
-        UserError: a config, weights or data are wrong, or a folder holds another run.
+        UserError: a config, weights or data are wrong, or a folder holds a run.
     """
     runs = []
     for entry in entries:

@@ -54,12 +54,12 @@ def refuse_other_run(
     resumable = [name for name in resumed_from if name in found]
     if not resumable:
         raise UserError(
-            f"{folder} holds another run ({found[0]}) and no {resumed_from[0]} to resume from;"
+            f"{folder} holds a run ({found[0]}) and no {resumed_from[0]} to resume from;"
             " choose another OUTPUT_DIR"
         )
     if not resume:
         raise UserError(
-            f"{folder} holds another run; pass --resume to continue it or choose another OUTPUT_DIR"
+            f"{folder} holds a run; pass --resume to go on with it, or choose another OUTPUT_DIR"
         )
 
 

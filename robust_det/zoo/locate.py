@@ -106,7 +106,8 @@ def _commands_that_make(name: str) -> str:
         ["robust-det", "pretrain", "--config", f"{name}.yaml"],
         ["robust-det", "convert", str(classifier), str(_own(name))],
     )
-    return " && ".join(map(shlex.join, commands))
+    trained = Path(commands[1][2]).is_file()
+    return " && ".join(map(shlex.join, commands[1:] if trained else commands))
 
 
 def _pretraining_recipes() -> dict[str, Path]:

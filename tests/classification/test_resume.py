@@ -165,7 +165,7 @@ def test_finished_run_has_nothing_to_do(tmp_path: Path, pretrain: Any) -> None:
     again = pretrain("--resume")
     assert again.code == 0 and "is finished already; nothing to do" in again.out
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()} == before
-    assert "holds another run; pass --resume" in pretrain().error
+    assert "holds a run; pass --resume" in pretrain().error
 
 
 @pytest.mark.parametrize("gone", [("final.pth",), ("record.json",), ("final.pth", "record.json")])
@@ -248,7 +248,7 @@ def test_folder_of_another_kind_of_run_is_refused(tmp_path: Path, pretrain: Any)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "record.json").write_text("{}")
     for resume in ([], ["--resume"]):
-        assert "holds another run (record.json)" in pretrain(*resume).error
+        assert "holds a run (record.json)" in pretrain(*resume).error
     assert os.listdir(tmp_path / "run") == ["record.json"]
 
 

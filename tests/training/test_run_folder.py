@@ -32,7 +32,7 @@ def test_a_run_is_gone_on_with_only_if_asked_and_only_from_its_checkpoint(tmp_pa
         with pytest.raises(UserError, match=r"\(final.pth\) and no last.pth to resume from"):
             refuse_other_run(tmp_path, PRODUCTS, resume, resumed_from=("last.pth",))
     (tmp_path / "last.pth").touch()
-    with pytest.raises(UserError, match=r"holds another run; pass --resume"):
+    with pytest.raises(UserError, match=r"holds a run; pass --resume"):
         refuse_other_run(tmp_path, PRODUCTS, False, resumed_from=("last.pth",))
     refuse_other_run(tmp_path, PRODUCTS, True, resumed_from=("last.pth",))
 

@@ -65,7 +65,9 @@ def main(args: argparse.Namespace) -> None:
         _step(title, done, "train", "--config", f"{name}.yaml", "--resume")
     _say("compare AP")
     title = "robust_det demo: synthetic shapes"
-    _command("compare", *runs, "--output", str(OUTPUT / "report"), "--title", title)
+    _command(
+        "compare", *runs, "--output", str(OUTPUT / "report"), "--title", title, "--significance"
+    )
     minutes = (time.perf_counter() - start) / 60
     _say(f"finished in {minutes:.1f} minutes; open {OUTPUT / 'report/index.html'}")
 

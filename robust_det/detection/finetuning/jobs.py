@@ -73,7 +73,7 @@ def finetune(
         new_schedule: by the schedule of this config, which is another; said in the record.
 
     Raises:
-        UserError: ``OUTPUT_DIR`` holds another run, or weights do not fit.
+        UserError: ``OUTPUT_DIR`` holds a run, or weights do not fit.
         Stopped: a signal came, and what was done is saved.
     """
     with held_folder(Path(cfg.OUTPUT_DIR), this_world()) as held:
@@ -298,7 +298,7 @@ def planned_length(
         backbone: in place of the config's weights.
 
     Raises:
-        UserError: config, weights or data are wrong, or the folder holds another run.
+        UserError: config, weights or data are wrong, or the folder holds a run.
     """
     cfg, _ = load_config(config, overrides, backbone, by_name=True)
     return cfg.SOLVER.MAX_ITER, is_finished(cfg, resume=True)

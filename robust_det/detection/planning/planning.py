@@ -68,7 +68,7 @@ def make_plan(
         resume: take the plan that is there, where the run was begun.
 
     Raises:
-        UserError: the data or the backbone are wrong, or the folder holds another run or plan.
+        UserError: the data or the backbone are wrong, or the folder holds a run or plan.
     """
     given = _checked(overrides)
     weights = _weights(backbone, given)
@@ -100,7 +100,8 @@ def make_plan(
     heading = (
         f"chosen for {data} ({layout.form}): {sizes.images} images to train on,"
         f" {sizes.objects} objects",
-        f"edit what you like, then: robust-det train --config {plan}",
+        "edit what you like, SOLVER.STEPS with SOLVER.MAX_ITER, and then:"
+        f" robust-det train --config {plan}",
     )
     text = plan_text(heading, choice, fixed, own)
     if plan.is_file() and plan.read_text(encoding="utf-8") != text:
@@ -180,11 +181,13 @@ def _weights(backbone: str | None, given: Mapping[str, Any]) -> str:
         raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
     if not backbone and not own:
         here = sorted(file.stem for file in backbone_folder().glob("*.pth"))
-        conversions = f"your conversions {', '.join(here[:8])}" if here else "no conversion yet"
+        conversions = f"your {', '.join(here[:8])}" if here else "no conversion of yours yet"
         names = list(all_models())
+        are = "are" if len(here) > 1 else "is"
         raise UserError(
-            f"--data needs --backbone NAME; there are {conversions}, and {len(names)} published"
-            " ones, such as resnet18_l2_eps0 and resnet18_l2_eps1 (robust-det zoo list)"
+            f"--data needs --backbone, a name or a file; there {are} {conversions}, and"
+            f" {len(names)} published ones, such as resnet18_l2_eps0 and resnet18_l2_eps1"
+            " (robust-det zoo list)"
         )
     if own:
         return str(own)

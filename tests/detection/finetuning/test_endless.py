@@ -17,10 +17,12 @@ def said(
     images: int,
     iterations: int,
     step: float,
+    drop: float = 0.75,
 ) -> list[tuple[int, str]]:
     """Return what is said of a run whose steps take so many seconds: after how many, and what."""
     cfg = detection_defaults()
     cfg.MODEL.DEVICE, cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER = "cpu", 16, iterations
+    cfg.SOLVER.STEPS = (round(drop * iterations),)
     now = [0.0]
     monkeypatch.setattr(endless.time, "perf_counter", lambda: now[0])
     logging.getLogger("robust_det").propagate = True
@@ -61,3 +63,14 @@ def test_a_sane_run_says_what_is_left(
 ) -> None:
     [(after, line)] = said(monkeypatch, caplog, 160, 620, 0.5)
     assert (after, line) == (20, "0.5 s an iteration: about 5 minutes left")
+
+
+def test_a_rate_that_falls_long_before_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = said(monkeypatch, caplog, 1600, 1000, 0.5, drop=0.1)
+    assert [after for after, _ in lines] == [0, 20]
+    assert lines[0][1] == (
+        "the learning rate falls for the last time after 100 of 1000 iterations"
+        " (SOLVER.STEPS [100]); usual are [700, 900]"
+    )

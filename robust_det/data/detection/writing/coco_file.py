@@ -47,7 +47,7 @@ def check_new(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         if os.path.lexists(path):
-            raise UserError(f"{path} is there already; give another --output, or remove it")
+            raise UserError(f"{path} is there already; name another output, or remove it")
 
 
 def read_sound(name: str, source: Source, lenient: bool = False) -> Reading:
