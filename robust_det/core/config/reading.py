@@ -97,8 +97,7 @@ def _find_below_configs(name: str) -> Path:
         advice = f"give its {own}" if own.is_file() else "give a file in it"
         raise UserError(f"config '{name}' is a folder", advice)
     known = [f.name for root in roots for f in root.rglob("*.yaml")]
-    roots_said = " or ".join(map(str, roots))
-    where = f" here, nor below {roots_said}" if path.name == name else ""
+    where = f" below {' or '.join(map(str, roots))}" if path.name == name else ""
     raise UserError(f"no config file '{name}'{where}{did_you_mean(path.name, known)}")
 
 

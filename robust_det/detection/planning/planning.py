@@ -181,9 +181,11 @@ def _weights(backbone: str | None, given: Mapping[str, Any]) -> str:
         raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
     if not backbone and not own:
         here = sorted(file.stem for file in backbone_folder().glob("*.pth"))
-        conversions = f"your {', '.join(here[:8])}" if here else "no conversion of yours yet"
+        conversions = (
+            f"your conversions {', '.join(here[:8])}" if here else "no conversion of yours yet"
+        )
         names = list(all_models())
-        are = "are" if len(here) > 1 else "is"
+        are = "are" if here else "is"
         raise UserError(
             f"--data needs --backbone, a name or a file; there {are} {conversions}, and"
             f" {len(names)} published ones, such as resnet18_l2_eps0 and resnet18_l2_eps1"

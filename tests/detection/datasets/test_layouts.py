@@ -133,10 +133,9 @@ def test_what_is_something_else_is_named(voc: Path, scenes: Path, tmp_path: Path
     _picture(tmp_path / "masked/masks/1.png")
     _picture(tmp_path / "labelme/1.png")
     (tmp_path / "labelme/1.json").write_text('{"shapes": [], "imagePath": "1.png"}')
-    for folder in ("empty", "labels", "xml"):
+    for folder in ("empty", "labels"):
         (tmp_path / folder).mkdir()
     (tmp_path / "labels/1.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    (tmp_path / "xml/1.xml").write_text("<annotation/>")
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive/a.zip").write_bytes(b"PK")
     detections = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]
@@ -149,7 +148,6 @@ def test_what_is_something_else_is_named(voc: Path, scenes: Path, tmp_path: Path
         (tmp_path / "labelme", r"1\.json is in LabelMe's format, which is not read; export COCO"),
         (tmp_path / "empty", r"holds no images and no annotations"),
         (tmp_path / "labels", r"holds YOLO's labels, and no images; put the images beside them"),
-        (tmp_path / "xml", r"holds XML, and no images"),
         (tmp_path / "archive", r"unpack"),
         (tmp_path / "archive/a.zip", r"is an archive; unpack it"),
         (tmp_path / "found.json", r"holds detections of a model, and no annotations"),

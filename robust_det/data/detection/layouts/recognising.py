@@ -250,12 +250,6 @@ def _nothing(there: _There, json_files: list[CocoFile]) -> tuple[str, str]:
                 "put the images beside them, or into a folder images beside labels, and give the"
                 " folder that holds both",
             )
-        if there.of.get(".xml"):
-            return (
-                f"{folder} holds XML, and no images",
-                "give the folder that holds both, or an entry of DATASETS.CUSTOM with ANNOTATIONS"
-                " and IMAGES",
-            )
         return f"{folder} holds no images and no annotations: {there.in_words()}", _READ
     if masks := [place for place in there.images if place.name.lower() in _MASKS]:
         return (
