@@ -92,7 +92,7 @@ def _find_below_configs(name: str) -> Path:
                 raise UserError(f"config '{name}' is ambiguous: {listed}; give the path")
             if found:
                 return found[0]
-    if path.is_dir():
+    if name and path.is_dir():
         own = path / "config.yaml"
         advice = f"give its {own}" if own.is_file() else "give a file in it"
         raise UserError(f"config '{name}' is a folder", advice)
