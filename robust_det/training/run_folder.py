@@ -30,6 +30,7 @@ __all__ = [
     "set_aside",
 ]
 
+_ADVICE = "use that config or another OUTPUT_DIR"
 _EVALUATION = "eval"
 _NUMBERED = re.compile(f"{_EVALUATION}(-[0-9]+)?")
 
@@ -64,7 +65,11 @@ def refuse_other_run(
 
 
 def refuse_other_config(
-    old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[str], where: Path
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    free: Sequence[str],
+    where: Path,
+    advice: str = _ADVICE,
 ) -> None:
     """Refuse to go on with a run whose config computes something else.
 
@@ -72,16 +77,14 @@ def refuse_other_config(
         old, new: the run's config, and the one to go on with.
         free: keys that change where or how fast a run goes, but not what it computes.
         where: the file or folder of the run.
+        advice: what to do.
 
     Raises:
         UserError: lists the differing keys.
     """
     differing = config_differences(old, new, ignore=free)
     if differing:
-        raise UserError(
-            f"{where} is of a run with another config ({'; '.join(differing)})",
-            "use that config or another OUTPUT_DIR",
-        )
+        raise UserError(f"{where} is of a run with another config ({'; '.join(differing)})", advice)
 
 
 def allowed_changes(
@@ -105,17 +108,13 @@ def allowed_changes(
         UserError: another key differs, or the schedule does and it was not asked for, or does not
             and it was.
     """
-    refuse_other_config(old, new, [*free, *schedule], where)
     before, after = (flatten(to_dict(each)) for each in (old, new))
     changed = [key for key in schedule if before.get(key) != after.get(key)]
-    if changed and not asked:
-        try:
-            refuse_other_config(old, new, free, where)
-        except UserError as error:
-            raise UserError(
-                error.problem,
-                "use that config, another OUTPUT_DIR, or --resume --new-schedule",
-            ) from error
+    others = config_differences(old, new, [*free, *schedule])
+    advice = (
+        _ADVICE if others else "use that config, another OUTPUT_DIR, or --resume --new-schedule"
+    )
+    refuse_other_config(old, new, [*free, *schedule] if asked else free, where, advice)
     if asked and not changed:
         raise UserError(
             f"--new-schedule changes nothing of {where}: {', '.join(schedule[:2])} and the like are"
