@@ -43,7 +43,7 @@ def work(args: argparse.Namespace) -> None:
     """Do the job in one process."""
     from robust_det.detection.config import run_name
     from robust_det.detection.finetuning.jobs import evaluate, finetune
-    from robust_det.detection.finetuning.stopping import Stopped, stop_request
+    from robust_det.detection.finetuning.loop.stopping import Stopped, stop_request
 
     setup_logging()
     with stop_request:

@@ -34,10 +34,10 @@ from robust_det.detection.finetuning.identity import (
     state_of,
     warn_of_training_data,
 )
+from robust_det.detection.finetuning.loop.stopping import Stopped
+from robust_det.detection.finetuning.loop.watching import Stopwatch
 from robust_det.detection.finetuning.resuming import reopen, standing_of
-from robust_det.detection.finetuning.stopping import Stopped
 from robust_det.detection.finetuning.trainer import RobustTrainer
-from robust_det.detection.finetuning.watching import Stopwatch
 from robust_det.detection.provenance import detector_of
 from robust_det.detection.record import write_detection_record
 from robust_det.records import RECORD_NAME

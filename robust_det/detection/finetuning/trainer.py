@@ -25,17 +25,17 @@ from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.evaluation import build_evaluator
 from robust_det.detection.evaluation.augmented import with_test_time_augmentation
-from robust_det.detection.finetuning.best import KeepBest, PeriodicSaving
-from robust_det.detection.finetuning.detector_step import TrainingStep
-from robust_det.detection.finetuning.endless import ScheduleHook
-from robust_det.detection.finetuning.hooks import ProgressHook, SeedEachStep
 from robust_det.detection.finetuning.init_weights import load_init_detector
-from robust_det.detection.finetuning.stopping import leave_if_asked
+from robust_det.detection.finetuning.loop.best import KeepBest, PeriodicSaving
+from robust_det.detection.finetuning.loop.detector_step import TrainingStep
+from robust_det.detection.finetuning.loop.endless import ScheduleHook
+from robust_det.detection.finetuning.loop.hooks import ProgressHook, SeedEachStep
+from robust_det.detection.finetuning.loop.stopping import leave_if_asked
+from robust_det.detection.finetuning.loop.watching import Stopwatch, WithProgress
+from robust_det.detection.finetuning.loop.writers import WriterHook
 from robust_det.detection.finetuning.switches import accelerate_model, faster_optimizer, precision
 from robust_det.detection.finetuning.training_data import build_loader, training_images
-from robust_det.detection.finetuning.watching import Stopwatch, WithProgress
 from robust_det.detection.finetuning.worker_errors import ReturningErrors
-from robust_det.detection.finetuning.writers import WriterHook
 from robust_det.detection.mapping.mapper import EvaluationMapper, build_mapper
 from robust_det.detection.record import provenance_of
 from robust_det.records.base import Change

@@ -13,7 +13,7 @@ from torch import nn
 
 from robust_det.core.errors import UserError
 from robust_det.detection.config import detection_defaults, load_config
-from robust_det.detection.finetuning.detector_step import TrainingStep
+from robust_det.detection.finetuning.loop.detector_step import TrainingStep
 from robust_det.detection.finetuning.switches import faster_optimizer
 
 TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

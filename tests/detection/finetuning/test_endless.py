@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from robust_det.detection.config import detection_defaults
-from robust_det.detection.finetuning import endless
-from robust_det.detection.finetuning.endless import ScheduleHook
+from robust_det.detection.finetuning.loop import endless
+from robust_det.detection.finetuning.loop.endless import ScheduleHook
 
 
 def said(

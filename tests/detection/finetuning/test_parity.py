@@ -13,7 +13,7 @@ from detectron2.engine import DefaultTrainer, HookBase
 
 from robust_det.core.seeding import seed_generators
 from robust_det.detection.config import load_config
-from robust_det.detection.finetuning.hooks import SeedEachStep
+from robust_det.detection.finetuning.loop.hooks import SeedEachStep
 from robust_det.detection.finetuning.trainer import RobustTrainer
 
 STEPS = 20

@@ -9,7 +9,7 @@ from typing import Any
 
 from robust_det.core.progress import progress_bar
 from robust_det.core.signals import WaitCutShort
-from robust_det.detection.finetuning.stopping import exit_if_asked
+from robust_det.detection.finetuning.loop.stopping import exit_if_asked
 from robust_det.detection.finetuning.worker_errors import raise_returned
 from robust_det.training.waiting import loaded
 

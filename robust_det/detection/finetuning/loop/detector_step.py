@@ -12,7 +12,7 @@ from detectron2.engine import SimpleTrainer
 
 from robust_det.core.device import autocast
 from robust_det.core.signals import WaitCutShort
-from robust_det.detection.finetuning.stopping import leave_if_asked
+from robust_det.detection.finetuning.loop.stopping import leave_if_asked
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.step import OptimizerStep
 from robust_det.training.world import this_world
