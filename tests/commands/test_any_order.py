@@ -179,7 +179,7 @@ class Round:
         process = self.start()
         if there:
             done = self.end(process, "started anew")
-            assert done.code == 2 and "pass --resume to continue it" in done.err, self.story
+            assert done.code == 2 and "pass --resume to go on with it" in done.err, self.story
         else:
             what = self.disturb(process, self.folder)
             assert self.end(process, f"began, {what}").code in (0, 130, 137, 138, 143), self.story

@@ -152,6 +152,8 @@ class RobustTrainer(DefaultTrainer):
         for hook in self._hooks:
             if isinstance(hook, hooks.EvalHook):
                 hook._do_eval()
+            elif isinstance(hook, WriterHook):
+                hook.write_figures()
             elif isinstance(hook, KeepBest):
                 hook.after_step()
         self.evaluation_due = False

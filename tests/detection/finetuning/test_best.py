@@ -1,6 +1,7 @@
 """model_best.pth is the best of all evaluations, and what it is chosen by will be there."""
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,6 +89,10 @@ def test_a_kill_forgets_no_evaluation(
     # the checkpoint of step 4 is from before its evaluation, which is done again
     assert session(config, [5.0, 7.0], monkeypatch, resume=True) == [4, 6]
     assert best_in(config) == (2, 8.0)
+    cfg, _ = load_config(str(config))
+    lines = map(json.loads, (Path(cfg.OUTPUT_DIR) / "metrics.json").read_text().splitlines())
+    figures = [(line["iteration"], line["bbox/AP"]) for line in lines if "bbox/AP" in line]
+    assert figures[-2:] == [(3, 5.0), (6, 7.0)]
 
 
 def test_an_evaluation_after_the_last_checkpoint_counts(

@@ -81,7 +81,7 @@ def test_a_finished_run(finished: tuple[Path, Path, tuple[str, str]]) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     done = run_tool("train_net", "--config", config, "--resume")
     assert done.code == 0 and "is finished already; nothing to do" in done.out
-    with pytest.raises(UserError, match="pass --resume to continue it"):
+    with pytest.raises(UserError, match="pass --resume to go on with it"):
         finetune(*load_config(str(config)), "finished")
     other = load_config(str(config), ["SOLVER.BASE_LR", "0.5", "SEED", "3"])
     with pytest.raises(UserError, match=r"SEED: 0 -> 3; SOLVER\.BASE_LR: 0\.02 -> 0\.5"):

@@ -36,3 +36,8 @@ class WriterHook(hooks.PeriodicWriter):
             JSONWriter(str(lines)),
             TensorboardXWriter(str(folder / "tensorboard"), purge_step=start),
         ]
+
+    def write_figures(self) -> None:
+        """Write what an evaluation between two steps found, which the next one would replace."""
+        for writer in self._writers[1:]:  # the first prints lines of steps
+            writer.write()
