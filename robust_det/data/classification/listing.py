@@ -84,8 +84,10 @@ def images_below(folder: Path) -> Listing:
 
 def left_out(others: Counter[str]) -> str:
     """Return how many files have which suffix, in words."""
-    shown = [f"{n} {suffix or 'without a suffix'}" for suffix, n in others.most_common(_SHOWN)]
-    rest = sum(others.values()) - sum(n for _, n in others.most_common(_SHOWN))
+    # the same words each time: ties come in the order of a set, which a process draws anew
+    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{n} {suffix or 'without a suffix'}" for suffix, n in ordered[:_SHOWN]]
+    rest = sum(n for _, n in ordered[_SHOWN:])
     return ", ".join([*shown, f"{rest} others"] if rest else shown)
 
 
