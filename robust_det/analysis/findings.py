@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 from robust_det.analysis.grouping import Row, Setting
-from robust_det.analysis.labels import counted
 from robust_det.analysis.significance.cells import interval_cell
 from robust_det.analysis.significance.evidence import has_objects, scored_by_coco
-from robust_det.analysis.significance.study import Difference, TaskStudy
+from robust_det.analysis.significance.study import Difference, TaskStudy, study_of
 from robust_det.analysis.tables import format_mean, signed
+from robust_det.core.errors import counted
 from robust_det.records.metrics import task_of
 
 __all__ = ["key_findings"]
@@ -29,7 +29,7 @@ def key_findings(settings: Sequence[Setting], studies: Sequence[TaskStudy] = ())
     sentences = []
     for setting in settings:
         for task in setting.tasks:
-            study = next((s for s in studies if (s.setting, s.task) == (setting, task)), None)
+            study = study_of(studies, setting, task)
             rows = [row for row in setting.rows_of(task) if row.summary(task).n]
             where = setting.test_data
             if len(settings) > 1:

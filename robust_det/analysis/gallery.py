@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 
 from robust_det.analysis.grouping import Row, Setting
-from robust_det.analysis.labels import counted
 from robust_det.analysis.runs import Run
+from robust_det.core.errors import counted
 from robust_det.records.detection import Picture
 
 __all__ = ["Gallery", "build_gallery"]

@@ -12,7 +12,6 @@ from robust_det.records.detection import DataSet, Evaluator
 
 __all__ = [
     "condition_labels",
-    "counted",
     "eps_label",
     "evaluator_names",
     "format_eps",
@@ -21,11 +20,6 @@ __all__ = [
 ]
 
 _NORMS = {"l2": "L2", "linf": "L∞"}
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 image``, ``1,000 images``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def norm_label(norm: str) -> str:

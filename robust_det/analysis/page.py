@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from robust_det.analysis.labels import counted
 from robust_det.analysis.sections.section import Section
+from robust_det.core.errors import counted
 
 __all__ = ["render_report"]
 

@@ -139,7 +139,7 @@ def as_trained(
     if model.eps is None:
         said.append(_unknown_threat(own, path, origins))
     elif own.EVAL.EPS > 0 and not (own.EVAL.NORM or model.norm or "ATTACK.NORM" in origins):
-        raise UserError(f"EVAL.EPS {own.EVAL.EPS:g} needs EVAL.NORM, l2 or linf")
+        raise _without_norm(own)
     if origins.get("DATA.RESIZE") != COMMAND_LINE:
         own.DATA.RESIZE = round(cfg.DATA.RESIZE * own.DATA.IMAGE_SIZE / cfg.DATA.IMAGE_SIZE)
     check_config(own)
@@ -171,8 +171,12 @@ def _unknown_threat(cfg: CfgNode, path: Path, origins: Mapping[str, str]) -> str
             " for one"
         )
     if not (cfg.EVAL.NORM or "ATTACK.NORM" in origins):
-        raise UserError(f"EVAL.EPS {cfg.EVAL.EPS:g} needs EVAL.NORM, l2 or linf")
+        raise _without_norm(cfg)
     return f"{path} does not say its threat model; the attack is that of EVAL"
+
+
+def _without_norm(cfg: CfgNode) -> UserError:
+    return UserError(f"EVAL.EPS {cfg.EVAL.EPS:g} needs EVAL.NORM, l2 or linf")
 
 
 def _differs(asked: Any, known: Any) -> bool:

@@ -43,6 +43,7 @@ from robust_det.training.run_folder import (
     allowed_changes,
     held_folder,
     refuse_other_run,
+    say_changes,
     set_aside,
 )
 from robust_det.training.state import Progress, TrainingState, require_resumable
@@ -62,6 +63,11 @@ _FREE_KEYS = (
     "TRAIN.CHECKPOINT_STEPS",
     *(key for key in SETTINGS if key.startswith("EVAL.")),
 )
+# those of them that change when and in how large parts it is validated, but not its figures
+_FREE_OF_SCORE = tuple(key for key in SETTINGS if not key.startswith("EVAL.")) + (
+    "EVAL.EPOCHS",
+    "EVAL.BATCH_SIZE",
+)
 # what --new-schedule may change
 _SCHEDULE_KEYS = (
     "TRAIN.EPOCHS",
@@ -70,11 +76,6 @@ _SCHEDULE_KEYS = (
     "OPTIM.STEP_EPOCHS",
     "OPTIM.GAMMA",
     "OPTIM.WARMUP_EPOCHS",
-)
-# those of them that change when and in how large parts it is validated, but not its figures
-_FREE_OF_SCORE = tuple(key for key in SETTINGS if not key.startswith("EVAL.")) + (
-    "EVAL.EPOCHS",
-    "EVAL.BATCH_SIZE",
 )
 # what keys that came later mean for a run that does not have them
 _BEFORE = {
@@ -113,8 +114,6 @@ def pretrain(
         resume = resume or folder.restarted
         engine = pretraining_engine(cfg, name, device, world, resume, weights, may_change)
         folder.begin()
-        if world.is_main and isinstance(engine.task, Pretraining):
-            engine.task.begin_anew(Path(cfg.OUTPUT_DIR), engine.state.progress.step)
         engine.run()
         folder.end()
 
@@ -330,10 +329,9 @@ class Pretraining:
         self.new_changes = changes
         self.changes = [*msgspec.convert(content.get("changes", []), list[Change]), *changes]
 
-    def begin_anew(self, folder: Path, step: int) -> None:
+    def begin(self, folder: Path, step: int) -> None:
         """Say what is otherwise from here, and set aside what the run ended with before."""
-        for change in self.new_changes:
-            logger.info(f"{change.key} is {change.after} from here, {change.before} before")
+        say_changes(self.new_changes)
         for product in (RECORD_NAME, FINAL) if self.new_changes else ():
             set_aside(folder / product, step)
 

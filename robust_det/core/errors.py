@@ -8,7 +8,15 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["FileError", "UserError", "did_you_mean", "naming", "one_line", "reason_of"]
+__all__ = [
+    "FileError",
+    "UserError",
+    "counted",
+    "did_you_mean",
+    "naming",
+    "one_line",
+    "reason_of",
+]
 
 
 class UserError(Exception):
@@ -79,6 +87,17 @@ def reason_of(error: BaseException) -> str:
 
 def _plain(text: str) -> str:
     return one_line(" ".join(text.split()))
+
+
+def counted(number: int, noun: str, many: str = "s") -> str:
+    """Return such as ``1 image`` or ``1,000 images``.
+
+    Args:
+        number: how many.
+        noun: what; of one.
+        many: what is added to it for more than one, or none.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else many}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -7,10 +7,10 @@ import itertools
 import logging
 import ntpath
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["has_hidden_part", "is_hidden", "search", "walk"]
+__all__ = ["files_below", "has_hidden_part", "is_hidden", "search", "walk"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,18 @@ def walk(
 
 def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(os.path.join(folder, ""))
+
+
+def files_below(root: str | Path, suffixes: Iterable[str]) -> list[str]:
+    """Return the files whose names end so, in any case, relative to a folder; sorted. Links to
+    folders are followed."""
+    endings = tuple(suffixes)
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), root)
+        for parent, _, files in walk(root, follow_links=True)
+        for name in files
+        if name.lower().endswith(endings)
+    )
 
 
 def search(folder: str, name: str) -> list[str]:

@@ -22,7 +22,7 @@ from robust_det.detection.provenance import PROVENANCE_KEY, Provenance, provenan
 from robust_det.models.spelling import spelling
 from robust_det.models.stages import tensor_stages
 
-__all__ = ["FINAL", "RobustCheckpointer", "is_backbone", "refuse_misfits"]
+__all__ = ["FINAL", "RobustCheckpointer", "is_backbone", "refuse_misfits", "resulting_weights"]
 
 FINAL = "model_final.pth"
 
@@ -115,9 +115,8 @@ class RobustCheckpointer(DetectionCheckpointer):
         if is_backbone(content):
             return self._as_backbone(content, own, filename)
         refuse_misfits(content["model"], own, f"{filename} holds the weights of another detector")
-        if "average" in content and "average" not in self.checkpointables:
-            # to be evaluated: the averaged weights are the result
-            content["model"] = {**content["model"], **content["average"]["values"]}
+        if "average" not in self.checkpointables:  # it is evaluated, not gone on with
+            content["model"] = resulting_weights(content)
         made_from = card_of(content, filename)
         if self.card and made_from and made_from.source_sha256 != self.card.source_sha256:
             raise UserError(
@@ -198,6 +197,11 @@ class RobustCheckpointer(DetectionCheckpointer):
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         # a backbone file leaves the heads to their initialisation: what must fit was checked
         pass
+
+
+def resulting_weights(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights that are a detector's result: with the averaged ones, if there are any."""
+    return {**content["model"], **content.get("average", {}).get("values", {})}
 
 
 def is_backbone(content: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from robust_det.checkpoints.io import peek_checkpoint
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
+from robust_det.detection.categories import ClassNames, categories_in
 from robust_det.records.base import Change
 from robust_det.records.detection import DataSet, Detector, InitDetector
 
@@ -19,8 +20,11 @@ __all__ = [
     "BEST_KEY",
     "PROVENANCE_KEY",
     "Provenance",
+    "class_names_in",
     "detector_of",
+    "iterations_in",
     "provenance_in",
+    "same_data",
 ]
 
 PROVENANCE_KEY = "provenance"
@@ -72,6 +76,30 @@ def provenance_in(content: Mapping[str, Any], path: str | Path) -> Provenance | 
         ) from error
 
 
+def iterations_in(content: Mapping[str, Any]) -> int | None:
+    """Return how many iterations of training a detector's file says are behind it."""
+    last = content.get("iteration")
+    return last + 1 if isinstance(last, int) else None
+
+
+def class_names_in(content: Mapping[str, Any], path: str | Path) -> ClassNames:
+    """Return the classes of a detector's file.
+
+    Raises:
+        UserError: damaged.
+    """
+    made = provenance_in(content, path)
+    objects = tuple(category["name"] for category in categories_in(content, str(path)))
+    return ClassNames(objects, tuple(made.stuff) if made else ())
+
+
+def same_data(some: Sequence[DataSet], others: Sequence[DataSet]) -> bool:
+    """Whether data sets have the same images and annotations, wherever they lie."""
+    return [(one.content, one.images) for one in some] == [
+        (one.content, one.images) for one in others
+    ]
+
+
 def detector_of(path: Path, cfg: CfgNode) -> tuple[Detector, Provenance | None]:
     """Return what a record says of a detector's file, and its provenance.
 
@@ -81,13 +109,13 @@ def detector_of(path: Path, cfg: CfgNode) -> tuple[Detector, Provenance | None]:
     """
     content = peek_checkpoint(path)
     known = provenance_in(content, path)
-    done, best = content.get("iteration"), content.get(BEST_KEY)
+    best = content.get(BEST_KEY)
     kept = best if isinstance(best, Mapping) else {}
     planned = known.config["SOLVER"]["MAX_ITER"] if known else cfg.SOLVER.MAX_ITER
     detector = Detector(
         str(path),
         sha256_file(path),
-        iterations=done + 1 if isinstance(done, int) else None,
+        iterations=iterations_in(content),
         planned=planned,
         best_by=str(kept.get("metric", "")),
         best=kept.get("value"),

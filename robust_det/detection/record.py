@@ -13,7 +13,7 @@ from robust_det.core.config.reading import flatten, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.init_detector import init_content
-from robust_det.detection.config.trained import at_evaluation
+from robust_det.detection.config.trained import NOT_THE_MODEL, at_evaluation
 from robust_det.detection.config.weights import weights_file
 from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.datasets.registration import annotations_file
@@ -22,7 +22,12 @@ from robust_det.detection.evaluation import (
     saved_detections,
     saved_segmentations,
 )
-from robust_det.detection.provenance import Provenance, detector_of, provenance_in
+from robust_det.detection.provenance import (
+    Provenance,
+    detector_of,
+    iterations_in,
+    provenance_in,
+)
 from robust_det.records import environment, write_record
 from robust_det.records.base import Change, Weights, as_json
 from robust_det.records.detection import (
@@ -43,12 +48,7 @@ _NOT_PROTOCOL = (
     "INPUT.FAST_JPEG",
     "INPUT.FORMAT",
     "MODEL.BACKBONE.ARCH",
-    "MODEL.BACKBONE.COMPILE",
-    "MODEL.CHANNELS_LAST",
-    "MODEL.DEVICE",
-    "MODEL.FOLD_NORMS",
-    "MODEL.INIT_DETECTOR",
-    "MODEL.PIXEL_",
+    *NOT_THE_MODEL,
     # what follows from the architecture
     "MODEL.RESNETS.DEFORM_ON_PER_STAGE",
     "MODEL.RESNETS.DEPTH",
@@ -57,8 +57,6 @@ _NOT_PROTOCOL = (
     "MODEL.RESNETS.STEM_OUT_CHANNELS",
     "MODEL.RESNETS.STRIDE_IN_1X1",
     "MODEL.RESNETS.WIDTH_PER_GROUP",
-    "MODEL.TABLE_ROI_ALIGN",
-    "MODEL.WEIGHTS",
     "OUTPUT_DIR",
     "SEED",
     "SOLVER.CHECKPOINT_PERIOD",
@@ -168,10 +166,9 @@ def _init_detector(cfg: CfgNode) -> tuple[InitDetector | None, Provenance | None
     if not path:
         return None, None
     content = init_content(path)
-    before, done = provenance_in(content, path), content.get("iteration")
+    before = provenance_in(content, path)
     train = tuple(before.train) if before else ()
-    iterations = done + 1 if isinstance(done, int) else None
-    return InitDetector(path, sha256_file(Path(path)), train, iterations), before
+    return InitDetector(path, sha256_file(path), train, iterations_in(content)), before
 
 
 def described(names: Sequence[str]) -> list[DataSet]:

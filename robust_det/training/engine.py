@@ -65,6 +65,11 @@ class Task(Protocol):
     images: int
     classes: int
 
+    def begin(self, folder: Path, step: int) -> None:
+        """Do what comes before the first batch of a session that begins at a step; in the main
+        process."""
+        ...
+
     def batches(self, start_step: int) -> Generator[Any, None, None]:
         """Give this process's batches from a step on, a function of the seed and the step."""
         ...
@@ -170,6 +175,8 @@ class Engine:
             self._replace_products()
             self._say(f"{self.folder} is finished already; nothing to do")
             return
+        if self.world.is_main:
+            self.task.begin(self.folder, progress.step)
         if progress.step:
             self._say(f"resuming {self.folder} at {self._position()}")
         self._say(

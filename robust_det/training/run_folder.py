@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +28,11 @@ __all__ = [
     "held_folder",
     "refuse_other_config",
     "refuse_other_run",
+    "say_changes",
     "set_aside",
 ]
+
+logger = logging.getLogger(__name__)
 
 _ADVICE = "use that config or another OUTPUT_DIR"
 _EVALUATION = "eval"
@@ -121,6 +125,12 @@ def allowed_changes(
             " as before; give the new ones, or leave it out"
         )
     return [Change(step, key, before.get(key), after.get(key)) for key in changed]
+
+
+def say_changes(changes: Sequence[Change]) -> None:
+    """Log what is otherwise from here."""
+    for change in changes:
+        logger.info(f"{change.key} is {change.after} from here, {change.before} before")
 
 
 def set_aside(product: Path, steps: int) -> None:

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from robust_det.analysis.gallery import Gallery
 from robust_det.analysis.grouping import Row, Setting, setting_differences
 from robust_det.analysis.labels import (
-    counted,
     evaluator_names,
     format_eps,
     libraries,
@@ -19,9 +18,10 @@ from robust_det.analysis.labels import (
 )
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import Run
-from robust_det.analysis.significance.study import TaskStudy
+from robust_det.analysis.significance.study import TaskStudy, study_of
 from robust_det.analysis.significance.text import page_parts
 from robust_det.analysis.tables import HOW_TO_READ_SEEDS, format_delta, format_mean
+from robust_det.core.errors import counted
 from robust_det.core.figures import PLACEHOLDER, inline_svg
 from robust_det.records.metrics import task_of
 
@@ -97,7 +97,7 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
 
 def _task(setting: Setting, task: str, studies: Sequence[TaskStudy]) -> dict[str, Any]:
     known = task_of(task)
-    study = next((s for s in studies if (s.setting, s.task) == (setting, task)), None)
+    study = study_of(studies, setting, task)
     rows = setting.rows_of(task)
     best = setting.best(task)
     described = ", ".join(f"{row.label} {format_mean(row.summary(task))}" for row in rows)

@@ -35,7 +35,7 @@ from robust_det.analysis.significance.tide import ErrorBreakdown, error_breakdow
 from robust_det.core.errors import UserError
 from robust_det.records.metrics import task_of
 
-__all__ = ["Difference", "Figure", "Options", "RunErrors", "TaskStudy", "study"]
+__all__ = ["Difference", "Figure", "Options", "RunErrors", "TaskStudy", "study", "study_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +126,11 @@ class TaskStudy:
         """The difference of a backbone over all of its runs, if it was computed."""
         of_row = [one for one in self.differences if one.row is row]
         return of_row[-1] if of_row else None
+
+
+def study_of(studies: Sequence[TaskStudy], setting: Setting, task: str) -> TaskStudy | None:
+    """Return the study of a task in a setting, if there is one."""
+    return next((s for s in studies if (s.setting, s.task) == (setting, task)), None)
 
 
 # (record, task) -> bbox or segm, ground truth, detections

@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
         print(f"note: {' and '.join(others)} stays as it is")
     name, source = data.sources[data.train[0]]
     parts, said = write_split(
-        name.removesuffix("_all").removesuffix("_train"),
+        name,
         source,
         Path(args.output),
         args.fraction,

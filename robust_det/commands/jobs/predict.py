@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from robust_det.core.cli import Parser
-from robust_det.core.errors import UserError, one_line
+from robust_det.core.errors import UserError, counted, one_line
 
 EXAMPLES = (
     "robust-det predict --config run/config.yaml --input photos --output found",
@@ -41,7 +41,6 @@ def main(args: argparse.Namespace) -> int:
     find_config(args.config)
 
     import robust_det.detection  # noqa: F401
-    from robust_det.analysis.labels import counted
     from robust_det.core.locks import sole_writer
     from robust_det.detection.detector import load_detector
     from robust_det.detection.prediction.inputs import find_inputs, left_out_lines

@@ -28,10 +28,10 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.classification.checkpoint_evaluation import evaluate_checkpoint
     from robust_det.classification.pretraining import FINAL, LAST, pretrain
     from robust_det.classification.settings import explain
-    from robust_det.training.run_folder import MayChange
+    from robust_det.training.run_folder import AS_BEFORE, MayChange
 
     may_change = MayChange(args.new_schedule, args.new_world_size)
-    if may_change != MayChange() and not args.resume:
+    if may_change != AS_BEFORE and not args.resume:
         raise UserError("--new-schedule and --new-world-size belong to --resume; add that")
     cfg, origins = explain(args.config, args.overrides)
     cfg.freeze()

@@ -17,7 +17,15 @@ from robust_det.detection.config.adopt import Origins
 from robust_det.detection.config.defaults import SETTINGS, detection_defaults
 from robust_det.detection.tasks import finds_stuff
 
-__all__ = ["HONOURED", "REFUSED", "check_keys", "check_switches"]
+__all__ = ["HONOURED", "REFUSED", "WHERE_AND_HOW_FAST", "check_keys", "check_switches"]
+
+# keys that change where or how fast a run or an evaluation goes, but not what comes out
+WHERE_AND_HOW_FAST = (
+    "OUTPUT_DIR",
+    "MODEL.DEVICE",
+    "INPUT.FAST_JPEG",
+    "DATALOADER.NUM_WORKERS",
+)
 
 _PROPOSALS = "proposals are the detector's own: MODEL.PROPOSAL_GENERATOR makes them"
 _NO_DEFORMATION = "weights are those of plain convolutions"

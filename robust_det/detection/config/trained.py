@@ -12,10 +12,10 @@ from robust_det.core.errors import UserError
 from robust_det.detection.config.adopt import Origins, adopt
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 
-__all__ = ["adopt_model", "at_evaluation"]
+__all__ = ["NOT_THE_MODEL", "adopt_model", "at_evaluation"]
 
 # of MODEL: where it runs and how fast, and what weights and data say, which are asked for it
-_ELSEWHERE = (
+NOT_THE_MODEL = (
     "MODEL.BACKBONE.COMPILE",
     "MODEL.CHANNELS_LAST",
     "MODEL.DEVICE",
@@ -89,7 +89,7 @@ def adopt_model(
     known = flatten(cfg)
     for key, value in flatten(trained).items():
         leaf = key.rpartition(".")[2]
-        skipped = key.startswith(_ELSEWHERE) or at_evaluation(key) or leaf.endswith("_TRAIN")
+        skipped = key.startswith(NOT_THE_MODEL) or at_evaluation(key) or leaf.endswith("_TRAIN")
         if not key.startswith("MODEL.") or key not in known or skipped:
             continue
         if leaf in (*_TRAINING, _CLASSES) or (key == _NORM and {value, known[key]} <= {*_ALIKE}):

@@ -31,6 +31,7 @@ __all__ = [
     "is_local",
     "keys_of_backbone",
     "weights_file",
+    "weights_of",
 ]
 
 # Detectron2's own builders, and ours that take any architecture
@@ -47,15 +48,18 @@ def keys_of_backbone(backbone: str, layers: Sequence[Layer]) -> dict[str, Any]:
     given = flatten(line.keys)
     if "MODEL.WEIGHTS" in given:
         raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
-    is_file = not backbone.startswith(PREFIX) and (
-        Path(backbone).suffix in (".pth", ".pt", ".pkl") or "/" in backbone
-    )
-    weights = backbone if is_file else PREFIX + backbone.removeprefix(PREFIX)
+    weights = weights_of(backbone)
     keys: dict[str, Any] = {"MODEL": {"WEIGHTS": weights}}
     folder = next((f.keys["OUTPUT_DIR"] for f in files[::-1] if "OUTPUT_DIR" in f.keys), None)
     if "OUTPUT_DIR" not in given and folder:
         keys["OUTPUT_DIR"] = f"{folder}_{name_of_backbone(weights)}"
     return keys
+
+
+def weights_of(backbone: str) -> str:
+    """Return the ``MODEL.WEIGHTS`` that a ``--backbone`` means: a file, or ``robust://NAME``."""
+    is_file = "/" in backbone or Path(backbone).suffix in (".pth", ".pt", ".pkl")
+    return backbone if is_file or backbone.startswith(PREFIX) else PREFIX + backbone
 
 
 def weights_file(weights: str) -> Path | None:

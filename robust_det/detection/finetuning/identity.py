@@ -14,11 +14,12 @@ from robust_det.checkpoints.backbone_file import BackboneCard, card_of
 from robust_det.checkpoints.io import peek_checkpoint
 from robust_det.core.config.reading import config_differences, to_dict
 from robust_det.core.errors import UserError
-from robust_det.detection.categories import ClassNames, categories_in
+from robust_det.detection.categories import ClassNames
 from robust_det.detection.checkpointer import is_backbone
+from robust_det.detection.config.keys import WHERE_AND_HOW_FAST
 from robust_det.detection.evaluation import describe_evaluators
-from robust_det.detection.provenance import Provenance, provenance_in
-from robust_det.detection.record import described, provenance_of
+from robust_det.detection.provenance import Provenance, class_names_in
+from robust_det.detection.record import described
 from robust_det.detection.tasks import finds_objects
 from robust_det.records import read_record
 from robust_det.records.detection import DetectionRecord, Detector
@@ -26,9 +27,6 @@ from robust_det.records.detection import DetectionRecord, Detector
 __all__ = ["check_detector", "earlier_evaluation", "state_of", "warn_of_training_data"]
 
 logger = logging.getLogger(__name__)
-
-# keys of a config that change where or how fast it is evaluated, but not what comes out
-_FREE_KEYS = ("OUTPUT_DIR", "MODEL.DEVICE", "INPUT.FAST_JPEG", "DATALOADER.NUM_WORKERS")
 
 
 def check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> ClassNames:
@@ -50,14 +48,13 @@ def check_detector(detector: Path, cfg: CfgNode, card: BackboneCard | None) -> C
             f"{detector} was trained from {of}, not from MODEL.WEIGHTS '{cfg.MODEL.WEIGHTS}';"
             " give the config it was trained with"
         )
-    objects = tuple(category["name"] for category in categories_in(content, str(detector)))
-    if finds_objects(cfg) and not objects and comm.is_main_process():
+    classes = class_names_in(content, detector)
+    if finds_objects(cfg) and not classes.objects and comm.is_main_process():
         logger.warning(
             f"{detector} does not name its classes; they are taken to be those of data set"
             f" '{cfg.DATASETS.TRAIN[0]}', in its order"
         )
-    made = provenance_in(content, detector)
-    return ClassNames(objects, tuple(made.stuff) if made else ())
+    return classes
 
 
 def earlier_evaluation(
@@ -78,7 +75,7 @@ def earlier_evaluation(
             and record.detector.sha256 == detector.sha256
             and record.data.test == described(cfg.DATASETS.TEST)
             and record.evaluators == describe_evaluators(cfg)
-            and not config_differences(record.config, now, _FREE_KEYS)
+            and not config_differences(record.config, now, WHERE_AND_HOW_FAST)
         )
         if alike:
             return folder, record
@@ -98,9 +95,8 @@ def state_of(detector: Detector) -> str:
     return ", ".join(parts)
 
 
-def warn_of_training_data(cfg: CfgNode, known: Provenance | None) -> None:
+def warn_of_training_data(cfg: CfgNode, known: Provenance) -> None:
     """Warn of test sets that the detector was trained on: their figures are not of new images."""
-    known = known or provenance_of(cfg)
     before = known.init_detector.train if known.init_detector else ()
     train = {one.content for one in (*known.train, *before)}
     for one in described(cfg.DATASETS.TEST) if comm.is_main_process() else ():

@@ -11,10 +11,10 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from robust_det.checkpoints.io import load_checkpoint
-from robust_det.detection.categories import ClassNames, categories_in
-from robust_det.detection.checkpointer import refuse_misfits
+from robust_det.detection.categories import ClassNames
+from robust_det.detection.checkpointer import refuse_misfits, resulting_weights
 from robust_det.detection.datasets.class_matching import ABSENT, places_among
-from robust_det.detection.provenance import provenance_in
+from robust_det.detection.provenance import class_names_in, iterations_in
 
 __all__ = ["load_init_detector"]
 
@@ -75,14 +75,8 @@ def load_init_detector(cfg: CfgNode, model: nn.Module, classes: ClassNames) -> s
     """
     path = cfg.MODEL.INIT_DETECTOR
     content = load_checkpoint(path, leave_out=["rest"])
-    values: dict[str, Tensor] = dict(content["model"])
-    if "average" in content:
-        values |= content["average"]["values"]  # which are the detector's result
-    made = provenance_in(content, path)
-    then = ClassNames(
-        tuple(category["name"] for category in categories_in(content, path)),
-        tuple(made.stuff) if made else (),
-    )
+    values: dict[str, Tensor] = resulting_weights(content)
+    then = class_names_in(content, path)
     own = model.state_dict()
     said = []
     for part in _PARTS:
@@ -112,8 +106,8 @@ def load_init_detector(cfg: CfgNode, model: nn.Module, classes: ClassNames) -> s
     ):
         if anew and new != old:
             said.append(_said(new, old, kind, anew))
-    done = content.get("iteration")
-    after = f" after {done + 1} iterations" if isinstance(done, int) else ""
+    done = iterations_in(content)
+    after = "" if done is None else f" after {done} iterations"
     return f"starting from {path}{after}: {'; '.join(said) or 'all its weights are kept'}"
 
 

@@ -16,9 +16,7 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
 from robust_det.checkpoints.backbone_file import BackboneCard
-from robust_det.core.config.reading import (
-    written_by,
-)
+from robust_det.core.config.reading import written_by
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.core.seeding import SEEDS
@@ -39,7 +37,7 @@ from robust_det.detection.finetuning.loop.watching import Stopwatch
 from robust_det.detection.finetuning.resuming import reopen, standing_of
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.provenance import detector_of
-from robust_det.detection.record import write_detection_record
+from robust_det.detection.record import provenance_of, write_detection_record
 from robust_det.records import RECORD_NAME
 from robust_det.records.detection import Detector
 from robust_det.records.metrics import task_of
@@ -48,10 +46,11 @@ from robust_det.training.run_folder import (
     evaluation_folder,
     held_evaluation,
     held_folder,
+    say_changes,
 )
 from robust_det.training.world import bare, this_world
 
-__all__ = ["FINAL", "by_task", "evaluate", "finetune", "is_finished", "planned_length"]
+__all__ = ["FINAL", "by_task", "evaluate", "finetune", "planned_length"]
 
 logger = logging.getLogger(__name__)
 
@@ -97,16 +96,15 @@ def _finetune(
     comm.synchronize()  # no process may write before all have looked
     held.begin()
     if comm.is_main_process():
-        for change in standing.changes:
-            logger.info(f"{change.key} is {change.after} from here, {change.before} before")
+        say_changes(standing.changes)
         if standing.other_test:
             logger.warning("the test data changed: what was measured until now is of other images")
         if standing.changes:
             reopen(folder, standing.done)
     setup_run(cfg)
     say_left_out(cfg)
-    warn_of_training_data(cfg, None)
     trainer = RobustTrainer(cfg, card, standing.changes)
+    warn_of_training_data(cfg, trainer.provenance)
     trainer.resume_or_load(resume=resume)
     if comm.is_main_process():
         at = f"iteration {trainer.start_iter} of {trainer.max_iter}"
@@ -177,7 +175,7 @@ def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path)
                     f"{detector} does not say its seed, training data and schedule; the record has"
                     " those of the config"
                 )
-        warn_of_training_data(cfg, known)
+        warn_of_training_data(cfg, known or provenance_of(cfg))
         say_left_out(cfg, classes)
         model = RobustTrainer.build_model(cfg)
         RobustCheckpointer(model).load(str(detector))
@@ -274,19 +272,6 @@ def setup_run(cfg: CfgNode) -> None:
         write_atomically(folder / CONFIG_NAME, lambda file: file.write(text.encode()))
 
 
-def is_finished(cfg: CfgNode, resume: bool) -> bool:
-    """Return whether ``OUTPUT_DIR`` holds this run, finished.
-
-    Args:
-        cfg: a complete config.
-        resume: whether a run that is there may be gone on with.
-
-    Raises:
-        UserError: the folder holds a run and may not, or holds one with another config.
-    """
-    return standing_of(cfg, resume).finished
-
-
 def planned_length(
     config: str, overrides: Sequence[str], backbone: str | None = None
 ) -> tuple[int, bool]:
@@ -301,4 +286,4 @@ def planned_length(
         UserError: config, weights or data are wrong, or the folder holds a run.
     """
     cfg, _ = load_config(config, overrides, backbone, by_name=True)
-    return cfg.SOLVER.MAX_ITER, is_finished(cfg, resume=True)
+    return cfg.SOLVER.MAX_ITER, standing_of(cfg, resume=True).finished

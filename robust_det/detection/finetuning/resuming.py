@@ -19,8 +19,9 @@ from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.checkpointer import FINAL
 from robust_det.detection.config import CONFIG_NAME
+from robust_det.detection.config.keys import WHERE_AND_HOW_FAST
 from robust_det.detection.config.solver import settle_reference
-from robust_det.detection.provenance import provenance_in
+from robust_det.detection.provenance import iterations_in, provenance_in, same_data
 from robust_det.detection.record import described
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.base import Change
@@ -35,10 +36,7 @@ _LAST = "last_checkpoint"
 # keys that change where or how fast a run goes, but not what it computes; which images
 # DATASETS.LENIENT leaves out, the comparison of the data tells
 _FREE_KEYS = (
-    "OUTPUT_DIR",
-    "MODEL.DEVICE",
-    "INPUT.FAST_JPEG",
-    "DATALOADER.NUM_WORKERS",
+    *WHERE_AND_HOW_FAST,
     "DATASETS.LENIENT",
     "SOLVER.CHECKPOINT_PERIOD",
     "TEST.EVAL_PERIOD",
@@ -98,7 +96,7 @@ def standing_of(cfg: CfgNode, resume: bool, new_schedule: bool = False) -> Stand
     settle_reference(kept)
     before = {**_BEFORE, **flatten(kept)}
     content, path = _last_checkpoint(folder)
-    done = content["iteration"] + 1 if isinstance(content.get("iteration"), int) else 0
+    done = iterations_in(content) or 0
     changes = allowed_changes(
         before, cfg, _FREE_KEYS, _SCHEDULE_KEYS, where=folder, step=done, asked=new_schedule
     )
@@ -121,7 +119,7 @@ def standing_of(cfg: CfgNode, resume: bool, new_schedule: bool = False) -> Stand
             logger.warning(f"{path} does not say on which data it was trained; not compared")
     else:
         _refuse_other_training(train, cfg, folder, done)
-    other_test = test is not None and _changed(test, described(cfg.DATASETS.TEST))
+    other_test = test is not None and not same_data(test, described(cfg.DATASETS.TEST))
     if other_test and finished and not changes:
         raise UserError(
             f"{folder} is finished, and was tested on other data than"
@@ -152,16 +150,12 @@ def _last_checkpoint(folder: Path) -> tuple[dict[str, Any], Path]:
     return (peek_checkpoint(path) if path.is_file() else {}), path
 
 
-def _changed(then: Sequence[DataSet], now: Sequence[DataSet]) -> bool:
-    return [(one.content, one.images) for one in then] != [(one.content, one.images) for one in now]
-
-
 def _refuse_other_training(then: Sequence[DataSet], cfg: CfgNode, folder: Path, done: int) -> None:
     now = described(cfg.DATASETS.TRAIN)
-    if not _changed(then, now):
+    if same_data(then, now):
         return
     place = next(
-        (n for n, (a, b) in enumerate(zip(then, now, strict=False)) if _changed([a], [b])),
+        (n for n, (a, b) in enumerate(zip(then, now, strict=False)) if not same_data([a], [b])),
         min(len(then), len(now)) - 1,
     )
     was, is_now = then[place], now[place]

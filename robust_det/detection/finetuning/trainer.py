@@ -54,6 +54,9 @@ class RobustTrainer(DefaultTrainer):
         cfg: a complete config.
         card: of the backbone, kept in every checkpoint.
         changes: of the config, with which a run goes on; kept likewise.
+
+    Attributes:
+        provenance: what this session trains by; checkpoints have it with the changes of before.
     """
 
     def __init__(
@@ -84,12 +87,13 @@ class RobustTrainer(DefaultTrainer):
             average=average,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.provenance = provenance_of(cfg, changes)
         self.checkpointer = RobustCheckpointer(
             model,
             cfg.OUTPUT_DIR,
             card=card,
             categories=categories_of(cfg.DATASETS.TRAIN[0]),
-            provenance=provenance_of(cfg, changes),
+            provenance=self.provenance,
             trainer=weakref.proxy(self),
             seconds=self.seconds,
             **({} if average is None else {"average": average}),

@@ -26,6 +26,8 @@ from robust_det.data.detection.writing.splitting import write_split
 from robust_det.detection.config import detection_defaults, load_config
 from robust_det.detection.config.folder import folder_of_run
 from robust_det.detection.config.solver import check_solver
+from robust_det.detection.config.weights import weights_of
+from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.finetuning.epochs import epochs_of
 from robust_det.detection.planning.expected_time import expected_seconds
 from robust_det.detection.planning.plan_file import PLAN_NAME, plan_table, plan_text
@@ -35,7 +37,6 @@ from robust_det.models import get_architecture
 from robust_det.records import RECORD_NAME
 from robust_det.training.run_folder import refuse_other_run
 from robust_det.zoo.load import path_of
-from robust_det.zoo.locate import PREFIX
 from robust_det.zoo.published import all_models
 
 __all__ = ["make_plan"]
@@ -116,7 +117,7 @@ def make_plan(
     except UserError:
         plan.unlink()  # of no use to anybody
         raise
-    tested = len(parse_entry(_entry(parts, cfg.DATASETS.TEST[0]))[1].read("test").images)
+    tested = describe_dataset(cfg.DATASETS.TEST[0]).images
     try:
         seconds = expected_seconds(cfg, tested, max(1, gpus))
     except torch.cuda.OutOfMemoryError as error:
@@ -166,10 +167,6 @@ def _is_deep(weights: str) -> bool:
     return layout is None or layout.bottleneck
 
 
-def _entry(parts: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    return next(entry for entry in parts.values() if entry["NAME"] == name)
-
-
 def _weights(backbone: str | None, given: Mapping[str, Any]) -> str:
     """Return ``MODEL.WEIGHTS``.
 
@@ -194,9 +191,7 @@ def _weights(backbone: str | None, given: Mapping[str, Any]) -> str:
     if own:
         return str(own)
     assert backbone
-    is_file = "/" in backbone or Path(backbone).suffix in (".pth", ".pt", ".pkl")
-    named = backbone.startswith(PREFIX) or is_file
-    return backbone if named else PREFIX + backbone
+    return weights_of(backbone)
 
 
 def _name_of(layout: Layout) -> str:
@@ -262,10 +257,9 @@ def _split(
     place = folder / "split"
     for role in (TRAIN, VAL):  # of a plan that came to nothing; the seed gives the same again
         (place / file_of(role)).unlink(missing_ok=True)
-    stem = name.removesuffix("_all").removesuffix("_train")
     place.mkdir(parents=True, exist_ok=True)
     try:
-        parts, said = write_split(stem, source, place, _FRACTION, lenient=lenient)
+        parts, said = write_split(name, source, place, _FRACTION, lenient=lenient)
     except UserError:
         shutil.rmtree(place)
         raise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from robust_det.core.errors import UserError, one_line
+from robust_det.core.errors import UserError, counted, one_line
 from robust_det.core.files import require_regular
 from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.data.detection.checking.leftovers import unread_images
@@ -110,10 +110,9 @@ def left_out_lines(left_out: Mapping[str, Sequence[str]]) -> Iterator[str]:
         left_out: names by reasons.
     """
     for reason, names in left_out.items():
-        files = "file" if len(names) == 1 else "files"
         shown = one_line(", ".join(sorted(names)[:_SHOWN]))
         more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-        yield f"left out {len(names):,} {files} ({reason}): {shown}{more}"
+        yield f"left out {counted(len(names), 'file')} ({reason}): {shown}{more}"
 
 
 def _file(path: Path) -> Source:

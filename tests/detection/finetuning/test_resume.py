@@ -13,7 +13,7 @@ import yaml
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config
-from robust_det.detection.finetuning.jobs import is_finished
+from robust_det.detection.finetuning.resuming import standing_of
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from tests.support import run_tool, start_tool
 
@@ -24,10 +24,10 @@ def test_a_run_from_before_a_key_goes_on(write_config: Callable[..., Path], tmp_
     del earlier["DATASETS"]["CROWD"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(earlier))
     (tmp_path / "last_checkpoint").touch()
-    assert not is_finished(cfg, resume=True)
+    assert not standing_of(cfg, resume=True).finished
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**earlier, "SEED": 5}))
     with pytest.raises(UserError, match=r"another config \(SEED: 5 -> 0\)"):
-        is_finished(cfg, resume=True)
+        standing_of(cfg, resume=True)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

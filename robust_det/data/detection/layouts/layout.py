@@ -99,11 +99,8 @@ def counterparts(path: Path) -> dict[str, Path]:
     """
     path = path.absolute()
     if role_of(path.stem):
-        known, beside = (
-            path.stem,
-            [p for p in path.parent.glob(f"*{path.suffix}") if not is_hidden(p.name)],
-        )
-        named = {p: p.stem for p in beside}
+        known, beside = path.stem, path.parent.glob(f"*{path.suffix}")
+        named = {p: p.stem for p in beside if not is_hidden(p.name)}
     else:
         known = path.parent.name
         named = {p: p.parent.name for p in path.parent.parent.glob(f"*/{path.name}")}

@@ -18,7 +18,7 @@ from robust_det.data.detection.checking.stems import (
 )
 from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.detection.source import ALL, is_held_out, is_split
-from robust_det.data.walking import has_hidden_part, is_hidden, walk
+from robust_det.data.walking import files_below, has_hidden_part, is_hidden
 
 __all__ = ["EVERYWHERE", "VocLayout", "VocPlaces", "read_layout"]
 
@@ -164,25 +164,16 @@ def _files(
     """Return the files below the folder of one of these names, in any case, and that folder; those
     of all folders if it has none. A folder that is given is the only one."""
     if given:
-        return Path(given), tuple(_below(Path(given), suffixes))
+        return Path(given), tuple(files_below(given, suffixes))
     try:
         folders = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
     except OSError:
         folders = []
     named = [f for name in names for f in sorted(folders) if f.lower() == name]
     for root in (*(folder / name for name in named), folder):
-        if found := _below(root, suffixes):
+        if found := files_below(root, suffixes):
             return root, tuple(found)
     return folder / (named[0] if named else ""), ()
-
-
-def _below(root: Path, suffixes: Sequence[str]) -> list[str]:
-    return sorted(
-        os.path.relpath(os.path.join(parent, name), root)
-        for parent, _, files in walk(root, follow_links=True)
-        for name in files
-        if name.lower().endswith(tuple(suffixes))
-    )
 
 
 def _folders(path: str) -> tuple[str, ...]:

@@ -27,8 +27,8 @@ __all__ = ["YoloSource"]
 
 # as many labels as cannot all look like poses by chance
 _LINES = 10
-# parts of a rectangle's diagonal: labels are rounded
 _MOST = 2  # of a number; a little above 1 is a box outside of its image
+# parts of a rectangle's diagonal: labels are rounded
 _NEAR = 0.01
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, counted
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.canonical.entries import DIFFICULT, canonical_class
 from robust_det.data.detection.checking.images import Depth
@@ -20,7 +20,6 @@ __all__ = [
     "check_new",
     "coco_entry",
     "copy_images",
-    "counted",
     "file_of",
     "in_words",
     "read_sound",
@@ -80,11 +79,6 @@ def in_words(reading: Reading) -> str:
         f"{counted(len(images), 'image')}, {counted(images.objects, 'object')}"
         f" ({outlines[images.masks]}), {counted(len(reading.canonical_classes()), 'class', 'es')}"
     )
-
-
-def counted(number: int, what: str, many: str = "s") -> str:
-    """Return such as ``1 image`` or ``2 images``."""
-    return f"{number} {what}{'' if number == 1 else many}"
 
 
 def write_coco(

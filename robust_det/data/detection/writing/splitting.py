@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, counted
 from robust_det.data.detection.layouts.layout import TRAIN, VAL
 from robust_det.data.detection.source import Reading, Source
 from robust_det.data.detection.writing.coco_file import (
     check_new,
+    coco_entry,
     copy_images,
-    counted,
     file_of,
     read_sound,
     write_coco,
 )
 from robust_det.data.detection.writing.image_groups import image_groups
 
-_TRIED = 30  # groups of images that are tried in places of others
 __all__ = ["Split", "held_out_groups", "split_images", "write_split"]
+
+_TRIED = 30  # groups of images that are tried in places of others
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def write_split(
     """Split a data set and write ``instances_train.json`` and ``instances_val.json``.
 
     Args:
-        name: of the data set, which those of its parts begin with.
+        name: of the data set, which those of its parts begin with; without the role that it has.
         source: where it is.
         folder: for the files; images are named relative to it.
         fraction, seed: see :func:`split_images`.
@@ -69,14 +70,8 @@ def write_split(
         if copies:
             copy_images(folder, reading, copies, chosen)
         write_coco(paths[role], reading, chosen, copies)
-    entries = {
-        role: {
-            "NAME": f"{name}_{role}",
-            "JSON": str(path.absolute()),
-            "IMAGES": str(folder.absolute()),
-        }
-        for role, path in paths.items()
-    }
+    stem = name.removesuffix("_all").removesuffix(f"_{TRAIN}")
+    entries = {role: coco_entry(f"{stem}_{role}", path) for role, path in paths.items()}
     said = [reading.report.cleaned()] if reading.report.problems else []
     notes = [f"note: {note}" for note in (*reading.report.remarks, *split.notes)]
     return entries, [*said, *notes, *_counts(reading, split)]

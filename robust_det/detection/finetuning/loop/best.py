@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.engine import HookBase, hooks
 
 from robust_det.checkpoints.io import peek_checkpoint
-from robust_det.detection.provenance import BEST_KEY, provenance_in
+from robust_det.detection.provenance import BEST_KEY, provenance_in, same_data
 
 __all__ = ["BEST", "KeepBest", "PeriodicSaving"]
 
@@ -64,10 +64,8 @@ class KeepBest(HookBase):
         if kept is None:  # of versions that told the checkpoint alone
             return
         now = self.checkpointer.provenance
-        measured, today = (
-            [one.content for one in (p.test or [])] if p else [] for p in (made, now)
-        )
-        if kept["metric"] == self.metric and measured == today:
+        measured, today = ((each.test or [] if each else []) for each in (made, now))
+        if kept["metric"] == self.metric and same_data(measured, today):
             self.best = kept["value"]
         else:
             logger.warning(f"{path} is the best on other test data; it is chosen anew from here")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from robust_det.core.errors import UserError
@@ -13,7 +13,7 @@ from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.masks.mask_files import LOSSLESS, LOSSY
 from robust_det.data.detection.source import is_split
 from robust_det.data.spellings import folded
-from robust_det.data.walking import walk
+from robust_det.data.walking import files_below
 
 __all__ = ["MaskFile", "mask_places"]
 
@@ -58,7 +58,7 @@ def mask_places(
     Raises:
         UserError: there are no images or no masks, or they are stored with loss.
     """
-    images, masks = _files(image_root, SUFFIXES), _files(mask_root, (*LOSSLESS, *LOSSY))
+    images, masks = files_below(image_root, SUFFIXES), files_below(mask_root, (*LOSSLESS, *LOSSY))
     if os.path.realpath(mask_root) == os.path.realpath(image_root):
         masks = [file for file in masks if _has_part(file, _MASKS)]
         images = [file for file in images if not _has_part(file, _MASKS)]
@@ -103,15 +103,6 @@ def mask_places(
                 report.add("unclear_name", f"{file} has {' and '.join(m.file for m in own[:3])}")
                 own.clear()
     return MaskPlaces(of_image, rest)
-
-
-def _files(root: str, suffixes: Iterable[str]) -> list[str]:
-    return sorted(
-        os.path.relpath(os.path.join(parent, file), root)
-        for parent, _, files in walk(root, follow_links=True)
-        for file in files
-        if file.lower().endswith(tuple(suffixes))
-    )
 
 
 def _is_inside(path: str, root: str) -> bool:

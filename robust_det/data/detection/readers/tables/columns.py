@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from robust_det.core.errors import UserError
 
-__all__ = ["Columns", "find_columns"]
+__all__ = ["CENTRE", "CORNERS", "SIDES", "Columns", "find_columns"]
 
 # the likelier first; compared without case and anything but letters and digits
 _IMAGE = ("filename", "file", "filepath", "imagename", "imagefile", "imagefilename", "imagepath",

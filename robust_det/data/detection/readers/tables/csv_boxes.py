@@ -20,6 +20,7 @@ from robust_det.data.detection.checking.terms import EVERYTHING, Terms
 from robust_det.data.detection.readers.tables.columns import (
     CENTRE,
     CORNERS,
+    SIDES,
     Columns,
     find_columns,
 )
@@ -36,7 +37,7 @@ _MOST = 1.1
 _FORMS = {
     CORNERS: "left, top, right, bottom",
     CENTRE: "middle, width, height",
-    "sides": "left, top, width, height",
+    SIDES: "left, top, width, height",
 }
 
 

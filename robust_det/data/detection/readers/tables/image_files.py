@@ -10,7 +10,7 @@ from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.data.detection.checking.listing import parts_of
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.checking.stems import Stems
-from robust_det.data.walking import walk
+from robust_det.data.walking import files_below
 
 __all__ = ["ImageFiles"]
 
@@ -25,12 +25,7 @@ class ImageFiles:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.names = {
-            os.path.relpath(os.path.join(parent, file), root)
-            for parent, _, files in walk(root, follow_links=True)
-            for file in files
-            if file.lower().endswith(SUFFIXES)
-        }
+        self.names = set(files_below(root, SUFFIXES))
 
     @cached_property
     def _stems(self) -> Stems:
