@@ -71,7 +71,6 @@ setup(
         "shtab>=1.6",
         "tabulate",
         "tqdm>=4.60",
-        "msgspec>=0.18",
         "safetensors>=0.4.3",
         "huggingface_hub>=1.10,<3",
         "filelock>=3.10",
