@@ -49,15 +49,37 @@ def test_it_says_what_it_does_and_leaves_a_record(
 
 def test_the_command_line_does_not_contradict_the_file(pretrain: Any, trained: Path) -> None:
     evaluate = ("--eval-only", "--weights", trained)
-    error = pretrain(
-        *evaluate, "ATTACK.NORM", "linf", "ATTACK.EPS", "4/255", "DATA.IMAGE_SIZE", 16
-    ).error
-    assert "has DATA.IMAGE_SIZE 32, not 16; ATTACK.NORM l2, not linf; ATTACK.EPS 0.25" in error
-    assert "leave DATA.IMAGE_SIZE, ATTACK.NORM, ATTACK.EPS out; EVAL.NORM and EVAL.EPS" in error
+    error = pretrain(*evaluate, "ATTACK.NORM", "linf", "ATTACK.EPS", "4/255").error
+    assert "has ATTACK.NORM l2, not linf; ATTACK.EPS 0.25" in error
+    assert "leave ATTACK.NORM, ATTACK.EPS out; EVAL.NORM and EVAL.EPS" in error
     outcome = pretrain(*evaluate, "EVAL.NORM", "linf", "EVAL.EPS", "4/255")
     assert "norm linf, eps 0.0156863 (4/255)" in outcome.out
     assert "EVAL.NORM linf needs EVAL.EPS" in pretrain(*evaluate, "EVAL.NORM", "linf").error
     assert "give one" in pretrain(*evaluate, "--resume").error
+    assert "give one" in pretrain(*evaluate, "--new-schedule").error
+
+
+def test_keys_of_training_are_refused_and_those_of_no_attack_are_said(
+    pretrain: Any, trained: Path
+) -> None:
+    evaluate = ("--eval-only", "--weights", trained)
+    error = pretrain(*evaluate, "ATTACK.STEPS", 50, "TRAIN.EPOCHS", 3).error
+    assert "ATTACK.STEPS, TRAIN.EPOCHS would have no effect on --eval-only" in error
+    assert "leave them out, or set EVAL.STEPS" in error
+    idle = "validation has no attack (eps 0): EVAL.STEPS, EVAL.RESTARTS without effect"
+    words = ("EVAL.EPS", 0, "EVAL.STEPS", 20, "EVAL.RESTARTS", 2)
+    assert idle in pretrain(*evaluate, *words).out
+    assert "without effect" not in pretrain(*evaluate, "EVAL.STEPS", 2).out
+    assert idle in pretrain("TRAIN.EPOCHS", 1, *words).out
+
+
+def test_a_size_on_the_command_line_counts_and_is_said(
+    pretrain: Any, trained: Path, tmp_path: Path
+) -> None:
+    outcome = pretrain("--eval-only", "--weights", trained, "DATA.IMAGE_SIZE", 16)
+    assert f"{trained} has DATA.IMAGE_SIZE 32; 16 of the command line counts" in outcome.out
+    assert "images of 16 px out of 32" in outcome.out
+    assert read_record(tmp_path / "run" / "eval").config["DATA"]["IMAGE_SIZE"] == 16
 
 
 def test_a_config_of_another_run_is_overruled_and_said(
