@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 
+# of a half precision type, within which losses tie
+_SPACINGS = 16
+
 # the defaults are the paper's ImageNet recipe at eps 0 (Salman et al. 2020)
 SETTINGS = {
     "OUTPUT_DIR": Setting("output/pretrain", "folder of the run"),
@@ -250,9 +253,13 @@ def eval_attack(cfg: CfgNode) -> PGD:
 
 
 def _resolution(cfg: CfgNode) -> float:
-    """The share of a loss that passes in half precision cannot tell: one spacing of the type."""
+    """The share of a loss that passes in half precision cannot tell.
+
+    A spacing of the type is that of logits, and a small cross-entropy changes by them times its
+    value; logits of trained networks are about ten. See ``benchmarks/half_precision.py``.
+    """
     dtype = AMP_DTYPES[cfg.TRAIN.PRECISION]
-    return 0.0 if dtype is None else torch.finfo(dtype).eps
+    return 0.0 if dtype is None else _SPACINGS * torch.finfo(dtype).eps
 
 
 def memory_layout(cfg: CfgNode) -> torch.memory_format:
