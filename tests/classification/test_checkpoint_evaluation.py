@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +123,38 @@ def test_a_plain_state_dict_and_a_part_of_its_classes(
     outcome = pretrain("--eval-only", "--weights", trained, "DATA.ROOT", part)
     assert "has images of 2 of the 3 classes" in outcome.out
     assert figures(outcome)["val_images"] == 10
+
+
+def test_an_evaluation_that_a_signal_ends_leaves_nothing_and_says_so(
+    trained: Path, tmp_path: Path, start: Any, finish: Any, pretrain: Any
+) -> None:
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    slow = ("EVAL.STEPS", 10**6, "DATA.WORKERS", 2)
+    runs = {
+        n: start("--eval-only", "--weights", trained, *slow, "OUTPUT_DIR", tmp_path / n.name)
+        for n in numbers
+    }
+    for number, process in runs.items():
+        folder = tmp_path / number.name / "eval"
+        # its lock is taken when it begins, and its workers are there soon after
+        deadline = time.monotonic() + 90
+        while not folder.exists() or workers_of(process.pid) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        for _ in range(4):  # to every process, workers included
+            os.killpg(process.pid, number)
+            time.sleep(0.02)
+        outcome = finish(process)
+        assert outcome.code == 128 + number, outcome.err
+        assert outcome.error in ("error: terminated", "error: interrupted")
+        assert [path.name for path in folder.iterdir()] in ([], [".lock"])
+        with pytest.raises(ProcessLookupError):  # no worker is left
+            os.killpg(process.pid, 0)
+    # the next one uses the same folder
+    again = pretrain("--eval-only", "--weights", trained, "OUTPUT_DIR", tmp_path / "SIGTERM")
+    assert again.code == 0 and (tmp_path / "SIGTERM" / "eval" / "record.json").exists()
+
+
+def workers_of(pid: int) -> int:
+    """How many processes a process has started."""
+    return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
