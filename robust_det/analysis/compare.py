@@ -16,9 +16,10 @@ from robust_det.core.files import write_atomically
 from robust_det.records import RECORD_NAME, Record
 from robust_det.records.store import find_records, load_records
 
-__all__ = ["DEFAULT_TITLE", "MARKER_NAME", "compare"]
+__all__ = ["MARKER_NAME", "compare"]
 
-DEFAULT_TITLE = "Detection from robust backbones"
+_TITLE = "Detection from robust backbones"
+_TITLE_OF_CLASSIFIERS = "Accuracy of classifiers"
 # Says that a folder is ours to write into, and which files in it are.
 MARKER_NAME = ".robust_det_comparison.json"
 
@@ -26,18 +27,20 @@ MARKER_NAME = ".robust_det_comparison.json"
 def compare(
     paths: Sequence[str | Path],
     output: str | Path,
-    title: str = DEFAULT_TITLE,
+    title: str | None = None,
     options: Options | None = None,
 ) -> tuple[Path, str]:
     """Compare runs and write ``ap.md``, ``ap.csv``, ``plots/``, ``pictures/``, ``index.html``.
 
+    Of classifiers alone it writes ``accuracy.md``, ``evaluations.csv`` and ``index.html``.
+
     Args:
-        paths: run folders, folders of run folders, or ``record.json`` files; at least one of a
-            detection run with an eps. Those without, and folders without a record, are left out
-            with a warning.
+        paths: run folders, folders of run folders, or ``record.json`` files; of detection runs, if
+            there are any, at least one with an eps. Those without, and folders without a record,
+            are left out with a warning.
         output: a new or empty folder, or one that an earlier comparison wrote, whose files are
             then replaced.
-        title: heading of the page and of the Markdown.
+        title: heading of the page and of the Markdown; by default it says what is compared.
         options: whether to go through the saved detections as well, for intervals and errors;
             that writes ``significance.md`` and ``.csv``, ``errors.csv`` and their plots.
 
@@ -49,15 +52,23 @@ def compare(
             ground truth that are needed are missing, or ``output`` holds something else. Nothing
             is written then.
     """
-    output = Path(output)
+    output, options = Path(output), options or Options()
     before = _files_of_an_earlier_run(output)
     by_kind, unasked = _read(paths)
-    sections = [build(by_kind[kind], options or Options()) for kind, build in SECTIONS.items()]
+    if options.wanted and not by_kind["detection"]:
+        raise UserError(
+            "--significance and --errors are of detection runs, and none is among the records",
+            "leave them out, or give one",
+        )
+    sections = [build(by_kind[kind], options) for kind, build in SECTIONS.items() if by_kind[kind]]
+    tables_name = "ap.md" if by_kind["detection"] else "accuracy.md"
+    if title is None:
+        title = _TITLE if by_kind["detection"] else _TITLE_OF_CLASSIFIERS
 
     files = {name: content for section in sections for name, content in section.files.items()}
     tables = "\n\n".join(block for section in sections for block in section.text("pipe"))
-    files["ap.md"] = f"# {escape_markdown(title)}\n\n{tables}\n".encode()
-    files["index.html"] = render_report(sections, title).encode()
+    files[tables_name] = f"# {escape_markdown(title)}\n\n{tables}\n".encode()
+    files["index.html"] = render_report(sections, title, tables_name).encode()
     _write(output, files, before)
     text = "\n\n".join(block for section in sections for block in section.text("simple"))
     remarks = [remark for section in sections for remark in section.remarks]

@@ -14,15 +14,18 @@ from robust_det.core.errors import counted
 
 __all__ = ["render_report"]
 
+# files with the full precision of the figures
+_FIGURES = ("ap.csv", "evaluations.csv")
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_report(sections: Sequence[Section], title: str) -> str:
+def render_report(sections: Sequence[Section], title: str, tables: str) -> str:
     """Return the page. Every text out of a record is escaped.
 
     Args:
         sections: at least one, in their order.
         title: the page's heading.
+        tables: the file that has the tables as text.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -44,6 +47,8 @@ def render_report(sections: Sequence[Section], title: str) -> str:
             for section in sections
         ],
         provenance=provenance,
+        tables=tables,
+        figures=[name for section in sections for name in section.files if name in _FIGURES],
         when=_period([run["created"] for run in provenance]),
         runs=counted(len(provenance), "run"),
     )

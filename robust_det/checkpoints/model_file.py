@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,22 @@ from robust_det.core.errors import FileError, naming, one_line
 from robust_det.models import get_architecture
 from robust_det.models.spelling import AUXILIARY, COUNTER, spelling
 
-__all__ = ["read_model"]
+__all__ = ["NetworkFile", "read_model"]
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """A file, and what was said of which network in it is meant; see :func:`read_model`."""
+
+    path: Path
+    arch: str | None = None
+    prefix: str | None = None
+
+    def read(self, *, any_range: bool = False) -> Model:
+        """See :func:`read_model`."""
+        return read_model(self.path, self.arch, self.prefix, any_range=any_range)
 
 
 def read_model(

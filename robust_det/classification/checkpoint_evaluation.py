@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.model_file import read_model
+from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.classification.class_order import class_indices
 from robust_det.classification.image_sets import require_room, validation_set
 from robust_det.classification.pretrain_record import write_evaluation_record
@@ -20,6 +20,7 @@ from robust_det.classification.settings import (
     attack_doubts,
     check_config,
     eval_attack,
+    idle_remarks,
     memory_layout,
 )
 from robust_det.classification.validate import validate
@@ -36,10 +37,14 @@ __all__ = ["as_trained", "evaluate_checkpoint"]
 logger = logging.getLogger(__name__)
 
 _ROUNDING = 1e-4
+_SIZE = "DATA.IMAGE_SIZE"
 
 
 def evaluate_checkpoint(
-    cfg: CfgNode, weights: Path, origins: Mapping[str, str] | None = None, name: str = "eval"
+    cfg: CfgNode,
+    weights: NetworkFile,
+    origins: Mapping[str, str] | None = None,
+    name: str = "eval",
 ) -> dict[str, float]:
     """Validate a checkpoint on the config's data, and write a record of it.
 
@@ -59,17 +64,18 @@ def evaluate_checkpoint(
     """
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     with joined_world(device) as world:
-        model = _read(cfg, weights, origins or {})
-        cfg, remarks = as_trained(cfg, model, weights, origins or {})
+        path, model = weights.path, _read(cfg, weights, origins or {})
+        cfg, remarks = as_trained(cfg, model, path, origins or {})
         classifier = model.classifier()
         data = validation_set(cfg)
         indices = class_indices(data.classes, model, data.folder)
         data.targets = np.array(indices)[data.targets]
         if world.is_main:
-            for line in _description(cfg, model, weights, data):
+            for line in _description(cfg, model, path, data):
                 logger.info(line)
             notes = (*remarks, *_class_notes(model, indices, data), *data.notes)
-            for remark in (*notes, *model.remarks, *attack_doubts(cfg, ("EVAL",))):
+            doubts = (*attack_doubts(cfg, ("EVAL",)), *idle_remarks(cfg, origins or {}))
+            for remark in (*notes, *model.remarks, *doubts):
                 logger.warning(remark)
         require_room(cfg, world.size, training=0, validation=len(data))
         classifier.to(device).to(memory_format=memory_layout(cfg))
@@ -81,7 +87,7 @@ def evaluate_checkpoint(
                     folder,
                     name=name,
                     cfg=cfg,
-                    weights=weights,
+                    weights=path,
                     card=model.card,
                     classes=len(data.classes),
                     values=values,
@@ -93,10 +99,10 @@ def evaluate_checkpoint(
         return values
 
 
-def _read(cfg: CfgNode, weights: Path, origins: Mapping[str, str]) -> Model:
+def _read(cfg: CfgNode, weights: NetworkFile, origins: Mapping[str, str]) -> Model:
     """Read a model, with the config's normalisation if it says one and the file says none."""
     own = {"MODEL.MEAN", "MODEL.STD"} <= set(origins)
-    model = read_model(weights, any_range=own)
+    model = weights.read(any_range=own)
     if not (own and model.assumed):
         return model
     notes = tuple(note for note in model.notes if note != model.assumed)
@@ -110,8 +116,8 @@ def as_trained(
 ) -> tuple[CfgNode, list[str]]:
     """Return a config with what a file says of its network, and which of its keys were others.
 
-    Architecture, normalisation, size of images and threat model are the file's. ``EVAL.*`` is what
-    is asked of it, and stays.
+    Architecture, normalisation, size of images and threat model are the file's, but for a size on
+    the command line. ``EVAL.*`` is what is asked of it, and stays.
 
     Raises:
         UserError: the command line says something else of the network than the file, or nothing
@@ -125,6 +131,9 @@ def as_trained(
             continue
         difference = f"{key} {_shown(known)}, not {_shown(asked[key])}"
         source = origins.get(key, "")
+        if source == COMMAND_LINE and key == _SIZE:  # networks take images of any size
+            said.append(f"{path} has {_SIZE} {known}; {asked[key]} of the command line counts")
+            continue
         if source == COMMAND_LINE:
             refused.append(difference)
         elif source:
@@ -134,7 +143,7 @@ def as_trained(
         keys = ", ".join(each.partition(" ")[0] for each in refused)
         other = "; EVAL.NORM and EVAL.EPS ask for another attack" if "ATTACK" in keys else ""
         raise UserError(f"{path} has {'; '.join(refused)}", f"leave {keys} out{other}")
-    if not model.described and "DATA.IMAGE_SIZE" not in origins:
+    if not model.described and _SIZE not in origins:
         own.DATA.IMAGE_SIZE = model.image_size
     if model.eps is None:
         said.append(_unknown_threat(own, path, origins))
@@ -152,7 +161,7 @@ def _facts(model: Model) -> Iterator[tuple[str, Any]]:
     yield "MODEL.MEAN", list(model.mean)
     yield "MODEL.STD", list(model.std)
     if model.described:
-        yield "DATA.IMAGE_SIZE", model.image_size
+        yield _SIZE, model.image_size
     if model.eps is not None:
         if model.norm and model.eps > 0:  # of eps 0 any norm is the same
             yield "ATTACK.NORM", model.norm

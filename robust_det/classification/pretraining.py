@@ -11,6 +11,7 @@ import msgspec
 import torch
 from torch import nn
 
+from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining, require_format
 from robust_det.classification.components import build_average, build_model, build_plan, build_step
 from robust_det.classification.image_sets import (
@@ -91,7 +92,7 @@ def pretrain(
     cfg: CfgNode,
     name: str,
     resume: bool = False,
-    weights: Path | None = None,
+    weights: NetworkFile | None = None,
     may_change: MayChange = AS_BEFORE,
 ) -> None:
     """Run a config to its end.
@@ -124,7 +125,7 @@ def pretraining_engine(
     device: torch.device,
     world: World,
     resume: bool,
-    weights: Path | None = None,
+    weights: NetworkFile | None = None,
     may_change: MayChange = AS_BEFORE,
 ) -> Engine:
     """Build a run, restored from ``last.pth`` if that may be gone on with.

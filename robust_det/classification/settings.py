@@ -32,12 +32,16 @@ __all__ = [
     "check_config",
     "eval_attack",
     "explain",
+    "idle_remarks",
     "load_config",
     "memory_layout",
     "pretrain_defaults",
     "train_attack",
 ]
 
+
+# of a half precision type, within which losses tie
+_SPACINGS = 16
 
 # the defaults are the paper's ImageNet recipe at eps 0 (Salman et al. 2020)
 SETTINGS = {
@@ -114,6 +118,26 @@ _OF_TRAINING_ATTACK = tuple(
     for key in SETTINGS
     if key.startswith("ATTACK.") and key not in ("ATTACK.EPS", "ATTACK.NORM")
 )
+_OF_EVAL_ATTACK = tuple(
+    key
+    for key in SETTINGS
+    if key.startswith("EVAL.") and key not in ("EVAL.EPS", "EVAL.EPOCHS", "EVAL.BATCH_SIZE")
+)
+# what validation alone has no use for
+_OF_TRAINING = (
+    *_OF_TRAINING_ATTACK,
+    *(key for key in SETTINGS if key.startswith("OPTIM.")),
+    "DATA.CROP_SCALE",
+    "DATA.FLIP",
+    "DATA.COLOR_JITTER",
+    "DATA.EXACT_DECODE",
+    "TRAIN.EPOCHS",
+    "TRAIN.BATCH_SIZE",
+    "TRAIN.ACCUMULATE",
+    "TRAIN.COMPILE",
+    "TRAIN.CHECKPOINT_STEPS",
+    "EVAL.EPOCHS",
+)
 
 
 def pretrain_defaults() -> CfgNode:
@@ -136,8 +160,14 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> CfgNode:
     return cfg
 
 
-def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str, str]]:
+def explain(
+    name: str, overrides: Sequence[str] = (), eval_only: bool = False
+) -> tuple[CfgNode, dict[str, str]]:
     """Do what :func:`load_config` does, and say where each key that was set comes from.
+
+    Args:
+        name, overrides: see :func:`load_config`.
+        eval_only: nothing is trained by it.
 
     Returns:
         The config, and by dotted key the file, or ``command line``; those that no file sets are
@@ -149,8 +179,36 @@ def explain(name: str, overrides: Sequence[str] = ()) -> tuple[CfgNode, dict[str
         merge_config(cfg, layer.keys, layer.version)
         origins |= dict.fromkeys(flatten(layer.keys), layer.source)
     check_config(cfg)
-    _check_switches(cfg, origins)
+    if eval_only:
+        _refuse_training(origins)
+    else:
+        _check_switches(cfg, origins)
     return cfg, origins
+
+
+def idle_remarks(cfg: CfgNode, origins: Mapping[str, str]) -> list[str]:
+    """Say which keys of the command line are of an attack that validation does not have.
+
+    They are no mistake where one command line serves several eps, of which one is 0.
+    """
+    idle = [key for key in _OF_EVAL_ATTACK if origins.get(key) == COMMAND_LINE]
+    if not idle or eval_attack(cfg).threat.eps > 0:
+        return []
+    return [f"validation has no attack (eps 0): {', '.join(idle)} without effect"]
+
+
+def _refuse_training(origins: Mapping[str, str]) -> None:
+    """Refuse keys of training on the command line of an evaluation."""
+    idle = [key for key in _OF_TRAINING if origins.get(key) == COMMAND_LINE]
+    if not idle:
+        return
+    twins = (f"EVAL.{key.partition('.')[2]}" for key in idle)
+    own = [key for key in twins if key in SETTINGS and key not in _OF_TRAINING]
+    meant = f", or set {', '.join(own)}" if own else ""
+    raise UserError(
+        f"{', '.join(idle)} would have no effect on --eval-only, which trains nothing",
+        f"leave {'it' if len(idle) == 1 else 'them'} out{meant}",
+    )
 
 
 def _check_switches(cfg: CfgNode, origins: Mapping[str, str]) -> None:
@@ -195,9 +253,13 @@ def eval_attack(cfg: CfgNode) -> PGD:
 
 
 def _resolution(cfg: CfgNode) -> float:
-    """The share of a loss that passes in half precision cannot tell: one spacing of the type."""
+    """The share of a loss that passes in half precision cannot tell.
+
+    A spacing of the type is that of logits, and a small cross-entropy changes by them times its
+    value; logits of trained networks are about ten. See ``benchmarks/half_precision.py``.
+    """
     dtype = AMP_DTYPES[cfg.TRAIN.PRECISION]
-    return 0.0 if dtype is None else torch.finfo(dtype).eps
+    return 0.0 if dtype is None else _SPACINGS * torch.finfo(dtype).eps
 
 
 def memory_layout(cfg: CfgNode) -> torch.memory_format:

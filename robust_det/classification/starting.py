@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.model_file import read_model
+from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.checkpoints.state_dicts import load_state
 from robust_det.classification.class_order import class_indices
 from robust_det.core.config.reading import CfgNode
@@ -76,14 +75,14 @@ class Start:
         return torch.tensor(rows), "its head is kept" + (", in the data's order" if moved else "")
 
 
-def read_start(cfg: CfgNode, path: Path) -> Start:
+def read_start(cfg: CfgNode, weights: NetworkFile) -> Start:
     """Read the weights that a run of this config shall start from.
 
     Raises:
         FileError: no network can be read from the file.
         UserError: no such file, or one of another architecture or normalisation than the config's.
     """
-    model = read_model(path)
+    path, model = weights.path, weights.read()
     if model.arch != cfg.MODEL.ARCH:
         raise UserError(
             f"{path} holds a {model.arch}, the config asks for {cfg.MODEL.ARCH}; set MODEL.ARCH"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,30 +216,6 @@ def test_malformed_records_name_path_and_field(
     assert message in text
     assert "\n" not in text
     assert not (tmp_path / "report").exists()
-
-
-PRETRAINED = {
-    "kind": "pretrain",
-    "data": {"train": {"images": 9, "classes": 3}, "val": {"images": 4}},
-    "evaluators": [
-        {"name": "PGD", "norm": "l2", "eps": 1, "steps": 3, "step_size": 0.5, "images": 4}
-    ],
-    "metrics": {"clean_top1": 40.0, "clean_top5": None},
-    "processes": 1,
-}
-
-
-def test_backbones_alone_are_not_enough(write_run: WriteRun, tmp_path: Path) -> None:
-    folder = write_run("pre", 1.0, None)
-    path = folder / "record.json"
-    record = json.loads(path.read_text())
-    for field in ("schedule", "protocol", "detections", "segmentations", "pictures"):
-        del record[field]
-    path.write_text(json.dumps(record | PRETRAINED))
-    with pytest.raises(UserError, match="no detection run"):
-        compare([folder], tmp_path / "report")
-    _, text = compare([folder, write_run("det", 1.0, 38.0)], tmp_path / "report")
-    assert re.search(r"^pre +resnet18 +L2 +1 +40\.0 +— +—$", text, re.MULTILINE)
 
 
 def test_runs_are_found_below_a_folder(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.classification.checkpoint_evaluation import evaluate_checkpoint
 from robust_det.classification.settings import load_config
 
@@ -65,7 +66,7 @@ def test_two_processes_end_with_one_network(
     assert record["processes"] == 2
 
     # 15 images over 2 processes, 8 and 7: the same numbers as one process finds
-    alone = evaluate_checkpoint(load_config(str(tiny)), folder / "final.pth")
+    alone = evaluate_checkpoint(load_config(str(tiny)), NetworkFile(folder / "final.pth"))
     assert alone == {k: lines[-1][k] for k in alone}
 
     error = pretrain("--resume").error

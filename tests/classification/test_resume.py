@@ -83,7 +83,9 @@ def test_sigkill_in_mid_epoch_then_resume_equals_an_uninterrupted_run(
     assert metrics_of(broken) == metrics_of(whole)
 
 
-def test_sigterm_saves_and_exits_cleanly(
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_saves_and_exits_cleanly(
+    number: signal.Signals,
     tmp_path: Path,
     start: Any,
     finish: Any,
@@ -92,15 +94,18 @@ def test_sigterm_saves_and_exits_cleanly(
 ) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert pretrain(*LONG, "OUTPUT_DIR", whole).code == 0
-    # a scheduler signals the whole group: the workers of the loader must not die of it
+    # a scheduler signals the whole group, and more than once: workers must not die of it
     process = start(*LONG, "OUTPUT_DIR", stopped, "DATA.WORKERS", 2)
     step = wait_for_mid_epoch(process, stopped / "last.pth")
-    os.killpg(process.pid, signal.SIGTERM)
+    for _ in range(3):
+        os.killpg(process.pid, number)
     os.killpg(process.pid, signal.SIGCONT)
+    os.killpg(process.pid, number)
     outcome = finish(process)
-    assert outcome.code == 143, outcome.err
-    assert "stopped by SIGTERM at epoch" in outcome.out and "--resume continues" in outcome.out
-    assert "error" not in outcome.err
+    assert outcome.code == 128 + number, outcome.err
+    by = "Ctrl-C" if number == signal.SIGINT else number.name
+    assert f"stopped by {by} at epoch" in outcome.out and "--resume continues" in outcome.out
+    assert outcome.err.count("error") == (number == signal.SIGINT)  # error: interrupted
     saved = int(torch.load(stopped / "last.pth", weights_only=True)["step"])
     assert step <= saved <= step + 2
 

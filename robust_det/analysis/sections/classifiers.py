@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from robust_det.analysis.labels import norm_label
+from robust_det.analysis.sections.provenance import duration, run_facts
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.significance.study import Options
 from robust_det.analysis.tables import render_table, title
+from robust_det.core.errors import counted
 from robust_det.records.pretrain import (
     AttackEvaluator,
     ClassifierEvaluationRecord,
@@ -29,55 +36,133 @@ def classifier_section(records: Sequence[tuple[Path, PretrainRecord]], options: 
     """List pretraining runs.
 
     Args:
-        records: each with its file; there may be none.
+        records: each with its file; at least one.
         options: not for these records.
     """
     return _section(
         "Backbones",
         "Accuracy on the validation images of pretraining, clean and under attack.",
-        ["backbone", "arch", "norm", "ε", *_COLUMNS.values()],
-        [_cells(record) for _, record in records],
+        ["backbone", "arch", "norm"],
+        ["ε", *_COLUMNS.values()],
+        [
+            [r.name, r.arch, _norm(r.norm, r.eps), _eps(r.eps), *_accuracies(r.metrics)]
+            for _, r in records
+        ],
     )
 
 
 def evaluation_section(
     records: Sequence[tuple[Path, ClassifierEvaluationRecord]], options: Options
 ) -> Section:
-    """List evaluations of classifiers, each with its attack.
+    """List evaluations of classifiers, each with its file, its attack and its images.
 
     Args:
-        records: each with its file; there may be none.
+        records: each with its file; at least one.
         options: not for these records.
     """
-    return _section(
+    section = _section(
         "Evaluations of classifiers",
         "Accuracy of files that were evaluated after their training, clean and under attack.",
-        ["evaluation", "arch", "norm", "ε", *_COLUMNS.values(), "images", "attack"],
-        [[*_cells(r), str(r.data.images), _attack(r.evaluators[0])] for _, r in records],
+        ["evaluation", "weights", "arch", "trained", "attack"],
+        ["images", "attacked", *_COLUMNS.values()],
+        [_evaluation(record) for _, record in records],
+    )
+    return replace(
+        section,
+        files={"evaluations.csv": _csv([record for _, record in records])},
+        provenance=[_provenance(path, record) for path, record in records],
     )
 
 
-def _section(heading: str, words: str, headers: list[str], rows: list[list[str]]) -> Section:
-    def text(style: str) -> list[str]:
-        if not rows:
-            return []
-        return [title(heading, style), render_table(headers, rows, 3, style)]
+def _section(
+    heading: str, words: str, texts: list[str], numbers: list[str], rows: list[list[str]]
+) -> Section:
+    """Return a table, whose columns of text stand to the left of those of numbers."""
+    headers = [*texts, *numbers]
 
-    values = {"heading": heading, "words": words, "headers": headers, "rows": rows}
+    def text(style: str) -> list[str]:
+        return [title(heading, style), render_table(headers, rows, len(texts), style)]
+
+    values = {
+        "heading": heading,
+        "words": words,
+        "headers": headers,
+        "texts": len(texts),
+        "rows": rows,
+    }
     return Section(text, "classifiers.html", values)
 
 
-def _cells(record: PretrainRecord | ClassifierEvaluationRecord) -> list[str]:
-    norm = norm_label(record.norm) if record.norm and record.eps else _NONE
-    values = [record.metrics.get(name) for name in _COLUMNS]
-    shown = [_NONE if value is None else f"{value:.1f}" for value in values]
-    eps = _NONE if record.eps is None else f"{record.eps:g}"
-    return [record.name, record.arch, norm, eps, *shown]
+def _evaluation(record: ClassifierEvaluationRecord) -> list[str]:
+    attack, skipped = record.evaluators[0], record.data.skipped
+    return [
+        record.name,
+        record.weights.path,
+        record.arch,
+        "unknown" if record.eps is None else _threat(record.norm, record.eps),
+        _attack(attack),
+        f"{record.data.images}" + (f" ({skipped} unreadable)" if skipped else ""),
+        str(attack.images) if attack.eps else _NONE,
+        *_accuracies(record.metrics),
+    ]
 
 
 def _attack(one: AttackEvaluator) -> str:
     if one.eps == 0:
         return _NONE
-    return (
-        f"{one.name} {norm_label(one.norm)} {one.eps:.4g}, {one.steps} steps, {one.images} images"
+    starts = f", {counted(one.restarts, 'start')}" if one.restarts > 1 else ""
+    goal = f", {one.objective}" if one.objective != "cross_entropy" else ""
+    return f"{one.name} {_threat(one.norm, one.eps)}, {counted(one.steps, 'step')}{starts}{goal}"
+
+
+def _threat(norm: str, eps: float) -> str:
+    return f"{_norm(norm, eps)} {_eps(eps)}" if eps else "standard"
+
+
+def _norm(norm: str, eps: float | None) -> str:
+    return norm_label(norm) if norm and eps else _NONE
+
+
+def _eps(eps: float | None) -> str:
+    return _NONE if eps is None else f"{eps:g}"
+
+
+def _accuracies(metrics: Mapping[str, float | None]) -> list[str]:
+    values = [metrics.get(name) for name in _COLUMNS]
+    return [_NONE if value is None else f"{value:.1f}" for value in values]
+
+
+def _csv(records: Sequence[ClassifierEvaluationRecord]) -> bytes:
+    """Return all that the figures depend on, in full precision."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    attack = ("norm", "eps", "steps", "step_size", "restarts", "objective", "images")
+    writer.writerow(
+        ["name", "weights", "weights_sha256", "arch", "norm", "eps", "images", "skipped"]
+        + [f"attack_{name}" for name in attack]
+        + list(_COLUMNS)
     )
+    for r in records:
+        used, weights = r.evaluators[0], r.weights
+        row = [r.name, weights.path, weights.sha256, r.arch, r.norm, r.eps]
+        row += [r.data.images, r.data.skipped, *(getattr(used, name) for name in attack)]
+        writer.writerow([*row, *(r.metrics.get(name) for name in _COLUMNS)])
+    return out.getvalue().encode()
+
+
+def _provenance(path: Path, record: ClassifierEvaluationRecord) -> dict[str, Any]:
+    env = record.environment
+    return {
+        "name": record.name,
+        "letter": "",
+        "label": record.arch,
+        "seed": record.seed,
+        "created": env.created,
+        "wall_time": duration(record.wall_time_s),
+        "command": shlex.join(["python", *env.command]),
+        "facts": [
+            ("weights", record.weights.path),
+            ("weights SHA-256", record.weights.sha256),
+            *run_facts(env, path),
+        ],
+    }

@@ -18,6 +18,7 @@ from robust_det.analysis.labels import (
 )
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import Run
+from robust_det.analysis.sections.provenance import duration, run_facts
 from robust_det.analysis.significance.study import TaskStudy, study_of
 from robust_det.analysis.significance.text import page_parts
 from robust_det.analysis.tables import HOW_TO_READ_SEEDS, format_delta, format_mean
@@ -160,33 +161,19 @@ def _tone(row: Row, study: TaskStudy | None) -> str:
 def _provenance(run: Run, row: Row, letter: str) -> dict[str, Any]:
     env = run.environment
     norm = norm_label(run.norm) if run.norm else "any norm"
-    changed = " + uncommitted changes" if env.modified else ""
     return {
         "name": run.name,
         "letter": letter,
         "label": row.label,
         "seed": run.seed,
         "created": env.created,
-        "wall_time": _duration(run.wall_time),
+        "wall_time": duration(run.wall_time),
         "command": shlex.join(["python", *env.command]),
         "facts": [
             ("backbone", f"{run.arch}, {norm}, ε {format_eps(None, run.eps)}"),
             ("weights", run.weights),
             ("weights SHA-256", run.weights_hash),
             ("detector SHA-256", run.detector or "unknown"),
-            ("commit", f"{env.commit or 'unknown'}{changed}"),
-            ("device", f"{env.device}, {counted(env.threads, 'thread')}"),
-            ("Python", env.python),
-            ("libraries", ", ".join(f"{k} {v}" for k, v in env.versions.items())),
-            ("finished", env.created),
-            ("record", run.path),
+            *run_facts(env, run.path),
         ],
     }
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

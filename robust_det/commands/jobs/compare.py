@@ -1,4 +1,4 @@
-"""Compare the AP of detection runs, by their records.
+"""Compare the AP of detection runs, or the accuracy of classifiers, by their records.
 
 robust-det compare RUN [RUN ...] --output DIR [--title T]
                    [--significance [--resamples N] [--seed N] [--interval KIND]] [--errors]
@@ -25,7 +25,7 @@ EXAMPLES = (
 
 def main(args: argparse.Namespace) -> None:
     """Compare, and say where the page is."""
-    from robust_det.analysis.compare import DEFAULT_TITLE, compare
+    from robust_det.analysis.compare import compare
     from robust_det.analysis.significance.study import Options
     from robust_det.core.errors import UserError
 
@@ -43,8 +43,7 @@ def main(args: argparse.Namespace) -> None:
     options = Options(
         args.significance, args.errors, annotations=tuple(args.annotations), **of_bootstrap
     )
-    title = DEFAULT_TITLE if args.title is None else args.title
-    page, text = compare(args.runs, args.output, title, options)
+    page, text = compare(args.runs, args.output, args.title, options)
     print(f"\n{text}\n\nreport: {page}")
 
 
@@ -54,7 +53,7 @@ def add_arguments(parser: Parser) -> None:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="a run's folder, a folder of such, or a record.json; pretraining too",
+        help="a run's folder, a folder of such, or a record.json; classifiers' too",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the report")
     parser.add_argument("--title", help="heading of the page")

@@ -25,35 +25,48 @@ def main(args: argparse.Namespace) -> None:
 
     find_config(args.config)  # before torch is imported
 
+    from robust_det.checkpoints.model_file import NetworkFile
     from robust_det.classification.checkpoint_evaluation import evaluate_checkpoint
     from robust_det.classification.pretraining import FINAL, LAST, pretrain
-    from robust_det.classification.settings import explain
+    from robust_det.classification.settings import explain, idle_remarks
     from robust_det.training.run_folder import AS_BEFORE, MayChange
 
     may_change = MayChange(args.new_schedule, args.new_world_size)
-    if may_change != AS_BEFORE and not args.resume:
-        raise UserError("--new-schedule and --new-world-size belong to --resume; add that")
-    cfg, origins = explain(args.config, args.overrides)
+    _check(args, may_change != AS_BEFORE)
+    cfg, origins = explain(args.config, args.overrides, args.eval_only)
     cfg.freeze()
     given = None
     if args.weights:
         from robust_det.zoo.load import path_of
 
-        given = path_of(args.weights)
+        given = NetworkFile(path_of(args.weights), args.arch, args.prefix)
+    logger = logging.getLogger("robust_det")
     if not args.eval_only:
+        for remark in idle_remarks(cfg, origins):
+            logger.info(remark)
         pretrain(cfg, Path(args.config).stem, args.resume, given, may_change)
         return
     folder = Path(cfg.OUTPUT_DIR)
-    weights = given or folder / FINAL
-    if not args.weights and not weights.exists():
-        weights = folder / LAST
-    if args.resume:
-        raise UserError("--resume continues training and --eval-only trains nothing; give one")
-    name = f"{Path(args.config).stem}, {weights.name}"
-    metrics = evaluate_checkpoint(cfg, weights, origins, name)
+    own = folder / FINAL
+    chosen = given or NetworkFile(own if own.exists() else folder / LAST)
+    name = f"{Path(args.config).stem}, {chosen.path.name}"
+    metrics = evaluate_checkpoint(cfg, chosen, origins, name)
     for metric, value in metrics.items():
         shown = f"{value:.2f}" if "top" in metric else f"{value:.0f}"
-        logging.getLogger("robust_det").info(f"{metric}: {shown}")
+        logger.info(f"{metric}: {shown}")
+
+
+def _check(args: argparse.Namespace, changes: bool) -> None:
+    """Refuse options that would have no effect beside others, or without."""
+    if args.eval_only and (args.resume or changes):
+        raise UserError(
+            "--resume, --new-schedule and --new-world-size are of training, and --eval-only trains"
+            " nothing; give one"
+        )
+    if changes and not args.resume:
+        raise UserError("--new-schedule and --new-world-size belong to --resume; add that")
+    if not args.weights and (args.arch or args.prefix):
+        raise UserError("--arch and --prefix are of the file of --weights; give that, too")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -75,5 +88,9 @@ def add_arguments(parser: Parser) -> None:
         "--weights",
         help="a file, or robust://NAME, to start training from in place of random weights; with"
         " --eval-only the one to validate, by default OUTPUT_DIR/final.pth",
+    )
+    parser.add_argument("--arch", help="architecture of --weights, if the tensors leave it open")
+    parser.add_argument(
+        "--prefix", help="which network of --weights, if it holds several, as the message names it"
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")
