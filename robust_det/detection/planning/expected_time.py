@@ -33,10 +33,10 @@ class ExpectedTime:
     most: float
 
     def __str__(self) -> str:
-        least, most = duration(self.least), duration(self.most)
+        least, most = duration(self.least).split(), duration(self.most).split()
         if least == most or self.most < 60:
-            return f"about {most}"
-        return f"between {least} and {most}"
+            return f"about {' '.join(most)}"
+        return " ".join((*(least[:1] if least[1] == most[1] else least), "to", *most))
 
 
 def expected_time(cfg: CfgNode, tested: int, processes: int = 1) -> ExpectedTime:

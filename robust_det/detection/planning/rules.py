@@ -90,8 +90,7 @@ def choose(
         "MODEL.MASK_ON": (masks, why_masks),
         "INPUT.MIN_SIZE_TRAIN": (
             scales,
-            f"shorter side; the images' sides are {sizes.short:.0f} and {sizes.long:.0f} pixels"
-            " (medians)",
+            f"shorter side in pixels; that of the images is {sizes.short:.0f} (median)",
         ),
         "INPUT.MAX_SIZE_TRAIN": (largest, "longer side at most, in pixels"),
         "INPUT.MIN_SIZE_TEST": (
