@@ -179,13 +179,10 @@ def _weights(backbone: str | None, given: Mapping[str, Any]) -> str:
         raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
     if not backbone and not own:
         here = sorted(file.stem for file in backbone_folder().glob("*.pth"))
-        conversions = (
-            f"your conversions {', '.join(here[:8])}" if here else "no conversion of yours yet"
-        )
-        are = "are" if here else "is"
+        yours = f"your conversions {', '.join(here[:8])}" if here else "your conversions (none yet)"
         raise UserError(
-            f"--data needs --backbone, a name or a file; there {are} {conversions}, and"
-            " published ones, such as resnet18_l2_eps0 and resnet18_l2_eps1 (robust-det zoo list)"
+            "--data needs --backbone: a file, a published one such as resnet18_l2_eps0 and"
+            f" resnet18_l2_eps1 (robust-det zoo list), or one of {yours}"
         )
     if own:
         return str(own)

@@ -100,7 +100,7 @@ def choose(
         ),
         "INPUT.MAX_SIZE_TEST": (largest, "as in training"),
         "SOLVER.IMS_PER_BATCH": (batch, "images an iteration, over all processes"),
-        "SOLVER.BASE_LR": (round(rate, 6), f"for {update} images an update"),
+        "SOLVER.BASE_LR": (round(rate, 6), f"for {counted(update, 'image')} an update"),
         "SOLVER.MAX_ITER": (iterations, f"{epochs:.3g} epochs of {sizes.images} images"),
         "SOLVER.STEPS": (steps, "iterations at which the learning rate falls to a tenth"),
         "SOLVER.WARMUP_ITERS": (warm_up, "iterations in which the learning rate rises"),

@@ -89,7 +89,11 @@ def split_images(reading: Reading, fraction: float = 0.2, seed: int = 0) -> Spli
     names = [image["file_name"] for image, _ in reading.images.heads()]
     groups = image_groups(reading.image_root, names)
     if len(groups) < 2:
-        raise UserError(f"data set '{name}' has {len(names)} different images; two are needed")
+        alike = " of one content" if len(names) > 1 else ""
+        raise UserError(
+            f"data set '{name}' has {counted(len(names), 'image')}{alike}, and none to hold out;"
+            " two are needed"
+        )
     # by their places; behind them what all objects have, so that both sides have some
     called = [c["name"] for c in reading.canonical_classes()]
     places = {c["id"]: place for place, c in enumerate(reading.canonical_classes())}
