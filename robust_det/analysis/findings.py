@@ -83,7 +83,7 @@ def _finding(rows: list[Row], task: str, where: str, study: TaskStudy | None) ->
             f"{answer}: {gap} {_lower(name)} on {where}, {arch} ({values}), {_seeds(row, task)};"
             f" {_highest(compared)}{_no_interval(row, task, study)}."
         )
-    interval = interval_cell(difference.intervals["AP"], signed=True)
+    interval = interval_cell(difference.intervals["AP"], delta=True)
     return (
         f"{answer}: {interval} {_lower(name)} over images, {_seeds(row, task)}, on {where}, {arch}"
         f" ({values}){_chosen(difference)}{_others(row, differences)}{_caution(row, task)}."
@@ -122,7 +122,7 @@ def _chosen(difference: Difference) -> str:
     if difference.comparisons == 1:
         return ""
     level = 100 - 5 / difference.comparisons
-    wide = interval_cell(difference.together, signed=True).partition(" ")[2]
+    wide = interval_cell(difference.together, delta=True).partition(" ")[2]
     return (
         f"; of {difference.comparisons} robust backbones one was picked after looking, and the"
         f" answer allows for that: {wide} at {level:.4g}%"

@@ -28,9 +28,15 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         default, text = action.default, action.help or ""
         # a text of its own says what follows from nothing, or that a flag is off
         plain = default is None or default == [] or default is argparse.SUPPRESS
-        if plain or action.nargs == 0 or not action.option_strings:
-            return text
-        return f"{text} (default: %(default)s)"
+        return text if plain or action.nargs == 0 else f"{text} (default: %(default)s)"
+
+
+class _Commands(argparse._SubParsersAction):
+    """Lets a command's own help begin with what the list of commands says of it."""
+
+    def add_parser(self, name: str, *, help: str, **more: Any) -> Any:
+        described = {"description": f"{help[0].upper()}{help[1:]}.", **more}
+        return super().add_parser(name, help=help, **described)
 
 
 _OF_SIGNALS = tuple(128 + n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))
@@ -50,6 +56,7 @@ class Parser(argparse.ArgumentParser):
         if examples:
             more["epilog"] = "\n".join(["examples:", *(f"  {line}" for line in examples)])
         super().__init__(**{"formatter_class": _Help, **more})
+        self.register("action", "parsers", _Commands)
         # no default, which a command's parser would set after its tool's
         self.add_argument(
             "--debug",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ __all__ = [
     "UserError",
     "counted",
     "did_you_mean",
+    "did_you_mean_file",
     "naming",
     "one_line",
     "reason_of",
@@ -112,3 +114,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = close or [k for k in by_lower if longer and longer.fullmatch(k)]
     close = close or difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def did_you_mean_file(path: str | Path) -> str:
+    """Return the same for a path that leads nowhere, of the names where it goes wrong."""
+    wrong = Path(path)
+    while not os.path.isdir(wrong.parent) and wrong != wrong.parent:
+        wrong = wrong.parent
+    try:
+        return did_you_mean(wrong.name, os.listdir(wrong.parent))
+    except OSError:
+        return ""

@@ -41,9 +41,18 @@ def test_options_are_explained_with_their_defaults(words: str) -> None:
         if isinstance(action, argparse._SubParsersAction):
             continue
         assert action.help, f"{words}: {action.dest} is not explained"
-        if action.option_strings and action.nargs != 0 and action.default not in (None, []):
+        if action.nargs != 0 and action.default not in (None, [], argparse.SUPPRESS):
             text = f"{action.help} (default: {action.default})"
             assert " ".join(text.split()) in shown, f"{words}: {action.dest}"
+
+
+@pytest.mark.parametrize("words", PARSERS)
+def test_it_says_what_it_does_on_lines_that_a_terminal_holds(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert PARSERS[words].description, words
+    assert not [line for line in PARSERS[words].format_help().splitlines() if len(line) > 100]
 
 
 @pytest.mark.parametrize("words", PARSERS)

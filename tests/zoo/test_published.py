@@ -13,6 +13,7 @@ from robust_det.core.errors import UserError
 from robust_det.models import ARCHITECTURES
 from robust_det.zoo import published
 from robust_det.zoo.published import PUBLISHED, STYLIZED, all_models, find_model, get_model
+from tests.support import ROOT
 
 
 def test_the_67_published_models_are_those_of_the_table() -> None:
@@ -24,6 +25,13 @@ def test_the_67_published_models_are_those_of_the_table() -> None:
     assert all(name == model.name for name, model in all_models().items())
     # a lock and a cached file belong to one name, a download to one file
     assert len({m.file for m in all_models().values()}) == len(all_models()) == 70
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/backbones.md", "CHANGELOG.md"])
+def test_documents_count_them(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    counts = re.findall(r"the (\d+)\s+(?:published ImageNet )?models", text)
+    assert counts and set(counts) == {str(len(PUBLISHED))}
 
 
 def test_every_architecture_is_registered() -> None:

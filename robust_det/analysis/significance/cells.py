@@ -12,6 +12,7 @@ from robust_det.analysis.significance.accumulate import METRICS
 from robust_det.analysis.significance.bootstrap import Interval
 from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.significance.tide import KINDS
+from robust_det.analysis.tables import signed
 
 __all__ = [
     "HOW_TO_READ_ERRORS",
@@ -59,21 +60,21 @@ def how_to_read(one: TaskStudy) -> str:
     return _HOW_TO_READ.format(kind=_KINDS[one.interval])
 
 
-def _number(value: float, signed: bool = False) -> str:
+def _number(value: float, delta: bool = False) -> str:
+    """``37.9``, or with its sign; a dash if undefined."""
     if math.isnan(value):
         return _NONE
-    text = f"{value:+.1f}" if signed else f"{value:.1f}"
-    zero = float(text) == 0
-    return "0.0" if zero else text.replace("-", "−")
+    # an interval's end may lie below 0, and has its sign then
+    return signed(value) if delta or value < 0 else f"{value:.1f}"
 
 
-def interval_cell(interval: Interval, signed: bool = False) -> str:
+def interval_cell(interval: Interval, delta: bool = False) -> str:
     """``37.9 [36.1, 39.4]``, or with signs ``+0.4 [−0.3, +1.0]``."""
     if math.isnan(interval.value):
         return _NONE
     defined = [end for end in (interval.low, interval.high) if not math.isnan(end)]
-    ends = ", ".join(_number(end, signed) for end in defined) or _NONE
-    return f"{_number(interval.value, signed)} [{ends}]"
+    ends = ", ".join(_number(end, delta) for end in defined) or _NONE
+    return f"{_number(interval.value, delta)} [{ends}]"
 
 
 def _share(value: float) -> str:
@@ -94,7 +95,7 @@ def difference_table(one: TaskStudy) -> Table:
     rows = []
     for d in one.differences:
         ap = d.intervals["AP"]
-        first, *rest = (interval_cell(d.intervals[m], signed=True) for m in METRICS)
+        first, *rest = (interval_cell(d.intervals[m], delta=True) for m in METRICS)
         rows.append([d.label, first, _share(ap.above), _share(ap.below), *rest])
     first, *rest = (f"Δ{m}" for m in METRICS)
     return ["minus standard", first, f"{first} > 0", f"{first} < 0", *rest], rows

@@ -27,7 +27,8 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--fraction is {args.fraction:g}; it is above 0 and below 1")
 
     from robust_det.commands.data.given import given_data
-    from robust_det.data.detection.writing.splitting import write_split
+    from robust_det.data.detection.writing.coco_file import check_new, file_of, read_sound
+    from robust_det.data.detection.writing.splitting import split_images, write_split
 
     data = given_data(args.input)
     others = [key for key in data.sources if key not in data.train]
@@ -39,19 +40,16 @@ def main(args: argparse.Namespace) -> None:
     if others:
         print(f"note: {' and '.join(others)} stays as it is")
     name, source = data.sources[data.train[0]]
-    parts, said = write_split(
-        name,
-        source,
-        Path(args.output),
-        args.fraction,
-        args.seed,
-        lenient=args.lenient,
-        copies="images" if args.copy_images else "",
-    )
+    folder = Path(args.output)
+    check_new(folder / file_of(role) for role in ("train", "val"))  # before all is read
+    reading = read_sound(name, source, args.lenient)
+    split = split_images(reading, args.fraction, args.seed)
+    copies = "images" if args.copy_images else ""
+    parts, said = write_split(name, reading, split, folder, copies)
     print("\n".join(said))
     for role, part in parts.items():
         print(f"wrote {role}: {part['JSON']}")
-    print(f"images are named relative to {Path(args.output)}, which is their folder (IMAGES)")
+    print(f"images are named relative to {folder}, which is their folder (IMAGES)")
 
 
 def add_arguments(parser: Parser) -> None:

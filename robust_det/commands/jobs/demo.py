@@ -2,9 +2,9 @@
 
 robust-det demo
 
-It takes about two minutes on two cores. Runs the project's own commands one after the other, prints
-each, and reuses what is done. All of it goes into output/demo. They share this process, as each
-would take seconds for its imports.
+It takes about two minutes on two idle cores. Runs the project's own commands one after the other,
+prints each, and reuses what is done. All of it goes into output/demo. They share this process, as
+each would take seconds for its imports.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def main(args: argparse.Namespace) -> None:
 
     cores = len(os.sched_getaffinity(0))
     print(
-        f"about two minutes on two cores ({cores} can be used here); stop it at any time, the next"
-        " start goes on",
+        f"about two minutes on two idle cores ({cores} can be used here); stop it at any time, the"
+        " next start goes on",
         flush=True,
     )
     start = time.perf_counter()

@@ -13,8 +13,7 @@ from robust_det.core.cli import Parser
 
 EXAMPLES = (
     "robust-det export --config run/config.yaml --sample photo.jpg --output run/model.onnx",
-    "robust-det export --config run/config.yaml --sample photo.jpg --output run/model.pt"
-    " --format torchscript",
+    "robust-det export --config run/config.yaml --sample a.jpg --output a.pt --format torchscript",
 )
 
 

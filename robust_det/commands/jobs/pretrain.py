@@ -1,6 +1,7 @@
 """Train a standard or robust classifier with PGD.
 
-robust-det pretrain --config resnet50_l2_eps1.yaml [--resume] [--eval-only] [KEY VALUE ...]
+robust-det pretrain --config resnet50_l2_eps1.yaml [--weights FILE_OR_NAME] [KEY VALUE ...]
+                    [--resume [--new-schedule] [--new-world-size]] [--eval-only]
 """
 
 from __future__ import annotations

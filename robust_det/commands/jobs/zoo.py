@@ -148,8 +148,7 @@ def add_arguments(parser: Parser) -> None:
 
     verifier = commands.add_parser(
         "verify",
-        help="measure top-1 and compare it with the reported; exit code 1 if they differ, or of a"
-        " model's name if there is nothing to compare",
+        help="measure top-1; exit code 1 if it differs from the reported, or a name has none",
         examples=(
             "robust-det zoo verify resnet18_l2_eps3 --data datasets/imagenet",
             "robust-det zoo verify output/run/final.pth --data datasets/imagenet --limit 5000",

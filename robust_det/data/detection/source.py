@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast, runtime_checkable
 
+from robust_det.core.errors import UserError
 from robust_det.data.detection.canonical.entries import DIFFICULT, canonical_classes
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
@@ -14,6 +15,7 @@ from robust_det.data.detection.packed_images import PackedImages
 
 __all__ = [
     "ALL",
+    "NoSuchSplit",
     "Panoptic",
     "Reading",
     "Source",
@@ -22,6 +24,11 @@ __all__ = [
     "object_entry",
     "with_terms",
 ]
+
+
+class NoSuchSplit(UserError):
+    """Nothing that is there is called so."""
+
 
 # asks for all that is there, where nothing is split
 ALL = "all"

@@ -1,68 +1,126 @@
-"""How long a run will take, from a step or two of its own network."""
+"""How long a run will take, from a few steps of its own network on its own images."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from statistics import median
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
-from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.data import build_detection_test_loader
 from detectron2.utils.events import EventStorage
 
 from robust_det.core.device import autocast
-from robust_det.detection.finetuning.switches import accelerate_model, precision
+from robust_det.core.progress import duration
+from robust_det.detection.evaluation.augmented import with_test_time_augmentation
+from robust_det.detection.finetuning.switches import precision
+from robust_det.detection.finetuning.trainer import RobustTrainer
+from robust_det.detection.mapping.mapper import EvaluationMapper
 
-__all__ = ["expected_seconds"]
+__all__ = ["ExpectedTime", "expected_time"]
 
-_STEPS, _ENOUGH = 5, 10.0  # at most so many, and no other one after so many seconds
-# of a training step's time, what an image takes in evaluation
-_EVALUATION = 0.4
+_STEPS, _ENOUGH = 6, 10.0  # at most so many, and no other one after so many seconds
 
 
-def expected_seconds(cfg: CfgNode, tested: int, processes: int = 1) -> float:
-    """Return about how many seconds a run takes, its evaluation included.
+@dataclass(frozen=True)
+class ExpectedTime:
+    """Seconds of a run, as long as each step takes what the quickest and the slowest tried took."""
 
-    A network of the config, with weights of chance, does a few steps on images of noise.
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        least, most = duration(self.least).split(), duration(self.most).split()
+        if least == most or self.most < 60:
+            return f"about {' '.join(most)}"
+        return " ".join((*(least[:1] if least[1] == most[1] else least), "to", *most))
+
+
+def expected_time(cfg: CfgNode, tested: int, processes: int = 1) -> ExpectedTime:
+    """Measure how long a run takes, its evaluations included.
+
+    A network of the config, with weights of chance that stay as they are, does a few steps of
+    training and of evaluation on images of the data.
 
     Args:
         cfg: a complete config.
         tested: images of the test set.
         processes: that share a batch.
+
+    Raises:
+        UserError: an image cannot be read.
     """
-    device = torch.device(cfg.MODEL.DEVICE)
-    batch = max(1, cfg.SOLVER.IMS_PER_BATCH // processes)
+    solver, period = cfg.SOLVER, cfg.TEST.EVAL_PERIOD
+    alone = cfg.clone()
+    alone.defrost()
+    alone.DATALOADER.NUM_WORKERS = 0
+    alone.SOLVER.IMS_PER_BATCH = max(1, solver.IMS_PER_BATCH // processes)
     with torch.random.fork_rng(enabled=True), EventStorage():
-        model = accelerate_model(cfg, build_model(cfg)).train()
-        images = [_image(cfg) for _ in range(batch)]
-        times: list[float] = []
-        while len(times) < 2 or (len(times) < _STEPS and sum(times) < _ENOUGH):
-            start = time.perf_counter()
-            with autocast(device, precision(cfg)):
-                losses = model(images)
-            sum(losses.values()).backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-        seconds = median(times[1:])  # the first one plans and allocates
-        del model, losses
-    if device.type == "cuda":
+        model = RobustTrainer.build_model(alone)
+        trained, evaluated = _training(cfg, alone, model), _evaluation(alone, model)
+        del model
+    if cfg.MODEL.DEVICE.startswith("cuda"):
         torch.cuda.empty_cache()
-    steps = seconds * cfg.SOLVER.MAX_ITER * cfg.SOLVER.ACCUMULATE
-    return steps + tested * seconds * _EVALUATION / batch / processes
+    evaluations = 1 + ((solver.MAX_ITER - 1) // period if period > 0 else 0)
+    steps, images = solver.MAX_ITER * solver.ACCUMULATE, evaluations * tested / processes
+    least, most = (steps * t + images * e for t, e in zip(trained, evaluated, strict=True))
+    return ExpectedTime(least, most)
 
 
-def _image(cfg: CfgNode, objects: int = 8) -> dict[str, Any]:
-    short, most = max(cfg.INPUT.MIN_SIZE_TRAIN), cfg.INPUT.MAX_SIZE_TRAIN
-    height, width = short, min(most, short * 4 // 3)
-    corner = torch.rand(objects, 2) * torch.tensor([width, height]) * 0.7
-    size = torch.tensor([width, height]) * 0.25
-    target = Instances((height, width))
-    target.gt_boxes = Boxes(torch.cat([corner, corner + size], dim=1))
-    target.gt_classes = torch.zeros(objects, dtype=torch.int64)
-    if cfg.MODEL.MASK_ON:
-        target.gt_masks = BitMasks(torch.ones(objects, height, width, dtype=torch.bool))
-    image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
-    return {"image": image, "instances": target, "height": height, "width": width}
+def _training(cfg: CfgNode, alone: CfgNode, model: Any) -> tuple[float, float]:
+    """Return the seconds of the quickest and the slowest step."""
+    device = torch.device(cfg.MODEL.DEVICE)
+    optimizer = RobustTrainer.build_optimizer(alone, model)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0  # without a warm-up the network would diverge
+    batches = iter(RobustTrainer.build_train_loader(alone))
+    model.train()
+
+    def step(batch: Any) -> None:
+        with autocast(device, precision(cfg)):
+            losses = model(batch)
+        sum(losses.values()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    loading, computing = _times(lambda: next(batches), step, device)
+    workers = cfg.DATALOADER.NUM_WORKERS
+    both = [
+        max(load / workers, compute) if workers else load + compute
+        for load, compute in zip(loading, computing, strict=True)
+    ]
+    return min(both), max(both)
+
+
+def _evaluation(alone: CfgNode, model: Any) -> tuple[float, float]:
+    """Return the seconds of the quickest and the slowest image."""
+    loader = build_detection_test_loader(
+        alone, alone.DATASETS.TEST[0], mapper=EvaluationMapper(alone)
+    )
+    images = itertools.cycle(loader)
+    finder = with_test_time_augmentation(alone, model.eval())
+    with torch.no_grad():
+        loading, computing = _times(lambda: next(images), finder, torch.device(alone.MODEL.DEVICE))
+    both = [sum(pair) for pair in zip(loading, computing, strict=True)]
+    return min(both), max(both)
+
+
+def _times(
+    load: Callable[[], Any], compute: Callable[[Any], Any], device: torch.device
+) -> tuple[list[float], list[float]]:
+    """Return the seconds of loading and of computing, without the first, which allocates."""
+    loading: list[float] = []
+    computing: list[float] = []
+    while len(loading) < 3 or (len(loading) < _STEPS and sum(loading + computing) < _ENOUGH):
+        start = time.perf_counter()
+        batch = load()
+        loaded = time.perf_counter()
+        compute(batch)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        loading.append(loaded - start)
+        computing.append(time.perf_counter() - loaded)
+    return loading[1:], computing[1:]

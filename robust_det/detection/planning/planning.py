@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,31 +12,30 @@ import torch
 from robust_det.checkpoints.backbone_file import read_card
 from robust_det.core.config.reading import flatten, merge_config, overrides_to_dict
 from robust_det.core.device import resolve_device
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, did_you_mean_file
 from robust_det.core.files import write_atomically
 from robust_det.core.folders import backbone_folder
-from robust_det.core.progress import duration
 from robust_det.core.seeding import check_seed
+from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.entries import parse_entry
 from robust_det.data.detection.layouts import ALL, TEST, TRAIN, VAL, Layout, recognise
 from robust_det.data.detection.source import Reading
-from robust_det.data.detection.writing.coco_file import file_of
-from robust_det.data.detection.writing.splitting import write_split
+from robust_det.data.detection.writing.coco_file import file_of, written_depth
+from robust_det.data.detection.writing.splitting import split_images, write_split
 from robust_det.detection.config import detection_defaults, load_config
 from robust_det.detection.config.folder import folder_of_run
 from robust_det.detection.config.solver import check_solver
 from robust_det.detection.config.weights import weights_of
 from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.finetuning.epochs import epochs_of
-from robust_det.detection.planning.expected_time import expected_seconds
+from robust_det.detection.planning.expected_time import expected_time
 from robust_det.detection.planning.plan_file import PLAN_NAME, plan_table, plan_text
-from robust_det.detection.planning.rules import Machine, choose
-from robust_det.detection.planning.sizes import sizes_of
+from robust_det.detection.planning.rules import Machine, choose, too_few
+from robust_det.detection.planning.sizes import Sizes, sizes_of
 from robust_det.models import get_architecture
 from robust_det.records import RECORD_NAME
 from robust_det.training.run_folder import refuse_other_run
 from robust_det.zoo.load import path_of
-from robust_det.zoo.published import all_models
 
 __all__ = ["make_plan"]
 
@@ -86,8 +84,7 @@ def make_plan(
     if resume and plan.is_file() and any((folder / product).exists() for product in _PRODUCTS):
         logger.info(f"{plan} is gone on with, as it stands")
         return plan
-    parts, train = _parts(layout, folder, given.get("DATASETS.LENIENT", False) is True)
-    sizes = sizes_of(train)
+    parts, sizes = _parts(layout, folder, given.get("DATASETS.LENIENT", False) is True)
     machine = _machine(given.get("MODEL.DEVICE", "auto"), gpus)
     choice = choose(sizes, machine, given, deep=deep)
     own = overrides_to_dict(overrides)
@@ -114,12 +111,11 @@ def make_plan(
     write_atomically(plan, lambda file: file.write(text.encode()))
     try:
         cfg, _ = load_config(str(plan), overrides, by_name=True)
+        tested = describe_dataset(cfg.DATASETS.TEST[0])
+        expected = expected_time(cfg, tested.images, max(1, gpus))
     except UserError:
         plan.unlink()  # of no use to anybody
         raise
-    tested = describe_dataset(cfg.DATASETS.TEST[0]).images
-    try:
-        seconds = expected_seconds(cfg, tested, max(1, gpus))
     except torch.cuda.OutOfMemoryError as error:
         plan.unlink()
         raise UserError(
@@ -128,12 +124,14 @@ def make_plan(
             " INPUT.MIN_SIZE_TRAIN"
         ) from error
     more = {
-        "images": f"{sizes.images} to train on, {tested} to test on",
+        "images": f"{sizes.images} to train on, {tested.images} to test on",
         "epochs": f"{epochs_of(cfg, sizes.images):.3g}",
-        "expected time": f"about {duration(seconds)} on {cfg.MODEL.DEVICE}",
+        "expected time": f"{expected} on {cfg.MODEL.DEVICE}, as busy as it is now",
     }
     table = plan_table(choice, own, more)
     logger.info(f"{layout.form} data in {data}; the config is kept as {plan}\n{table}")
+    if doubt := too_few(tested.images, tested.annotations):
+        logger.warning(doubt)
     return plan
 
 
@@ -159,7 +157,10 @@ def _is_deep(weights: str) -> bool:
     """Return whether a backbone has ResNet-50's bottleneck blocks, or is another than a ResNet."""
     path = path_of(weights)
     if not path.is_file():
-        raise UserError(f"no backbone at {path}; robust-det zoo list shows those with names")
+        raise UserError(
+            f"no backbone at {path}{did_you_mean_file(path)}; robust-det zoo list shows those with"
+            " names"
+        )
     card = read_card(path)
     if card is None or not card.arch:
         raise UserError(f"{path} does not say what it is; convert it by robust-det convert")
@@ -178,15 +179,10 @@ def _weights(backbone: str | None, given: Mapping[str, Any]) -> str:
         raise UserError("--backbone and MODEL.WEIGHTS say the same; leave one of them out")
     if not backbone and not own:
         here = sorted(file.stem for file in backbone_folder().glob("*.pth"))
-        conversions = (
-            f"your conversions {', '.join(here[:8])}" if here else "no conversion of yours yet"
-        )
-        names = list(all_models())
-        are = "are" if here else "is"
+        yours = f"your conversions {', '.join(here[:8])}" if here else "your conversions (none yet)"
         raise UserError(
-            f"--data needs --backbone, a name or a file; there {are} {conversions}, and"
-            f" {len(names)} published ones, such as resnet18_l2_eps0 and resnet18_l2_eps1"
-            " (robust-det zoo list)"
+            "--data needs --backbone: a file, a published one such as resnet18_l2_eps0 and"
+            f" resnet18_l2_eps1 (robust-det zoo list), or one of {yours}"
         )
     if own:
         return str(own)
@@ -205,10 +201,8 @@ def _free(name: str) -> str:
     return f"own_{name}" if name.startswith(_PUBLISHED) else name
 
 
-def _parts(
-    layout: Layout, folder: Path, lenient: bool
-) -> tuple[dict[str, dict[str, Any]], Reading]:
-    """Return the entries of what is trained and tested on, and the former as it is read."""
+def _parts(layout: Layout, folder: Path, lenient: bool) -> tuple[dict[str, dict[str, Any]], Sizes]:
+    """Return the entries of what is trained and tested on, and the sizes of the former."""
     entries = {
         role: _of_objects({**entry, "NAME": _free(entry["NAME"])})
         for role, entry in layout.entries.items()
@@ -222,7 +216,7 @@ def _parts(
         )
     if VAL in entries and TEST in entries:
         logger.info("val is what is tested on; test is kept in the config, for later")
-    return entries, _sound(entries[TRAIN], lenient)
+    return entries, sizes_of(_sound(entries[TRAIN], lenient))
 
 
 def _of_objects(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,9 +232,9 @@ def _of_objects(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: entry[key] for key in ("NAME", "JSON", "IMAGES")}
 
 
-def _sound(entry: Mapping[str, Any], lenient: bool) -> Reading:
+def _sound(entry: Mapping[str, Any], lenient: bool, depth: Depth | None = None) -> Reading:
     name, source = parse_entry(entry)
-    reading = source.read(name)
+    reading = source.read(name, depth)
     report = reading.report
     if report.problems and (not lenient or report.hopeless):
         raise UserError(report.complaint(bool(reading.images.objects)))
@@ -251,22 +245,16 @@ def _sound(entry: Mapping[str, Any], lenient: bool) -> Reading:
 
 def _split(
     entry: Mapping[str, Any], folder: Path, lenient: bool
-) -> tuple[dict[str, dict[str, Any]], Reading]:
-    _sound(entry, lenient)
-    name, source = parse_entry(entry)
-    place = folder / "split"
+) -> tuple[dict[str, dict[str, Any]], Sizes]:
+    reading, place = _sound(entry, lenient, written_depth(lenient)), folder / "split"
+    split = split_images(reading, _FRACTION)
     for role in (TRAIN, VAL):  # of a plan that came to nothing; the seed gives the same again
         (place / file_of(role)).unlink(missing_ok=True)
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        parts, said = write_split(name, source, place, _FRACTION, lenient=lenient)
-    except UserError:
-        shutil.rmtree(place)
-        raise
+    parts, said = write_split(entry["NAME"], reading, split, place)
     listing = "\n".join(said)
     held = f"{_FRACTION:.0%} of the images are held out by seed 0"
     logger.info(f"nothing is split: {held}, in {place}\n{listing}")
-    return parts, _sound(parts[TRAIN], lenient)
+    return parts, sizes_of(reading, split.train)
 
 
 def _machine(device: str, gpus: int) -> Machine:

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from robust_det.core.errors import counted
 from robust_det.detection.finetuning.epochs import usual_epochs
 from robust_det.detection.planning.sizes import Sizes
 
-__all__ = ["Choice", "Machine", "choose"]
+__all__ = ["Choice", "Machine", "choose", "too_few"]
 
 _CPU_BATCH = 4
 # GiB of GPU memory that an image of 800 x 1333 takes, with a ResNet-50 and its gradients
 _GIB_AN_IMAGE = 2.0
 # what a detector of these configs finds well: the smallest of its anchors, in pixels
 _SMALLEST = {"cpu": 16, "cuda": 32}
+# images to test on, below which an AP means nothing, and below which its interval is wide
+_NOTHING, _FEW = 10, 50
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ def choose(
     why_masks = "all objects have outlines" if masks else share if sizes.outlined else "boxes alone"
     keys: dict[str, tuple[Any, str]] = {
         "MODEL.MASK_ON": (masks, why_masks),
-        "INPUT.MIN_SIZE_TRAIN": (scales, f"images are {sizes.short:.0f} x {sizes.long:.0f}"),
+        "INPUT.MIN_SIZE_TRAIN": (
+            scales,
+            f"shorter side in pixels; that of the images is {sizes.short:.0f} (median)",
+        ),
         "INPUT.MAX_SIZE_TRAIN": (largest, "longer side at most, in pixels"),
         "INPUT.MIN_SIZE_TEST": (
             short,
@@ -94,7 +100,7 @@ def choose(
         ),
         "INPUT.MAX_SIZE_TEST": (largest, "as in training"),
         "SOLVER.IMS_PER_BATCH": (batch, "images an iteration, over all processes"),
-        "SOLVER.BASE_LR": (round(rate, 6), f"for {update} images an update"),
+        "SOLVER.BASE_LR": (round(rate, 6), f"for {counted(update, 'image')} an update"),
         "SOLVER.MAX_ITER": (iterations, f"{epochs:.3g} epochs of {sizes.images} images"),
         "SOLVER.STEPS": (steps, "iterations at which the learning rate falls to a tenth"),
         "SOLVER.WARMUP_ITERS": (warm_up, "iterations in which the learning rate rises"),
@@ -115,6 +121,22 @@ def choose(
         keys["MODEL.ANCHOR_GENERATOR.SIZES"] = (anchors, "half the usual, for small objects")
     base = "base_small.yaml" if cpu else "base_rcnn_fpn.yaml"
     return Choice(base, {k: v for k, v in keys.items() if k not in given}, epochs)
+
+
+def too_few(images: int, objects: int) -> str:
+    """Return what to say of a test set that tells little; empty if it is large enough."""
+    if images >= _FEW:
+        return ""
+    tested = f"{counted(images, 'image')} with {counted(objects, 'object')}"
+    if images < _NOTHING:
+        return (
+            f"AP over {tested} means nothing: which images they happen to be decides; annotate"
+            " more, or test on a larger part (robust-det split --fraction 0.5)"
+        )
+    return (
+        f"AP over {tested} is uncertain by several points; robust-det compare --significance gives"
+        " its interval"
+    )
 
 
 def _batch(sizes: Sizes, machine: Machine) -> int:

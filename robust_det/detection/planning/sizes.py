@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,6 @@ class Sizes:
         short, long: median sides of the images, in pixels.
         object_side: lower quartile of the root of width times height, in pixels of the images.
         outlined: share of the objects with an outline, in [0, 1].
-        rle: whether any outline is run-length encoded.
     """
 
     images: int
@@ -31,15 +31,20 @@ class Sizes:
     long: float
     object_side: float
     outlined: float = 0.0
-    rle: bool = False
 
 
-def sizes_of(reading: Reading) -> Sizes:
-    """Return the sizes of a sound data set; of a large one, those of every so many images."""
+def sizes_of(reading: Reading, chosen: Sequence[int] | None = None) -> Sizes:
+    """Return the sizes of a sound data set; of a large one, those of every so many images.
+
+    Args:
+        reading: of it.
+        chosen: which images, by their places; all if None.
+    """
     images = reading.images
-    step = max(1, len(images) // _LOOKED_AT)
+    places = range(len(images)) if chosen is None else chosen
+    step = max(1, len(places) // _LOOKED_AT)
     sides, objects, outlined = [], [], 0
-    for place in range(0, len(images), step):
+    for place in places[::step]:
         image, annotations, _ = images[place]
         sides.append(sorted((image["width"], image["height"])))
         for annotation in annotations:
@@ -48,11 +53,10 @@ def sizes_of(reading: Reading) -> Sizes:
             outlined += bool(annotation.get("segmentation"))
     short, long = np.median(np.array(sides, dtype=np.float64), axis=0)
     return Sizes(
-        len(images),
-        images.objects,
+        len(places),
+        sum(images.objects_before(place + 1) - images.objects_before(place) for place in places),
         float(short),
         float(long),
         float(np.percentile(objects, 25)) if objects else float(short) / 4,
         outlined / max(len(objects), 1),
-        images.masks == "rle",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from robust_det.core.errors import UserError, counted, one_line
+from robust_det.core.errors import UserError, counted, did_you_mean_file, one_line
 from robust_det.core.files import require_regular
 from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.data.detection.checking.leftovers import unread_images
@@ -99,7 +99,7 @@ def find_inputs(text: str) -> Source:
     if path.is_file():
         return _file(path)
     if not glob.has_magic(text):
-        raise UserError(f"no image, folder or video at {path}")
+        raise UserError(f"no image, folder or video at {path}{did_you_mean_file(path)}")
     return _matching(text)
 
 

@@ -13,6 +13,15 @@ from robust_det.records import read_record
 from robust_det.records.detection import DetectionRecord
 from tests.support import refused, run_tool
 
+# of a config's MODEL: a tiny detector of boxes, from weights of chance
+BOXES_ALONE = {
+    "WEIGHTS": "",
+    "MASK_ON": False,
+    "BACKBONE": {"ARCH": "resnet10_narrow"},
+    "FPN": {"OUT_CHANNELS": 32},
+    "ROI_BOX_HEAD": {"FC_DIM": 64},
+}
+
 
 def test_train_on_voc_and_test_on_yolo(
     write_config: Callable[..., Path],
@@ -29,14 +38,7 @@ def test_train_on_voc_and_test_on_yolo(
     ]
     (voc / "JPEGImages").joinpath(document["images"][0]["file_name"]).unlink()
     config = write_config(
-        MODEL={
-            "WEIGHTS": "",
-            "MASK_ON": False,
-            "BACKBONE": {"ARCH": "resnet10_narrow"},
-            "FPN": {"OUT_CHANNELS": 32},
-            "ROI_BOX_HEAD": {"FC_DIM": 64},
-            "ROI_HEADS": {"SCORE_THRESH_TEST": 0.0},
-        },
+        MODEL={**BOXES_ALONE, "ROI_HEADS": {"SCORE_THRESH_TEST": 0.0}},
         DATASETS={"CUSTOM": entries, "TRAIN": ["voc_scenes"], "TEST": ["yolo_scenes"]},
         SOLVER={"MAX_ITER": 4, "STEPS": [3], "IMS_PER_BATCH": 2},
     )
@@ -84,13 +86,7 @@ def test_train_on_masks_and_test_on_a_table(
         {"NAME": "tabled", "CSV": "boxes.csv", "IMAGES": str(scenes / "val")},
     ]
     config = write_config(
-        MODEL={
-            "WEIGHTS": "",
-            "MASK_ON": False,
-            "BACKBONE": {"ARCH": "resnet10_narrow"},
-            "FPN": {"OUT_CHANNELS": 32},
-            "ROI_BOX_HEAD": {"FC_DIM": 64},
-        },
+        MODEL=BOXES_ALONE,
         DATASETS={
             "CUSTOM": [{**entry, "CLASSES": ["shape"]} for entry in entries],
             "TRAIN": ["masked"],

@@ -98,7 +98,7 @@ def test_without_yaml(
     names = [c["name"] for c in document["categories"]]
     expected = boxes(register_entry(YOLO=yolo, SPLIT="val"))
     (yolo / "data.yaml").unlink()
-    with pytest.raises(UserError, match=r"add CLASSES, data\.yaml or classes\.txt"):
+    with pytest.raises(UserError, match=r"into classes\.txt .* or give CLASSES or data\.yaml"):
         describe_dataset(register_entry(YOLO=yolo, SPLIT="val"))
     assert boxes(register_entry(YOLO=yolo, SPLIT="val", CLASSES=names)) == expected
     (yolo / "classes.txt").write_text("\n".join(names))

@@ -35,7 +35,6 @@ def said(
             lines += [(done, record.getMessage()) for record in caplog.records]
             caplog.clear()
             trainer.iter = done
-            hook.before_step()
             now[0] += step if done else 100 * step  # the first one plans
             hook.after_step()
     return lines
@@ -62,7 +61,7 @@ def test_a_sane_run_says_what_is_left(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     [(after, line)] = said(monkeypatch, caplog, 160, 620, 0.5)
-    assert (after, line) == (20, "0.5 s an iteration: about 5 minutes left")
+    assert (after, line) == (20, "0.5 s an iteration: about 5 minutes of training left")
 
 
 def test_a_rate_that_falls_long_before_the_end(

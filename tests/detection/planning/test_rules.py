@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from robust_det.detection.finetuning.epochs import usual_epochs
-from robust_det.detection.planning.rules import Machine, choose
+from robust_det.detection.planning.rules import Machine, choose, too_few
 from robust_det.detection.planning.sizes import Sizes
 
 CPU = Machine("cpu", bf16=True)
@@ -99,3 +99,10 @@ def test_masks_are_learnt_where_every_object_has_one() -> None:
         choice = choose(sizes(100, outlined=share), CPU)
         assert choice.keys["MODEL.MASK_ON"][0] is masks
     assert "95%" in choose(sizes(100, outlined=0.95), CPU).keys["MODEL.MASK_ON"][1]
+
+
+def test_a_test_set_that_tells_little_is_warned_of() -> None:
+    assert "AP over 5 images with 8 objects means nothing" in too_few(5, 8)
+    assert "AP over 1 image with 1 object means nothing" in too_few(1, 1)
+    assert "AP over 32 images with 58 objects is uncertain" in too_few(32, 58)
+    assert too_few(50, 60) == ""

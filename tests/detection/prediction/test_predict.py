@@ -523,6 +523,10 @@ def test_globs(detector_config: Callable[..., Path], scenes: Path, tmp_path: Pat
     source: Any = find_inputs(str(scenes / "**/*.png"))
     assert source.place == scenes and len(source) == 18
     assert source.names[0].startswith("train/") and source.names[-1].startswith("val/")
+    # what is nearly there is named, wherever the path goes wrong
+    for wrong, right in ((val / f"{names[0]}g", names[0]), (scenes / "vall" / names[0], "val")):
+        with pytest.raises(UserError, match=rf"no image.*; did you mean '{right}'\?"):
+            find_inputs(str(wrong))
 
 
 @pytest.mark.parametrize(

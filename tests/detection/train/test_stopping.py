@@ -23,6 +23,25 @@ from robust_det.records.detection import DetectionRecord
 from tests.support import run_tool, start_tool
 
 
+def wait_for_metrics(folder: Path) -> None:
+    """Wait until a run has written its first metrics, after 20 iterations."""
+    written, deadline = folder / "metrics.json", time.monotonic() + 120
+    while not (written.exists() and written.stat().st_size):
+        assert time.monotonic() < deadline, f"no {written}"
+        time.sleep(0.05)
+
+
+def stopped_while_loading(patch: pytest.MonkeyPatch) -> None:
+    """Send a signal between a session's weights and its first step."""
+    load = RobustTrainer.resume_or_load
+
+    def interrupted(self: RobustTrainer, resume: bool = True) -> None:
+        load(self, resume)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    patch.setattr(RobustTrainer, "resume_or_load", interrupted)
+
+
 @pytest.mark.parametrize("sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_and_resumed(
     finished: tuple[Path, Path, tuple[str, str]], tmp_path: Path, sent: Any, code: int
@@ -31,13 +50,8 @@ def test_stopped_and_resumed(
     config, folder = finished[0], tmp_path / "run"
     length = ["OUTPUT_DIR", str(folder), "SOLVER.MAX_ITER", "2000", "SOLVER.STEPS", "[1500]"]
     arguments = [*length, "SOLVER.CHECKPOINT_PERIOD", "1999", "TEST.PICTURES", "0"]
-    first = folder / "metrics.json"  # is written after 20 iterations
     process = start_tool("train_net", "--config", config, *arguments)
-    deadline = time.monotonic() + 120
-    written = False
-    while not written and time.monotonic() < deadline:
-        time.sleep(0.05)
-        written = first.exists() and first.stat().st_size > 0
+    wait_for_metrics(folder)
     process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
@@ -112,10 +126,7 @@ def test_signals_to_every_process_of_a_step_lose_none(
     length = ["SOLVER.MAX_ITER", "2000", "SOLVER.STEPS", "[1500]", "TEST.PICTURES", "0"]
     length += ["SOLVER.CHECKPOINT_PERIOD", "1999", "DATALOADER.NUM_WORKERS", "2"]
     process = start_tool("train_net", "--config", finished[0], "OUTPUT_DIR", folder, *length)
-    first = folder / "metrics.json"
-    deadline = time.monotonic() + 120
-    while not (first.exists() and first.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_metrics(folder)
     pid = json.loads((folder / ".lock").read_text())["pid"]
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     assert len(children) >= 2
@@ -168,12 +179,6 @@ def test_a_signal_before_the_first_step_of_a_session_leaves_out_none(
 ) -> None:
     arguments = ["--config", finished[0], "SOLVER.MAX_ITER", "3", "SOLVER.STEPS", "[2]"]
     arguments += ["SOLVER.CHECKPOINT_PERIOD", "1", "TEST.PICTURES", "0", "OUTPUT_DIR", tmp_path]
-    load = RobustTrainer.resume_or_load
-
-    def interrupted(self: RobustTrainer, resume: bool = True) -> None:
-        load(self, resume)
-        os.kill(os.getpid(), signal.SIGTERM)
-
     step = RobustTrainer.run_step
 
     def killed(self: RobustTrainer) -> None:
@@ -182,14 +187,14 @@ def test_a_signal_before_the_first_step_of_a_session_leaves_out_none(
         step(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RobustTrainer, "resume_or_load", interrupted)
+        stopped_while_loading(patch)
         assert run_tool("train_net", *arguments).code == 143
         assert not list(tmp_path.glob("*.pth"))  # as nothing was learnt
     with monkeypatch.context() as patch:
         patch.setattr(RobustTrainer, "run_step", killed)
         assert run_tool("train_net", "--resume", *arguments).code == 1
     with monkeypatch.context() as patch:
-        patch.setattr(RobustTrainer, "resume_or_load", interrupted)
+        stopped_while_loading(patch)
         assert run_tool("train_net", "--resume", *arguments).code == 143
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000000.pth"
     done = run_tool("train_net", "--resume", *arguments)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robust_det.core.errors import UserError, did_you_mean
+from robust_det.core.errors import UserError, did_you_mean_file
 from robust_det.data.detection.checking.images import SUFFIXES
 from robust_det.data.detection.checking.stems import ANNOTATION_FOLDERS
 from robust_det.data.detection.layouts.coco_files import (
@@ -65,11 +65,7 @@ def recognise(place: str | Path) -> Layout:
     if os.path.isdir(path):
         return _of_folder(path)
     if not os.path.isfile(path):
-        try:
-            beside = os.listdir(path.parent)
-        except OSError:
-            beside = []
-        raise UserError(f"there is no file or folder {path}{did_you_mean(path.name, beside)}")
+        raise UserError(f"there is no file or folder {path}{did_you_mean_file(path)}")
     return _of_file(path)
 
 

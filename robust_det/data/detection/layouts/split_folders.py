@@ -12,7 +12,7 @@ from robust_det.data.detection.layouts.layout import TEST, TRAIN, VAL, entry_nam
 from robust_det.data.detection.readers import voc_layout, yolo_layout
 from robust_det.data.detection.readers.darknet_data import data_files
 from robust_det.data.detection.readers.yolo_yaml import yaml_files
-from robust_det.data.detection.source import ALL, is_split
+from robust_det.data.detection.source import ALL, NoSuchSplit, is_split
 from robust_det.data.walking import walk
 
 __all__ = ["is_yolo_file", "voc_entries", "yolo_entries"]
@@ -59,21 +59,28 @@ def yolo_entries(place: Path, notes: list[str]) -> dict[str, dict[str, Any]]:
         UserError: its reader finds nothing, or several splits that have one role.
     """
     found: dict[str, frozenset[str]] = {}
+    wrong: dict[str, str] = {}
     folder = place if place.is_dir() else place.parent
     lists = {path.stem for path in folder.glob("*.txt")}
     for split in [*_names_of_splits(folder, lists), ALL]:
         report = Report(split)
         try:
-            layout = yolo_layout.read_layout(place, split, "data", (), report)
-        except UserError:
+            layout = yolo_layout.read_layout(place, split, entry_name(place, split), (), report)
+        except NoSuchSplit:
+            continue
+        except UserError as error:
+            wrong[split] = error.reason
             continue
         if split == ALL and found:
             break
-        if layout.images and (split == ALL or not _is_whole(report)):
+        if not layout.images:
+            wrong[split] = "it has no images"
+        elif split == ALL or not _is_whole(report):
             found[split] = frozenset(layout.images)
     if not found:
         yolo_layout.read_layout(place, "train", folder.name, (), Report("train"))  # which says why
         raise UserError(f"{place} names no images that are there; mend its paths")
+    notes += [f"split {split} of {place} is left out: {why}" for split, why in wrong.items()]
     chosen = _by_role(found, place, notes)
     path = str(place.absolute())
     return {

@@ -11,6 +11,7 @@ from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.detection.readers.yolo_images import after_data, images_at
 from robust_det.data.detection.readers.yolo_names import read_names
+from robust_det.data.detection.source import NoSuchSplit
 from robust_det.data.walking import is_hidden
 
 __all__ = ["data_files", "read_data_file"]
@@ -46,7 +47,7 @@ def read_data_file(
     place = raw.get(split) or raw.get(_OTHER_NAMES.get(split, ""))
     if not place:
         known = ", ".join(key for key in ("train", "valid", "test") if raw.get(key))
-        raise UserError(
+        raise NoSuchSplit(
             f"data set '{name}': {path} names no images for '{split}'"
             + (f", only for {known}" if known else "")
         )

@@ -14,7 +14,7 @@ from robust_det.data.detection.readers.darknet_data import data_files, read_data
 from robust_det.data.detection.readers.yolo_images import images_at
 from robust_det.data.detection.readers.yolo_names import names_beside, not_data
 from robust_det.data.detection.readers.yolo_yaml import read_yaml, yaml_files
-from robust_det.data.detection.source import ALL, is_held_out, is_split
+from robust_det.data.detection.source import ALL, NoSuchSplit, is_held_out, is_split
 from robust_det.data.walking import walk
 
 __all__ = ["YoloSplit", "read_layout"]
@@ -85,11 +85,11 @@ def _place(folder: Path, split: str, name: str, others: list[Path], report: Repo
         if not is_held_out(split):
             report.add("whole_folder", f"all {images} images below {whole} are '{split}'")
             return whole
-        raise UserError(
+        raise NoSuchSplit(
             f"data set '{name}': {folder} holds no images of '{split}' alone;"
             f" SPLIT {ALL} takes all {images} as they are"
         )
-    raise UserError(
+    raise NoSuchSplit(
         f"data set '{name}': {folder} holds neither data.yaml nor images/{split} or"
         f" {split}/images{not_data(others)}"
     )

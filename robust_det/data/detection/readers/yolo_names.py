@@ -41,8 +41,9 @@ def names_beside(
     found.pop((), None)
     if not found:
         raise UserError(
-            f"data set '{name}': {folder} has no names of classes; add CLASSES, data.yaml or"
-            f" classes.txt{not_data(others)}"
+            f"data set '{name}': {folder} has no names of classes; write them into"
+            f" classes.txt there, one a line in the order of their numbers, or give CLASSES or"
+            f" data.yaml{not_data(others)}"
         )
     if len(found) > 1:
         files = " and ".join(str(file) for file in found.values())

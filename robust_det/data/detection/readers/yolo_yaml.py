@@ -13,6 +13,7 @@ from robust_det.data.detection.checking.listing import Listing
 from robust_det.data.detection.checking.report import Report
 from robust_det.data.detection.readers.texts import read_text
 from robust_det.data.detection.readers.yolo_images import images_at
+from robust_det.data.detection.source import NoSuchSplit
 from robust_det.data.walking import is_hidden
 
 __all__ = ["read_yaml", "yaml_files"]
@@ -84,7 +85,7 @@ def _places(raw: dict[str, Any], split: str, path: Path, name: str) -> list[str]
     places = [p for p in (value if isinstance(value, list) else [value]) if isinstance(p, str)]
     if not places:
         known = ", ".join(key for key in _SPLITS if raw.get(key))
-        raise UserError(
+        raise NoSuchSplit(
             f"data set '{name}': {path} names no images for '{split}'"
             + (f", only for {known}" if known else "")
         )

@@ -24,6 +24,7 @@ __all__ = [
     "in_words",
     "read_sound",
     "write_coco",
+    "written_depth",
 ]
 
 
@@ -60,8 +61,7 @@ def read_sound(name: str, source: Source, lenient: bool = False) -> Reading:
     Raises:
         UserError: there are problems, or no objects.
     """
-    # what cannot be decoded shall not be handed on by who asks to have it left out
-    reading = source.read(name, Depth.PIXELS if lenient else Depth.HEADERS)
+    reading = source.read(name, written_depth(lenient))
     report = reading.report
     if report.problems and (not lenient or report.hopeless):
         way = "" if report.hopeless or lenient else ", or give --lenient to go on without"
@@ -69,6 +69,12 @@ def read_sound(name: str, source: Source, lenient: bool = False) -> Reading:
     if not reading.images.objects:
         raise UserError(f"data set '{name}' has no objects")
     return reading
+
+
+def written_depth(lenient: bool) -> Depth:
+    """Return how closely to look at images before they are handed on."""
+    # what cannot be decoded shall not be handed on by who asks to have it left out
+    return Depth.PIXELS if lenient else Depth.HEADERS
 
 
 def in_words(reading: Reading) -> str:

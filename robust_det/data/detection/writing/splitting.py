@@ -11,13 +11,12 @@ from typing import Any
 
 from robust_det.core.errors import UserError, counted
 from robust_det.data.detection.layouts.layout import TRAIN, VAL
-from robust_det.data.detection.source import Reading, Source
+from robust_det.data.detection.source import Reading
 from robust_det.data.detection.writing.coco_file import (
     check_new,
     coco_entry,
     copy_images,
     file_of,
-    read_sound,
     write_coco,
 )
 from robust_det.data.detection.writing.image_groups import image_groups
@@ -37,35 +36,25 @@ class Split:
 
 
 def write_split(
-    name: str,
-    source: Source,
-    folder: Path,
-    fraction: float = 0.2,
-    seed: int = 0,
-    *,
-    lenient: bool = False,
-    copies: str = "",
+    name: str, reading: Reading, split: Split, folder: Path, copies: str = ""
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Split a data set and write ``instances_train.json`` and ``instances_val.json``.
+    """Write the two parts of a data set as ``instances_train.json`` and ``instances_val.json``.
 
     Args:
         name: of the data set, which those of its parts begin with; without the role that it has.
-        source: where it is.
+        reading: of all of it; see :func:`~.coco_file.read_sound`.
+        split: of :func:`split_images`.
         folder: for the files; images are named relative to it.
-        fraction, seed: see :func:`split_images`.
-        lenient: see :func:`~.coco_file.read_sound`.
         copies: copy the images as well, into a folder of this name in it.
 
     Returns:
         By role, ``train`` and ``val``, the entry of ``DATASETS.CUSTOM``; and lines to be said.
 
     Raises:
-        UserError: the files are there, the data are unsound, or there is nothing to split.
+        UserError: the files are there.
     """
     paths = {role: folder / file_of(role) for role in (TRAIN, VAL)}
     check_new(paths.values())
-    reading = read_sound(name, source, lenient)
-    split = split_images(reading, fraction, seed)
     for role, chosen in ((TRAIN, split.train), (VAL, split.val)):
         if copies:
             copy_images(folder, reading, copies, chosen)
@@ -100,7 +89,11 @@ def split_images(reading: Reading, fraction: float = 0.2, seed: int = 0) -> Spli
     names = [image["file_name"] for image, _ in reading.images.heads()]
     groups = image_groups(reading.image_root, names)
     if len(groups) < 2:
-        raise UserError(f"data set '{name}' has {len(names)} different images; two are needed")
+        alike = " of one content" if len(names) > 1 else ""
+        raise UserError(
+            f"data set '{name}' has {counted(len(names), 'image')}{alike}, and none to hold out;"
+            " two are needed"
+        )
     # by their places; behind them what all objects have, so that both sides have some
     called = [c["name"] for c in reading.canonical_classes()]
     places = {c["id"]: place for place, c in enumerate(reading.canonical_classes())}

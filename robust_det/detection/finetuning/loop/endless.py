@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from statistics import median
 
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
@@ -18,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 _MOST_EPOCHS, _MOST_SECONDS = 200, 86400
 _EARLY = 0.4  # of a schedule; of Detectron2's own the last drop is at 0.7 to 0.93
-_MEASURED = 20  # steps, after which a run's time is known
+# steps after which a run's time is known, and of these the first ones, which plan and allocate
+_MEASURED, _FIRST = 20, 5
 
 
 class ScheduleHook(HookBase):
@@ -33,8 +33,7 @@ class ScheduleHook(HookBase):
     def __init__(self, cfg: CfgNode, images: int) -> None:
         self.cfg, self.images = cfg, images
         self.epochs = epochs_of(cfg, images)
-        self._seconds: list[float] = []
-        self._begun = 0.0
+        self._steps, self._begun = 0, 0.0
 
     def before_train(self) -> None:
         if self.epochs > _MOST_EPOCHS and self.trainer.iter < self.trainer.max_iter:
@@ -48,15 +47,13 @@ class ScheduleHook(HookBase):
                 f" (SOLVER.STEPS {list(solver.STEPS)}); usual are {usual}"
             )
 
-    def before_step(self) -> None:
-        self._begun = time.perf_counter()
-
     def after_step(self) -> None:
-        if len(self._seconds) == _MEASURED:
-            return
-        self._seconds.append(time.perf_counter() - self._begun)
-        if len(self._seconds) == _MEASURED:
-            self._judge(median(self._seconds))  # the first ones plan and allocate
+        self._steps += 1
+        if self._steps == _FIRST:
+            self._begun = time.perf_counter()
+        elif self._steps == _MEASURED:
+            # all between two steps counts, as it does until the end
+            self._judge((time.perf_counter() - self._begun) / (_MEASURED - _FIRST))
 
     def _judge(self, step: float) -> None:
         whole = step * self.trainer.max_iter
@@ -65,7 +62,7 @@ class ScheduleHook(HookBase):
             took = f"{self._said()}, which take {duration(whole)} at {step:.3g} s each"
             logger.warning(f"{took} on {self.cfg.MODEL.DEVICE}; {self._advice()}")
         elif left:
-            logger.info(f"{step:.3g} s an iteration: about {duration(left)} left")
+            logger.info(f"{step:.3g} s an iteration: about {duration(left)} of training left")
 
     def _said(self) -> str:
         epochs = f"{self.epochs:,.0f}" if self.epochs >= 10 else f"{self.epochs:.2g}"
