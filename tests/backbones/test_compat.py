@@ -1,6 +1,5 @@
 """The compatibility layer: what it adds, what it leaves alone, and that the numbers are right."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,18 @@ import torch
 
 from robust_det.backbones import compat
 from robust_det.core.errors import UserError
-from tests.support import ROOT
+from tests.support import run_python
 
 OLD = compat.installed_version() < (0, 6)
 STAND_IN = OLD and not compat.operators_are_compiled()
 only_stand_in = pytest.mark.skipif(not STAND_IN, reason="this Detectron2 has its own operators")
 
 
-def run_python(code: str) -> str:
-    """Run code in a fresh interpreter and return what it printed."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+def printed(code: str) -> str:
+    """Run code in an interpreter that knows neither Detectron2 nor the project."""
+    done = run_python(code)
+    assert done.code == 0, done.err
+    return done.out.strip()
 
 
 def test_importing_the_package_alone_patches_nothing() -> None:
@@ -31,7 +30,7 @@ def test_importing_the_package_alone_patches_nothing() -> None:
         "import robust_det.core.config.reading, robust_det.core.cli, robust_det.records\n"
         "print('int' in vars(numpy), 'str' in vars(numpy), 'detectron2' in sys.modules)"
     )
-    assert run_python(code) == "False False False"
+    assert printed(code) == "False False False"
 
 
 def test_model_zoo_and_engine_import_without_a_warning() -> None:
@@ -42,9 +41,8 @@ def test_model_zoo_and_engine_import_without_a_warning() -> None:
         "print(model_zoo.get_config('COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml')"
         ".SOLVER.MAX_ITER)"
     )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.stdout.strip(), done.stderr) == ("90000", "")
+    done = run_python(code)
+    assert (done.out.strip(), done.err) == ("90000", "")
 
 
 def test_operations_are_counted() -> None:
@@ -56,7 +54,7 @@ def test_operations_are_counted() -> None:
         "stem = build_backbone('resnet10_narrow', norm='FrozenBN').stem\n"
         "print(parameter_count(stem)[''])"
     )
-    assert run_python(code) == str(3 * 7 * 7 * 16)
+    assert printed(code) == str(3 * 7 * 7 * 16)
 
 
 def test_a_second_call_changes_nothing() -> None:
@@ -84,7 +82,7 @@ def test_compiled_operators_are_never_replaced() -> None:
         "print(sys.modules['detectron2._C'] is real, dir(real) == dir(types.ModuleType('x')))\n"
         "print('detectron2.layers' in sys.modules)"
     )
-    assert run_python(code).split() == ["True", "True", "False"]
+    assert printed(code).split() == ["True", "True", "False"]
 
 
 def test_a_newer_version_is_left_alone() -> None:
@@ -107,7 +105,7 @@ def test_a_newer_version_is_left_alone() -> None:
         "print('int' in vars(numpy), hasattr(PIL.Image, 'LINEAR'), "
         "any(m.startswith('detectron2') for m in sys.modules))"
     )
-    assert run_python(code) == "False False False"
+    assert printed(code) == "False False False"
 
 
 def test_missing_detectron2_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +181,7 @@ def test_stock_evaluation_is_that_of_pycocotools() -> None:
         "from pycocotools.cocoeval import COCOeval\n"
         "print(COCOeval_opt is COCOeval is coco_evaluation.COCOeval_opt)"
     )
-    assert run_python(code) == "True"
+    assert printed(code) == "True"
 
 
 def _stages(optimizer: Any) -> Any:

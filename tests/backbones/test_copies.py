@@ -12,8 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from robust_det.backbones.builders import build_backbone, build_res5
 
 COPIES = {
-    "copy": copy.deepcopy,
-    "average": lambda module: AveragedModel(module).module,
+    "average": lambda module: AveragedModel(module).module,  # of a deep copy
     "pickle": lambda module: pickle.loads(pickle.dumps(module)),
 }
 

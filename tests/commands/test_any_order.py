@@ -105,7 +105,7 @@ class Round:
     def end(self, process: subprocess.Popen[str], what: str) -> Outcome:
         """Wait for the end; the exit code of what died of a signal is a shell's."""
         try:
-            out, err = process.communicate(timeout=25)
+            out, err = process.communicate(timeout=120)
             done = Outcome(process.returncode, out, err)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(OSError):  # says where it is, PYTHONFAULTHANDLER is set

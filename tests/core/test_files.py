@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +9,7 @@ import pytest
 
 from robust_det.core.errors import UserError
 from robust_det.core.files import remove_leftovers, write_atomically
+from tests.support import run_python
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -55,9 +54,9 @@ try:
 except UserError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"cannot write {path}: File too large; the previous file is kept")
-    assert done.stderr == ""
+    done = run_python(code)
+    assert done.out.startswith(f"cannot write {path}: File too large; the previous file is kept")
+    assert (done.code, done.err) == (0, "")
     assert path.read_text() == "before" and os.listdir(tmp_path) == ["file"]
 
 

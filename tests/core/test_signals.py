@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from robust_det.core import signals
 from robust_det.core.signals import StopRequest, Terminated, raise_on_sigterm
+from tests.support import run_python
 
 
 def terminate() -> None:
@@ -83,5 +82,5 @@ def test_a_worker_leaves_both_to_its_parent_and_dies_of_what_it_inherited() -> N
         "os.kill(os.getpid(), signal.SIGINT)\n"
         "print('alive')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.split() == ["143", "alive"], done.stderr
+    done = run_python(code)
+    assert done.out.split() == ["143", "alive"], done.err

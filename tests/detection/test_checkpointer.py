@@ -1,8 +1,6 @@
 """Detector checkpoints: safe to read, complete or refused, and never lost."""
 
 import logging
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from robust_det.core.errors import UserError
 from robust_det.detection.checkpointer import RobustCheckpointer
 from robust_det.detection.config import load_config
 from robust_det.models import Classifier
-from tests.support import ROOT
+from tests.support import run_python
 
 
 @pytest.fixture
@@ -197,11 +195,9 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
         "    except UserError as error:\n"
         "        print(error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    over, new = done.stdout.splitlines()
+    done = run_python(code, tmp_path)
+    assert done.code == 0, done.err
+    over, new = done.out.splitlines()
     assert "cannot write" in over and "the previous file is kept" in over
     assert "cannot write" in new and "model_1.pth" in new
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last_checkpoint", "model_0.pth"]

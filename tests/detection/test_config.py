@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from robust_det.core.config.reading import REPOSITORY, find_config, flatten, loa
 from robust_det.core.errors import UserError
 from robust_det.detection.config import explain, load_config, load_detector_config
 from robust_det.models import Classifier
-from tests.support import ROOT
+from tests.support import ROOT, run_python
 
 MEAN, STD = [104.55, 132.6, 160.65], [53.55, 63.75, 76.5]  # 255 x those of write_classifier
 
@@ -346,16 +344,10 @@ def test_coco_itself(tmp_path: Path, write_classifier: Callable[..., Classifier]
         "          b[0].MODEL.ROI_HEADS.NUM_CLASSES, b[0].MODEL.MASK_ON)\n"
     )
     places = {"DETECTRON2_DATASETS": str(data), "ROBUST_DET_BACKBONES": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, **places},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(code, environment=places)
+    assert done.code == 0, done.err
     differing = "['MODEL.WEIGHTS', 'OUTPUT_DIR'] 0.0 1.0 80"
-    assert done.stdout.splitlines() == [f"{differing} False", f"{differing} True"]
+    assert done.out.splitlines() == [f"{differing} False", f"{differing} True"]
 
 
 def test_custom_data_are_registered_once(write_config: Callable[..., Path]) -> None:

@@ -2,7 +2,7 @@
 
 from tests.support.detectors import tiny_detector
 from tests.support.prepared import python
-from tests.support.tools import ROOT, Outcome, outcome_of, refused, run_tool, start_tool
+from tests.support.tools import ROOT, Outcome, outcome_of, refused, run_python, run_tool, start_tool
 
 __all__ = [
     "ROOT",
@@ -10,6 +10,7 @@ __all__ = [
     "outcome_of",
     "python",
     "refused",
+    "run_python",
     "run_tool",
     "start_tool",
     "tiny_detector",

@@ -79,6 +79,24 @@ def start_tool(
     """
     words = [*launcher, ROOT / "tools" / f"{name}.py", *arguments]
     command = [sys.executable, *map(str, words)] if fresh else python(*words)
+    return _start(command, environment, **options)
+
+
+def run_python(
+    code: str, *arguments: object, environment: Mapping[str, str] | None = None, **options: Any
+) -> Outcome:
+    """Run a program in a process of its own, in which torch is imported already.
+
+    Args:
+        code: of the program; ``arguments`` are in its ``sys.argv``.
+        environment, options: as for :func:`start_tool`.
+    """
+    return outcome_of(_start(python("-c", code, *arguments), environment, **options))
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str] | None, **options: Any
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         **{

@@ -96,9 +96,11 @@ def test_spoilt_folders(
     rng = random.Random(seed)
     root = voc if form == "voc" else yolo
     files = [
-        p for p in root.rglob("*") if p.is_file() and (rng.random() < 0.3 or p.suffix != ".png")
+        path
+        for path in sorted(root.rglob("*"))  # the same under each seed
+        if path.is_file() and (rng.random() < 0.3 or path.suffix != ".png")
     ]
-    for path in sorted(files):
+    for path in files:
         if rng.random() < 0.4:
             corrupt(path, rng)
     entry = dict(VOC=voc, SPLIT="test") if form == "voc" else dict(YOLO=yolo, SPLIT="val")

@@ -1,7 +1,5 @@
 """A run that was stopped goes on as if it had not been."""
 
-import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,10 +51,10 @@ def test_after_sigkill_the_data_and_the_losses_are_the_same(
     first = run_tool("train_net", *arguments, whole, process=True)
     assert first.code == 0, first.err
 
-    second = start_tool("train_net", *arguments, killed, fresh=True, start_new_session=True)
+    second = start_tool("train_net", *arguments, killed)
     while not (killed / "model_0000005.pth").exists() and second.poll() is None:
         time.sleep(0.05)
-    os.killpg(second.pid, signal.SIGKILL)
+    second.kill()
     second.communicate()
     assert not (killed / "model_final.pth").exists()
     third = run_tool("train_net", "--resume", *arguments, killed, process=True)
