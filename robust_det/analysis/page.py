@@ -34,6 +34,7 @@ def render_report(sections: Sequence[Section], title: str) -> str:
     environment.filters |= {"parts": _parts, "options": _options}
     findings = [finding for section in sections for finding in section.findings]
     provenance = [run for section in sections for run in section.provenance]
+    files = sorted(name for section in sections for name in section.files)
     return environment.get_template("report.html").render(
         title=title,
         # no line break between a number and its spread, or its sign
@@ -44,6 +45,8 @@ def render_report(sections: Sequence[Section], title: str) -> str:
             for section in sections
         ],
         provenance=provenance,
+        tables=[name for name in files if name.endswith(".csv")],
+        texts=["ap.md", *(name for name in files if name.endswith(".md"))],
         when=_period([run["created"] for run in provenance]),
         runs=counted(len(provenance), "run"),
     )

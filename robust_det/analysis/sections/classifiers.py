@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust_det.analysis.labels import norm_label
+from robust_det.analysis.options import Options
 from robust_det.analysis.sections.section import Section
-from robust_det.analysis.significance.study import Options
 from robust_det.analysis.tables import render_table, title
 from robust_det.records.pretrain import (
     AttackEvaluator,
