@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from robust_det.analysis.options import Options
 from robust_det.analysis.page import render_report
 from robust_det.analysis.runs import warn_left_out
 from robust_det.analysis.sections import SECTIONS
-from robust_det.analysis.significance.study import Options
 from robust_det.analysis.tables import escape_markdown
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
@@ -41,23 +41,25 @@ def compare(
         output: a new or empty folder, or one that an earlier comparison wrote, whose files are
             then replaced.
         title: heading of the page and of the Markdown; by default it says what is compared.
-        options: whether to go through the saved detections as well, for intervals and errors;
-            that writes ``significance.md`` and ``.csv``, ``errors.csv`` and their plots.
+        options: how many pictures, and whether to go through the saved detections for intervals
+            and errors, which are ``significance.md`` and ``.csv``, ``errors.csv`` and plots.
 
     Returns:
         The path of ``index.html``, and the tables as text for a terminal.
 
     Raises:
-        UserError: a record is missing or malformed, the same run is given twice, detections or
-            ground truth that are needed are missing, or ``output`` holds something else. Nothing
-            is written then.
+        UserError: an option is wrong, a record is missing or malformed, the same run is given
+            twice, detections or ground truth that are needed are missing, or ``output`` holds
+            something else. Nothing is written then.
     """
     output, options = Path(output), options or Options()
+    options.check()
     before = _files_of_an_earlier_run(output)
     by_kind, unasked = _read(paths)
-    if options.wanted and not by_kind["detection"]:
+    if not by_kind["detection"] and (options.wanted or options.annotations or options.images):
         raise UserError(
-            "--significance and --errors are of detection runs, and none is among the records",
+            "--significance, --errors, --annotations and --images are of detection runs, and none"
+            " is among the records",
             "leave them out, or give one",
         )
     sections = [build(by_kind[kind], options) for kind, build in SECTIONS.items() if by_kind[kind]]

@@ -14,8 +14,6 @@ from robust_det.core.errors import counted
 
 __all__ = ["render_report"]
 
-# files with the full precision of the figures
-_FIGURES = ("ap.csv", "evaluations.csv")
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -37,6 +35,7 @@ def render_report(sections: Sequence[Section], title: str, tables: str) -> str:
     environment.filters |= {"parts": _parts, "options": _options}
     findings = [finding for section in sections for finding in section.findings]
     provenance = [run for section in sections for run in section.provenance]
+    files = sorted(name for section in sections for name in section.files)
     return environment.get_template("report.html").render(
         title=title,
         # no line break between a number and its spread, or its sign
@@ -47,8 +46,8 @@ def render_report(sections: Sequence[Section], title: str, tables: str) -> str:
             for section in sections
         ],
         provenance=provenance,
-        tables=tables,
-        figures=[name for section in sections for name in section.files if name in _FIGURES],
+        tables=[name for name in files if name.endswith(".csv")],
+        texts=[tables, *(name for name in files if name.endswith(".md"))],
         when=_period([run["created"] for run in provenance]),
         runs=counted(len(provenance), "run"),
     )

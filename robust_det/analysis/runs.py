@@ -168,7 +168,7 @@ def _metrics(path: Path, record: DetectionRecord) -> dict[str, dict[str, float]]
 
 def _conditions(record: DetectionRecord) -> Conditions:
     train, test = (
-        tuple(replace(one, annotations_file="") for one in sets)
+        tuple(replace(one, annotations_file="", image_folder="") for one in sets)
         for sets in (record.data.train, record.data.test)
     )
     # a key of both is one of the schedule that the protocol repeats

@@ -16,7 +16,7 @@ from robust_det.detection.config.init_detector import init_content
 from robust_det.detection.config.trained import NOT_THE_MODEL, at_evaluation
 from robust_det.detection.config.weights import weights_file
 from robust_det.detection.datasets import describe_dataset
-from robust_det.detection.datasets.registration import annotations_file
+from robust_det.detection.datasets.registration import annotations_file, prepared_dataset
 from robust_det.detection.evaluation import (
     describe_evaluators,
     saved_detections,
@@ -184,6 +184,7 @@ def described(names: Sequence[str]) -> list[DataSet]:
                 classes=len(facts.classes),
                 sha256=facts.sha256,
                 annotations_file=annotations_file(name),
+                image_folder=prepared_dataset(name).image_root,
                 stuff=len(facts.stuff),
                 panoptic_sha256=facts.panoptic_sha256 if facts.stuff else "",
             )

@@ -25,6 +25,8 @@ class DataSet(Part, frozen=True):
         images, annotations, classes: how many; the classes are those of objects.
         sha256: of the annotations.
         annotations_file: their path as it was used, if they are one file.
+        image_folder: that the names of its images are relative to, as it was used; empty in records
+            of before.
         stuff: number of classes of its semantic maps.
         panoptic_sha256: of its panoptic annotations, if there are any.
     """
@@ -35,6 +37,7 @@ class DataSet(Part, frozen=True):
     classes: int
     sha256: str
     annotations_file: str = ""
+    image_folder: str = ""
     stuff: int = 0
     panoptic_sha256: str = ""
 

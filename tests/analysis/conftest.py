@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from robust_det.analysis.significance.bootstrap import bootstrap
+from robust_det.analysis.significance.matching import match
+from robust_det.core.files import sha256_file
+from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
+
 WriteRun = Callable[..., Path]
+TRUTH = make_truth(60, 3, seed=1)
 COCO = {"name": "COCOEvaluator", "library": "pycocotools", "version": "2.0.11"}
 
 
@@ -91,6 +98,54 @@ def write_run(tmp_path: Path) -> WriteRun:
         folder = tmp_path / "runs" / run
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(json.dumps(record))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def scored_run(write_run: WriteRun, tmp_path: Path) -> WriteRun:
+    """Return a function that writes a run with its detections.
+
+    They are of some quality, or given as ``found``; ``truth`` is what they are scored on, and
+    ``image_folder`` where its images are.
+    """
+
+    def write(
+        name: str,
+        eps: float,
+        quality: float = 0.8,
+        seed: int = 0,
+        *,
+        truth: dict[str, Any] = TRUTH,
+        found: list[dict[str, Any]] | None = None,
+        image_folder: str = "",
+        **fields: Any,
+    ) -> Path:
+        annotations = tmp_path / "truth.json"
+        annotations.write_text(json.dumps(truth))
+        if found is None:
+            found = make_detections(truth, 15, quality=quality, seed=seed + int(10 * eps))
+        one = bootstrap(match(truth, found, "bbox"), 1, seed=0)
+        sets = [
+            {
+                "name": "shapes_val",
+                "images": len(truth["images"]),
+                "annotations": len(truth["annotations"]),
+                "classes": len(truth["categories"]),
+                "annotations_file": str(annotations),
+                "image_folder": image_folder,
+                "sha256": sha256_file(annotations),
+            }
+        ]
+        path = "inference/shapes_val/coco_instances_results.json"
+        file = tmp_path / f"{name}_files" / path
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(found))
+        detections = {"shapes_val": {"path": path, "sha256": sha256_file(file)}}
+        fields = {"data": {"train": [], "test": sets}, "detections": detections, **fields}
+        folder = write_run(name, eps, one.values["AP"], seed=seed, **fields)
+        shutil.copytree(tmp_path / f"{name}_files", folder, dirs_exist_ok=True)
         return folder
 
     return write

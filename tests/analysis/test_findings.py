@@ -22,7 +22,7 @@ from robust_det.analysis.significance.bootstrap import (
 from robust_det.analysis.significance.study import Difference, Figure, TaskStudy
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.store import find_records, load_records
-from tests.support import refused
+from tests.support import ROOT, refused
 
 WriteRun = Callable[..., Path]
 
@@ -135,7 +135,11 @@ def test_the_page_the_terminal_and_markdown_answer_alike(
         (("--resamples", 50), "--resamples is of --significance"),
         (("--seed", 1), "--seed is of --significance"),
         (("--interval", "percentile"), "--interval is of --significance"),
-        (("--annotations", "x.json"), "--annotations is of --significance and --errors"),
+        (("--annotations", "x.json"), "--annotations x.json is not a file"),
+        (("--annotations", __file__, "--pictures", 0), "--annotations is of pictures, --signif"),
+        (("--images", __file__), "is not a folder; give that of the test images"),
+        (("--images", ROOT, "--pictures", 0), "--images is of pictures, and there are none"),
+        (("--pictures", -1), "--pictures is a number of images, from 0 on"),
         (("--significance", "--resamples", 39), "too few for 95% intervals; give at least 40"),
     ],
 )

@@ -8,12 +8,12 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from robust_det.analysis.compare import compare
+from robust_det.analysis.options import Options
 from robust_det.analysis.significance.bootstrap import (
     Bootstrap,
     bootstrap,
@@ -24,14 +24,12 @@ from robust_det.analysis.significance.bootstrap import (
 )
 from robust_det.analysis.significance.cells import interval_cell
 from robust_det.analysis.significance.matching import match
-from robust_det.analysis.significance.study import Options
 from robust_det.core.errors import UserError
-from robust_det.core.files import sha256_file
-from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
+from robust_det.data.synthetic.flawed_detections import make_detections
+from tests.analysis.conftest import TRUTH
 from tests.support import refused, run_tool
 
 WriteRun = Callable[..., Path]
-TRUTH = make_truth(60, 3, seed=1)
 
 
 def test_a_resample_draws_as_many_images_as_there_are() -> None:
@@ -95,39 +93,6 @@ def test_pairing_takes_the_images_out_of_a_difference() -> None:
     assert np.array_equal(again.resampled["AP"], one.resampled["AP"])
 
 
-@pytest.fixture
-def scored_run(write_run: WriteRun, tmp_path: Path) -> WriteRun:
-    """Return a function that writes a run with its detections, which are of some quality."""
-    annotations = tmp_path / "truth.json"
-    annotations.write_text(json.dumps(TRUTH))
-
-    def write(name: str, eps: float, quality: float, seed: int = 0, **fields: Any) -> Path:
-        found = make_detections(TRUTH, 15, quality=quality, seed=seed + int(10 * eps))
-        one = bootstrap(match(TRUTH, found, "bbox"), 1, seed=0)
-        sets = [
-            {
-                "name": "shapes_val",
-                "images": 60,
-                "annotations": len(TRUTH["annotations"]),
-                "classes": 3,
-                "annotations_file": str(annotations),
-                "sha256": sha256_file(annotations),
-            }
-        ]
-        path = "inference/shapes_val/coco_instances_results.json"
-        file = tmp_path / "runs" / name / path
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(found))
-        detections = {"shapes_val": {"path": path, "sha256": sha256_file(file)}}
-        shutil.move(tmp_path / "runs" / name, tmp_path / f"{name}_files")
-        fields = {"data": {"train": [], "test": sets}, "detections": detections, **fields}
-        folder = write_run(name, eps, one.values["AP"], seed=seed, **fields)
-        shutil.copytree(tmp_path / f"{name}_files", folder, dirs_exist_ok=True)
-        return folder
-
-    return write
-
-
 SIGNIFICANCE = Options(significance=True, resamples=100)
 
 
@@ -147,7 +112,7 @@ def test_a_comparison_with_everything(scored_run: WriteRun, tmp_path: Path) -> N
     _, text = compare(runs, report, options=options)
     lines = lines_of(report / "significance.csv")
     ap = {(x["what"], x["run"] or x["seed"]): x for x in lines if x["metric"] == "AP"}
-    assert len(ap) == 4 + 3
+    assert len(ap) == 4 + 1 + 3  # both means over seeds have no seed
     values = {name: float(ap["figure", name]["value"]) for name in ("s0", "s1", "r0", "r1")}
     for folder in runs:
         record = json.loads((folder / "record.json").read_text())
@@ -171,7 +136,7 @@ def test_a_comparison_with_everything(scored_run: WriteRun, tmp_path: Path) -> N
     assert "resnet18 L2 ε 1, mean of 2 " in text and " 100.0% " in text
     markdown = (report / "significance.md").read_text()
     assert "## Setting A — Box AP on shapes\\_val — Paired differences" in markdown
-    assert markdown.count("| resnet18 ") == 4 + 3 + 4
+    assert markdown.count("| resnet18 ") == 6 + 3 + 4
     page = (report / "index.html").read_text()
     for part in ("95% intervals over images", "paired differences", "kinds of errors"):
         assert f"<h3>Box AP on shapes_val: {part}</h3>" in page

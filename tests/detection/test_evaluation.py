@@ -22,7 +22,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from robust_det.analysis.compare import compare
-from robust_det.analysis.significance.study import Options
+from robust_det.analysis.options import Options
 from robust_det.core.files import sha256_file
 from robust_det.data.synthetic.flawed_detections import make_detections, make_truth
 from robust_det.detection.config import detection_defaults, load_config

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from robust_det.analysis.compare import compare
-from robust_det.analysis.significance.study import Options
+from robust_det.analysis.options import Options
 from robust_det.analysis.sweep_table import results_table
 from robust_det.launch.notation import parse_sweep
 from robust_det.records import read_record

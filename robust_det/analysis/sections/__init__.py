@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from robust_det.analysis.options import Options
 from robust_det.analysis.sections.classifiers import classifier_section, evaluation_section
 from robust_det.analysis.sections.detectors import detector_section
 from robust_det.analysis.sections.section import Section
-from robust_det.analysis.significance.study import Options
 
 __all__ = ["SECTIONS", "Section"]
 

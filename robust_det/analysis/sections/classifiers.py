@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.analysis.labels import norm_label
+from robust_det.analysis.options import Options
 from robust_det.analysis.sections.provenance import duration, run_facts
 from robust_det.analysis.sections.section import Section
-from robust_det.analysis.significance.study import Options
 from robust_det.analysis.tables import render_table, title
 from robust_det.core.errors import counted
 from robust_det.records.pretrain import (

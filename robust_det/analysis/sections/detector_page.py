@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from robust_det.analysis.gallery import Gallery
+from robust_det.analysis.gallery.gallery import Gallery
 from robust_det.analysis.grouping import Row, Setting, setting_differences
 from robust_det.analysis.labels import (
     evaluator_names,
@@ -19,6 +19,7 @@ from robust_det.analysis.labels import (
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import Run
 from robust_det.analysis.sections.provenance import duration, run_facts
+from robust_det.analysis.significance.evidence import scored_by_coco
 from robust_det.analysis.significance.study import TaskStudy, study_of
 from robust_det.analysis.significance.text import page_parts
 from robust_det.analysis.tables import HOW_TO_READ_SEEDS, format_delta, format_mean
@@ -28,6 +29,11 @@ from robust_det.records.metrics import task_of
 
 __all__ = ["page_values", "provenance"]
 
+_TERMS = (
+    "AP is COCO's average precision, the mean over IoU thresholds from 0.5 to 0.95; AP50 and AP75"
+    " are at one threshold, APs, APm and APl of small, medium and large objects (below 32 × 32"
+    " pixels, up to 96 × 96, above)."
+)
 _MOST = 8  # backbones side by side, which a page of 1300 pixels has room for
 
 
@@ -68,6 +74,7 @@ def _setting(setting: Setting, gallery: Gallery, studies: Sequence[TaskStudy]) -
         "facts": _facts(setting),
         "archs": len({row.first.arch for row in setting.rows}),
         "tasks": [_task(setting, task, studies) for task in setting.tasks],
+        "terms": _TERMS if scored_by_coco(setting.rows[0].first) else "",
         "notes": setting.notes,
         "gallery": gallery,
         "studies": page_parts(studies, setting.letter),
@@ -125,7 +132,8 @@ def _task(setting: Setting, task: str, studies: Sequence[TaskStudy]) -> dict[str
         # Markup: our own SVG, in which matplotlib has escaped the names
         "plot": Markup(
             inline_svg(
-                ap_figure(setting, task, PLACEHOLDER), f"{known.name} against epsilon: {described}"
+                ap_figure(setting, task, PLACEHOLDER, study),
+                f"{known.name} against epsilon: {described}",
             )
         ),
         "classes": len(classes),

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust_det.analysis.findings import key_findings
-from robust_det.analysis.gallery import build_gallery
+from robust_det.analysis.gallery.build import build_gallery
 from robust_det.analysis.grouping import group_runs
+from robust_det.analysis.options import Options
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import runs_of
 from robust_det.analysis.sections.detector_page import page_values, provenance
 from robust_det.analysis.sections.section import Section
-from robust_det.analysis.significance.study import Options, study
+from robust_det.analysis.significance.study import study, study_of
 from robust_det.analysis.significance.text import study_files, terminal_text
 from robust_det.analysis.tables import csv_text, setting_blocks
 from robust_det.core.figures import image_bytes
@@ -34,20 +35,20 @@ def detector_section(records: Sequence[tuple[Path, DetectionRecord]], options: O
             detections or ground truth that are needed are missing.
     """
     settings = group_runs(runs_of(records))
-    galleries = [build_gallery(setting) for setting in settings]
     studies = study(settings, options) if options.wanted else []
+    galleries = [build_gallery(setting, options) for setting in settings]
     findings = key_findings(settings, studies)
     files: dict[str, bytes | Path] = {**study_files(studies)} if studies else {}
     for setting in settings:
         for task in setting.tasks:
             # a record may call its task anything, a file may not be called anything
             safe = "".join(c if c.isalnum() else "_" for c in task)
-            figure = ap_figure(setting, task)
+            figure = ap_figure(setting, task, study=study_of(studies, setting, task))
             for kind in ("png", "svg"):
                 name = f"plots/ap_vs_eps_{safe}_{setting.letter}.{kind}"
                 files[name] = image_bytes(figure, kind)
     for gallery in galleries:
-        files.update(gallery.sources)
+        files.update(gallery.files)
     files["ap.csv"] = csv_text(settings).encode()
     remarks = [problem for gallery in galleries for problem in gallery.problems]
     return Section(

@@ -10,7 +10,7 @@ from typing import Any
 
 from robust_det.analysis.significance.accumulate import METRICS
 from robust_det.analysis.significance.bootstrap import Interval
-from robust_det.analysis.significance.study import TaskStudy
+from robust_det.analysis.significance.study import Figure, TaskStudy
 from robust_det.analysis.significance.tide import KINDS
 from robust_det.analysis.tables import signed
 
@@ -82,9 +82,9 @@ def _share(value: float) -> str:
 
 
 def figure_table(one: TaskStudy) -> Table:
-    """Return headers and cells of the runs' figures, one row a run."""
+    """Return headers and cells of the figures, a row each run, and one for the mean of several."""
     rows = [
-        [f.row.label, str(f.run.seed), *(interval_cell(f.intervals[m]) for m in METRICS)]
+        [f.row.label, f.seed, *(interval_cell(f.intervals[m]) for m in METRICS)]
         for f in one.figures
     ]
     return ["backbone", "seed", *METRICS], rows
@@ -129,8 +129,7 @@ def _interval_lines(studies: Sequence[TaskStudy]) -> Iterator[list[Any]]:
     for one in studies:
         where = [one.setting.letter, one.task]
         named: list[tuple[list[Any], Any]] = [
-            ([*where, "figure", f.row.label, f.run.name, f.run.seed], f.intervals)
-            for f in one.figures
+            ([*where, "figure", f.row.label, *_run(f)], f.intervals) for f in one.figures
         ]
         named += [
             ([*where, "difference", d.row.label, "", "" if d.seed is None else d.seed], d.intervals)
@@ -139,6 +138,11 @@ def _interval_lines(studies: Sequence[TaskStudy]) -> Iterator[list[Any]]:
         for start, intervals in named:
             for metric, i in intervals.items():
                 yield [*start, metric, i.value, i.low, i.high, i.above, i.below]
+
+
+def _run(figure: Figure) -> list[Any]:
+    """Name and seed of the run that figures are of."""
+    return ["", ""] if figure.run is None else [figure.run.name, figure.run.seed]
 
 
 def errors_csv_text(studies: Sequence[TaskStudy]) -> str:

@@ -41,7 +41,8 @@ def forest_figure(one: TaskStudy, ink: str = INK) -> Figure:
             )
         name = task_of(one.task).name
         axes.set_xlabel(
-            f"Δ {name} to the standard backbone, 95% interval (filled: leaves 0 out)", color=ink
+            f"Δ {name} to the standard backbone\n95% interval over images; filled: leaves 0 out",
+            color=ink,
         )
         _finish(axes, one, ink)
     return figure
@@ -65,7 +66,7 @@ def errors_figure(one: TaskStudy, ink: str = INK) -> Figure:
 
 
 def _canvas(rows: int, labels: list[str], ink: str, extra: float = 0.0) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.8, 1.3 + 0.38 * max(rows, 1) + extra), layout="constrained")
+    figure = Figure(figsize=(6.8, 1.5 + 0.38 * max(rows, 1) + extra), layout="constrained")
     axes = figure.add_subplot()
     axes.set_yticks(range(rows), labels)
     axes.set_ylim(rows - 0.4, -0.6)  # the first on top, as in the table

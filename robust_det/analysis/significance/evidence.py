@@ -20,6 +20,7 @@ from robust_det.records.metrics import COCO_EVALUATOR, VOC_EVALUATOR
 __all__ = [
     "Truth",
     "find_detections",
+    "find_images",
     "find_truth",
     "has_objects",
     "read_detections",
@@ -97,16 +98,13 @@ def find_truth(run: Run, data: DataSet, given: Sequence[str | Path] = ()) -> Pat
         UserError: there is no such file, or it has another hash than the record says.
     """
     own = Path(data.annotations_file) if data.annotations_file else None
-    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    parts = own.relative_to(own.anchor).parts if own else ()
-    below = [root.joinpath(*parts[n:]) for n in range(len(parts))]
-    for path in [*map(Path, given), *([own] if own else []), *below]:
+    for path in [*map(Path, given), *_places(own)]:
         if path.is_file() and _hash(path.resolve()) == data.sha256:
             return path.resolve()
     advice = "give the file it was scored on with --annotations FILE"
     if own is None or not own.is_file():
         where = (
-            f"{own} is not there, nor the same file below {root} (DETECTRON2_DATASETS)"
+            f"{own} is not there, nor the same file below {_root()} (DETECTRON2_DATASETS)"
             if own
             else "its record does not say where they are"
         )
@@ -116,6 +114,39 @@ def find_truth(run: Run, data: DataSet, given: Sequence[str | Path] = ()) -> Pat
     raise UserError(
         f"the annotations {own} have changed since run {run.path} was scored on them; {advice}"
     )
+
+
+def find_images(run: Run, data: DataSet, name: str, given: Sequence[str | Path] = ()) -> Path:
+    """Return the folder of the images of one test set; see :func:`find_truth`.
+
+    Args:
+        run, data, given: as there.
+        name: of an image in it.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    own = Path(data.image_folder) if data.image_folder else None
+    for folder in [*map(Path, given), *_places(own)]:
+        if (folder / name).is_file():
+            return folder
+    where = f"not in {own}" if own else "nowhere that its record says"
+    raise UserError(
+        f"run {run.path} was tested on the images of data set '{data.name}', of which {name} is"
+        f" {where}; give their folder with --images DIR"
+    )
+
+
+def _root() -> Path:
+    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
+
+
+def _places(own: Path | None) -> list[Path]:
+    """Where a path of a record may lead: there, or its end below ``$DETECTRON2_DATASETS``."""
+    if own is None:
+        return []
+    parts = own.relative_to(own.anchor).parts
+    return [own, *(_root().joinpath(*parts[n:]) for n in range(len(parts)))]
 
 
 @functools.cache

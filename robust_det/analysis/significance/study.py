@@ -10,6 +10,7 @@ from pathlib import Path
 
 from robust_det.analysis.grouping import Row, Setting
 from robust_det.analysis.labels import evaluator_names
+from robust_det.analysis.options import Options
 from robust_det.analysis.runs import Run
 from robust_det.analysis.significance.bootstrap import (
     FEWEST_RESAMPLES,
@@ -35,43 +36,24 @@ from robust_det.analysis.significance.tide import ErrorBreakdown, error_breakdow
 from robust_det.core.errors import UserError
 from robust_det.records.metrics import task_of
 
-__all__ = ["Difference", "Figure", "Options", "RunErrors", "TaskStudy", "study", "study_of"]
+__all__ = ["Difference", "Figure", "RunErrors", "TaskStudy", "study", "study_of"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Options:
-    """What is asked for.
-
-    Attributes:
-        significance: intervals and paired differences.
-        errors: the kinds of errors.
-        resamples, seed: of the bootstrap.
-        interval: of single figures, one of :data:`~.bootstrap.INTERVALS`.
-        annotations: ground truth to use where its hash is a record's.
-    """
-
-    significance: bool = False
-    errors: bool = False
-    resamples: int = 1000
-    seed: int = 0
-    annotations: tuple[str | Path, ...] = ()
-    interval: str = "basic"
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is asked for that needs the detections."""
-        return self.significance or self.errors
-
-
-@dataclass(frozen=True)
 class Figure:
-    """The figures of one run."""
+    """The figures of one run, or, without one, the means over all runs of a backbone."""
 
     row: Row
-    run: Run
+    run: Run | None
     intervals: Mapping[str, Interval]
+    runs: int = 1
+
+    @property
+    def seed(self) -> str:
+        """The seed, or how many runs are pooled."""
+        return f"mean of {self.runs}" if self.run is None else str(self.run.seed)
 
 
 @dataclass(frozen=True)
@@ -121,6 +103,11 @@ class TaskStudy:
     differences: list[Difference] = field(default_factory=list)
     errors: list[RunErrors] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def figure_of(self, row: Row) -> Figure | None:
+        """The figures of a backbone over all of its runs, if they were computed."""
+        of_row = [one for one in self.figures if one.row is row]
+        return of_row[-1] if of_row else None
 
     def overall(self, row: Row) -> Difference | None:
         """The difference of a backbone over all of its runs, if it was computed."""
@@ -185,9 +172,6 @@ def _check_options(settings: Sequence[Setting], options: Options) -> None:
         raise UserError("--seed starts from 0")
     if options.interval not in INTERVALS:
         raise UserError(f"--interval is {' or '.join(INTERVALS)}, not {options.interval!r}")
-    for path in options.annotations:
-        if not Path(path).is_file():
-            raise UserError(f"--annotations {path} is not a file; give the ground truth's JSON")
     rows = [row for setting in settings for row in setting.rows if row.baseline is not None]
     rivals = max((sum(o.baseline is row.baseline for o in rows) for row in rows), default=1)
     # with fewer, the ends of an interval lie beyond all resamples
@@ -213,20 +197,26 @@ def _task(setting: Setting, task: str, inputs: _Inputs, options: Options) -> Tas
                 matches = match(truth, detections, kind, f"match {where}")
                 one = bootstrap(matches, options.resamples, options.seed, f"resample {where}")
                 resampled[run.path] = one
-                intervals = {
-                    name: figure_interval(one, name, options.interval) for name in one.values
-                }
-                out.figures.append(Figure(row, run, intervals))
+                out.figures.append(_figure(row, run, [one], options.interval))
                 out.notes += _contradiction(run, task, one)
             if options.errors:
                 logger.info(f"{where}: kinds of errors")
                 breakdown = error_breakdown(truth, detections, kind, f"errors {where}")
                 out.errors.append(RunErrors(row, run, breakdown))
+        pooled = [resampled[run.path] for run in row.runs if run.path in resampled]
+        if len(pooled) > 1:
+            out.figures.append(_figure(row, None, pooled, options.interval))
     rows = setting.rows_of(task)
     for row in rows:
         rivals = sum(other.baseline is row.baseline for other in rows)
         out.differences += _differences(row, resampled, rivals)
     return out
+
+
+def _figure(row: Row, run: Run | None, several: list[Bootstrap], kind: str) -> Figure:
+    one = mean_of(several)
+    intervals = {name: figure_interval(one, name, kind) for name in one.values}
+    return Figure(row, run, intervals, len(several))
 
 
 def _contradiction(run: Run, task: str, one: Bootstrap) -> list[str]:

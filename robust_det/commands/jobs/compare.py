@@ -2,7 +2,7 @@
 
 robust-det compare RUN [RUN ...] --output DIR [--title T]
                    [--significance [--resamples N] [--seed N] [--interval KIND]] [--errors]
-                   [--annotations FILE]
+                   [--annotations FILE] [--images DIR] [--pictures N]
 
 Prints the answer and the tables and writes them as Markdown and CSV, with plots and an HTML page,
 into DIR. With --significance it adds 95% bootstrap intervals over images and paired differences, on
@@ -26,7 +26,7 @@ EXAMPLES = (
 def main(args: argparse.Namespace) -> None:
     """Compare, and say where the page is."""
     from robust_det.analysis.compare import compare
-    from robust_det.analysis.significance.study import Options
+    from robust_det.analysis.options import Options
     from robust_det.core.errors import UserError
 
     of_bootstrap = {
@@ -38,10 +38,13 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(
             f"--{next(iter(of_bootstrap))} is of --significance; add it, or leave it out"
         )
-    if args.annotations and not (args.significance or args.errors):
-        raise UserError("--annotations is of --significance and --errors; add one, or leave it out")
     options = Options(
-        args.significance, args.errors, annotations=tuple(args.annotations), **of_bootstrap
+        args.significance,
+        args.errors,
+        annotations=tuple(args.annotations),
+        pictures=args.pictures,
+        images=tuple(args.images),
+        **of_bootstrap,
     )
     page, text = compare(args.runs, args.output, args.title, options)
     print(f"\n{text}\n\nreport: {page}")
@@ -80,4 +83,17 @@ def add_arguments(parser: Parser) -> None:
         default=[],
         metavar="FILE",
         help="ground truth that is no longer where a record says; told by its hash, repeatable",
+    )
+    parser.add_argument(
+        "--images",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of test images that are no longer where a record says; repeatable",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=6,
+        help="how many test images to show with what was found in them; 6 if not given",
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from detectron2.structures import Boxes, BoxMode, Instances, pairwise_iou
+from detectron2.structures import BoxMode, Instances
+
+from robust_det.data.detection.hits import Boxes, match_boxes
 
 __all__ = ["choose_images", "found_and_false"]
-
-_IOU = 0.5
 
 
 def choose_images(dicts: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
@@ -56,26 +55,13 @@ def found_and_false(
     Returns:
         How many objects there are, how many were found, and how many detections found none.
     """
-    free = [not (a.get("iscrowd", 0) or a.get("difficult", 0)) for a in annotations]
-    objects = sum(free)
-    boxes = [
-        BoxMode.convert(list(a["bbox"]), a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations
+    corners = [
+        BoxMode.convert(list(a["bbox"]), a["bbox_mode"], BoxMode.XYWH_ABS) for a in annotations
     ]
-    truth = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
-    overlaps = pairwise_iou(detections.pred_boxes, truth)
-    ignored = [not one for one in free]
-    found = false = 0
-    for number in detections.scores.argsort(descending=True, stable=True).tolist():
-        kind = int(detections.pred_classes[number])
-        hits = [
-            n
-            for n, a in enumerate(annotations)
-            if a["category_id"] == kind and overlaps[number, n] >= _IOU
-        ]
-        best = max((n for n in hits if free[n]), key=lambda n: overlaps[number, n], default=None)
-        if best is not None:
-            free[best] = False
-            found += 1
-        elif not any(ignored[n] for n in hits):
-            false += 1
-    return objects, found, false
+    ignored = [bool(a.get("iscrowd", 0) or a.get("difficult", 0)) for a in annotations]
+    classes = [a["category_id"] for a in annotations]
+    objects = Boxes.of(list(zip(corners, classes, ignored, strict=True)))
+    boxes = BoxMode.convert(detections.pred_boxes.tensor, BoxMode.XYXY_ABS, BoxMode.XYWH_ABS)
+    found = (boxes.tolist(), detections.pred_classes.tolist(), detections.scores.tolist())
+    hits = match_boxes(objects, Boxes.of(list(zip(*found, strict=True))))
+    return len(objects) - sum(ignored), int(hits.found.sum()), int(hits.false.sum())

@@ -18,7 +18,7 @@ from robust_det.detection.categories import ClassNames
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.keys import WHERE_AND_HOW_FAST
 from robust_det.detection.evaluation import describe_evaluators
-from robust_det.detection.provenance import Provenance, class_names_in
+from robust_det.detection.provenance import Provenance, class_names_in, same_data
 from robust_det.detection.record import described
 from robust_det.detection.tasks import finds_objects
 from robust_det.records import read_record
@@ -73,7 +73,7 @@ def earlier_evaluation(
         alike = (
             record.detector is not None
             and record.detector.sha256 == detector.sha256
-            and record.data.test == described(cfg.DATASETS.TEST)
+            and same_data(record.data.test, described(cfg.DATASETS.TEST))
             and record.evaluators == describe_evaluators(cfg)
             and not config_differences(record.config, now, WHERE_AND_HOW_FAST)
         )

@@ -15,7 +15,7 @@ from PIL import Image
 from pycocotools import mask
 
 from robust_det.analysis.compare import compare
-from robust_det.analysis.significance.study import Options
+from robust_det.analysis.options import Options
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.core.seeding import mixed_seed, seeded

@@ -1,0 +1,31 @@
+"""Drawn by the comparison where that can be, else by the runs."""
+
+from __future__ import annotations
+
+from robust_det.analysis.gallery.drawn import draw_gallery
+from robust_det.analysis.gallery.from_runs import pictures_of_runs
+from robust_det.analysis.gallery.gallery import Gallery
+from robust_det.analysis.grouping import Setting
+from robust_det.analysis.options import Options
+from robust_det.analysis.significance.evidence import has_objects
+from robust_det.core.errors import UserError
+
+__all__ = ["build_gallery"]
+
+
+def build_gallery(setting: Setting, options: Options) -> Gallery:
+    """Return the pictures of a setting.
+
+    Without what is needed to draw, those that the runs drew; the page says so, and why.
+    """
+    if not options.pictures:
+        return Gallery()
+    if not all(has_objects(task) for task in setting.tasks):
+        return pictures_of_runs(setting, options.pictures)
+    try:
+        return draw_gallery(setting, options)
+    except UserError as error:
+        gallery = pictures_of_runs(setting, options.pictures)
+        which = "are those of the runs, chosen before it was known where backbones disagree"
+        gallery.problems.insert(0, f"Pictures {which if gallery.rows else 'are none'}: {error}.")
+        return gallery
