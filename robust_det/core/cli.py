@@ -34,9 +34,10 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 class _Commands(argparse._SubParsersAction):
     """Lets a command's own help begin with what the list of commands says of it."""
 
-    def add_parser(self, name: str, *, help: str, **more: Any) -> Any:
-        described = {"description": f"{help[0].upper()}{help[1:]}.", **more}
-        return super().add_parser(name, help=help, **described)
+    def add_parser(self, name: str, **more: Any) -> Any:
+        summary = more["help"]
+        described = {"description": f"{summary[0].upper()}{summary[1:]}.", **more}
+        return super().add_parser(name, **described)
 
 
 _OF_SIGNALS = tuple(128 + n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))

@@ -109,11 +109,11 @@ def test_yolo_by_its_file_and_folders(yolo: Path, document: dict[str, Any]) -> N
     shutil.move(yolo / f"labels/val/{Path(first).stem}.txt", yolo / "labels/train")
     raw = {**yaml.safe_load((yolo / "data.yaml").read_text()), "train": "images/train"}
     (yolo / "images/nothing").mkdir()
-    for place, why in (
+    for test, why in (
         ("images/gone", "has no images at "),
         ("images/nothing", "it has no images"),
     ):
-        (yolo / "data.yaml").write_text(yaml.safe_dump({**raw, "test": place}))
+        (yolo / "data.yaml").write_text(yaml.safe_dump({**raw, "test": test}))
         (note,) = recognise(yolo).notes
         assert note.startswith(f"split test of {yolo} is left out: ") and why in note
     for place in (yolo, yolo / "data.yaml"):
