@@ -28,19 +28,18 @@ def test_a_run_from_before_a_key_goes_on(write_config: Callable[..., Path], tmp_
         standing_of(cfg, resume=True)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
 def test_after_sigkill_the_data_and_the_losses_are_the_same(
-    workers: int, tmp_path: Path, write_config: Callable[..., Path]
+    tmp_path: Path, write_config: Callable[..., Path]
 ) -> None:
-    """Random flips and scales, momentum, averaged weights, accumulation: all of it comes back."""
+    """Random flips and scales, momentum, averaged weights, accumulation: all of it comes back,
+    however many processes load."""
     config = write_config(
-        DATALOADER={"NUM_WORKERS": workers},
         INPUT={"MIN_SIZE_TRAIN": [80, 96, 112], "MAX_SIZE_TRAIN": 112},
         SOLVER={
-            "MAX_ITER": 16,
-            "STEPS": [12],
+            "MAX_ITER": 10,
+            "STEPS": [7],
             "IMS_PER_BATCH": 2,
-            "CHECKPOINT_PERIOD": 3,
+            "CHECKPOINT_PERIOD": 2,
             "ACCUMULATE": 2,
             "EMA": {"ENABLED": True, "DECAY": 0.99},
         },
@@ -51,8 +50,9 @@ def test_after_sigkill_the_data_and_the_losses_are_the_same(
     first = run_tool("train_net", *arguments, whole, process=True)
     assert first.code == 0, first.err
 
-    second = start_tool("train_net", *arguments, killed)
-    while not (killed / "model_0000005.pth").exists() and second.poll() is None:
+    workers = ("DATALOADER.NUM_WORKERS", 2)
+    second = start_tool("train_net", *arguments, killed, *workers)
+    while not (killed / "model_0000003.pth").exists() and second.poll() is None:
         time.sleep(0.05)
     second.kill()
     second.communicate()
