@@ -118,7 +118,7 @@ def test_without_its_images_a_comparison_says_so_and_shows_those_of_the_runs(
     shutil.copytree(tmp_path / "photographs", moved)
     shutil.rmtree(tmp_path / "photographs")
     _, text = compare(runs, tmp_path / "report")
-    assert re.search(r"Pictures are none: run .* of which 1\.png is not in .*--images DIR\.", text)
+    assert re.search(r"There are no pictures: run .*, and 1\.png is not in .*--images DIR\.", text)
     for options in (Options(images=(moved,)), Options()):
         compare(runs, tmp_path / "report", options=options)
         assert (tmp_path / "report/pictures/A_truth_000.jpg").is_file()
