@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask
 
 from robust_det.analysis.compare import compare
 from robust_det.analysis.gallery.choice import Chosen, choose
@@ -150,3 +151,21 @@ def test_words_do_not_cover_each_other() -> None:
         assert (np.abs(pixels - wanted).sum(axis=2) == 0).sum() > 800, kind
     many = np.asarray(draw(white, marks * 10))
     assert np.array_equal(many[:100], pixels[:100])
+
+
+POLYGON = [[100, 100, 300, 100, 300, 300, 100, 300]]
+
+
+@pytest.mark.parametrize("form", ["polygon", "runs", "compressed"])
+def test_masks_are_filled_in_any_form(form: str) -> None:
+    compressed = mask.frPyObjects(POLYGON, 480, 640)[0]
+    outside, inside = 100 * 480, 200 * 480
+    runs = {"size": [480, 640], "counts": [outside, inside, 640 * 480 - outside - inside]}
+    text = {**compressed, "counts": compressed["counts"].decode()}
+    outline = {"polygon": POLYGON, "runs": runs, "compressed": text}[form]
+    drawn = np.asarray(
+        draw(Image.new("RGB", (640, 480)), [Mark([100, 100, 200, 200], FOUND, "", outline)])
+    )
+    colour = [int(FOUND.colour[n : n + 2], 16) for n in (1, 3, 5)]
+    assert drawn[200, 200] == pytest.approx(0.35 * np.array(colour), abs=1)
+    assert drawn[200, 50].tolist() == drawn[200, 350].tolist() == [0, 0, 0]
