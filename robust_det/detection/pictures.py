@@ -33,6 +33,8 @@ __all__ = ["draw_pictures", "picture_scale", "save_picture"]
 SCORE = 0.5
 # in pixels: labels need room on the short side, and JPEG files end at 65,500
 _SHORT_SIDE, _LONG_SIDE = 320, 4000
+# points a pixel of width, of which a page shows some 300
+_LETTERS = 24 / 640
 
 
 @torch.no_grad()
@@ -73,7 +75,7 @@ def draw_pictures(
         paths = {}
         for kind, shown in (("ground_truth", None), ("prediction", output)):
             paths[kind] = f"pictures/{stem}_{kind}.jpg"
-            drawn = draw(ClassVisualizer(image, metadata, scale), record, shown)
+            drawn = draw(_canvas(image, metadata, scale), record, shown)
             save_picture(folder / paths[kind], drawn.get_image())
         image_name = Path(record["file_name"]).name
         truth, prediction = paths["ground_truth"], paths["prediction"]
@@ -84,6 +86,13 @@ def draw_pictures(
             entries.append(Picture(image_name, truth, prediction, *counts, SCORE))
     model.train(training)
     return entries
+
+
+def _canvas(image: Any, metadata: Metadata, scale: float) -> ClassVisualizer:
+    """What draws on an image, in letters that are read where its picture is shown small."""
+    canvas = ClassVisualizer(image, metadata, scale)
+    canvas._default_font_size = max(canvas._default_font_size, _LETTERS * image.shape[1])
+    return canvas
 
 
 # draws the ground truth of a dataset dictionary, or a model's output if there is one

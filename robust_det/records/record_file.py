@@ -101,7 +101,10 @@ def _decoded(data: bytes, path: Path) -> Record:
     except msgspec.ValidationError as error:
         raise UserError(one_line(f"{path} is not a run record: {error}")) from error
     except (ValueError, RecursionError) as error:
-        raise UserError(one_line(f"run record {path} cannot be read: {error}")) from error
+        raise UserError(
+            one_line(f"run record {path} cannot be read: {error}"),
+            "copy it again, or leave the run out",
+        ) from error
     if header.schema > SCHEMA:
         raise UserError(
             f"run record {path} is of schema {header.schema}, this version reads up to {SCHEMA}:"

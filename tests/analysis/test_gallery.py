@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask
 
 from robust_det.analysis.compare import compare
 from robust_det.analysis.gallery.choice import Chosen, choose
@@ -118,7 +119,7 @@ def test_without_its_images_a_comparison_says_so_and_shows_those_of_the_runs(
     shutil.copytree(tmp_path / "photographs", moved)
     shutil.rmtree(tmp_path / "photographs")
     _, text = compare(runs, tmp_path / "report")
-    assert re.search(r"Pictures are none: run .* of which 1\.png is not in .*--images DIR\.", text)
+    assert re.search(r"There are no pictures: run .*, and 1\.png is not in .*--images DIR\.", text)
     for options in (Options(images=(moved,)), Options()):
         compare(runs, tmp_path / "report", options=options)
         assert (tmp_path / "report/pictures/A_truth_000.jpg").is_file()
@@ -150,3 +151,21 @@ def test_words_do_not_cover_each_other() -> None:
         assert (np.abs(pixels - wanted).sum(axis=2) == 0).sum() > 800, kind
     many = np.asarray(draw(white, marks * 10))
     assert np.array_equal(many[:100], pixels[:100])
+
+
+POLYGON = [[100, 100, 300, 100, 300, 300, 100, 300]]
+
+
+@pytest.mark.parametrize("form", ["polygon", "runs", "compressed"])
+def test_masks_are_filled_in_any_form(form: str) -> None:
+    compressed = mask.frPyObjects(POLYGON, 480, 640)[0]
+    outside, inside = 100 * 480, 200 * 480
+    runs = {"size": [480, 640], "counts": [outside, inside, 640 * 480 - outside - inside]}
+    text = {**compressed, "counts": compressed["counts"].decode()}
+    outline = {"polygon": POLYGON, "runs": runs, "compressed": text}[form]
+    drawn = np.asarray(
+        draw(Image.new("RGB", (640, 480)), [Mark([100, 100, 200, 200], FOUND, "", outline)])
+    )
+    colour = [int(FOUND.colour[n : n + 2], 16) for n in (1, 3, 5)]
+    assert drawn[200, 200] == pytest.approx(0.35 * np.array(colour), abs=1)
+    assert drawn[200, 50].tolist() == drawn[200, 350].tolist() == [0, 0, 0]

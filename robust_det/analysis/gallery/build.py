@@ -26,6 +26,10 @@ def build_gallery(setting: Setting, options: Options) -> Gallery:
         return draw_gallery(setting, options)
     except UserError as error:
         gallery = pictures_of_runs(setting, options.pictures)
-        which = "are those of the runs, chosen before it was known where backbones disagree"
-        gallery.problems.insert(0, f"Pictures {which if gallery.rows else 'are none'}: {error}.")
+        what = (
+            "Pictures are those of the runs, chosen before it was known where backbones disagree"
+            if gallery.rows
+            else "There are no pictures"
+        )
+        gallery.problems.insert(0, f"{what}: {error}.")
         return gallery

@@ -113,10 +113,9 @@ def _opened(folder: Path, image: Mapping[str, Any]) -> tuple[Image.Image | None,
             pixels = open_image(path).convert("RGB")
     except (FileError, OSError) as error:
         return None, f"Image {path} cannot be shown: {reason_of(error)}."
-    if pixels.size != (image["width"], image["height"]):
-        sizes = "{} x {}, annotated as {} x {}".format(
-            *pixels.size, image["width"], image["height"]
-        )
+    annotated = image.get("width", pixels.width), image.get("height", pixels.height)
+    if pixels.size != annotated:
+        sizes = "{} x {}, annotated as {} x {}".format(*pixels.size, *annotated)
         return None, f"Image {path} cannot be shown: it is {sizes}."
     return pixels, ""
 

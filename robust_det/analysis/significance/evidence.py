@@ -130,10 +130,14 @@ def find_images(run: Run, data: DataSet, name: str, given: Sequence[str | Path] 
     for folder in [*map(Path, given), *_places(own)]:
         if (folder / name).is_file():
             return folder
-    where = f"not in {own}" if own else "nowhere that its record says"
+    where = (
+        f"{name} is not in {own}, nor in the same folder below {_root()} (DETECTRON2_DATASETS)"
+        if own
+        else "its record does not say where they are"
+    )
     raise UserError(
-        f"run {run.path} was tested on the images of data set '{data.name}', of which {name} is"
-        f" {where}; give their folder with --images DIR"
+        f"run {run.path} was tested on the images of data set '{data.name}', and {where}; give"
+        " their folder with --images DIR"
     )
 
 

@@ -69,8 +69,11 @@ def sample_sheet(
             row, column = divmod(number, columns)
             left, top = _GAP + column * step, _GAP + row * height
             pen.text((left, top), _short(str(image["file_name"])), _INK, _FONT)
-            top += _NAME + (_TILE - tile.height) // 2
-            sheet.paste(tile, (left + (_TILE - tile.width) // 2, top))
+            top += _NAME
+            sheet.paste(tile, (left, top))
+            # where a white image ends
+            edge = (left - 1, top - 1, left + tile.width, top + tile.height)
+            pen.rectangle(edge, outline="darkgrey")
             bar.update()
     return sheet
 
