@@ -99,7 +99,10 @@ def test_sigterm_saves_and_exits_cleanly(
     os.killpg(process.pid, signal.SIGCONT)
     outcome = finish(process)
     assert outcome.code == 143, outcome.err
-    assert "stopped by SIGTERM at epoch" in outcome.out and "--resume continues" in outcome.out
+    assert (
+        "stopped by SIGTERM at epoch" in outcome.out
+        and "last.pth; to go on: python " in outcome.out
+    )
     assert "error" not in outcome.err
     saved = int(torch.load(stopped / "last.pth", weights_only=True)["step"])
     assert step <= saved <= step + 2

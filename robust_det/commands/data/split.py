@@ -1,6 +1,7 @@
 """Hold out a part of a data set, and write both parts as COCO JSON.
 
 robust-det split IN --output OUT [--fraction 0.2] [--seed 0] [--copy-images] [--lenient]
+                 [--overwrite]
 
 IN is COCO JSON, CSV, a folder in VOC's or YOLO's layout, or a config with one data set to train on.
 """
@@ -47,6 +48,7 @@ def main(args: argparse.Namespace) -> None:
         args.seed,
         lenient=args.lenient,
         copies="images" if args.copy_images else "",
+        overwrite=args.overwrite,
     )
     print("\n".join(said))
     for role, part in parts.items():
@@ -64,3 +66,4 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--lenient", action="store_true", help="leave out or mend what is unsound, and say so"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")

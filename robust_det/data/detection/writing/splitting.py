@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.core.errors import UserError, counted
+from robust_det.core.locks import sole_writer
+from robust_det.core.outputs import require_new
 from robust_det.data.detection.layouts.layout import TRAIN, VAL
 from robust_det.data.detection.source import Reading, Source
 from robust_det.data.detection.writing.coco_file import (
-    check_new,
     coco_entry,
     copy_images,
     file_of,
@@ -45,6 +46,7 @@ def write_split(
     *,
     lenient: bool = False,
     copies: str = "",
+    overwrite: bool = False,
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Split a data set and write ``instances_train.json`` and ``instances_val.json``.
 
@@ -55,6 +57,7 @@ def write_split(
         fraction, seed: see :func:`split_images`.
         lenient: see :func:`~.coco_file.read_sound`.
         copies: copy the images as well, into a folder of this name in it.
+        overwrite: replace what is there.
 
     Returns:
         By role, ``train`` and ``val``, the entry of ``DATASETS.CUSTOM``; and lines to be said.
@@ -63,13 +66,14 @@ def write_split(
         UserError: the files are there, the data are unsound, or there is nothing to split.
     """
     paths = {role: folder / file_of(role) for role in (TRAIN, VAL)}
-    check_new(paths.values())
-    reading = read_sound(name, source, lenient)
-    split = split_images(reading, fraction, seed)
-    for role, chosen in ((TRAIN, split.train), (VAL, split.val)):
-        if copies:
-            copy_images(folder, reading, copies, chosen)
-        write_coco(paths[role], reading, chosen, copies)
+    with sole_writer(folder):
+        require_new(paths.values(), overwrite)
+        reading = read_sound(name, source, lenient)
+        split = split_images(reading, fraction, seed)
+        for role, chosen in ((TRAIN, split.train), (VAL, split.val)):
+            if copies:
+                copy_images(folder, reading, copies, chosen, overwrite)
+            write_coco(paths[role], reading, chosen, copies)
     stem = name.removesuffix("_all").removesuffix(f"_{TRAIN}")
     entries = {role: coco_entry(f"{stem}_{role}", path) for role, path in paths.items()}
     said = [reading.report.cleaned()] if reading.report.problems else []
