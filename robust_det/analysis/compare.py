@@ -13,6 +13,7 @@ from robust_det.analysis.sections import SECTIONS
 from robust_det.analysis.tables import escape_markdown
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
+from robust_det.core.locks import NAME, sole_writer
 from robust_det.records import RECORD_NAME, Record
 from robust_det.records.store import find_records, load_records
 
@@ -54,6 +55,14 @@ def compare(
     """
     output, options = Path(output), options or Options()
     options.check()
+    _files_of_an_earlier_run(output)  # refuses, before anything is made
+    with sole_writer(output):
+        return _compare(paths, output, title, options)
+
+
+def _compare(
+    paths: Sequence[str | Path], output: Path, title: str | None, options: Options
+) -> tuple[Path, str]:
     before = _files_of_an_earlier_run(output)
     by_kind, unasked = _read(paths)
     if not by_kind["detection"] and (options.wanted or options.annotations or options.images):
@@ -109,7 +118,7 @@ def _files_of_an_earlier_run(output: Path) -> set[str]:
             return set()
         if not output.is_dir():
             raise UserError(f"{output} is a file; {advice}")
-        if not any(output.iterdir()):
+        if all(path.name == NAME for path in output.iterdir()):
             return set()
     except OSError as error:
         raise UserError(f"cannot read {output}: {error.strerror}; {advice}") from error

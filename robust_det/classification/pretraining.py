@@ -310,6 +310,7 @@ class Pretraining:
     def _compare_plan(self, content: Mapping[str, Any], path: Path) -> None:
         """Refuse another config, and another number of processes, than are asked for."""
         step = content["progress"][0]["step"]
+        earlier = msgspec.convert(content.get("changes", []), list[Change])
         changes = allowed_changes(
             _completed(content["config"]),
             self.cfg,
@@ -318,6 +319,7 @@ class Pretraining:
             where=path,
             step=step,
             asked=self.may_change.schedule,
+            earlier=earlier,
         )
         before = len(content["rng"])
         if self.may_change.world_size:
@@ -328,7 +330,7 @@ class Pretraining:
                 )
             changes.append(Change(step, "processes", before, self.world.size))
         self.new_changes = changes
-        self.changes = [*msgspec.convert(content.get("changes", []), list[Change]), *changes]
+        self.changes = [*earlier, *changes]
 
     def begin(self, folder: Path, step: int) -> None:
         """Say what is otherwise from here, and set aside what the run ended with before."""

@@ -24,6 +24,7 @@ from robust_det.conversion.proof import prove
 from robust_det.conversion.targets import write_state_dict
 from robust_det.core.errors import UserError, naming
 from robust_det.core.files import sha256_file
+from robust_det.core.outputs import new_file
 from robust_det.models.spelling import COUNTER, spelling
 
 __all__ = ["Conversion", "convert"]
@@ -109,24 +110,34 @@ def convert(
         classes=model.classes,
         source_format=model.format,
     )
-    if to == "detectron2":
-        whole = _spelled(model, to)
-        rest = {name: tensor for name, tensor in whole.items() if name not in weights}
-        write_backbone(target, weights, card, rest)
-    else:
-        spelled = _spelled(model, to)
-        if to == "torchvision":
-            own = model.body().state_dict()
-            # older files lack the counters, and torchvision insists on them beside its versions
-            counters = {name: own[name] for name in own if COUNTER in name}
-            spelled = with_versions({**counters, **spelled}, own)
-            if Path(target).suffix == ".safetensors":
-                _refuse_unversioned(model)
-        write_state_dict(target, spelled, card)
+    with new_file(Path(target), overwrite):  # somebody else may have written it meanwhile
+        _write(target, to, model, weights, card)
     notes = (*model.remarks, *proof.notes, *doubts(model))
     if to != "detectron2" and not model.num_classes:
         notes = (*notes, f"there is no head: {to} loads the file with strict=False")
     return Conversion(card, model.format, model.num_classes, proof.differences, model.use, notes)
+
+
+def _write(
+    target: str | Path,
+    to: str,
+    model: Model,
+    weights: Mapping[str, torch.Tensor],
+    card: BackboneCard,
+) -> None:
+    spelled = _spelled(model, to)
+    if to == "detectron2":
+        rest = {name: tensor for name, tensor in spelled.items() if name not in weights}
+        write_backbone(target, weights, card, rest)
+        return
+    if to == "torchvision":
+        own = model.body().state_dict()
+        # older files lack the counters, and torchvision insists on them beside its versions
+        counters = {name: own[name] for name in own if COUNTER in name}
+        spelled = with_versions({**counters, **spelled}, own)
+        if Path(target).suffix == ".safetensors":
+            _refuse_unversioned(model)
+    write_state_dict(target, spelled, card)
 
 
 def _refuse_unversioned(model: Model) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from robust_det.core.errors import UserError
 from robust_det.core.files import through_links
+from robust_det.core.outputs import require_new
 
 __all__ = ["TARGETS", "check_other", "check_target"]
 
@@ -40,10 +41,7 @@ def check_target(target: str | Path, to: str, overwrite: bool) -> None:
         raise UserError(
             f"OUTPUT must end in {' or '.join(TARGETS[to])}, which {to} reads: {target}"
         )
-    if target.is_dir():
-        raise UserError(f"OUTPUT {target} is a folder; give a file")
-    if target.exists() and not overwrite:
-        raise UserError(f"OUTPUT {target} exists; pass --overwrite to replace it")
+    require_new([target], overwrite)
     folder = through_links(target).parent
     while not folder.exists():
         folder = folder.parent

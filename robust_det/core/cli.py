@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import select
+import shlex
 import signal
 import sys
 import traceback
@@ -18,7 +19,7 @@ from robust_det.core.errors import UserError, reason_of
 from robust_det.core.files import expanded
 from robust_det.core.signals import INTERRUPTED, Terminated, ignore_from_now, raise_on_sigterm
 
-__all__ = ["Parser", "exit_code_of", "run_tool", "setup_logging"]
+__all__ = ["Parser", "exit_code_of", "resuming_command", "run_tool", "setup_logging"]
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -82,6 +83,10 @@ class Parser(argparse.ArgumentParser):
         """Raise it, instead of printing the usage as well."""
         raise UserError(f"{message} (--help lists the arguments)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Write help or version; argparse's says nothing where that fails."""
+        (file or sys.stderr).write(message)
+
 
 class _BesideBars(logging.Handler):
     """Writes to whatever standard output is now, above a progress bar that is being shown."""
@@ -126,6 +131,14 @@ def _logging_left_as_it_was() -> Iterator[None]:
             each.handlers[:] = handlers
             each.setLevel(level)
             each.propagate = propagate
+
+
+def resuming_command() -> str:
+    """Return what to type to go on with what this process was started for, by ``--resume``."""
+    words = sys.argv if "--resume" in sys.argv else [*sys.argv, "--resume"]
+    launcher = "torchrun ... " if "TORCHELASTIC_RUN_ID" in os.environ else "python "
+    is_python = words[0] == "-m" or words[0].endswith(".py")
+    return f"{launcher if is_python else ''}{shlex.join(words)}"
 
 
 def run_tool(
@@ -174,15 +187,13 @@ def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> i
     outermost = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     restore = raise_on_sigterm()
     try:
-        with _interruptions_unmasked():
-            code = work() or 0
-        if sys.stdout:
+        try:
+            with _interruptions_unmasked():
+                code = work() or 0
+        except SystemExit as error:  # after help, or of a run that has saved
+            code = error.code or 0
+        if sys.stdout and code == 0:
             sys.stdout.flush()
-        return int(code)
-    except SystemExit as error:  # of a run that has saved
-        code = error.code
-        if code not in _OF_SIGNALS:
-            raise
         return int(code)
     except UserError as error:
         caught, message, code = error, str(error), 2
@@ -192,7 +203,8 @@ def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> i
         caught, message, code = error, "terminated", error.code
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
-            return 128 + signal.SIGPIPE
+            code = 128 + signal.SIGPIPE
+            return int(code)
         caught = error
         where = f": {error.filename}" if error.filename else ""
         message, code = f"{error.strerror or reason_of(error)}{where}", 1
@@ -205,6 +217,8 @@ def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> i
             ignore_from_now()  # else one more of them would end the process by another code
         else:
             restore()
+        if code != 0:
+            _drop_what_cannot_be_written()
     if debug():
         traceback.print_exception(caught)
     # it refers to this frame: a cycle would keep all that the tool made alive until the very end
@@ -244,11 +258,18 @@ def _show_any_name() -> None:
 
 def _nobody_reads() -> bool:
     """Whether standard output is a pipe whose reader, such as head, has enough."""
-    output = sys.stdout.fileno()
     poll = select.poll()
-    poll.register(output, 0)  # errors are reported always
-    if not poll.poll(0):
-        return False
-    # the interpreter shall not write the rest at its end
-    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
-    return True
+    poll.register(sys.stdout.fileno(), 0)  # errors are reported always
+    return bool(poll.poll(0))
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Drop what standard output does not take: at its end the interpreter would complain of it, and
+    exit by a code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # a stream without a file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (AttributeError, ValueError):  # closed
+        pass

@@ -1,4 +1,4 @@
-"""The lock of a folder that one process alone may write.
+"""The lock of a folder, or of a file, that one process alone may write.
 
 POSIX record locks. Those of ``flock``, which libraries take, are held by processes that are forked
 meanwhile as well: a loader's workers live on for seconds after a run was killed. Network file
@@ -21,7 +21,7 @@ from typing import Any
 
 from robust_det.core.errors import UserError
 
-__all__ = ["FolderLock", "sole_writer"]
+__all__ = ["NAME", "FolderLock", "sole_writer"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +40,19 @@ class FolderLock:
 
     Args:
         folder: is made if it is not there.
+        file: in it, of which alone it is the lock; all of the folder if empty.
 
     Raises:
         UserError: another process holds it, or nothing can be written there; says who, where and
             since when.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, file: str = "") -> None:
         self.folder = Path(folder)
+        self._place = f"on {self.folder / file}" if file else f"in {self.folder}"
         self._made = _make(self.folder)
-        self._path = os.path.join(os.path.realpath(self.folder), NAME)
+        name = f".{file}{NAME}" if file else NAME
+        self._path = os.path.join(os.path.realpath(self.folder), name)
         self._file = -1
         self._kept = False
         self._before: dict[str, Any] = {}
@@ -94,7 +97,7 @@ class FolderLock:
     def _acquire(self) -> None:
         deadline, said = time.monotonic() + _GRACE, False
         if self._path in _ours:
-            raise UserError(f"this process is at work in {self.folder} already")
+            raise UserError(f"this process is at work {self._place} already")
         while True:
             try:
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -111,7 +114,7 @@ class FolderLock:
                 owner = self._read()
                 self._close()
                 if _is_alive(owner) or time.monotonic() > deadline:
-                    raise UserError(_who(self.folder, owner), _advice()) from None
+                    raise UserError(_who(self._place, owner), _advice()) from None
                 if not said:
                     logger.info(f"{self.folder}: waiting for the end of a run that was killed")
                 said = True
@@ -159,13 +162,13 @@ class FolderLock:
 
 
 @contextlib.contextmanager
-def sole_writer(folder: str | Path) -> Iterator[FolderLock]:
-    """Hold the lock of a folder for a while.
+def sole_writer(folder: str | Path, file: str = "") -> Iterator[FolderLock]:
+    """Hold the lock of a folder, or of a file in it, for a while.
 
     Raises:
         UserError: see :class:`FolderLock`.
     """
-    lock = FolderLock(folder)
+    lock = FolderLock(folder, file)
     try:
         yield lock
     finally:
@@ -182,9 +185,8 @@ def _make(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"cannot make folder {folder}: {error.strerror}; choose another folder"
-        ) from error
+        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise UserError(f"cannot make folder {folder}: {reason}; choose another folder") from error
     return missing
 
 
@@ -216,12 +218,10 @@ def _is_alive(owner: dict[str, Any]) -> bool:
     return True
 
 
-def _who(folder: Path, owner: dict[str, Any]) -> str:
+def _who(place: str, owner: dict[str, Any]) -> str:
     if not {"pid", "host", "since"} <= set(owner):
-        return f"another process is at work in {folder}"
-    return (
-        f"process {owner['pid']} on {owner['host']} is at work in {folder}, since {owner['since']}"
-    )
+        return f"another process is at work {place}"
+    return f"process {owner['pid']} on {owner['host']} is at work {place}, since {owner['since']}"
 
 
 def _advice() -> str:
@@ -232,4 +232,4 @@ def _advice() -> str:
             f"this is one of {tasks} tasks that were started alike: let torchrun start the"
             " processes of a run, in one task a machine (--ntasks-per-node=1)"
         )
-    return "wait for its end, stop it, or choose another folder"
+    return "wait for its end, stop it, or choose another output"

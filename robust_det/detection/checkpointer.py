@@ -18,9 +18,16 @@ from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.categories import CATEGORIES_KEY, categories_in
-from robust_det.detection.provenance import PROVENANCE_KEY, Provenance, provenance_in
+from robust_det.detection.provenance import (
+    PROVENANCE_KEY,
+    Provenance,
+    changes_since,
+    iterations_in,
+    provenance_in,
+)
 from robust_det.models.spelling import spelling
 from robust_det.models.stages import tensor_stages
+from robust_det.records.base import Change
 
 __all__ = ["FINAL", "RobustCheckpointer", "is_backbone", "refuse_misfits", "resulting_weights"]
 
@@ -41,9 +48,12 @@ class RobustCheckpointer(DetectionCheckpointer):
         save_dir: the run folder.
         card: of the backbone; travels in every checkpoint, so that it describes itself.
         categories: the classes, see :mod:`~.categories`; travel as well.
-        provenance: what the detector is trained by; travels as well. What a file that is gone on
-            from says of earlier changes is kept.
+        provenance: what the detector is trained by; travels as well, with what changed since the
+            file that is gone on from, and before that.
         checkpointables: see :class:`DetectionCheckpointer`.
+
+    Attributes:
+        changed: what is otherwise since the file that was loaded.
     """
 
     def __init__(
@@ -60,6 +70,7 @@ class RobustCheckpointer(DetectionCheckpointer):
         self.card = card
         self.categories = categories
         self.provenance = provenance
+        self.changed = list[Change]()
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``name.pth`` atomically and tag it as the last checkpoint."""
@@ -127,8 +138,8 @@ class RobustCheckpointer(DetectionCheckpointer):
         before = provenance_in(content, filename)
         if self.provenance is not None and before is not None:
             self._refuse_other_start(before, filename)
-            changes = [*before.changes, *self.provenance.changes]
-            self.provenance = replace(self.provenance, changes=changes)
+            self.changed = changes_since(before, self.provenance, iterations_in(content) or 0)
+            self.provenance = replace(self.provenance, changes=[*before.changes, *self.changed])
         return content
 
     def _refuse_other_start(self, before: Provenance, filename: str) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from detectron2.config import CfgNode
 
 from robust_det.checkpoints.io import peek_checkpoint
+from robust_det.core.config.reading import flatten
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.detection.categories import ClassNames, categories_in
@@ -19,17 +20,36 @@ from robust_det.records.detection import DataSet, Detector, InitDetector
 __all__ = [
     "BEST_KEY",
     "PROVENANCE_KEY",
+    "SCHEDULE_KEYS",
     "Provenance",
+    "changes_since",
     "class_names_in",
     "detector_of",
     "iterations_in",
     "provenance_in",
     "same_data",
+    "schedule_changes",
 ]
 
 PROVENANCE_KEY = "provenance"
 # of a checkpoint that was kept as the best: the metric, and its value in percent
 BEST_KEY = "best"
+
+
+# what --new-schedule may change: how long a run trains, and by which rate
+SCHEDULE_KEYS = (
+    "SOLVER.MAX_ITER",
+    "SOLVER.STEPS",
+    "SOLVER.GAMMA",
+    "SOLVER.BASE_LR",
+    "SOLVER.BASE_LR_END",
+    "SOLVER.LR_SCHEDULER_NAME",
+    "SOLVER.NUM_DECAYS",
+    "SOLVER.RESCALE_INTERVAL",
+    "SOLVER.WARMUP_FACTOR",
+    "SOLVER.WARMUP_ITERS",
+    "SOLVER.WARMUP_METHOD",
+)
 
 
 class Provenance(msgspec.Struct, frozen=True):
@@ -74,6 +94,37 @@ def provenance_in(content: Mapping[str, Any], path: str | Path) -> Provenance | 
         raise UserError(
             f"{path} has a damaged description of its training ({error}); copy the file again"
         ) from error
+
+
+def changes_since(before: Provenance, now: Provenance, step: int) -> list[Change]:
+    """Return in what a run that goes on differs from how it was trained until then.
+
+    Args:
+        before: of the file that is gone on from.
+        now: of this session.
+        step: how many iterations the file has behind it.
+    """
+    changes = schedule_changes(before.config, now.config, step)
+    if None not in (before.test, now.test) and not same_data(before.test or [], now.test or []):
+        tested = ([_said(one) for one in each.test or []] for each in (before, now))
+        changes.append(Change(step, "DATASETS.TEST", *tested))
+    return changes
+
+
+def schedule_changes(before: Mapping[str, Any], now: Mapping[str, Any], step: int) -> list[Change]:
+    """Return in what the schedules of two complete configs, as plain values, differ."""
+    then, new = flatten(before), flatten(now)
+    # a key that the one does not have came with another version of Detectron2
+    return [
+        Change(step, key, then[key], new.get(key))
+        for key in SCHEDULE_KEYS
+        if key in then and then[key] != new.get(key)
+    ]
+
+
+def _said(one: DataSet) -> str:
+    content = ", ".join(each[:16] for each in one.content if each)
+    return f"{one.name}: {one.images} images, {one.annotations} objects, sha256 {content}"
 
 
 def iterations_in(content: Mapping[str, Any]) -> int | None:

@@ -80,6 +80,7 @@ def write_detection_record(
     pictures: list[Picture],
     seconds: float,
     detector: Path | None = None,
+    changes: Sequence[Change] | None = None,
 ) -> Path:
     """Write ``record.json`` of a run.
 
@@ -95,6 +96,7 @@ def write_detection_record(
         seconds: wall time of training and evaluation, over all sessions.
         detector: file of the detector evaluated, which says how it was trained; without one, or
             where it does not say, the config does.
+        changes: of the run until its evaluation; those that the detector says if None.
     """
     file, known = detector_of(detector, cfg) if detector else (None, None)
     made = known or provenance_of(cfg)
@@ -126,7 +128,7 @@ def write_detection_record(
         pictures=pictures,
         detector=file,
         init_detector=made.init_detector,
-        changes=made.changes,
+        changes=made.changes if changes is None else list(changes),
     )
     return write_record(folder, record)
 
@@ -141,8 +143,8 @@ def _computing(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def provenance_of(cfg: CfgNode, changes: Sequence[Change] = ()) -> Provenance:
-    """Return the provenance of what a complete config trains, with changes that are made now."""
+def provenance_of(cfg: CfgNode) -> Provenance:
+    """Return the provenance of what a complete config trains."""
     init, before = _init_detector(cfg)
     if before is not None:
         weights_sha256 = before.weights_sha256
@@ -155,8 +157,7 @@ def provenance_of(cfg: CfgNode, changes: Sequence[Change] = ()) -> Provenance:
         weights_sha256,
         init,
         list(describe_dataset(cfg.DATASETS.TRAIN[0]).stuff),
-        list(changes),
-        described(cfg.DATASETS.TEST),
+        test=described(cfg.DATASETS.TEST),
     )
 
 

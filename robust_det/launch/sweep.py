@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust_det.core.errors import UserError
-from robust_det.core.locks import sole_writer
 from robust_det.core.progress import progress_bar
 from robust_det.launch.notation import Entry
 from robust_det.launch.processes import Job, Pool
@@ -74,30 +73,23 @@ def plan(
     return runs
 
 
-def sweep(runs: Sequence[Planned], folder: Path, jobs: int) -> list[str]:
+def sweep(runs: Sequence[Planned], jobs: int) -> list[str]:
     """Do the runs that are not finished, a few at a time.
 
     Args:
         runs: see :func:`plan`.
-        folder: of the sweep.
         jobs: how many run at once.
 
     Returns:
         One line for each run that failed.
 
-    Raises:
-        UserError: another process is at work in the folder.
     """
-    with sole_writer(folder):
-        return _do([run for run in runs if not run.finished], len(runs), jobs)
-
-
-def _do(missing: Sequence[Planned], total: int, slots: int) -> list[str]:
-    logger.info(f"{total} runs, {total - len(missing)} finished already, {slots} at once")
+    missing = [run for run in runs if not run.finished]
+    logger.info(f"{len(runs)} runs, {len(runs) - len(missing)} finished already, {jobs} at once")
     by_output = {run.folder / "output.txt": run for run in missing}
     left = {run.folder: run.iterations for run in missing}
     failures: list[str] = []
-    pool = Pool(slots)
+    pool = Pool(jobs)
     bar = progress_bar(
         sum(left.values()), "sweep", "it", enabled=bool(missing), initial=iterations_done(left)
     )

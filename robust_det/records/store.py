@@ -60,8 +60,16 @@ def find_records(paths: Iterable[str | Path]) -> Found:
 
 
 def _below(folder: str) -> Iterator[str]:
-    """Return the nearest records; links to folders are followed where they are named only."""
-    for where, folders, files in os.walk(folder):
+    """Return the nearest records; links to folders are followed where they are named only.
+
+    Raises:
+        OSError: of a folder that cannot be read, whose runs would be missing without a word.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for where, folders, files in os.walk(folder, onerror=refuse):
         if RECORD_NAME in files:
             folders.clear()
             yield os.path.join(where, RECORD_NAME)

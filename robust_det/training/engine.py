@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
+from robust_det.core.cli import resuming_command
 from robust_det.core.errors import UserError
 from robust_det.core.files import remove_leftovers
 from robust_det.core.progress import progress_bar
@@ -204,7 +205,8 @@ class Engine:
                     self._save_last()
                 if stopped or not self._finish_epoch():
                     self._say(
-                        f"stopped by {self._stop.source} at {self._position()}; --resume continues"
+                        f"stopped by {self._stop.source} at {self._position()}, saved in"
+                        f" {self.folder / LAST}; to go on: {resuming_command()}"
                     )
                     self._stop.leave()
 

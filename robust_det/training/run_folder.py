@@ -100,6 +100,7 @@ def allowed_changes(
     where: Path,
     step: int,
     asked: bool,
+    earlier: Sequence[Change] = (),
 ) -> list[Change]:
     """Return the changes of schedule that ``--new-schedule`` asks for; refuse all others.
 
@@ -107,6 +108,8 @@ def allowed_changes(
         old, new, free, where: see :func:`refuse_other_config`.
         schedule: the keys that may change if it is ``asked`` for.
         step: how many steps the run has done.
+        earlier: changes that were made before: after one of the schedule it may be asked for as it
+            is, by a job that is started once more.
 
     Raises:
         UserError: another key differs, or the schedule does and it was not asked for, or does not
@@ -115,16 +118,27 @@ def allowed_changes(
     before, after = (flatten(to_dict(each)) for each in (old, new))
     changed = [key for key in schedule if before.get(key) != after.get(key)]
     others = config_differences(old, new, [*free, *schedule])
-    advice = (
-        _ADVICE if others else "use that config, another OUTPUT_DIR, or --resume --new-schedule"
-    )
+    advice = "use that config, another OUTPUT_DIR, or --resume --new-schedule"
+    if others:
+        advice = f"{_ADVICE}; --new-schedule changes {_named(schedule)} alone" if asked else _ADVICE
     refuse_other_config(old, new, [*free, *schedule] if asked else free, where, advice)
-    if asked and not changed:
+    again = any(one.key in schedule for one in earlier)
+    if asked and not changed and not again:
         raise UserError(
-            f"--new-schedule changes nothing of {where}: {', '.join(schedule[:2])} and the like are"
-            " as before; give the new ones, or leave it out"
+            f"--new-schedule changes nothing of {where}: {_named(schedule)} are as before; give the"
+            " new ones, or leave it out"
         )
     return [Change(step, key, before.get(key), after.get(key)) for key in changed]
+
+
+def _named(keys: Sequence[str]) -> str:
+    """List keys, each section once: ``SOLVER.MAX_ITER, STEPS and GAMMA``."""
+    names, section = [], ""
+    for key in keys:
+        parent, _, leaf = key.rpartition(".")
+        names.append(leaf if parent == section else key)
+        section = parent
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def say_changes(changes: Sequence[Change]) -> None:

@@ -59,12 +59,12 @@ def test_where_a_copy_goes(command: Any, tmp_path: Path, monkeypatch: pytest.Mon
     done = command("configs", "copy", "base_small.yaml", "deep/mine.yaml")
     assert done.code == 2 and mine.read_text() == "SEED: 1\n"
     assert done.err == (
-        "error: deep/mine.yaml exists; --overwrite replaces it, or give another DEST\n"
+        "error: deep/mine.yaml exists; --overwrite replaces it, or name another output\n"
     )
     assert command("configs", "copy", "base_small.yaml", "deep/mine.yaml", "--overwrite").code == 0
     assert load_raw(mine) == load_raw(CONFIGS / "detection/base_small.yaml")
     done = command("configs", "copy", mine, mine, "--overwrite")  # itself
-    assert done.code == 2 and "exists" in done.err
+    assert done.code == 2 and "is read, and would be replaced" in done.err
     done = command("configs", "copy", "base_smal.yaml")
     assert done.code == 2 and "did you mean 'base_small.yaml'?" in done.err
     (tmp_path / "list.yaml").write_text("OUTPUT_DIR: x\n")  # either kind has it

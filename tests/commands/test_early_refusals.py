@@ -40,7 +40,7 @@ def test_refusals_that_need_no_tensors(tmp_path: Path) -> None:
         ("convert", tmp_path, out): f"{tmp_path} is a folder, not a checkpoint; give a file in it",
         ("convert", page, out): f"{page} is a web page, so its download failed",
         ("convert", pointer, out): f"{pointer} is a pointer of git-lfs; fetch the file itself",
-        ("convert", good, there): f"OUTPUT {there} exists; pass --overwrite to replace it",
+        ("convert", good, there): f"{there} exists; --overwrite replaces it",
         ("convert", good, tmp_path / "out.x"): "OUTPUT must end in .pth, which detectron2 reads",
         ("convert", good, good): f"OUTPUT is INPUT, {good}; give another file",
         ("convert", good, out, "--to", "onnx"): "unknown target 'onnx'",
@@ -53,6 +53,9 @@ def test_refusals_that_need_no_tensors(tmp_path: Path) -> None:
             f"--output {there} is a file"
         ),
         ("export", "--config", absent, "--sample", page, "--output", out): "no config file",
+        (
+            *("export", "--config", "base_small.yaml", "--sample", page, "--output", there),
+        ): f"{there} exists; --overwrite replaces it",
         ("inspect", "--config", absent): f"no config file '{absent}'",
         (
             "inspect",

@@ -41,7 +41,7 @@ def test_the_second_is_told_who_is_there(tmp_path: Path, monkeypatch: pytest.Mon
     try:
         with pytest.raises(UserError, match=rf"process {process.pid} on .* since 20\d\d-") as told:
             FolderLock(tmp_path / "run")
-        assert "choose another folder" in str(told.value)
+        assert "choose another output" in str(told.value)
         # srun -n 4 without torchrun
         monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
         monkeypatch.delenv("WORLD_SIZE", raising=False)

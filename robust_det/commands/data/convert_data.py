@@ -1,6 +1,6 @@
 """Write a data set in any form that is read as COCO JSON.
 
-robust-det convert-data IN OUT [--copy-images] [--lenient]
+robust-det convert-data IN OUT [--copy-images] [--lenient] [--overwrite]
 
 IN is COCO JSON, CSV, data.yaml, a folder in VOC's or YOLO's layout, or a config: an entry of its
 DATASETS.CUSTOM says what no folder can tell, such as what the values of masks mean. OUT is a
@@ -26,8 +26,9 @@ EXAMPLES = (
 def main(args: argparse.Namespace) -> None:
     """Convert one part after the other."""
     from robust_det.commands.data.given import given_data
+    from robust_det.core.locks import sole_writer
+    from robust_det.core.outputs import require_new
     from robust_det.data.detection.writing.coco_file import (
-        check_new,
         copy_images,
         file_of,
         in_words,
@@ -44,22 +45,24 @@ def main(args: argparse.Namespace) -> None:
                 " give a folder"
             )
         paths, folder = dict.fromkeys(paths, folder), folder.parent
-    check_new(paths.values())
-    # all of them first, so that nothing is half done
-    readings = {
-        key: read_sound(name, source, args.lenient) for key, (name, source) in data.sources.items()
-    }
-    for key, reading in readings.items():
-        if reading.report.problems:
-            print(reading.report.cleaned())
-        for remark in reading.report.remarks:
-            print(f"note: {remark}")
-        # parts of folders of their own may call their images alike
-        copies = f"images/{key}" if len(readings) > 1 else "images"
-        if args.copy_images:
-            copy_images(folder, reading, copies)
-        write_coco(paths[key], reading, copies=copies if args.copy_images else "")
-        print(f"wrote {paths[key]}: {in_words(reading)}, from {data.form}")
+    with sole_writer(folder):
+        require_new(paths.values(), args.overwrite, [args.input])
+        # all of them first, so that nothing is half done
+        readings = {
+            key: read_sound(name, source, args.lenient)
+            for key, (name, source) in data.sources.items()
+        }
+        for key, reading in readings.items():
+            if reading.report.problems:
+                print(reading.report.cleaned())
+            for remark in reading.report.remarks:
+                print(f"note: {remark}")
+            # parts of folders of their own may call their images alike
+            copies = f"images/{key}" if len(readings) > 1 else "images"
+            if args.copy_images:
+                copy_images(folder, reading, copies, overwrite=args.overwrite)
+            write_coco(paths[key], reading, copies=copies if args.copy_images else "")
+            print(f"wrote {paths[key]}: {in_words(reading)}, from {data.form}")
     print(f"images are named relative to {folder}, which is their folder (IMAGES)")
 
 
@@ -71,3 +74,4 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--lenient", action="store_true", help="leave out or mend what is unsound, and say so"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")

@@ -1,6 +1,7 @@
 """Hold out a part of a data set, and write both parts as COCO JSON.
 
 robust-det split IN --output OUT [--fraction 0.2] [--seed 0] [--copy-images] [--lenient]
+                 [--overwrite]
 
 IN is COCO JSON, CSV, a folder in VOC's or YOLO's layout, or a config with one data set to train on.
 """
@@ -27,7 +28,9 @@ def main(args: argparse.Namespace) -> None:
         raise UserError(f"--fraction is {args.fraction:g}; it is above 0 and below 1")
 
     from robust_det.commands.data.given import given_data
-    from robust_det.data.detection.writing.coco_file import check_new, file_of, read_sound
+    from robust_det.core.outputs import require_new
+    from robust_det.data.detection.layouts.layout import TRAIN, VAL
+    from robust_det.data.detection.writing.coco_file import file_of, read_sound
     from robust_det.data.detection.writing.splitting import split_images, write_split
 
     data = given_data(args.input)
@@ -41,11 +44,13 @@ def main(args: argparse.Namespace) -> None:
         print(f"note: {' and '.join(others)} stays as it is")
     name, source = data.sources[data.train[0]]
     folder = Path(args.output)
-    check_new(folder / file_of(role) for role in ("train", "val"))  # before all is read
+    require_new(
+        (folder / file_of(role) for role in (TRAIN, VAL)), args.overwrite
+    )  # before all is read
     reading = read_sound(name, source, args.lenient)
     split = split_images(reading, args.fraction, args.seed)
     copies = "images" if args.copy_images else ""
-    parts, said = write_split(name, reading, split, folder, copies)
+    parts, said = write_split(name, reading, split, folder, copies, args.overwrite)
     print("\n".join(said))
     for role, part in parts.items():
         print(f"wrote {role}: {part['JSON']}")
@@ -62,3 +67,4 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--lenient", action="store_true", help="leave out or mend what is unsound, and say so"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
+from robust_det.core.locks import sole_writer
 
 OUTPUT = Path("output/demo")
 EPSILONS = ("0", "0.5")
@@ -31,6 +32,11 @@ EXAMPLES = (
 
 def main(args: argparse.Namespace) -> None:
     """Do every step that is not done yet."""
+    with sole_writer(OUTPUT):
+        _demo()
+
+
+def _demo() -> None:
     from robust_det.data.synthetic import write_classification, write_coco
 
     cores = len(os.sched_getaffinity(0))

@@ -1,7 +1,7 @@
 """Export a trained detector, and prove that it finds the same boxes.
 
 robust-det export --config CONFIG [--weights FILE] --sample IMAGE --output FILE
-                  [--format onnx|torchscript] [KEY VALUE ...]
+                  [--format onnx|torchscript] [--overwrite] [KEY VALUE ...]
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ def main(args: argparse.Namespace) -> None:
     """Load, export, check and write."""
     from robust_det.core.config.reading import find_config
     from robust_det.core.errors import UserError
+    from robust_det.core.outputs import require_new
 
     if "MODEL.DEVICE" in args.overrides:
         raise UserError("MODEL.DEVICE has no effect on an export, which is made on the CPU")
-    find_config(args.config)  # before torch is imported
+    # before torch is imported
+    find_config(args.config)
+    output = Path(args.output)
+    require_new([output], args.overwrite)
 
     import robust_det.detection  # noqa: F401
     from robust_det.detection.detector import load_detector
@@ -33,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     # a trace keeps the device it was made on
     overrides = [*args.overrides, "MODEL.DEVICE", "cpu"]
     detector = load_detector(args.config, overrides, args.weights, args.backbone)
-    description = export_detector(detector, args.format, Path(args.sample), Path(args.output))
+    description = export_detector(detector, args.format, Path(args.sample), output, args.overwrite)
     print(f"wrote {args.output} and {description}")
 
 
@@ -45,4 +49,5 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--sample", required=True, help="an image with objects, to check with")
     parser.add_argument("--output", required=True, help="the file to write")
     parser.add_argument("--format", default="onnx", help="onnx or torchscript")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="override config keys")

@@ -11,6 +11,7 @@ robust-det inspect --yolo DATA_YAML --split SPLIT
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ def main(args: argparse.Namespace) -> int:
 
     import robust_det.detection  # noqa: F401
     from robust_det.commands.data.given import given_data
+    from robust_det.core.locks import sole_writer
     from robust_det.detection.config import sources_of_config
-    from robust_det.detection.datasets.inspection import inspect_dataset
+    from robust_det.detection.datasets.inspection import inspect_dataset, refuse_others
 
     if args.config:
         sources = sources_of_config(args.config, args.overrides)
@@ -48,26 +50,29 @@ def main(args: argparse.Namespace) -> int:
         sources = dict(given_data(args.data).sources.values())
     else:
         sources = {_name(args): _of_arguments(args)}
-    sound = True
-    for number, (name, source) in enumerate(sources.items()):
-        if number:
-            print()
-        folder = Path(args.output, name) if args.output else None
-        try:
-            sound &= inspect_dataset(
-                name,
-                source,
-                decode=args.decode,
-                folder=folder,
-                samples=16 if args.samples is None else args.samples,
-                seed=args.seed or 0,
-            )
-        except UserError as error:
-            if len(sources) == 1:
-                raise
-            # the others are worth a look
-            print(f"{name}\n\nproblem: {error}")
-            sound = False
+    folders = {name: Path(args.output, name) if args.output else None for name in sources}
+    with sole_writer(args.output) if args.output else contextlib.nullcontext():
+        for folder in filter(None, folders.values()):
+            refuse_others(folder)
+        sound = True
+        for number, (name, source) in enumerate(sources.items()):
+            if number:
+                print()
+            try:
+                sound &= inspect_dataset(
+                    name,
+                    source,
+                    decode=args.decode,
+                    folder=folders[name],
+                    samples=16 if args.samples is None else args.samples,
+                    seed=args.seed or 0,
+                )
+            except UserError as error:
+                if len(sources) == 1:
+                    raise
+                # the others are worth a look
+                print(f"{name}\n\nproblem: {error}")
+                sound = False
     return 0 if sound else 1
 
 

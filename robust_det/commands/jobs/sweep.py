@@ -26,9 +26,11 @@ EXAMPLES = (
 
 
 def main(args: argparse.Namespace) -> int:
+    """Check all runs, do what is missing, and say what came out."""
     from robust_det.analysis.sweep_table import results_table
     from robust_det.core.errors import UserError
     from robust_det.core.files import write_atomically
+    from robust_det.core.locks import sole_writer
     from robust_det.detection.finetuning.jobs import planned_length
     from robust_det.launch.notation import parse_sweep
     from robust_det.launch.processes import default_jobs
@@ -51,12 +53,13 @@ def main(args: argparse.Namespace) -> int:
         for run in runs:
             print(f"{'finished' if run.finished else 'to do':8}  {shown(run)}")
         return 0
-    failures = sweep(runs, folder, jobs)
-    # what differs in SEED alone is one mean
-    found = [(folder / entry.name, entry.group) for entry in entries]
-    print(f"\n{results_table(found)}\n")
-    table = results_table(found, "pipe") + "\n"
-    write_atomically(folder / RESULTS_NAME, lambda file: file.write(table.encode()))
+    with sole_writer(folder):
+        failures = sweep(runs, jobs)
+        # what differs in SEED alone is one mean
+        found = [(folder / entry.name, entry.group) for entry in entries]
+        print(f"\n{results_table(found)}\n")
+        table = results_table(found, "pipe") + "\n"
+        write_atomically(folder / RESULTS_NAME, lambda file: file.write(table.encode()))
     for line in failures:
         print(f"failed: {line}", file=sys.stderr)
     if failures:

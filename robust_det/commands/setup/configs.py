@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.core.cli import Parser
-from robust_det.core.errors import UserError
 from robust_det.core.installation import CONFIGS, SCHEMAS
 
 _MODELS = {
@@ -92,15 +91,15 @@ def copy(name: str, destination: Path, overwrite: bool = False) -> Path:
     from robust_det.core.config.reading import find_config, flatten, load_raw
     from robust_det.core.config.schema import kind_of
     from robust_det.core.files import write_atomically
+    from robust_det.core.outputs import new_file
 
     source = find_config(name)
     folder = destination.is_dir() or str(destination).endswith(os.sep)
     target = destination / source.name if folder else destination
-    if target.exists() and (not overwrite or target.samefile(source)):
-        raise UserError(f"{target} exists; --overwrite replaces it, or give another DEST")
     schema = SCHEMAS / f"{kind_of(flatten(load_raw(source)), name)}.json"
     text = f"# yaml-language-server: $schema={schema}\n{_with_bare_bases(source)}"
-    write_atomically(target, lambda file: file.write(text.encode()))
+    with new_file(target, overwrite, inputs=[source]):
+        write_atomically(target, lambda file: file.write(text.encode()))
     return target
 
 

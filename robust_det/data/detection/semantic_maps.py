@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from robust_det.core.errors import UserError, reason_of
 from robust_det.core.files import write_atomically
+from robust_det.core.locks import sole_writer
 from robust_det.core.progress import progress_bar
 from robust_det.data.detection.checking.listing import Listing
 from robust_det.data.detection.map_notes import MapNotes, fingerprint
@@ -48,9 +50,40 @@ def make_semantic_maps(
         How many were written.
 
     Raises:
-        UserError: annotations or segments are missing or broken, or a map cannot be written.
+        UserError: annotations or segments are missing or broken, a map cannot be written, or
+            another process is at work there.
     """
     panoptic, sha256 = read_panoptic(source.panoptic_json, name)
+    if not _work(name, source, panoptic, overwrite).due:
+        return 0
+    with sole_writer(source.stuff_root):
+        # once more: what another process has made meanwhile is there
+        work = _work(name, source, panoptic, overwrite)
+        # in this order a map that is there agrees with its note, whenever this ends
+        _remove(work.outdated)
+        agreeing = list(dict.fromkeys((*work.agreeing, sha256)))
+        MapNotes(agreeing, work.notes).write(source.stuff_root)
+        _make_all(name, len(panoptic["annotations"]), work.due, workers)
+    return len(work.due)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be done for a data set.
+
+    Attributes:
+        due: segments' file, map and the class of each segment's id, of each map that is to be made.
+        outdated: maps that are there and will no longer agree.
+        agreeing, notes: see :class:`.MapNotes`.
+    """
+
+    due: list[tuple[str, str, dict[int, int]]]
+    outdated: list[str]
+    agreeing: list[str]
+    notes: dict[str, str]
+
+
+def _work(name: str, source: PanopticSource, panoptic: Mapping[str, Any], overwrite: bool) -> _Work:
     places, listing = semantic_places(panoptic["categories"]), Listing()
     notes = MapNotes.of(source.stuff_root)
     due, outdated, agreeing = [], [], notes.annotations
@@ -78,31 +111,29 @@ def make_semantic_maps(
             f"data set '{name}' lacks the segments of {len(missing)} images, such as"
             f" {min(missing)}; unpack COCO's panoptic annotations there"
         )
-    if due:
-        # in this order a map that is there agrees with its note, whenever this ends
-        _remove(outdated)
-        agreeing = list(dict.fromkeys((*agreeing, sha256)))
-        MapNotes(agreeing, notes.maps).write(source.stuff_root)
+    return _Work(due, outdated, agreeing, notes.maps)
+
+
+def _make_all(
+    name: str, images: int, due: Sequence[tuple[str, str, Mapping[int, int]]], workers: int
+) -> None:
     with (
-        progress_bar(len(panoptic["annotations"]), f"semantic maps of {name}", "images") as bar,
+        progress_bar(images, f"semantic maps of {name}", "images") as bar,
         # Ctrl-C ends this process, which ends them
         ProcessPoolExecutor(
             workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
         ) as pool,
     ):
-        bar.update(len(panoptic["annotations"]) - len(due))
+        bar.update(images - len(due))
         shares = [due[start : start + _SHARE] for start in range(0, len(due), _SHARE)]
         for count in pool.map(_make, shares):
             bar.update(count)
-    return len(due)
 
 
 def _remove(maps: Sequence[str]) -> None:
     for path in maps:
         try:
             os.unlink(path)
-        except FileNotFoundError:
-            continue  # by another process
         except OSError as error:
             raise UserError(f"cannot replace {path}: {reason_of(error)}") from error
 

@@ -91,15 +91,21 @@ def adopt_init_detector(cfg: CfgNode, origins: Origins) -> BackboneCard | None:
 def _check_backbone(
     cfg: CfgNode, origins: Origins, path: str, card: BackboneCard | None, made: Provenance | None
 ) -> None:
-    """Let ``MODEL.WEIGHTS`` be those that the detector was trained from."""
+    """Let ``MODEL.WEIGHTS`` be those that the detector was trained from, as far as it says them."""
     before = made.config["MODEL"]["WEIGHTS"] if made else ""
     weights = cfg.MODEL.WEIGHTS
     if not weights:
         cfg.MODEL.WEIGHTS = before
         origins.adopted["MODEL.WEIGHTS"] = path
         return
-    if is_local(weights):
-        own = adopt_weights(cfg, origins)
+    local = is_local(weights)
+    own = adopt_weights(cfg, origins) if local else None
+    if card is not None and not (card.source_sha256 if local else made):
+        if comm.is_main_process():
+            lack = f"{path} does not say its own" if local else f"{weights} is not there"
+            logger.warning(f"MODEL.WEIGHTS is not compared with the detector's backbone: {lack}")
+        return
+    if local:
         same = card is not None and own is not None and own.source_sha256 == card.source_sha256
     else:
         same = weights == before

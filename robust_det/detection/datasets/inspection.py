@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
+from robust_det.core.errors import UserError
 from robust_det.core.figures import image_bytes
 from robust_det.core.files import write_atomically
 from robust_det.data.detection.checking.images import Depth
@@ -15,7 +17,9 @@ from robust_det.data.detection.source import Reading, Source
 from robust_det.data.detection.statistics import dataset_statistics, statistics_text
 from robust_det.detection.datasets.sample_sheet import histograms, sample_sheet
 
-__all__ = ["inspect_dataset"]
+__all__ = ["inspect_dataset", "refuse_others"]
+
+_STATISTICS, _HISTOGRAMS, _SAMPLES = "stats.json", "histograms.png", "samples.png"
 
 
 def inspect_dataset(
@@ -55,6 +59,23 @@ def inspect_dataset(
     return not report.problems
 
 
+def refuse_others(folder: Path) -> None:
+    """Refuse to replace files of these names that no inspection wrote.
+
+    Raises:
+        UserError: names one.
+    """
+    try:
+        ours = {"name", "problems", "notes"} <= set(json.loads((folder / _STATISTICS).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        ours = False
+    for name in () if ours else (_STATISTICS, _HISTOGRAMS, _SAMPLES):
+        if (folder / name).exists():
+            raise UserError(
+                f"{folder / name} is there, and no inspection wrote it; choose another --output"
+            )
+
+
 def _write(
     folder: Path,
     reading: Reading,
@@ -69,12 +90,12 @@ def _write(
         "notes": [_plain(finding) for finding in report.notes],
     }
     text = json.dumps({"name": report.name, **statistics, **found}, indent=1) + "\n"
-    write_atomically(folder / "stats.json", lambda file: file.write(text.encode()))
     figure = image_bytes(histograms(document, report.name), "png")
-    write_atomically(folder / "histograms.png", lambda file: file.write(figure))
     sheet = io.BytesIO()
     sample_sheet(document, reading.image_root, samples, seed).save(sheet, "PNG")
-    write_atomically(folder / "samples.png", lambda file: file.write(sheet.getvalue()))
+    contents = {_STATISTICS: text.encode(), _HISTOGRAMS: figure, _SAMPLES: sheet.getvalue()}
+    for name, content in contents.items():
+        write_atomically(folder / name, methodcaller("write", content))
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import torch
 
 from robust_det.core.errors import UserError, naming, one_line, reason_of
 from robust_det.core.files import sha256_file, write_atomically
+from robust_det.core.outputs import new_file
 from robust_det.detection.detector import Detector
 from robust_det.detection.export.agreement import Comparison, compare
-from robust_det.detection.export.formats import FORMATS, Exported
+from robust_det.detection.export.formats import FORMATS, Exported, Format
 from robust_det.detection.export.traceable import Traceable
 from robust_det.detection.mapping.decoding import decode
 
@@ -23,7 +24,9 @@ logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -> Path:
+def export_detector(
+    detector: Detector, kind: str, sample: Path, output: Path, overwrite: bool = False
+) -> Path:
     """Export a detector, check the file on images of three sizes, and write it if all boxes agree.
 
     Args:
@@ -31,12 +34,14 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
         kind: of file, one of :data:`~.formats.FORMATS`.
         sample: an image with objects that the detector finds.
         output: the file; a description of its inputs and outputs goes beside it, as ``.json``.
+        overwrite: replace them if they exist.
 
     Returns:
         The description's path.
 
     Raises:
-        UserError: an unknown format, a sample without objects, or other boxes; nothing is written.
+        UserError: an unknown format, a sample without objects, other boxes, or files that exist;
+            nothing is written.
     """
     if kind == "torch_export":
         raise UserError(
@@ -48,15 +53,29 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
         raise UserError(f"unknown format '{kind}'; use {' or '.join(FORMATS)}")
     if detector.finder is not detector.model:
         raise UserError("an exported detector looks at an image once; set TEST.AUG.ENABLED False")
-    model = Traceable(detector).eval()
-    images = _images(detector, sample)
+    description = output.with_name(f"{output.name}.json")
+    with new_file(output, overwrite, beside=[description], inputs=[sample, detector.path]):
+        model = Traceable(detector).eval()
+        content = _proved(model, FORMATS[kind], _images(detector, sample), sample)
+        write_atomically(output, lambda file: file.write(content))
+        text = json.dumps(_describe(detector, kind, output, model.outputs), indent=1) + "\n"
+        write_atomically(description, lambda file: file.write(text.encode()))
+    return description
+
+
+def _proved(model: Traceable, export: Format, images: list[torch.Tensor], sample: Path) -> bytes:
+    """Export a model; return the content of a file that finds the same on all images.
+
+    Raises:
+        UserError: it does not, or there is nothing to be found.
+    """
     ours = [list(model(image)) for image in images]
     if not len(ours[0][0]):
         raise UserError(
             f"the detector finds nothing on {sample}, which would prove nothing; give another"
             " --sample"
         )
-    content, run = FORMATS[kind](model, images[0])
+    content, run = export(model, images[0])
     comparisons = [
         _compare(model, image, expected, run) for image, expected in zip(images, ours, strict=True)
     ]
@@ -64,11 +83,7 @@ def export_detector(detector: Detector, kind: str, sample: Path, output: Path) -
         logger.info(str(comparison))
     if wrong := [c for c in comparisons if not c.same]:
         raise UserError(f"the exported detector finds other objects ({wrong[0]}); nothing written")
-    write_atomically(output, lambda file: file.write(content))
-    description = output.with_name(f"{output.name}.json")
-    text = json.dumps(_describe(detector, kind, output, model.outputs), indent=1) + "\n"
-    write_atomically(description, lambda file: file.write(text.encode()))
-    return description
+    return content
 
 
 def _images(detector: Detector, sample: Path) -> list[torch.Tensor]:

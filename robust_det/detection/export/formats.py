@@ -14,12 +14,13 @@ import torch
 from robust_det.core.errors import UserError
 from robust_det.detection.export.traceable import Traceable, traceable_modules
 
-__all__ = ["FORMATS", "Exported"]
+__all__ = ["FORMATS", "Exported", "Format"]
 
 # the first with all operators of a detector, such as GridSample and RoiAlign of half pixels
 _OPSET = 17
 
 Exported = Callable[[torch.Tensor], list[torch.Tensor]]
+Format = Callable[[Traceable, torch.Tensor], tuple[bytes, Exported]]
 
 
 def to_onnx(model: Traceable, sample: torch.Tensor) -> tuple[bytes, Exported]:
@@ -80,7 +81,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-FORMATS: Mapping[str, Callable[[Traceable, torch.Tensor], tuple[bytes, Exported]]] = {
+FORMATS: Mapping[str, Format] = {
     "onnx": to_onnx,
     "torchscript": to_torchscript,
 }

@@ -16,6 +16,7 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
 from robust_det.checkpoints.backbone_file import BackboneCard
+from robust_det.core.cli import resuming_command
 from robust_det.core.config.reading import written_by
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
@@ -32,13 +33,14 @@ from robust_det.detection.finetuning.identity import (
     state_of,
     warn_of_training_data,
 )
-from robust_det.detection.finetuning.loop.stopping import Stopped
+from robust_det.detection.finetuning.loop.stopping import Stopped, stop_request
 from robust_det.detection.finetuning.loop.watching import Stopwatch
 from robust_det.detection.finetuning.resuming import reopen, standing_of
 from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.detection.provenance import detector_of
 from robust_det.detection.record import provenance_of, write_detection_record
 from robust_det.records import RECORD_NAME
+from robust_det.records.base import Change
 from robust_det.records.detection import Detector
 from robust_det.records.metrics import task_of
 from robust_det.training.run_folder import (
@@ -103,7 +105,7 @@ def _finetune(
             reopen(folder, standing.done)
     setup_run(cfg)
     say_left_out(cfg)
-    trainer = RobustTrainer(cfg, card, standing.changes)
+    trainer = RobustTrainer(cfg, card)
     warn_of_training_data(cfg, trainer.provenance)
     trainer.resume_or_load(resume=resume)
     if comm.is_main_process():
@@ -124,12 +126,18 @@ def _finetune(
             " raise SOLVER.WARMUP_ITERS"
         ) from error
     except Stopped:
-        trainer.save_stopped()
+        where = trainer.save_stopped()
+        if comm.is_main_process():
+            logger.info(f"stopped by {stop_request.source} {where}; to go on: {resuming_command()}")
         raise
     if comm.is_main_process():
         cfg = trainer.cfg  # as scaled to the number of processes
         results, seconds = trainer._last_eval_results, trainer.seconds
-        _conclude(cfg, card, name, trainer.evaluated, results, folder / FINAL, seconds)
+        made = trainer.checkpointer.provenance
+        _conclude(
+            *(cfg, card, name, trainer.evaluated, results, folder / FINAL, seconds),
+            changes=made.changes if made else None,
+        )
 
 
 def evaluate(cfg: CfgNode, card: BackboneCard | None, name: str, detector: Path) -> None:
@@ -206,6 +214,7 @@ def _conclude(
     detector: Path,
     seconds: Stopwatch,
     classes: ClassNames | None = None,
+    changes: Sequence[Change] | None = None,
 ) -> None:
     """Draw the pictures, write the record into ``OUTPUT_DIR``, and say the AP."""
     # here, as matplotlib takes a second of each start
@@ -224,6 +233,7 @@ def _conclude(
         pictures=pictures,
         seconds=seconds.total,
         detector=detector,
+        changes=changes,
     )
     say_results(name, results)
 

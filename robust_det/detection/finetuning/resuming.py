@@ -14,14 +14,20 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from robust_det.checkpoints.io import peek_checkpoint
-from robust_det.core.config.reading import flatten, load_raw
+from robust_det.core.config.reading import flatten, load_raw, to_dict
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
 from robust_det.detection.checkpointer import FINAL
 from robust_det.detection.config import CONFIG_NAME
 from robust_det.detection.config.keys import WHERE_AND_HOW_FAST
 from robust_det.detection.config.solver import settle_reference
-from robust_det.detection.provenance import iterations_in, provenance_in, same_data
+from robust_det.detection.provenance import (
+    SCHEDULE_KEYS,
+    iterations_in,
+    provenance_in,
+    same_data,
+    schedule_changes,
+)
 from robust_det.detection.record import described
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.base import Change
@@ -43,16 +49,8 @@ _FREE_KEYS = (
     "TEST.PICTURES",
     "VIS_PERIOD",
 )
-# what --new-schedule may change; the rate itself is kept by the optimiser
-_SCHEDULE_KEYS = (
-    "SOLVER.MAX_ITER",
-    "SOLVER.STEPS",
-    "SOLVER.GAMMA",
-    "SOLVER.LR_SCHEDULER_NAME",
-    "SOLVER.BASE_LR_END",
-    "SOLVER.NUM_DECAYS",
-    "SOLVER.RESCALE_INTERVAL",
-)
+# what --new-schedule may change, and what a rate that is given follows from
+_SCHEDULE_KEYS = (*SCHEDULE_KEYS, "SOLVER.LR_SCALED_BY", "SOLVER.REFERENCE_BATCH")
 # what keys that came later mean for a run that does not have them
 _BEFORE = {"DATASETS.CROWD": "ignore", "MODEL.INIT_DETECTOR": ""}
 
@@ -96,11 +94,15 @@ def standing_of(cfg: CfgNode, resume: bool, new_schedule: bool = False) -> Stand
     settle_reference(kept)
     before = {**_BEFORE, **flatten(kept)}
     content, path = _last_checkpoint(folder)
-    done = iterations_in(content) or 0
+    made, done = provenance_in(content, path), iterations_in(content) or 0
     changes = allowed_changes(
-        before, cfg, _FREE_KEYS, _SCHEDULE_KEYS, where=folder, step=done, asked=new_schedule
+        *(before, cfg, _FREE_KEYS, _SCHEDULE_KEYS),
+        where=folder,
+        step=done,
+        asked=new_schedule,
+        earlier=made.changes + schedule_changes(made.config, to_dict(cfg), done) if made else [],
     )
-    if new_schedule and done >= cfg.SOLVER.MAX_ITER:
+    if changes and done >= cfg.SOLVER.MAX_ITER:
         raise UserError(
             f"{folder} has done {done} iterations, and SOLVER.MAX_ITER is {cfg.SOLVER.MAX_ITER};"
             " give a longer one"
@@ -112,7 +114,6 @@ def standing_of(cfg: CfgNode, resume: bool, new_schedule: bool = False) -> Stand
         record = read_record(folder, DetectionRecord)
         train, test = record.data.train, record.data.test
     else:
-        made = provenance_in(content, path)
         train, test = (made.train, made.test) if made else (None, None)
     if train is None:
         if content and comm.is_main_process():

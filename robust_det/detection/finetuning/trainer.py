@@ -37,8 +37,8 @@ from robust_det.detection.finetuning.switches import accelerate_model, faster_op
 from robust_det.detection.finetuning.training_data import build_loader, training_images
 from robust_det.detection.finetuning.worker_errors import ReturningErrors
 from robust_det.detection.mapping.mapper import EvaluationMapper, build_mapper
+from robust_det.detection.provenance import SCHEDULE_KEYS
 from robust_det.detection.record import provenance_of
-from robust_det.records.base import Change
 from robust_det.training.averaging import WeightAverage
 from robust_det.training.world import bare, this_world
 
@@ -53,18 +53,12 @@ class RobustTrainer(DefaultTrainer):
     Args:
         cfg: a complete config.
         card: of the backbone, kept in every checkpoint.
-        changes: of the config, with which a run goes on; kept likewise.
 
     Attributes:
-        provenance: what this session trains by; checkpoints have it with the changes of before.
+        provenance: what this session trains by; checkpoints have it with all changes on the way.
     """
 
-    def __init__(
-        self,
-        cfg: CfgNode,
-        card: BackboneCard | None = None,
-        changes: Sequence[Change] = (),
-    ) -> None:
+    def __init__(self, cfg: CfgNode, card: BackboneCard | None = None) -> None:
         # in place of DefaultTrainer's, which knows neither processes on CPUs nor another step
         TrainerBase.__init__(self)
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
@@ -87,7 +81,7 @@ class RobustTrainer(DefaultTrainer):
             average=average,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.provenance = provenance_of(cfg, changes)
+        self.provenance = provenance_of(cfg)
         self.checkpointer = RobustCheckpointer(
             model,
             cfg.OUTPUT_DIR,
@@ -162,8 +156,12 @@ class RobustTrainer(DefaultTrainer):
                 hook.after_step()
         self.evaluation_due = False
 
-    def save_stopped(self) -> None:
-        """Save what was done when :class:`.Stopped` came; in the main process."""
+    def save_stopped(self) -> str:
+        """Save what was done when :class:`.Stopped` came; in the main process.
+
+        Returns:
+            How far the run is, and where that is saved.
+        """
         done = self._done
         # of a session without a step there is nothing new, and at the end it is saved already
         if self.start_iter <= done < self.max_iter - 1 and comm.is_main_process():
@@ -171,6 +169,8 @@ class RobustTrainer(DefaultTrainer):
             self.evaluation_due = self.iter == done
             self.iter = done  # which the trainer's own state has as well
             self.checkpointer.save(f"model_{done:07d}", iteration=done)
+        saved = self.checkpointer.get_checkpoint_file() or "no file yet"
+        return f"at iteration {done + 1} of {self.max_iter}, saved in {saved}"
 
     def run_step(self) -> None:
         super().run_step()
@@ -191,10 +191,24 @@ class RobustTrainer(DefaultTrainer):
             if comm.is_main_process():
                 logger.info(said)
         else:
+            rates = list(self.scheduler.base_lrs)
             super().resume_or_load(resume)
+            if any(one.key in SCHEDULE_KEYS for one in self.checkpointer.changed):
+                self._take_rates(rates)
         self.data_loader.plan.start = self.start_iter * self.cfg.SOLVER.ACCUMULATE
         if self.average is not None and self.start_iter == 0:
             self.average.restart()  # it was begun before the weights were loaded
+
+    def _take_rates(self, rates: Sequence[float]) -> None:
+        """Let the next step be by this session's schedule: the checkpoint has that of before.
+
+        Args:
+            rates: of the groups of parameters, as the config says them.
+        """
+        self.scheduler.base_lrs = list(rates)
+        groups = self.optimizer.param_groups
+        for group, rate, now in zip(groups, rates, self.scheduler.get_lr(), strict=True):
+            group["initial_lr"], group["lr"] = rate, now
 
     def _classes(self) -> ClassNames:
         facts = describe_dataset(self.cfg.DATASETS.TRAIN[0])

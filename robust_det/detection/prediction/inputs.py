@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ _NO_SUFFIX = "image without a suffix of images; add one, or give it by its name"
 _HIDDEN = "hidden"
 _OTHER = "no image"
 _PIPE = "pipe, socket or device"
+_CLOSED = "folder that may not be read"
 _SHOWN = 5  # names in a line
 
 
@@ -150,7 +152,20 @@ def _matching(text: str) -> Source:
     for file in files:
         name = file.relative_to(folder).as_posix()
         found.add(file, name, named=bool(suffix) and not glob.has_magic(suffix))
+    for closed in _closed(named):
+        found.leave(_CLOSED, closed)
     return found.images(folder, f"no image matches {text}")
+
+
+def _closed(pattern: Path) -> list[str]:
+    """Return folders that a recursive glob passed over, as they may not be read."""
+    if "**" not in pattern.parts:
+        return []
+    closed: list[str] = []
+    base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+    for _ in os.walk(base, onerror=lambda error: closed.append(error.filename)):
+        pass
+    return closed
 
 
 def _each_once(files: Iterator[Path]) -> list[Path]:

@@ -21,7 +21,10 @@ def test_an_output_that_exists(
 ) -> None:
     target = tmp_path / "out.pth"
     target.write_bytes(b"precious")
-    assert refused(source, target) == f"OUTPUT {target} exists; pass --overwrite to replace it"
+    assert (
+        refused(source, target)
+        == f"{target} exists; --overwrite replaces it, or name another output"
+    )
     # a failure with --overwrite leaves it as well
     state = torch.load(source)
     state["fc.bias"][0] = float("nan")
@@ -63,7 +66,7 @@ def test_an_output_of_another_suffix(
 def test_a_folder_as_output(source: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "out.pth").mkdir()
     assert refused(source, tmp_path / "out.pth") == (
-        f"OUTPUT {tmp_path / 'out.pth'} is a folder; give a file"
+        f"{tmp_path / 'out.pth'} is a folder; give a file to write"
     )
 
 
@@ -79,7 +82,7 @@ def test_a_file_where_a_folder_should_be(
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder that even root cannot use")
 def test_a_folder_that_refuses(source: Path, refused: Callable[..., str]) -> None:
     message = refused(source, "/proc/robust_det/out.pth")
-    assert message.startswith("cannot write /proc/robust_det/out.pth: ")
+    assert message.startswith("cannot make folder /proc/robust_det: ")
     assert message.endswith("choose another folder")
 
 

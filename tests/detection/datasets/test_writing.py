@@ -70,7 +70,7 @@ def test_masks_are_those_of_the_source(scenes: Path, tmp_path: Path, command: An
         assert path.read_bytes() == (scenes / "val" / image["file_name"]).read_bytes()
     assert mask_util.area(written.annToRLE(written.anns[1])) > 0
     code, _, error = command("convert-data", all_of(scenes), out)
-    assert code == 2 and "is there already" in error
+    assert code == 2 and "exists; --overwrite replaces it" in error
 
 
 @pytest.mark.parametrize("form", ["voc", "yolo"])
@@ -144,7 +144,7 @@ def test_copies_of_parts_that_call_their_images_alike(
     for file in out.glob("*.json"):
         file.unlink()
     code, _, error = command("convert-data", tmp_path / "set", out, "--copy-images")
-    assert code == 2 and "0.png is there already" in error
+    assert code == 2 and "0.png exists; --overwrite replaces it" in error
 
 
 def test_what_is_unsound_is_refused_and_nothing_is_written(
@@ -223,7 +223,7 @@ def test_a_split_is_of_images_and_has_each_class_on_both_sides(
                 "--seed", seed)  # fmt: skip
         assert frozenset(load(Path(f"{out}b/instances_val.json")).imgs) == parts[-1]
     code, _, error = command(*arguments)
-    assert code == 2 and "is there already" in error
+    assert code == 2 and "exists; --overwrite replaces it" in error
 
 
 @pytest.mark.parametrize("fraction", ["0", "1", "-1", "nan"])

@@ -1,6 +1,7 @@
 """What a run may go on with: the data that it learnt from, wherever they are, and a schedule."""
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,9 @@ import torch
 from robust_det.checkpoints.io import load_checkpoint
 from robust_det.core.errors import UserError
 from robust_det.detection.config import load_config
+from robust_det.detection.finetuning import jobs, resuming
 from robust_det.detection.finetuning.jobs import finetune
+from robust_det.detection.finetuning.trainer import RobustTrainer
 from robust_det.records import read_record
 from robust_det.records.detection import DetectionRecord
 from tests.support import run_tool
@@ -65,7 +68,9 @@ def test_other_data_are_told(
     without_an_object(data / "annotations/instances_val.json")
     said = resumed()
     assert said.code == 0 and "the test data changed" in said.out
-    assert (folder / "record.json").exists()
+    [change] = read_record(folder, DetectionRecord).changes
+    assert (change.step, change.key) == (2, "DATASETS.TEST")
+    assert change.before[0].startswith("scenes_val: 6 images, ") and change.before != change.after
 
 
 def test_a_longer_schedule_is_asked_for_and_said(
@@ -77,7 +82,9 @@ def test_a_longer_schedule_is_asked_for_and_said(
         train(config, LONGER, resume=True)
     with pytest.raises(UserError, match="--new-schedule changes nothing"):
         train(config, resume=True, new_schedule=True)
-    with pytest.raises(UserError, match=r"another config .SEED: 0 -> 1"):
+    with pytest.raises(
+        UserError, match=r"another config .SEED: 0 -> 1.*changes SOLVER.MAX_ITER, ST"
+    ):
         train(config, [*LONGER, "SEED", "1"], resume=True, new_schedule=True)
     with pytest.raises(UserError, match=r"has done 2 iterations, and SOLVER.MAX_ITER is 1"):
         train(config, ["SOLVER.MAX_ITER", "1"], resume=True, new_schedule=True)
@@ -102,3 +109,57 @@ def test_a_longer_schedule_is_asked_for_and_said(
     assert record.schedule["SOLVER.MAX_ITER"] == 4
     assert not read_record(whole, DetectionRecord).changes
     assert json.loads((folder / "record_2.json").read_text())["schedule"]["SOLVER.MAX_ITER"] == 2
+
+
+def test_the_new_rate_holds_from_the_first_step(
+    write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    cosine = {**SHORT, "LR_SCHEDULER_NAME": "WarmupCosineLR", "REFERENCE_BATCH": 0}
+    config = write_config(SOLVER=cosine, TEST=FEW, MODEL={"MASK_ON": False})
+    train(config)
+
+    def rate(*overrides: str) -> float:
+        cfg, card = load_config(str(config), overrides, by_name=True)
+        trainer = RobustTrainer(cfg, card)
+        trainer.resume_or_load()
+        assert trainer.start_iter == 2
+        found = {group["lr"] for group in trainer.optimizer.param_groups}
+        assert len(found) == 1
+        return found.pop()
+
+    assert rate() == 0  # the end of its cosine
+    new = ["SOLVER.MAX_ITER", "4", "SOLVER.BASE_LR", "0.004", "SOLVER.WARMUP_ITERS", "3"]
+    # half of a cosine, of which a linear warm-up has come to two thirds
+    begin, end = 0.004 * 0.001, 0.004 * (1 + math.cos(math.pi * 3 / 4)) / 2
+    assert rate(*new) == pytest.approx(begin + 2 / 3 * (end - begin))
+
+
+@pytest.mark.parametrize("cut", ["write_atomically", "set_aside", "RobustTrainer"])
+def test_a_longer_schedule_that_is_killed_as_it_begins(
+    cut: str, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(SOLVER=SHORT, TEST=FEW, MODEL={"MASK_ON": False})
+    folder = train(config)
+    old = load_checkpoint(folder / "model_final.pth")["model"]
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    longer = {"resume": True, "new_schedule": True}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(jobs if cut == "RobustTrainer" else resuming, cut, killed)
+        train(config, LONGER, **longer)
+    if cut != "RobustTrainer":  # whose config is in the folder already
+        # as before, by the schedule of before
+        train(config, resume=True)
+        assert read_record(folder, DetectionRecord).schedule["SOLVER.MAX_ITER"] == 2
+        new = load_checkpoint(folder / "model_final.pth")["model"]
+        assert all(torch.equal(new[name], old[name]) for name in old)
+    # the job is started once more
+    train(config, LONGER, **longer)
+    record = read_record(folder, DetectionRecord)
+    assert [change.key for change in record.changes] == ["SOLVER.MAX_ITER", "SOLVER.STEPS"]
+    assert record.detector is not None and record.detector.iterations == 4
+    assert (folder / "record_2.json").exists()
+    train(config, LONGER, **longer)  # and once more: there is nothing to do
+    assert read_record(folder, DetectionRecord) == record

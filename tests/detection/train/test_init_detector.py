@@ -161,3 +161,24 @@ def test_what_no_run_can_start_from_is_refused(
     arguments = ("train_net", "--config", config, "--init-detector", folder / FINAL)
     assert refused(*arguments, "--eval-only").startswith("--eval-only evaluates a detector that is")
     assert "say the same" in refused(*arguments, "MODEL.INIT_DETECTOR", "x.pth")
+
+
+def test_a_backbone_that_cannot_be_compared_is_said(
+    finished: tuple[Path, Path, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, folder, _ = finished
+    content = load_checkpoint(folder / FINAL)
+    del content["provenance"]
+    path = tmp_path / "before.pth"
+    save_checkpoint(path, content)
+    start = ["MODEL.INIT_DETECTOR", str(path), "MODEL.WEIGHTS"]
+    cfg, card = load_config(str(config), [*start, str(tmp_path / "gone.pth")])
+    assert card is not None and card.arch == cfg.MODEL.BACKBONE.ARCH
+    assert f"compared with the detector's backbone: {tmp_path / 'gone.pth'} is not" in caplog.text
+    caplog.clear()
+    load_config(str(config), ["MODEL.INIT_DETECTOR", str(path)])  # of the config, which is there
+    assert "not compared" not in caplog.text
+    content["robust_det"]["source_sha256"] = "0" * 64
+    save_checkpoint(path, content)
+    with pytest.raises(UserError, match="was trained from another backbone; leave --backbone out"):
+        load_config(str(config), ["MODEL.INIT_DETECTOR", str(path)])

@@ -53,13 +53,17 @@ def test_stopped_and_resumed(
     process = start_tool("train_net", "--config", config, *arguments)
     wait_for_metrics(folder)
     process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=60)
     assert process.returncode == code
+    said = next(line for line in out.splitlines() if "stopped by" in line)
+    where = f"stopped by {'Ctrl-C' if code == 130 else 'SIGTERM'} at iteration "
+    assert where in said and said.endswith("TEST.PICTURES 0 --resume"), said
     assert "Traceback" not in errors
     assert not (folder / "record.json").exists()
     last = (folder / "last_checkpoint").read_text()
     start = load_checkpoint(folder / last)["iteration"] + 1
     assert 20 <= start < 1999
+    assert f"iteration {start} of 2000, saved in {folder / last}; to go on: python " in said
     if sent == signal.SIGTERM:
         return  # once is enough to resume
     # as long as a run that was asked for it from the start

@@ -30,10 +30,16 @@ class Listing:
         return name in self.names(folder)
 
     def names(self, folder: str) -> frozenset[str]:
-        """Return the names in a folder; none if there is no such folder."""
+        """Return the names in a folder; none if there is no such folder.
+
+        Raises:
+            PermissionError: of a folder that may not be read, which would seem to be empty.
+        """
         if folder not in self._folders:
             try:
                 names = frozenset(os.listdir(folder or "."))
+            except PermissionError:
+                raise
             except OSError:
                 names = frozenset()
             self._folders[folder] = names

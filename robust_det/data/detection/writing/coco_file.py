@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from robust_det.core.errors import UserError, counted
 from robust_det.core.files import write_atomically
+from robust_det.core.outputs import require_new
 from robust_det.data.detection.canonical.entries import DIFFICULT, canonical_class
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.source import Reading, Source
 from robust_det.data.walking import has_hidden_part
 
 __all__ = [
-    "check_new",
     "coco_entry",
     "copy_images",
     "file_of",
@@ -37,17 +38,6 @@ def file_of(role: str) -> str:
 def coco_entry(name: str, path: Path) -> dict[str, Any]:
     """Return the entry of ``DATASETS.CUSTOM`` for a file of :func:`write_coco`."""
     return {"NAME": name, "JSON": str(path.absolute()), "IMAGES": str(path.parent.absolute())}
-
-
-def check_new(paths: Iterable[Path]) -> None:
-    """Refuse to write what is there.
-
-    Raises:
-        UserError: one of the paths exists.
-    """
-    for path in paths:
-        if os.path.lexists(path):
-            raise UserError(f"{path} is there already; name another output, or remove it")
 
 
 def read_sound(name: str, source: Source, lenient: bool = False) -> Reading:
@@ -124,13 +114,18 @@ def write_coco(
 
 
 def copy_images(
-    folder: Path, reading: Reading, copies: str, chosen: Sequence[int] | None = None
+    folder: Path,
+    reading: Reading,
+    copies: str,
+    chosen: Sequence[int] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Copy the images of a data set to where :func:`write_coco` names them.
 
     Args:
         folder: of the JSON file.
         reading, chosen, copies: as there.
+        overwrite: replace what is there.
 
     Raises:
         UserError: one is there already, or the file system refuses.
@@ -138,13 +133,16 @@ def copy_images(
     places = range(len(reading.images)) if chosen is None else {*chosen}
     names = [i["file_name"] for n, (i, _) in enumerate(reading.images.heads()) if n in places]
     targets = [folder / _copy_of(name, copies) for name in names]
-    check_new(targets)
+    if twice := [target for target, n in Counter(targets).items() if n > 1]:
+        raise UserError(f"two images would both be copied to {twice[0]}; rename one of them")
+    require_new(targets, overwrite)
     for name, target in zip(names, targets, strict=True):
         source = Path(reading.image_root, name)
         try:
-            check_new([target])
+            require_new([target], overwrite)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            if not (target.exists() and target.samefile(source)):
+                shutil.copyfile(source, target)
         except OSError as error:
             reason = error.strerror or str(error)
             raise UserError(f"cannot copy {source} to {target}: {reason}") from error

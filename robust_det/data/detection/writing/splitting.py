@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.core.errors import UserError, counted
+from robust_det.core.locks import sole_writer
+from robust_det.core.outputs import require_new
 from robust_det.data.detection.layouts.layout import TRAIN, VAL
 from robust_det.data.detection.source import Reading
 from robust_det.data.detection.writing.coco_file import (
-    check_new,
     coco_entry,
     copy_images,
     file_of,
@@ -36,7 +37,12 @@ class Split:
 
 
 def write_split(
-    name: str, reading: Reading, split: Split, folder: Path, copies: str = ""
+    name: str,
+    reading: Reading,
+    split: Split,
+    folder: Path,
+    copies: str = "",
+    overwrite: bool = False,
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Write the two parts of a data set as ``instances_train.json`` and ``instances_val.json``.
 
@@ -46,6 +52,7 @@ def write_split(
         split: of :func:`split_images`.
         folder: for the files; images are named relative to it.
         copies: copy the images as well, into a folder of this name in it.
+        overwrite: replace what is there.
 
     Returns:
         By role, ``train`` and ``val``, the entry of ``DATASETS.CUSTOM``; and lines to be said.
@@ -54,11 +61,12 @@ def write_split(
         UserError: the files are there.
     """
     paths = {role: folder / file_of(role) for role in (TRAIN, VAL)}
-    check_new(paths.values())
-    for role, chosen in ((TRAIN, split.train), (VAL, split.val)):
-        if copies:
-            copy_images(folder, reading, copies, chosen)
-        write_coco(paths[role], reading, chosen, copies)
+    with sole_writer(folder):
+        require_new(paths.values(), overwrite)
+        for role, chosen in ((TRAIN, split.train), (VAL, split.val)):
+            if copies:
+                copy_images(folder, reading, copies, chosen, overwrite)
+            write_coco(paths[role], reading, chosen, copies)
     stem = name.removesuffix("_all").removesuffix(f"_{TRAIN}")
     entries = {role: coco_entry(f"{stem}_{role}", path) for role, path in paths.items()}
     said = [reading.report.cleaned()] if reading.report.problems else []
