@@ -26,7 +26,8 @@ from results import append_result, markdown_table, parse_arguments, read_results
 from torch.nn import functional as F
 
 from robust_det.attacks import PGD, classifier_objective, frozen
-from robust_det.classification.settings import eval_attack, pretrain_defaults
+from robust_det.classification.attack_settings import eval_attack
+from robust_det.classification.settings import pretrain_defaults
 from robust_det.core.device import AMP_DTYPES
 from robust_det.models import Classifier, build_classifier
 from robust_det.records import environment

@@ -13,16 +13,11 @@ import numpy as np
 
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import NetworkFile
+from robust_det.classification.attack_settings import attack_doubts, eval_attack
 from robust_det.classification.class_order import class_indices
 from robust_det.classification.image_sets import require_room, validation_set
 from robust_det.classification.pretrain_record import write_evaluation_record
-from robust_det.classification.settings import (
-    attack_doubts,
-    check_config,
-    eval_attack,
-    idle_remarks,
-    memory_layout,
-)
+from robust_det.classification.settings import check_config, idle_remarks, memory_layout
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import COMMAND_LINE, CfgNode, flatten
 from robust_det.core.device import resolve_device

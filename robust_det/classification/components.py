@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from robust_det.classification.adversarial_step import TrainingStep
-from robust_det.classification.settings import memory_layout, train_attack
+from robust_det.classification.attack_settings import train_attack
+from robust_det.classification.settings import memory_layout
 from robust_det.classification.starting import Start
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES

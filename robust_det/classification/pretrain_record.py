@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robust_det.classification.settings import eval_attack
+from robust_det.classification.attack_settings import eval_attack
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.models import ModelCard

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from robust_det.checkpoints.model_file import NetworkFile
-from robust_det.checkpoints.pretrained import FORMAT, card_of_pretraining, require_format
+from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.classification.attack_settings import attack_doubts
 from robust_det.classification.components import build_average, build_model, build_plan, build_step
+from robust_det.classification.going_on import Earlier, RunData
 from robust_det.classification.image_sets import (
     batches_of,
     require_room,
@@ -23,16 +25,14 @@ from robust_det.classification.image_sets import (
     validation_set,
 )
 from robust_det.classification.pretrain_record import write_pretrain_record
-from robust_det.classification.settings import SETTINGS, attack_doubts
 from robust_det.classification.starting import Start, read_start
 from robust_det.classification.validate import validate
-from robust_det.core.config.reading import CfgNode, config_differences, flatten, to_dict
+from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.device import resolve_device
-from robust_det.core.errors import UserError, naming
+from robust_det.core.errors import UserError
 from robust_det.core.memory import keep_freed_memory
 from robust_det.core.seeding import seed_generators, seeded_generator
-from robust_det.data.classification.identity import contents_of, names_digest
-from robust_det.data.classification.image_folder import Batch, ImageFolder
+from robust_det.data.classification.image_folder import Batch
 from robust_det.data.classification.sampling import TrainBatches
 from robust_det.models import Classifier
 from robust_det.records import RECORD_NAME
@@ -41,51 +41,17 @@ from robust_det.training.engine import BEST, FINAL, LAST, Engine, Update
 from robust_det.training.run_folder import (
     AS_BEFORE,
     MayChange,
-    allowed_changes,
     held_folder,
     refuse_other_run,
     say_changes,
     set_aside,
 )
-from robust_det.training.state import Progress, TrainingState, require_resumable
+from robust_det.training.state import Progress, TrainingState
 from robust_det.training.world import World, joined_world, world_from_environment
 
 __all__ = ["Pretraining", "pretrain", "pretraining_engine"]
 
 logger = logging.getLogger(__name__)
-
-# keys that change where or how fast a run goes, or how it is looked at, but not what it learns
-_FREE_KEYS = (
-    "OUTPUT_DIR",
-    "DEVICE",
-    "DATA.ROOT",
-    "DATA.WORKERS",
-    "DATA.ON_CORRUPT",
-    "TRAIN.CHECKPOINT_STEPS",
-    *(key for key in SETTINGS if key.startswith("EVAL.")),
-)
-# those of them that change when and in how large parts it is validated, but not its figures
-_FREE_OF_SCORE = tuple(key for key in SETTINGS if not key.startswith("EVAL.")) + (
-    "EVAL.EPOCHS",
-    "EVAL.BATCH_SIZE",
-)
-# what --new-schedule may change
-_SCHEDULE_KEYS = (
-    "TRAIN.EPOCHS",
-    "OPTIM.LR",
-    "OPTIM.SCHEDULE",
-    "OPTIM.STEP_EPOCHS",
-    "OPTIM.GAMMA",
-    "OPTIM.WARMUP_EPOCHS",
-)
-# what keys that came later mean for a run that does not have them
-_BEFORE = {
-    "ATTACK.FOLD_NORMS": False,
-    "ATTACK.OBJECTIVE": "cross_entropy",
-    "DATA.EXACT_DECODE": True,
-    "EVAL.OBJECTIVE": "cross_entropy",
-    "EVAL.RESTARTS": 1,
-}
 
 
 def pretrain(
@@ -198,8 +164,7 @@ class Pretraining:
         self.images, self.classes = len(self.train_data), len(self.train_data.classes)
         self.start, self.other_score = start, list[str]()
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
-        self.contents = [contents_of(data) for data in (self.train_data, self.val_data)]
-        self.names = [names_digest(data) for data in (self.train_data, self.val_data)]
+        self.data = RunData(self.train_data, self.val_data)
         classes = self.train_data.classes
         self.model, self.card, self.head = build_model(cfg, classes, device, start)
         self.average = build_average(cfg, self.model)
@@ -271,7 +236,7 @@ class Pretraining:
             "meta": self.card.plain(),
             "config": to_dict(self.cfg),
             "train_images": self.images,
-            "data": {"names": self.names, "contents": [each.packed() for each in self.contents]},
+            "data": self.data.packed(),
             **({"started_from": self.started_from} if self.started_from else {}),
             **({"changes": msgspec.to_builtins(self.changes)} if self.changes else {}),
         }
@@ -282,101 +247,18 @@ class Pretraining:
         Raises:
             UserError: says in what it differs.
         """
-        with naming(path):
-            require_format(content)
-            card = card_of_pretraining(content)
-        require_resumable(content, path)
-        self._compare_plan(content, path)
-        if card != self.card:
-            raise UserError(
-                f"{path} was made with other classes than those at DATA.ROOT; put the folders back,"
-                f" or begin anew in another OUTPUT_DIR with --weights {path}"
-            )
-        # absent from the files of earlier versions; another size would be another order of images
-        images = content.get("train_images", self.images)
-        if images != self.images:
-            raise UserError(
-                f"{path} was made with {images} training images, DATA.ROOT has {self.images}, and"
-                " they would come in another order; put back what is missing, whole, or even"
-                " damaged with DATA.ON_CORRUPT skip, or begin anew in another OUTPUT_DIR with"
-                f" --weights {path}"
-            )
-        self._compare_data(content.get("data"), path)
-        self._compare_start(content.get("started_from"), path)
-        self.other_score = config_differences(
-            _completed(content["config"]), self.cfg, _FREE_OF_SCORE
-        )
-
-    def _compare_plan(self, content: Mapping[str, Any], path: Path) -> None:
-        """Refuse another config, and another number of processes, than are asked for."""
-        step = content["progress"][0]["step"]
-        earlier = msgspec.convert(content.get("changes", []), list[Change])
-        changes = allowed_changes(
-            _completed(content["config"]),
-            self.cfg,
-            _FREE_KEYS,
-            _SCHEDULE_KEYS,
-            where=path,
-            step=step,
-            asked=self.may_change.schedule,
-            earlier=earlier,
-        )
-        before = len(content["rng"])
-        if self.may_change.world_size:
-            if before == self.world.size:
-                raise UserError(
-                    f"{path} was written by {before} processes, as many as there are; leave"
-                    " --new-world-size out"
-                )
-            changes.append(Change(step, "processes", before, self.world.size))
-        self.new_changes = changes
-        self.changes = [*earlier, *changes]
+        earlier = Earlier(content, path)
+        self.changes, self.new_changes = earlier.changes(self.cfg, self.world, self.may_change)
+        earlier.compare_classes(self.card, self.images)
+        earlier.compare_data(self.data, self.world)
+        self.started_from = earlier.started_from(self.start)
+        self.other_score = earlier.other_score(self.cfg)
 
     def begin(self, folder: Path, step: int) -> None:
         """Say what is otherwise from here, and set aside what the run ended with before."""
         say_changes(self.new_changes)
         for product in (RECORD_NAME, FINAL) if self.new_changes else ():
             set_aside(folder / product, step)
-
-    def _compare_data(self, data: Mapping[str, Any] | None, path: Path) -> None:
-        """Refuse other images than a run began with, wherever they are now."""
-        if data is None:  # of earlier versions
-            return
-        sets = (self.train_data, self.val_data)
-        for split, names, before in zip(sets, self.names, data["names"], strict=True):
-            if names != before:
-                raise UserError(
-                    f"{path} was made with images of other names than those of {split.folder}:"
-                    " they were renamed, moved, added or removed; put them back, or begin anew in"
-                    f" another OUTPUT_DIR with --weights {path}"
-                )
-        for split, now, packed in zip(sets, self.contents, data["contents"], strict=True):
-            self._compare_contents(split, *now.compare(packed), path)
-
-    def _compare_contents(
-        self, split: ImageFolder, changed: list[int], exchanged: list[int], path: Path
-    ) -> None:
-        if exchanged:
-            raise UserError(
-                f"{path} was made with other images: {len(exchanged)} files of {split.folder} have"
-                f" what was in others, such as {split.path(exchanged[0])}; put them back, or begin"
-                f" anew in another OUTPUT_DIR with --weights {path}"
-            )
-        if changed and self.world.is_main:
-            logger.warning(
-                f"{len(changed)} files of {split.folder} have another content than when the run"
-                f" began, such as {split.path(changed[0])}"
-            )
-
-    def _compare_start(self, before: Mapping[str, str] | None, path: Path) -> None:
-        """Refuse --weights that a resumed run did not start from; the checkpoint counts."""
-        if self.start is not None and (before or {}).get("sha256") != self.start.sha256:
-            began = f"from {before['path']}" if before else "from random weights"
-            raise UserError(
-                f"{path} is of a run that started {began}, and --resume goes on from it: leave"
-                " --weights out, or choose another OUTPUT_DIR"
-            )
-        self.started_from = dict(before) if before else None
 
     def conclude(self, weights: Path, values: Mapping[str, Any], seconds: float) -> None:
         """Write the record beside the final weights."""
@@ -393,8 +275,3 @@ class Pretraining:
             processes=self.world.size,
             seconds=seconds,
         )
-
-
-def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's config with what runs did before there were keys for it."""
-    return {**_BEFORE, **flatten(config)}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from robust_det.attacks import OBJECTIVES, PGD, make_threat
+from robust_det.attacks import OBJECTIVES
 from robust_det.attacks.threat import NORMS
-from robust_det.attacks.units import check_radius, check_step, radius_doubt, step_doubt
+from robust_det.classification.attack_settings import check_attacks, eval_attack
 from robust_det.core.config.reading import (
     COMMAND_LINE,
     CfgNode,
@@ -28,20 +28,14 @@ from robust_det.training.schedule import SCHEDULES
 
 __all__ = [
     "SETTINGS",
-    "attack_doubts",
     "check_config",
-    "eval_attack",
     "explain",
     "idle_remarks",
     "load_config",
     "memory_layout",
     "pretrain_defaults",
-    "train_attack",
 ]
 
-
-# of a half precision type, within which losses tie
-_SPACINGS = 16
 
 # the defaults are the paper's ImageNet recipe at eps 0 (Salman et al. 2020)
 SETTINGS = {
@@ -225,43 +219,6 @@ def _check_switches(cfg: CfgNode, origins: Mapping[str, str]) -> None:
                 raise UserError(f"{key} has no effect without {words}; set that, or leave it out")
 
 
-def train_attack(cfg: CfgNode) -> PGD:
-    """Return the attack that makes the training examples."""
-    eps = cfg.ATTACK.EPS
-    return PGD(
-        threat=make_threat(cfg.ATTACK.NORM, eps),
-        steps=cfg.ATTACK.STEPS,
-        step_size=cfg.ATTACK.STEP_SIZE or eps * 2 / 3,
-        random_start=cfg.ATTACK.RANDOM_START,
-        best_iterate=cfg.ATTACK.ITERATE == "best",
-        resolution=_resolution(cfg),
-    )
-
-
-def eval_attack(cfg: CfgNode) -> PGD:
-    """Return the attack of validation; its eps may be 0, which is no attack."""
-    eps = cfg.ATTACK.EPS if cfg.EVAL.EPS < 0 else cfg.EVAL.EPS
-    return PGD(
-        threat=make_threat(cfg.EVAL.NORM or cfg.ATTACK.NORM, eps),
-        steps=cfg.EVAL.STEPS,
-        step_size=cfg.EVAL.STEP_SIZE or 2.5 * eps / max(cfg.EVAL.STEPS, 1),
-        random_start=True,
-        best_iterate=True,
-        restarts=cfg.EVAL.RESTARTS,
-        resolution=_resolution(cfg),
-    )
-
-
-def _resolution(cfg: CfgNode) -> float:
-    """The share of a loss that passes in half precision cannot tell.
-
-    A spacing of the type is that of logits, and a small cross-entropy changes by them times its
-    value; logits of trained networks are about ten. See ``benchmarks/half_precision.py``.
-    """
-    dtype = AMP_DTYPES[cfg.TRAIN.PRECISION]
-    return 0.0 if dtype is None else _SPACINGS * torch.finfo(dtype).eps
-
-
 def memory_layout(cfg: CfgNode) -> torch.memory_format:
     """Return the memory format of weights and images."""
     return torch.channels_last if cfg.TRAIN.CHANNELS_LAST else torch.contiguous_format
@@ -277,7 +234,7 @@ def check_config(cfg: CfgNode) -> None:
     check_seed(cfg.SEED)
     check_settings(cfg, SETTINGS)
     _check_together(cfg)
-    _check_attacks(cfg)
+    check_attacks(cfg)
     if (len(cfg.MODEL.MEAN), len(cfg.MODEL.STD)) != (3, 3) or not all(
         0 <= mean <= 1 and 0 < std <= 1
         for mean, std in zip(cfg.MODEL.MEAN, cfg.MODEL.STD, strict=True)
@@ -293,42 +250,6 @@ def check_config(cfg: CfgNode) -> None:
         raise UserError(f"DATA.CROP_SCALE needs two rising numbers in (0, 1], not {scale}")
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
-
-
-def attack_doubts(cfg: CfgNode, which: Sequence[str] = ("ATTACK", "EVAL")) -> list[str]:
-    """Return what speaks against the attacks of a config, though they can be meant.
-
-    Args:
-        cfg: a checked pretraining config.
-        which: of training and of validation, or one of them.
-    """
-    found = []
-    for name in which:
-        attack = train_attack(cfg) if name == "ATTACK" else eval_attack(cfg)
-        eps = attack.threat.eps
-        own = name == "ATTACK" or cfg.EVAL.EPS >= 0
-        found.append(radius_doubt(attack.threat.norm, eps, f"{name}.EPS") if own else "")
-        found.append(step_doubt(eps, attack.step_size, attack.steps, name))
-    return [doubt for doubt in found if doubt]
-
-
-def _check_attacks(cfg: CfgNode) -> None:
-    """Refuse what is no attack, or one in other units."""
-    side = cfg.DATA.IMAGE_SIZE
-    check_radius(cfg.ATTACK.NORM, cfg.ATTACK.EPS, side, "ATTACK.EPS")
-    train = train_attack(cfg)
-    check_step(train.threat.eps, cfg.ATTACK.STEP_SIZE, "ATTACK.STEP_SIZE", "ATTACK.EPS")
-    norm = cfg.EVAL.NORM or cfg.ATTACK.NORM
-    if cfg.EVAL.EPS < 0 and norm != cfg.ATTACK.NORM and cfg.ATTACK.EPS > 0:
-        raise UserError(
-            f"EVAL.NORM {norm} needs EVAL.EPS: ATTACK.EPS {cfg.ATTACK.EPS:g} is of"
-            f" {cfg.ATTACK.NORM}"
-        )
-    own = cfg.EVAL.EPS >= 0
-    check_radius(norm, cfg.EVAL.EPS, side, "EVAL.EPS")
-    test = eval_attack(cfg)
-    radius = "EVAL.EPS" if own else "ATTACK.EPS"
-    check_step(test.threat.eps, cfg.EVAL.STEP_SIZE, "EVAL.STEP_SIZE", radius)
 
 
 def _check_together(cfg: CfgNode) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import nn
 
+from robust_det.classification.attack_settings import eval_attack
 from robust_det.classification.evaluate import evaluate
 from robust_det.classification.image_sets import batches_of
-from robust_det.classification.settings import eval_attack
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.progress import progress_bar

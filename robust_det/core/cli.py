@@ -191,6 +191,8 @@ def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> i
             with _interruptions_unmasked():
                 code = work() or 0
         except SystemExit as error:  # after help, or of a run that has saved
+            if isinstance(error.code, str):  # which the interpreter prints
+                raise
             code = error.code or 0
         if sys.stdout and code == 0:
             sys.stdout.flush()

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from robust_det.attacks import PGD, classifier_objective, frozen
-from robust_det.classification.settings import eval_attack, pretrain_defaults, train_attack
+from robust_det.classification.attack_settings import eval_attack, train_attack
+from robust_det.classification.settings import pretrain_defaults
 from robust_det.core.config.reading import CfgNode
 
 SPACING = {"fp32": 0.0, "bf16": 2.0**-7, "fp16": 2.0**-10}

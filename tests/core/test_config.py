@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robust_det import __version__
-from robust_det.classification.settings import eval_attack, load_config, train_attack
+from robust_det.classification.attack_settings import eval_attack, train_attack
+from robust_det.classification.settings import load_config
 from robust_det.core.config.reading import (
     CfgNode,
     Layer,
