@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from detectron2.modeling import Backbone
 from torch import nn
-from torchvision.models.feature_extraction import DualGraphModule, create_feature_extractor
+from torchvision.models.feature_extraction import DualGraphModule
 from torchvision.ops import StochasticDepth
 
 from robust_det.backbones.norms import replace_batch_norms
-from robust_det.core.errors import UserError, reason_of
+from robust_det.core.errors import UserError
 from robust_det.models import get_architecture
+from robust_det.models.features import extract_features
 from robust_det.models.stages import empty_network, module_stages
 
 __all__ = ["TracedBackbone", "trace_last_stage"]
@@ -124,16 +124,9 @@ def _on_meta(trace: Callable[..., _Features], *arguments: Any) -> _Features:
 
 def _trace(arch: str, wanted: tuple[str, ...], norm: str) -> _Features:
     """Return the network up to the deepest of the wanted stages: images to stages by name."""
-    architecture = get_architecture(arch)
-    nodes = {"stem": architecture.stem, **{s.name: s.node for s in architecture.stages}}
     on_meta = torch.empty(0).is_meta
-    network = empty_network(arch, 1) if on_meta else architecture.build(1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nodes that only training or evaluation has
-            traced = create_feature_extractor(network, {nodes[name]: name for name in wanted})
-    except ValueError as error:
-        raise UserError(f"the registry's entry of {arch}: {reason_of(error)}") from error
+    network = empty_network(arch, 1) if on_meta else get_architecture(arch).build(1)
+    traced = extract_features(arch, network, wanted)
     replace_batch_norms(traced, [name for name, _ in traced.named_modules()], norm)
     return _Features(traced, _trace, arch, wanted, norm)
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from robust_det.checkpoints.model import Model
 from robust_det.conversion.proof import photographs
 from robust_det.models import Normalize, get_architecture
+from robust_det.models.features import extract_features
 
 __all__ = ["deviation", "doubts"]
 
@@ -76,7 +76,7 @@ def deviation(model: Model) -> float | None:
 def _understood(model: Model) -> tuple[nn.Module, torch.Tensor]:
     """Return the network up to its last stage, and what photographs are to it."""
     last = get_architecture(model.arch).stages[-1]
-    network = create_feature_extractor(model.body(), [last.node])
+    network = extract_features(model.arch, model.body(), [last.name])
     return network, Normalize(model.mean, model.std)(photographs())
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from robust_det.checkpoints.model import Model
 from robust_det.core.errors import UserError
 from robust_det.models import Classifier, Normalize, get_architecture
+from robust_det.models.features import extract_features
 
 __all__ = ["TOLERANCE", "Proof", "photographs", "prove", "random_images", "stage_differences"]
 
@@ -143,9 +143,7 @@ def stage_differences(
     """
     modes = [(module, module.training) for module in (classifier, backbone)]
     stages = get_architecture(arch).stages
-    extractor = create_feature_extractor(
-        classifier.body.eval(), {stage.node: stage.name for stage in stages}
-    )
+    extractor = extract_features(arch, classifier.body.eval(), [stage.name for stage in stages])
     expected = extractor(classifier.normalize(images))
     pixels = 255 * (images.flip(1) if input_format == "BGR" else images)
     mean, std = (torch.tensor(v, dtype=images.dtype).view(3, 1, 1) for v in (pixel_mean, pixel_std))

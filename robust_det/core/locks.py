@@ -185,7 +185,7 @@ def _make(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
         raise UserError(f"cannot make folder {folder}: {reason}; choose another folder") from error
     return missing
 

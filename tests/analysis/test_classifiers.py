@@ -81,6 +81,6 @@ def test_evaluations_alone_are_a_table_with_attacks_and_files(
 
 def test_what_needs_detections_is_refused(write_classifier_run: WriteRun, tmp_path: Path) -> None:
     folder = write_classifier_run("one", 0.25, "classifier_evaluation")
-    with pytest.raises(UserError, match="--errors are of detection runs, and none is among"):
+    with pytest.raises(UserError, match="--images are of detection runs, and none is among"):
         compare([folder], tmp_path / "report", options=Options(errors=True))
     assert not (tmp_path / "report").exists()
