@@ -31,7 +31,7 @@ from robust_det.core.errors import UserError, naming
 from robust_det.core.memory import keep_freed_memory
 from robust_det.core.seeding import seed_generators, seeded_generator
 from robust_det.data.classification.identity import contents_of, names_digest
-from robust_det.data.classification.image_folder import Batch, ImageFolder
+from robust_det.data.classification.image_list import Batch, ImageList
 from robust_det.data.classification.sampling import TrainBatches
 from robust_det.models import Classifier
 from robust_det.records import RECORD_NAME
@@ -351,7 +351,7 @@ class Pretraining:
             self._compare_contents(split, *now.compare(packed), path)
 
     def _compare_contents(
-        self, split: ImageFolder, changed: list[int], exchanged: list[int], path: Path
+        self, split: ImageList, changed: list[int], exchanged: list[int], path: Path
     ) -> None:
         if exchanged:
             raise UserError(
