@@ -46,6 +46,28 @@ def test_a_copy_is_judged_and_its_splits_written(
     assert "3 classes; train 6, val 6, test 6; headline metric: top1" in whole.out
 
 
+def test_a_manifest_is_compared_with_a_folder(command: Command, tmp_path: Path) -> None:
+    TREES["food"](tmp_path)
+    out = tmp_path / "food.csv"
+    command("transfer-data", "check", "food", tmp_path, "--manifest", out)
+    base = (tmp_path / "food-101").rename(tmp_path / "moved")
+    same = command("transfer-data", "verify", out, base)
+    assert (same.code, same.out) == (0, f"{base} holds the 12 images of {out}\n")
+    (base / "images/tacos/1.jpg").unlink()
+    (base / "images/tacos/2.jpg").write_bytes((base / "images/tacos/3.jpg").read_bytes())
+    odd = command("transfer-data", "verify", out, base)
+    assert (odd.code, odd.out.splitlines()) == (
+        1,
+        [
+            "1 image missing, such as images/tacos/1.jpg",
+            "1 image of other content, such as images/tacos/2.jpg",
+        ],
+    )
+    assert command("transfer-data", "verify", base / "meta/train.json", base).error.startswith(
+        f"{base}/meta/train.json is no manifest of a transfer set"
+    )
+
+
 def test_own_folders_and_refusals(command: Command, tmp_path: Path) -> None:
     root = folders(tmp_path / "own", {"a": 5, "b": 5})
     done = command("transfer-data", "check", "folder", root, "--seed", 3)

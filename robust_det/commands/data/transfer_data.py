@@ -3,6 +3,7 @@
 robust-det transfer-data list
 robust-det transfer-data check NAME DIR [--download] [--manifest OUT] [--protocol paper] [--seed N]
                                [--decode]
+robust-det transfer-data verify MANIFEST DIR
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from robust_det.core.cli import Parser
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, counted
 
 _PROTOCOLS = ("seeded", "paper")
 
@@ -80,6 +81,22 @@ def check_set(args: argparse.Namespace) -> int:
     return 0 if verdict.kind in (OFFICIAL, OWN) else 1
 
 
+def verify_manifest(args: argparse.Namespace) -> int:
+    """Tell whether a folder holds a manifest's images; 1 if it does not."""
+    from robust_det.data.transfer.manifest import read_manifest
+    from robust_det.data.transfer.verify import base_below, changed
+
+    manifest = read_manifest(args.manifest)
+    base = base_below(manifest, args.dir)
+    missing, other = changed(manifest, base)
+    for words, paths in (("missing", missing), ("of other content", other)):
+        if paths:
+            print(f"{counted(len(paths), 'image')} {words}, such as {paths[0]}")
+    if not missing and not other:
+        print(f"{base} holds the {sum(manifest.sizes.values()):,} images of {args.manifest}")
+    return 1 if missing or other else 0
+
+
 def main(args: argparse.Namespace) -> int | None:
     """Do what the command's own command says."""
     return args.do(args)
@@ -120,3 +137,15 @@ def add_arguments(parser: Parser) -> None:
     checker.add_argument("--seed", type=int, default=0, help="of a split that is drawn")
     checker.add_argument("--decode", action="store_true", help="find truncated images as well")
     checker.set_defaults(do=check_set)
+
+    verifier = commands.add_parser(
+        "verify",
+        help="tell whether a folder holds the images of a manifest; exit code 1 if it does not",
+        examples=(
+            "robust-det transfer-data verify dtd.csv datasets/dtd",
+            "robust-det transfer-data verify theirs.csv datasets",
+        ),
+    )
+    verifier.add_argument("manifest", metavar="MANIFEST", help="what check --manifest wrote")
+    verifier.add_argument("dir", metavar="DIR", help="the set's folder")
+    verifier.set_defaults(do=verify_manifest)

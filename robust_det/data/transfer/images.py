@@ -14,6 +14,7 @@ from robust_det.data.classification.crops import Source, Transform
 from robust_det.data.classification.image_list import ImageList
 from robust_det.data.transfer.manifest import Entry, Manifest
 from robust_det.data.transfer.sets.cifar import is_packed, packed_pixels
+from robust_det.data.transfer.verify import file_of
 
 __all__ = ["ManifestImages"]
 
@@ -24,7 +25,7 @@ class ManifestImages(ImageList):
     Args:
         manifest: of the set.
         entries: some of its images, such as ``manifest.training``.
-        base: the folder that its paths are relative to.
+        base: the folder that its paths are relative to, see :func:`.verify.base_below`.
         transform, seed, substitute: see :class:`ImageList`.
 
     Raises:
@@ -51,7 +52,7 @@ class ManifestImages(ImageList):
             substitute,
             manifest.notes,
         )
-        lost = [entry.path for entry in entries if not (base / _file(entry.path)).exists()]
+        lost = [entry.path for entry in entries if not file_of(base, entry.path).exists()]
         if lost:
             raise FileError(
                 f"lacks {len(lost):,} of the manifest's {len(entries):,} images, such as {lost[0]}",
@@ -67,7 +68,3 @@ class ManifestImages(ImageList):
         pixels = packed_pixels(self.folder, path)
         height, width, _ = pixels.shape
         return io.BytesIO(b"P6 %d %d 255\n" % (width, height) + pixels.tobytes())
-
-
-def _file(path: str) -> str:
-    return path.partition("#")[0] if is_packed(path) else path

@@ -22,6 +22,7 @@ from robust_det.data.transfer.build import build_manifest
 from robust_det.data.transfer.images import ManifestImages
 from robust_det.data.transfer.metrics import accuracies
 from robust_det.data.transfer.survey import survey
+from robust_det.data.transfer.verify import base_below
 from tests.support.transfer_trees import picture
 
 Tree = Callable[[str], Path]
@@ -31,6 +32,7 @@ WHOLE = eval_transform(10, 10)
 def test_targets_are_positions_among_the_classes(tree: Tree) -> None:
     found = survey("pets", tree("pets"))
     manifest = build_manifest(found)
+    assert base_below(manifest, found.listed.base.parent) == found.listed.base
     data = ManifestImages(manifest, manifest.test, found.listed.base, WHOLE)
     assert data.targets.tolist() == [0, 1, 2] and data.classes[1] == "american_bulldog"
     sample: Any = data[0, 1]

@@ -24,7 +24,7 @@ from robust_det.data.transfer.sets.folders import has_splits, read_folders, read
 from robust_det.data.transfer.sets.layout import Layout, base_of, first_of
 from robust_det.data.transfer.sets.table import read_table
 
-__all__ = ["MissingSetError", "read_set"]
+__all__ = ["MissingSetError", "bases_below", "read_set"]
 
 _LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
     "aircraft": aircraft.LAYOUTS,
@@ -68,8 +68,7 @@ def read_set(name: str, root: str | Path) -> Listed:
         for layout in layouts:
             if base := base_of(layout, root):
                 return layout.read(base)
-        inner = ("", *(each for layout in layouts for each in layout.bases))
-        if base := next((root / each for each in inner if has_splits(root / each)), None):
+        if base := next(filter(has_splits, bases_below(name, root)), None):
             return read_folders(base, name)
         if name == "folder":
             return read_unsplit(root, "")
@@ -85,6 +84,11 @@ def read_set(name: str, root: str | Path) -> Listed:
     raise MissingSetError(
         f"no {facts.title} in {root}{there}{lost}", f"expected: {facts.layout}{where}{more}"
     )
+
+
+def bases_below(name: str, root: Path) -> list[Path]:
+    """Return the folders in which the files of a set may lie, given the one that holds it."""
+    return [root, *(root / each for layout in _LAYOUTS.get(name, ()) for each in layout.bases)]
 
 
 def _lost(layouts: tuple[Layout, ...], root: Path) -> str:
