@@ -36,6 +36,7 @@ def test_a_copy_is_judged_and_its_splits_written(
     manifest = read_manifest(out)
     assert cut.out.endswith(f"wrote {out}: digest {manifest.digest}\n")
     assert manifest.sizes == {"train": 6, "val": 6, "test": 6}
+    assert command("transfer-data", "check", "dtd", tmp_path, "--manifest", out).code == 1  # again
 
     sizes = {"train": 6, "val": 6, "test": 6}
     facts = replace(catalogue.SETS["dtd"], classes=3, sizes=sizes, short_side=10)
@@ -83,4 +84,8 @@ def test_own_folders_and_refusals(command: Command, tmp_path: Path) -> None:
     assert "Caltech-101 and Caltech-256" in refused("folder", root, "--protocol", "paper")
     assert refused("folder", root, "--seed", -1) == "--seed is -1; it starts from 0"
     assert refused("cars", tmp_path / "x", "--download").startswith("Stanford Cars cannot be")
+    table = tmp_path / "list.csv"
+    table.write_text("path,label\nown/a/00.png,a\nown/a/01.png,a\n")
+    again = refused("csv", table, "--manifest", table)
+    assert again == f"{table} is there and is no manifest; give --manifest another name"
     assert refused("dogs", root).startswith("no data set is called 'dogs'")

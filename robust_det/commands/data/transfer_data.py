@@ -9,6 +9,7 @@ robust-det transfer-data verify MANIFEST DIR
 from __future__ import annotations
 
 import argparse
+import os
 
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError, counted
@@ -54,6 +55,8 @@ def check_set(args: argparse.Namespace) -> int:
             f"--protocol chooses among the images of Caltech-101 and Caltech-256; {facts.title} has"
             " its own splits"
         )
+    if args.manifest:
+        _refuse_other_file(args.manifest)
     if args.download:
         try:
             read_set(args.name, args.dir)
@@ -79,6 +82,14 @@ def check_set(args: argparse.Namespace) -> int:
             write_manifest(manifest, args.manifest)
             print(f"wrote {args.manifest}: digest {manifest.digest}")
     return 0 if verdict.kind in (OFFICIAL, OWN) else 1
+
+
+def _refuse_other_file(path: str) -> None:
+    """Refuse to write a manifest over what is none, such as the table that it is made of."""
+    from robust_det.data.transfer.manifest import is_manifest
+
+    if os.path.exists(path) and not is_manifest(path):
+        raise UserError(f"{path} is there and is no manifest; give --manifest another name")
 
 
 def verify_manifest(args: argparse.Namespace) -> int:

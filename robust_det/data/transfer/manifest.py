@@ -14,6 +14,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from robust_det.core.files import require_regular, write_atomically
 from robust_det.data.transfer.catalogue import SPLITS
 from robust_det.data.transfer.listed import check_path
 
-__all__ = ["LEFT_OUT", "Entry", "Manifest", "read_manifest", "write_manifest"]
+__all__ = ["LEFT_OUT", "Entry", "Manifest", "is_manifest", "read_manifest", "write_manifest"]
 
 LEFT_OUT = "left out"
 _FORMAT = "robust-det transfer manifest"
@@ -133,6 +134,15 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
     )
     content = text.getvalue().encode(errors="surrogateescape")
     write_atomically(path, lambda file: file.write(content))
+
+
+def is_manifest(path: str | Path) -> bool:
+    """Return whether a file begins as a manifest does, whatever became of the rest."""
+    start = f"# {_FORMAT} ".encode()
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(start)) == start
 
 
 def read_manifest(path: str | Path) -> Manifest:

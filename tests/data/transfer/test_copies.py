@@ -127,8 +127,11 @@ def test_files_that_are_listed_and_missing(tree: Tree) -> None:
 
 def test_an_empty_class_folder_stays_a_class(tmp_path: Path) -> None:
     root = folders(tmp_path, {"train/a": 2, "train/b": 2, "test/a": 0, "test/b": 1})
-    manifest = build_manifest(survey("birdsnap", root))
-    assert manifest.classes == ("a", "b") and manifest.test[0].label == "b"
+    for _ in range(2):
+        manifest = build_manifest(survey("birdsnap", root))
+        assert manifest.classes == ("a", "b") and manifest.test[0].label == "b"
+        if (root / "test/a").exists():
+            (root / "test/a").rmdir()  # which shifts labels elsewhere
 
 
 def test_images_without_their_lists(tree: Tree) -> None:
