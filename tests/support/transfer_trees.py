@@ -37,6 +37,10 @@ def folders(root: Path, counts: Mapping[str, int]) -> Path:
     return root
 
 
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def _text(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
@@ -59,11 +63,13 @@ def _birdsnap(root: Path) -> None:
     rows = [f"{n}\tname\tlatin\t{folder}" for n, folder in species.items()]
     _text(root / "species.txt", ["id\tcommon\tscientific\tdir", *rows])
     images = [(f"{folder}/{i}.jpg", n) for n, folder in species.items() for i in range(4)]
-    rows = [f"http://gone/{path}\tmd5\t{path}\t{n}\t1" for path, n in images]
+    md5s = [_md5(picture(root / "images" / path).read_bytes()) for path, _ in images]
+    rows = [
+        f"http://gone/{path}\t{md5}\t{path}\t{n}\t1"
+        for (path, n), md5 in zip(images, md5s, strict=True)
+    ]
     _text(root / "images.txt", ["url\tmd5\tpath\tspecies_id\tbb_x1", *rows])
     _text(root / "test_images.txt", ["path", *(path for path, _ in images if "/0" in path)])
-    for path, _ in images:
-        picture(root / "images" / path)
 
 
 def _caltech101(root: Path) -> None:
@@ -142,7 +148,7 @@ def _cifar(root: Path, official: Any, label: str) -> None:
 
     def write(name: str, content: bytes) -> str:
         (base / name).write_bytes(content)
-        return hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return _md5(content)
 
     def batch(name: str) -> list[str]:
         pixels = generator.integers(0, 256, (4, 3072), np.uint8)

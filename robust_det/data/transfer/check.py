@@ -12,10 +12,10 @@ from robust_det.data.transfer.copies import IN_FOLDERS, known_copy
 from robust_det.data.transfer.listed import FOLDERS
 from robust_det.data.transfer.survey import Survey
 
-__all__ = ["OFFICIAL", "OTHER", "OWN", "RESIZED", "RESPLIT", "TRUNCATED", "Verdict", "judge"]
+__all__ = ["OFFICIAL", "OTHER", "OWN", "REMADE", "RESPLIT", "TRUNCATED", "Verdict", "judge"]
 
 OFFICIAL = "official"
-RESIZED = "official splits of smaller images"
+REMADE = "official splits of other images"
 RESPLIT = "a known re-split"
 TRUNCATED = "a truncated copy"
 OTHER = "no copy that is known"
@@ -40,8 +40,8 @@ class Verdict:
 def judge(found: Survey) -> Verdict:
     """Compare a copy with what is known of its set.
 
-    Its classes, its splits and the sizes of its images are compared; nobody publishes digests of
-    the images themselves, but for CIFAR's.
+    Its classes, its splits and the sizes of its images are compared; digests of the images are
+    published for Birdsnap and CIFAR alone.
     """
     facts, listed = found.facts, found.listed
     if not facts.classes:
@@ -67,9 +67,9 @@ def judge(found: Survey) -> Verdict:
     if listed.layout == FOLDERS:
         differs.append("folders of classes in place of the official lists")
         follows.append(IN_FOLDERS.get(found.name, "nothing but the sizes can prove the split"))
-    small = _small(found)
-    if small:
-        differs.append(small)
+    remade = [*_small(found), *_changed(found)]
+    differs += remade
+    if remade:
         follows.append("figures compare with nobody's on the official images")
     kind = OTHER if more else TRUNCATED if fewer or listed.lacks else OFFICIAL
     if copy := known_copy(found.name, sizes):
@@ -82,8 +82,8 @@ def judge(found: Survey) -> Verdict:
         follows.append("figures compare with nobody's until it is known what this is")
     elif listed.layout == FOLDERS:
         kind = RESPLIT
-    elif small:
-        kind = RESIZED
+    elif remade:
+        kind = REMADE
     return Verdict(kind, tuple(differs), tuple(follows))
 
 
@@ -117,13 +117,22 @@ def _of_classes(found: Survey, classes: set[str]) -> list[str]:
     return said
 
 
-def _small(found: Survey) -> str:
+def _changed(found: Survey) -> list[str]:
+    """Say which images are not those of the official list's MD5s."""
+    changed = [path for path, look in found.looks.items() if look.changed]
+    return [
+        f"{counted(len(changed), 'image')} with another MD5 than the list has, such as {path}"
+        for path in changed[:1]
+    ]
+
+
+def _small(found: Survey) -> list[str]:
     """Say that images are smaller than official ones; nothing if they are not."""
     sides = [look.side for look in found.looks.values() if look.side]
     middle = median_low(sides) if sides else found.facts.short_side
     if middle >= found.facts.short_side:
-        return ""
-    return (
+        return []
+    return [
         f"images whose shorter side is {middle} px in the median; of the official ones it is"
         f" {found.facts.short_side} or more"
-    )
+    ]

@@ -37,6 +37,7 @@ class Look:
         mode, format: Pillow's.
         side: the shorter one in pixels; 0 if there is no image.
         problem: what is wrong, as it follows the file's name.
+        changed: whether the file has another MD5 than it should.
     """
 
     sha256: str = ""
@@ -44,6 +45,7 @@ class Look:
     format: str = ""
     side: int = 0
     problem: str = ""
+    changed: bool = False
 
     @property
     def missing(self) -> bool:
@@ -51,30 +53,37 @@ class Look:
         return not self.sha256
 
 
-def look_at(base: Path, paths: Iterable[str], decode: bool = False) -> dict[str, Look]:
+def look_at(
+    base: Path, paths: Iterable[str], decode: bool = False, md5s: Mapping[str, str] | None = None
+) -> dict[str, Look]:
     """Read each file once, in several threads, with a progress bar where that takes long.
 
     Args:
         base: the folder that the paths are relative to.
         paths: of images; each is looked at once.
         decode: decode the images as well, which finds those that end early.
+        md5s: of files, by path, as they should be.
 
     Raises:
         OSError: a file is there and cannot be read.
     """
-    todo = [*dict.fromkeys(paths)]
+    todo, known = [*dict.fromkeys(paths)], md5s or {}
+
+    def look(path: str) -> Look:
+        return _look(base, path, decode, known.get(path, ""))
+
     found = {}
     with (
         progress_bar(len(todo), "read images", "images", len(todo) >= _WORTH_A_BAR) as bar,
         ThreadPoolExecutor(_THREADS) as pool,
     ):
-        for path, look in zip(todo, pool.map(lambda p: _look(base, p, decode), todo), strict=True):
-            found[path] = look
+        for path, seen in zip(todo, pool.map(look, todo), strict=True):
+            found[path] = seen
             bar.update()
     return found
 
 
-def _look(base: Path, path: str, decode: bool) -> Look:
+def _look(base: Path, path: str, decode: bool, md5: str) -> Look:
     if is_packed(path):
         pixels = packed_pixels(base, path)
         return Look(hashlib.sha256(pixels.tobytes()).hexdigest(), "RGB", "", min(pixels.shape[:2]))
@@ -84,6 +93,7 @@ def _look(base: Path, path: str, decode: bool) -> Look:
     except (FileNotFoundError, NotADirectoryError):
         return Look(problem="is missing")
     digest = hashlib.sha256(content).hexdigest()
+    changed = bool(md5) and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.lower()
     file = io.BytesIO(content)
     try:
         with whole_image(file), Image.open(file) as image:
@@ -91,8 +101,8 @@ def _look(base: Path, path: str, decode: bool) -> Look:
         if decode:
             open_image(io.BytesIO(content))
     except FileError as error:
-        return Look(digest, problem=error.reason)
-    return Look(digest, mode, kind, side)
+        return Look(digest, problem=error.reason, changed=changed)
+    return Look(digest, mode, kind, side, changed=changed)
 
 
 def oddities(looks: Mapping[str, Look]) -> list[str]:

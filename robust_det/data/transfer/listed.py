@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from robust_det.core.errors import FileError
@@ -27,6 +27,7 @@ class Listed:
         splits: images by ``train``, ``val`` and ``test``, or by ``all``.
         notes: what was left out or decided, one sentence each.
         lacks: official lists that are not there.
+        md5s: official MD5s of the images' files by path, where a list has them.
     """
 
     base: Path
@@ -35,6 +36,7 @@ class Listed:
     splits: Mapping[str, Sequence[Item]]
     notes: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    md5s: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_path(path: str) -> str:

@@ -56,4 +56,4 @@ def survey(name: str, root: str | Path, decode: bool = False) -> Survey:
     """
     listed = read_set(name, root)
     paths = (path for items in listed.splits.values() for path, _ in items)
-    return Survey(name, facts_of(name), listed, look_at(listed.base, paths, decode))
+    return Survey(name, facts_of(name), listed, look_at(listed.base, paths, decode, listed.md5s))

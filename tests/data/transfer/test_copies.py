@@ -15,7 +15,7 @@ from robust_det.data.transfer.catalogue import facts_of
 from robust_det.data.transfer.check import (
     OFFICIAL,
     OTHER,
-    RESIZED,
+    REMADE,
     RESPLIT,
     TRUNCATED,
     judge,
@@ -105,7 +105,20 @@ def test_images_that_were_made_smaller() -> None:
     found = of_sizes("flowers", {"train": 1020, "val": 1020, "test": 6149}, 102, layout=LISTS)
     small = {path: replace(look, side=64) for path, look in found.looks.items()}
     verdict = judge(replace(found, looks=small))
-    assert verdict.kind == RESIZED and "shorter side is 64 px" in verdict.differs[0]
+    assert verdict.kind == REMADE and "shorter side is 64 px" in verdict.differs[0]
+
+
+def test_images_of_birdsnap_that_are_not_those_of_its_list(tree: Tree) -> None:
+    root = tree("birdsnap")
+    path = root / "images/Sora/2.jpg"
+    path.write_bytes(path.read_bytes() + b"\0")
+    found = survey("birdsnap", root)
+    facts = replace(found.facts, classes=3, sizes={"train": 9, "test": 3}, short_side=0)
+    verdict = judge(replace(found, facts=facts))
+    assert verdict.kind == REMADE
+    assert verdict.differs == (
+        "1 image with another MD5 than the list has, such as images/Sora/2.jpg",
+    )
 
 
 def test_files_that_are_listed_and_missing(tree: Tree) -> None:

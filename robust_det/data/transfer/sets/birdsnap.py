@@ -19,15 +19,18 @@ def _read(base: Path) -> Listed:
     species = {row["id"]: row["dir"] for row in _rows(base / "species.txt", "id", "dir")}
     test = {row["path"] for row in _rows(base / "test_images.txt", "path")}
     splits: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
-    for row in _rows(base / "images.txt", "path", "species_id"):
+    md5s = {}
+    for row in _rows(base / "images.txt", "path", "species_id", "md5"):
         if row["species_id"] not in species:
             raise FileError(
                 f"has the species {row['species_id']}, which species.txt has not",
                 source=str(base / "images.txt"),
             )
         split = "test" if row["path"] in test else "train"
-        splits[split].append((f"{below}/{row['path']}", species[row["species_id"]]))
-    return Listed(base, OFFICIAL, tuple(species.values()), splits)
+        path = f"{below}/{row['path']}"
+        splits[split].append((path, species[row["species_id"]]))
+        md5s[path] = row["md5"]
+    return Listed(base, OFFICIAL, tuple(species.values()), splits, md5s=md5s)
 
 
 def _rows(path: Path, *columns: str) -> Iterator[dict[str, str]]:
