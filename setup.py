@@ -56,6 +56,7 @@ setup(
         "torch>=2.4",
         "torchvision>=0.19",
         "numpy>=1.24",
+        "scipy>=1.10",
         "pillow>=9.1",
         "fvcore>=0.1.5,<0.1.6",
         "PyYAML>=5.1",
