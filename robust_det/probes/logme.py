@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from torch.nn import functional as F
 
 from robust_det.probes.checking import check_training
-from robust_det.probes.spectrum import spectrum_of
+from robust_det.probes.spectrum import class_sums, spectrum_of
 
 __all__ = ["logme"]
 
@@ -44,9 +43,8 @@ def logme(features: torch.Tensor, labels: torch.Tensor, classes: int) -> float:
     images = len(labels)
     spectrum = spectrum_of(features, centred=False)
     eigenvalues = (spectrum.variances * images)[:, None]
-    targets = F.one_hot(labels, classes).double()
-    total = targets.sum(0)  # the squares of zeros and ones
-    along = (spectrum.scores.double().T @ targets).square() / eigenvalues  # squares, (R, K)
+    total = torch.bincount(labels, minlength=classes).double()  # squares of zeros and ones
+    along = class_sums(spectrum.scores, labels, classes).square() / eigenvalues  # (R, K)
     across = (total - along.sum(0)).clamp_min(0)
 
     def squares(ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

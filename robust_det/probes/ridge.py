@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from robust_det.probes.checking import check_strengths, check_training
-from robust_det.probes.head import LinearHead
-from robust_det.probes.spectrum import Spectrum, spectrum_of
+from robust_det.probes.head import BLOCK, LinearHead
+from robust_det.probes.spectrum import Spectrum, class_sums, spectrum_of
 
 __all__ = ["Ridge"]
 
@@ -30,14 +30,14 @@ class Ridge:
 
     Attributes:
         spectrum: of the N images' features, centred.
-        targets: (N, K) float64, centred.
-        mean_targets: (K,) float64.
-        products: (R, K) float64, ``scores.T @ targets``.
+        labels: (N,) int64.
+        mean: (K,) float64, of the targets.
+        products: (R, K) float64, of scores and targets, summed over images.
     """
 
     spectrum: Spectrum
-    targets: torch.Tensor
-    mean_targets: torch.Tensor
+    labels: torch.Tensor
+    mean: torch.Tensor
     products: torch.Tensor
 
     @classmethod
@@ -54,10 +54,10 @@ class Ridge:
         """
         check_training(features, labels, classes)
         spectrum = spectrum_of(features)
-        targets = 2 * F.one_hot(labels, classes).double() - 1
-        mean = targets.mean(0)
-        targets -= mean
-        return cls(spectrum, targets, mean, spectrum.scores.double().T @ targets)
+        frequencies = torch.bincount(labels, minlength=classes).double() / len(labels)
+        # the scores sum to 0, so that what all targets share does not count
+        products = 2 * class_sums(spectrum.scores, labels, classes)
+        return cls(spectrum, labels, 2 * frequencies - 1, products)
 
     def head(self, penalty: float) -> LinearHead:
         """Return the head of a penalty > 0.
@@ -67,7 +67,7 @@ class Ridge:
         """
         check_strengths([penalty], "the ridge penalty")
         weight = (self.products / self._damped(penalty)[:, None]).T
-        return self.spectrum.head(weight, self.mean_targets)
+        return self.spectrum.head(weight, self.mean)
 
     def left_out(self, penalties: Sequence[float]) -> list[torch.Tensor]:
         """Return, for each penalty, the class that each image is predicted by all others.
@@ -83,17 +83,19 @@ class Ridge:
             UserError: a penalty is not a positive number, or is there twice.
         """
         check_strengths(penalties, "the ridge penalty")
-        scores = self.spectrum.scores.double()
-        squares = scores.square()
-        out = []
-        for penalty in penalties:
-            damped = self._damped(penalty)
-            fitted = scores @ (self.products / damped[:, None])
-            hat = squares @ damped.reciprocal() + 1 / len(scores)
-            # the targets' mean is the same for all images, but not that of the others
-            errors = (self.targets - fitted) / (1 - hat)[:, None]
-            out.append((self.targets + self.mean_targets - errors).argmax(1))
-        return out
+        images, classes = len(self.labels), len(self.mean)
+        out: list[list[torch.Tensor]] = [[] for _ in penalties]
+        blocks = (self.spectrum.scores.split(BLOCK), self.labels.split(BLOCK))
+        for block, true in zip(*blocks, strict=True):
+            scores = block.double()
+            squares = scores.square()
+            targets = 2 * F.one_hot(true, classes).double() - 1
+            for penalty, predicted in zip(penalties, out, strict=True):
+                damped = self._damped(penalty)
+                fitted = scores @ (self.products / damped[:, None]) + self.mean
+                hat = squares @ damped.reciprocal() + 1 / images
+                predicted.append((targets - (targets - fitted) / (1 - hat)[:, None]).argmax(1))
+        return [torch.cat(predicted) for predicted in out]
 
     def _damped(self, penalty: float) -> torch.Tensor:
-        return self.spectrum.variances * len(self.targets) + penalty
+        return self.spectrum.variances * len(self.labels) + penalty

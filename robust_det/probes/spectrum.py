@@ -6,11 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 from robust_det.core.errors import UserError
 from robust_det.probes.head import BLOCK, LinearHead
 
-__all__ = ["Spectrum", "spectrum_of"]
+__all__ = ["Spectrum", "class_sums", "spectrum_of"]
 
 # Directions whose share of the largest variance is less are left out: float32 features are rounded
 # to 6e-8, of which the square is 4e-15, and eigenvalues in float64 are exact to some 1e-15.
@@ -84,6 +85,14 @@ def spectrum_of(features: torch.Tensor, centred: bool = True) -> Spectrum:
     for into, block in zip(scores.split(BLOCK), features.split(BLOCK), strict=True):
         into.copy_((block.double() - mean) @ basis)
     return Spectrum(mean, basis, variances, scores, constant)
+
+
+def class_sums(scores: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return the sum of the scores (N, R) of each class's images, (R, K) float64."""
+    out = scores.new_zeros(scores.shape[1], classes, dtype=torch.float64)
+    for block, true in zip(scores.split(BLOCK), labels.split(BLOCK), strict=True):
+        out += block.double().T @ F.one_hot(true, classes).double()
+    return out
 
 
 def _eigen(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

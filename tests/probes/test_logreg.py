@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from robust_det.core.errors import UserError
 from robust_det.probes import STRENGTHS, LinearHead, LogisticFit, fit
+from robust_det.probes.head import BLOCK
 from tests.support.features import Sample
 
 SOME = (1e-4, 1e-2, 1.0, 100.0)
@@ -131,9 +132,11 @@ def test_order_of_images_and_copies_of_them_change_nothing(sample: Sample) -> No
     mixed = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     [other] = fit(features[mixed], labels[mixed], classes, [0.1], tolerance=1e-8)
     assert_same_heads(one.head, other.head, 1e-6)
-    [twice] = fit(features.repeat(2, 1), labels.repeat(2), classes, [0.05], tolerance=1e-8)
-    assert_same_heads(one.head, twice.head, 1e-6)
-    assert twice.objective == pytest.approx(2 * one.objective)
+    # so many that they come in several blocks
+    [more] = fit(features.repeat(10, 1), labels.repeat(10), classes, [0.01], tolerance=1e-8)
+    assert 10 * len(labels) > BLOCK
+    assert_same_heads(one.head, more.head, 1e-6)
+    assert more.objective == pytest.approx(10 * one.objective)
 
 
 def test_the_scale_of_features_goes_into_c(sample: Sample) -> None:

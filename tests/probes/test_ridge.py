@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import RidgeClassifier
 
 from robust_det.core.errors import UserError
-from robust_det.probes import Ridge
+from robust_det.probes import Ridge, ridge, spectrum
 from tests.support.features import Sample
 
 PENALTIES = (1e-3, 1.0, 1e3)
@@ -14,9 +14,9 @@ PENALTIES = (1e-3, 1.0, 1e3)
 @pytest.mark.parametrize("which", ["sample", "wide"])
 def test_scikit_learns_heads(which: str, request: pytest.FixtureRequest) -> None:
     features, labels, classes = request.getfixturevalue(which)
-    ridge = Ridge.of(features, labels, classes)
+    decomposed = Ridge.of(features, labels, classes)
     for penalty in PENALTIES:
-        head = ridge.head(penalty)
+        head = decomposed.head(penalty)
         theirs = RidgeClassifier(alpha=penalty, solver="svd").fit(features.numpy(), labels.numpy())
         for ours, other in ((head.weight, theirs.coef_), (head.bias, theirs.intercept_)):
             torch.testing.assert_close(ours, torch.from_numpy(other), rtol=1e-6, atol=1e-9)
@@ -59,6 +59,14 @@ def test_left_out_is_what_fits_without_each_image_predict(
     assert (fitted == labels).sum() > (left_out[0] == labels).sum()
 
 
+def test_images_in_several_blocks(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = Ridge.of(*sample).left_out(PENALTIES)
+    monkeypatch.setattr(ridge, "BLOCK", 37)
+    monkeypatch.setattr(spectrum, "BLOCK", 41)
+    for one, other in zip(at_once, Ridge.of(*sample).left_out(PENALTIES), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_copies_of_images_double_the_penalty(sample: Sample) -> None:
     features, labels, classes = sample
     one = Ridge.of(features, labels, classes).head(1.0)
@@ -75,9 +83,9 @@ def test_the_same_bits_twice(sample: Sample) -> None:
 
 
 def test_a_penalty_that_is_not_positive_is_refused(sample: Sample) -> None:
-    ridge = Ridge.of(*sample)
+    decomposed = Ridge.of(*sample)
     message = "^the ridge penalty needs positive numbers, not 0.0$"
     with pytest.raises(UserError, match=message):
-        ridge.head(0.0)
+        decomposed.head(0.0)
     with pytest.raises(UserError, match=message):
-        ridge.left_out([1.0, 0.0])
+        decomposed.left_out([1.0, 0.0])
