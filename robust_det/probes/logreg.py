@@ -20,7 +20,7 @@ __all__ = ["STRENGTHS", "TOLERANCE", "LogisticFit", "fit"]
 # of C, as in the evaluation of DINOv2 (Oquab et al. 2023)
 STRENGTHS = tuple(10.0 ** (-6 + 11 * i / 44) for i in range(45))
 
-# top-1 is then within 0.1 points of that of a hundredth of it, in benchmarks/probes.py
+# of the norm of the gradient, see fit
 TOLERANCE = 1e-3
 
 _SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
