@@ -94,6 +94,7 @@ setup(
             "pytest-xdist",
             "hypothesis",
             "jsonschema",
+            "scikit-learn",
             "timm",
             "types-PyYAML",
             "types-tabulate",
