@@ -167,9 +167,7 @@ class Earlier:
         for split, now, packed in zip(data.splits, data.contents, known["contents"], strict=True):
             self._compare_contents(split, now, packed, world)
 
-    def _compare_contents(
-        self, split: ImageList, now: Contents, packed: str, world: World
-    ) -> None:
+    def _compare_contents(self, split: ImageList, now: Contents, packed: str, world: World) -> None:
         changed, exchanged = now.compare(packed)
         if exchanged:
             raise UserError(
