@@ -20,7 +20,8 @@ from robust_det.classification.measure import wilson_interval
 from robust_det.core.device import AMP_DTYPES, autocast, resolve_device
 from robust_det.core.progress import progress_bar
 from robust_det.data.classification.crops import eval_transform
-from robust_det.data.classification.image_folder import ImageFolder, collate
+from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import collate
 from robust_det.models import build_classifier
 from robust_det.models.folding import FoldedNorms
 

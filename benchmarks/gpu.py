@@ -270,7 +270,7 @@ def classifier_evaluations(scale: Scale, device: torch.device) -> list[dict[str,
     """Time validation under PGD with 10 steps, as pretraining does it, in two precisions."""
     from robust_det.attacks import PGD, make_threat
     from robust_det.classification.evaluate import evaluate
-    from robust_det.data.classification.image_folder import Batch
+    from robust_det.data.classification.image_list import Batch
     from robust_det.models import build_classifier
     from robust_det.training.world import World
 

@@ -31,7 +31,8 @@ from turns import in_turn
 
 import robust_det
 from robust_det.data.classification.crops import random_box, train_transform
-from robust_det.data.classification.image_folder import Corrupt, ImageFolder, collate
+from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import Corrupt, collate
 from robust_det.records import environment
 
 HIDDEN = ("folder", "output", "table")

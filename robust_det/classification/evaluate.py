@@ -11,7 +11,7 @@ from robust_det.attacks import Attack, Objective, classifier_objective, count_no
 from robust_det.core.device import autocast
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded_generator
-from robust_det.data.classification.image_folder import Batch
+from robust_det.data.classification.image_list import Batch
 from robust_det.training.world import World
 
 __all__ = ["evaluate"]

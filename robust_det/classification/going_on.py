@@ -15,7 +15,7 @@ from robust_det.classification.starting import Start
 from robust_det.core.config.reading import CfgNode, config_differences, flatten
 from robust_det.core.errors import UserError, naming
 from robust_det.data.classification.identity import Contents, contents_of, names_digest
-from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import ImageList
 from robust_det.models import ModelCard
 from robust_det.records.base import Change
 from robust_det.training.run_folder import MayChange, allowed_changes
@@ -67,7 +67,7 @@ class RunData:
         splits: of training and of validation.
     """
 
-    def __init__(self, *splits: ImageFolder) -> None:
+    def __init__(self, *splits: ImageList) -> None:
         self.splits = splits
         self.names = [names_digest(split) for split in splits]
         self.contents = [contents_of(split) for split in splits]
@@ -167,9 +167,7 @@ class Earlier:
         for split, now, packed in zip(data.splits, data.contents, known["contents"], strict=True):
             self._compare_contents(split, now, packed, world)
 
-    def _compare_contents(
-        self, split: ImageFolder, now: Contents, packed: str, world: World
-    ) -> None:
+    def _compare_contents(self, split: ImageList, now: Contents, packed: str, world: World) -> None:
         changed, exchanged = now.compare(packed)
         if exchanged:
             raise UserError(

@@ -16,7 +16,8 @@ from robust_det.core.errors import UserError
 from robust_det.core.signals import leave_to_parent
 from robust_det.data.classification.crops import eval_transform, train_transform
 from robust_det.data.classification.identity import in_both, names_digest
-from robust_det.data.classification.image_folder import Batch, ImageFolder, collate
+from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import Batch, ImageList, collate
 from robust_det.data.classification.sampling import EvalBatches, TrainBatches
 from robust_det.training.waiting import loaded, require_shared_memory
 from robust_det.training.world import World
@@ -186,7 +187,7 @@ def require_room(cfg: CfgNode, processes: int, *, training: int, validation: int
 
 def batches_of(
     cfg: CfgNode,
-    data: ImageFolder,
+    data: ImageList,
     order: TrainBatches | EvalBatches,
     device: torch.device,
 ) -> Generator[Batch, None, None]:

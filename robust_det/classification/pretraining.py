@@ -32,7 +32,7 @@ from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
 from robust_det.core.memory import keep_freed_memory
 from robust_det.core.seeding import seed_generators, seeded_generator
-from robust_det.data.classification.image_folder import Batch
+from robust_det.data.classification.image_list import Batch
 from robust_det.data.classification.sampling import TrainBatches
 from robust_det.models import Classifier
 from robust_det.records import RECORD_NAME

@@ -15,7 +15,7 @@ from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.progress import progress_bar
 from robust_det.core.signals import WaitCutShort
-from robust_det.data.classification.image_folder import Batch, ImageFolder
+from robust_det.data.classification.image_list import Batch, ImageList
 from robust_det.data.classification.sampling import EvalBatches
 from robust_det.training.world import World
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def validate(
     cfg: CfgNode,
     model: nn.Module,
-    data: ImageFolder,
+    data: ImageList,
     device: torch.device,
     world: World,
     stop: Callable[[], bool] = lambda: False,

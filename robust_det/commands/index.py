@@ -62,6 +62,9 @@ COMMANDS = {
     "convert-data": Command(
         "data.convert_data", "Write a data set in any form that is read as COCO JSON."
     ),
+    "transfer-data": Command(
+        "data.transfer_data", "Sets of classification transfer: which copy is there, its splits."
+    ),
     "panoptic": Command(
         "jobs.panoptic", "Make the semantic maps that training on panoptic data sets needs."
     ),

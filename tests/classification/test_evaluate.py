@@ -7,7 +7,7 @@ from torch import nn
 from robust_det.attacks import PGD, make_threat
 from robust_det.classification.evaluate import evaluate
 from robust_det.core.errors import UserError
-from robust_det.data.classification.image_folder import Batch
+from robust_det.data.classification.image_list import Batch
 from robust_det.models import build_classifier
 from robust_det.training.world import World
 

@@ -9,7 +9,8 @@ import torch
 
 from robust_det.classification.image_sets import training_set, validation_set
 from robust_det.classification.settings import load_config, pretrain_defaults
-from robust_det.data.classification.image_folder import Corrupt, ImageFolder
+from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import Corrupt
 
 
 def images_of(data: ImageFolder) -> list[torch.Tensor]:

@@ -19,6 +19,13 @@ from robust_det.analysis.significance.accumulate import (
 )
 from robust_det.analysis.significance.matching import Matches
 from robust_det.core.progress import progress_bar
+from robust_det.core.resampling import (
+    FEWEST_RESAMPLES,
+    Interval,
+    difference,
+    percentiles,
+    resamples_of,
+)
 
 __all__ = [
     "FEWEST_RESAMPLES",
@@ -33,26 +40,7 @@ __all__ = [
 ]
 
 INTERVALS = ("basic", "percentile")
-_TAIL = 2.5  # percent on either side
-FEWEST_RESAMPLES = 40  # one in each tail
 _MOST_CHANGED = 0.01  # share of the resamples that may have objects of other classes
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95% interval, in percent; NaN where the figure is not defined.
-
-    Attributes:
-        value: of the images as they are.
-        low, high: the interval's ends.
-        above, below: of a difference, the shares of the resamples above and below 0.
-    """
-
-    value: float
-    low: float
-    high: float
-    above: float = np.nan
-    below: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -76,8 +64,7 @@ def resample_weights(images: int, resamples: int, seed: int) -> NDArray[np.int32
     A row sums to ``images``. Runs on the same images that are given the same numbers here get the
     same draws, which makes their differences paired.
     """
-    rng = np.random.default_rng(seed)
-    draws = (rng.integers(0, images, images) for _ in range(resamples))
+    draws = resamples_of(images, resamples, seed)
     return np.stack([np.bincount(d, minlength=images) for d in draws]).astype(np.int32)
 
 
@@ -129,7 +116,7 @@ def figure_interval(run: Bootstrap, metric: str, kind: str = "basic") -> Interva
         kind: one of :data:`INTERVALS`.
     """
     value = run.values[metric]
-    low, high = _percentiles(run.resampled[metric])
+    low, high = percentiles(run.resampled[metric])
     if kind == "basic":
         # no AP lies outside of these
         low, high = (float(np.clip(2 * value - end, 0, 100)) for end in (high, low))
@@ -150,16 +137,4 @@ def difference_interval(
             Bonferroni: each has a level of 1 - 0.05 / comparisons.
     """
     resampled = run.resampled[metric] - baseline.resampled[metric]
-    defined = resampled[~np.isnan(resampled)]
-    shares = [float(np.mean(s)) if len(s) else np.nan for s in (defined > 0, defined < 0)]
-    value = run.values[metric] - baseline.values[metric]
-    return Interval(value, *_percentiles(resampled, comparisons), *shares)
-
-
-def _percentiles(values: NDArray[np.float64], comparisons: int = 1) -> tuple[float, float]:
-    defined = values[~np.isnan(values)]
-    if not len(defined):
-        return np.nan, np.nan
-    tail = _TAIL / comparisons
-    low, high = np.percentile(defined, (tail, 100 - tail))
-    return float(low), float(high)
+    return difference(run.values[metric] - baseline.values[metric], resampled, comparisons)

@@ -1,1 +1,1 @@
-"""Commands that write data sets."""
+"""Commands that write data sets, or their splits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 import torch
 from PIL import Image
@@ -17,10 +18,11 @@ from robust_det.data.classification.jitter import jitter_colours
 from robust_det.data.classification.jpeg import JPEG_START, Box, colour_jpeg_shape, crop_jpeg
 from robust_det.data.images import open_image
 
-__all__ = ["Transform", "Undecodable", "eval_transform", "random_box", "train_transform"]
+__all__ = ["Source", "Transform", "Undecodable", "eval_transform", "random_box", "train_transform"]
 
-# the path of an image to (3, size, size) RGB, uint8; it raises Undecodable
-Transform = Callable[[str], torch.Tensor]
+Source = str | IO[bytes]  # the path of an image, or its content
+# an image to (3, size, size) RGB, uint8; it raises Undecodable
+Transform = Callable[[Source], torch.Tensor]
 _RATIO = (3 / 4, 4 / 3)  # of width to height, as RandomResizedCrop has it
 _LOG_RATIO = torch.tensor(_RATIO).log().tolist()
 
@@ -91,8 +93,8 @@ class _ExactCrop:
             steps.append(v2.ColorJitter(self.jitter, self.jitter, self.jitter))
         self._steps = v2.Compose([*steps, v2.PILToTensor()])
 
-    def __call__(self, path: str) -> torch.Tensor:
-        pixels: torch.Tensor = self._steps(_read_rgb(path))
+    def __call__(self, source: Source) -> torch.Tensor:
+        pixels: torch.Tensor = self._steps(_read_rgb(source))
         return pixels
 
 
@@ -103,24 +105,24 @@ class _FastCrop:
     flip: bool
     jitter: float
 
-    def __call__(self, path: str) -> torch.Tensor:
-        pixels = self._crop(path)
+    def __call__(self, source: Source) -> torch.Tensor:
+        pixels = self._crop(source)
         if self.flip and torch.rand(1) < 0.5:
             pixels = pixels.flip(-1)
         return jitter_colours(pixels, self.jitter) if self.jitter > 0 else pixels
 
-    def _crop(self, path: str) -> torch.Tensor:
-        content = _read_jpeg(path)
+    def _crop(self, source: Source) -> torch.Tensor:
+        content = _read_jpeg(source)
         shape = colour_jpeg_shape(content)
         if shape is None:
-            image = _read_rgb(path)
+            image = _read_rgb(source)
             box = random_box(image.height, image.width, self.scale)
         else:
             box = random_box(*shape, self.scale)
             pixels = crop_jpeg(content, shape, box, self.size)
             if pixels is not None:
                 return pixels
-            image = _read_rgb(path)  # Pillow decides whether there is damage, as for all others
+            image = _read_rgb(source)  # Pillow decides whether there is damage, as for all others
         pixels = F.pil_to_tensor(F.resized_crop(image, *box, [self.size] * 2, antialias=True))
         return pixels
 
@@ -130,32 +132,37 @@ class _CentralCrop:
     resize: int
     size: int
 
-    def __call__(self, path: str) -> torch.Tensor:
-        image = _read_rgb(path)
+    def __call__(self, source: Source) -> torch.Tensor:
+        image = _read_rgb(source)
         if min(image.size) != self.resize:
             image = F.resize(image, [self.resize], antialias=True)
         pixels: torch.Tensor = F.pil_to_tensor(F.center_crop(image, [self.size, self.size]))
         return pixels
 
 
-def _read_rgb(path: str) -> Image.Image:
+def _read_rgb(source: Source) -> Image.Image:
     try:
         # not turned, as by torchvision's own loader
-        return open_image(path, upright=False).convert("RGB")
+        return open_image(source, upright=False).convert("RGB")
     except FileError as error:
         raise Undecodable(f"it {error.reason}") from error
     except OSError as error:
         raise Undecodable(f"{type(error).__name__}: {error}") from error
 
 
-def _read_jpeg(path: str) -> bytes:
+def _read_jpeg(source: Source) -> bytes:
     """Read a file if it begins as a JPEG does; its content is empty otherwise."""
     try:
-        require_regular(path)
-        with open(path, "rb", buffering=0) as file:
-            if file.read(len(JPEG_START)) != JPEG_START:
-                return b""
-            file.seek(0)
-            return file.read()
+        if not isinstance(source, str):
+            return _jpeg_of(source)
+        require_regular(source)
+        with open(source, "rb", buffering=0) as file:
+            return _jpeg_of(file)
     except OSError as error:
         raise Undecodable(f"{type(error).__name__}: {error}") from error
+
+
+def _jpeg_of(file: IO[bytes]) -> bytes:
+    start = file.read(len(JPEG_START))
+    file.seek(0)
+    return file.read() if start == JPEG_START else b""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust_det.core.files import require_regular
-from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import ImageList
 
 __all__ = ["Contents", "contents_of", "in_both", "names_digest"]
 
@@ -52,21 +52,21 @@ class Contents:
         return self.where[changed].tolist(), self.where[moved].tolist()
 
 
-def names_digest(data: ImageFolder) -> str:
+def names_digest(data: ImageList) -> str:
     """Return a SHA-256 of classes and paths below the split's folder, wherever that is."""
     digest = hashlib.sha256("\n".join(data.classes).encode(errors="surrogateescape"))
     digest.update(data.names.tobytes())
     return digest.hexdigest()
 
 
-def contents_of(data: ImageFolder) -> Contents:
+def contents_of(data: ImageList) -> Contents:
     """Look into some files, or all if they are few."""
     where = _sample(len(data))
     prints = [_print(data.path(int(i))) for i in where]
     return Contents(where, np.array(prints, np.uint64))
 
 
-def in_both(train: ImageFolder, val: ImageFolder) -> list[str]:
+def in_both(train: ImageList, val: ImageList) -> list[str]:
     """Return the validation images whose file is among the training images as well, under any name.
 
     Sets above 20,000 images are not looked through, and of the validation images 2,048 at most.

@@ -12,7 +12,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from robust_det.core.errors import UserError
 from robust_det.data.walking import is_hidden, walk
 
-__all__ = ["Listing", "class_folders", "images_below", "left_out"]
+__all__ = ["Listing", "class_folders", "images_below", "left_out", "listing_of"]
 
 # torchvision's, and the other names of JPEG
 _SUFFIXES = (*IMG_EXTENSIONS, ".jfif", ".jpe")
@@ -56,11 +56,23 @@ def class_folders(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def images_below(folder: Path) -> Listing:
-    """List the images below a class folder, linked folders included, without a stat of each.
+    """List the images below a class folder, see :func:`listing_of`.
 
     Raises:
         UserError: there are none.
     """
+    found = listing_of(folder)
+    if not found.paths:
+        also = f" ({left_out(found.others)} are there)" if found.others else ""
+        raise UserError(
+            f"class folder {folder} holds no images{also}; add some, or remove the class from"
+            " train and val"
+        )
+    return found
+
+
+def listing_of(folder: Path) -> Listing:
+    """List what lies below a class folder, linked folders included, without a stat of each."""
     paths: list[bytes] = []
     others: Counter[str] = Counter()
     within: dict[str, None] = {}
@@ -72,12 +84,6 @@ def images_below(folder: Path) -> Listing:
             within[os.path.relpath(parent, folder).split(os.sep)[0]] = None
         if len(images) < len(names):
             others.update(_suffix(name) for name in set(names).difference(images))
-    if not paths:
-        also = f" ({left_out(others)} are there)" if others else ""
-        raise UserError(
-            f"class folder {folder} holds no images{also}; add some, or remove the class from"
-            " train and val"
-        )
     folders = () if os.curdir in within or len(within) < 2 else tuple(sorted(within))
     return Listing(sorted(paths), others, folders)
 

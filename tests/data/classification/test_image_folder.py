@@ -14,7 +14,8 @@ from torchvision.datasets import ImageFolder as DatasetFolder
 
 from robust_det.core.errors import UserError
 from robust_det.data.classification.crops import Transform, eval_transform, train_transform
-from robust_det.data.classification.image_folder import Corrupt, ImageFolder, collate
+from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import Corrupt, collate
 from robust_det.data.classification.sampling import TrainBatches
 
 EXACT, FAST = (

@@ -1,0 +1,1 @@
+"""The data sets of classification transfer: their copies told apart, their splits written down."""

@@ -1,0 +1,81 @@
+"""Where a set lies below the folder that a user names, and the reading of its lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robust_det.core.errors import FileError, naming, reason_of
+from robust_det.core.files import require_regular
+from robust_det.data.transfer.listed import Listed
+
+__all__ = ["Layout", "base_of", "first_of", "matlab", "text_lines"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout of official files.
+
+    Attributes:
+        bases: folders below the user's in which it may lie; empty is that one itself.
+        needs: files or folders that the reader needs, each with the places where it may be.
+        read: takes the base.
+        images: the folder of class folders, if there is one, which is still there without lists.
+    """
+
+    bases: tuple[str, ...]
+    needs: tuple[tuple[str, ...], ...]
+    read: Callable[[Path], Listed]
+    images: str = ""
+
+
+def base_of(layout: Layout, root: Path) -> Path | None:
+    """Return the folder in which all that a layout needs lies; None if there is none."""
+    for base in (root / inner for inner in ("", *layout.bases)):
+        if all(first_of(base, *places) for places in layout.needs):
+            return base
+    return None
+
+
+def first_of(base: Path, *places: str) -> Path | None:
+    """Return the first of several places that is there."""
+    return next((base / place for place in places if (base / place).exists()), None)
+
+
+def text_lines(path: Path) -> list[str]:
+    """Return a list's lines without empty ones.
+
+    Raises:
+        FileError: it is no text.
+    """
+    require_regular(path)
+    with naming(path):
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise FileError("is no UTF-8 text", "take the official file") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def matlab(path: Path, *names: str) -> list[Any]:
+    """Return variables of a MATLAB file, each as an array of one dimension.
+
+    Raises:
+        FileError: it is no such file, or lacks one of them.
+    """
+    import numpy as np
+    from scipy.io import loadmat  # here: it takes long, and four sets need it
+
+    require_regular(path)
+    with naming(path):
+        try:
+            content = loadmat(path, squeeze_me=True)
+        except Exception as error:  # whatever a damaged file does to SciPy
+            raise FileError(
+                f"is no MATLAB file that SciPy reads: {reason_of(error)}", "take the official file"
+            ) from error
+        if lost := [name for name in names if name not in content]:
+            raise FileError(f"has no variable '{lost[0]}'", "take the official file")
+    return [np.atleast_1d(content[name]) for name in names]

@@ -1,0 +1,56 @@
+"""A CSV file of paths and labels."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from robust_det.core.errors import FileError, UserError, naming
+from robust_det.data.transfer.catalogue import ALL, SPLITS
+from robust_det.data.transfer.listed import TABLE, Item, Listed, check_path
+from robust_det.data.transfer.sets.layout import text_lines
+
+__all__ = ["read_table"]
+
+_NEEDED = ("path", "label")
+
+
+def read_table(path: Path) -> Listed:
+    """Read rows of ``path,label`` or ``path,label,split``; paths are relative to the file.
+
+    Raises:
+        UserError: a folder that has not one CSV file; or see below.
+        FileError: a column or a value is missing, or a split is none of train, val and test.
+    """
+    if path.is_dir():
+        found = sorted(each for each in path.iterdir() if each.suffix.lower() == ".csv")
+        if len(found) != 1:
+            raise UserError(f"{path} holds {len(found)} CSV files; name the one that is meant")
+        path = found[0]
+    with naming(path):
+        splits = _splits(list(csv.reader(text_lines(path))))
+    classes = sorted({label for items in splits.values() for _, label in items})
+    return Listed(path.parent, TABLE, tuple(classes), splits)
+
+
+def _splits(rows: Sequence[Sequence[str]]) -> dict[str, list[Item]]:
+    header = [name.strip().lower() for name in rows[0]] if rows else []
+    if lost := [name for name in _NEEDED if name not in header]:
+        raise FileError(
+            f"has no column '{lost[0]}'", "its first line is path,label or path,label,split"
+        )
+    splits: dict[str, list[Item]] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise FileError(f"has {len(row)} values for {len(header)} columns in row {line}")
+        values = {name: value.strip() for name, value in zip(header, row, strict=True)}
+        if empty := [name for name in _NEEDED if not values[name]]:
+            raise FileError(f"has no {empty[0]} in row {line}")
+        split = values.get("split", ALL).lower()
+        if "split" in header and split not in SPLITS:
+            raise FileError(f"has the split '{split}' in row {line}", "use train, val and test")
+        splits.setdefault(split, []).append((check_path(values["path"]), values["label"]))
+    if not splits:
+        raise FileError("has no rows")
+    return splits

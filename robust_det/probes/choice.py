@@ -1,0 +1,117 @@
+"""Choosing the strength on validation images, and the last fit on all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from robust_det.core.errors import UserError, counted
+from robust_det.probes.checking import check_labelled, check_pair
+from robust_det.probes.logreg import TOLERANCE, LogisticFit, fit
+
+__all__ = ["Choice", "choose", "refit"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best of several fits on validation images.
+
+    Attributes:
+        fit: of the highest top-1 accuracy, of equals the one of the strongest regularisation.
+        accuracy: its top-1 on the validation images, in percent. It is the best of several, and so
+            somewhat too high: report that of other images.
+        accuracies: of each fit, in their order.
+        remarks: what speaks against the choice, a sentence each.
+    """
+
+    fit: LogisticFit
+    accuracy: float
+    accuracies: tuple[float, ...]
+    remarks: tuple[str, ...]
+
+
+def choose(fits: Sequence[LogisticFit], features: torch.Tensor, labels: torch.Tensor) -> Choice:
+    """Return the best fit by top-1 on validation images.
+
+    Args:
+        fits: of :func:`.logreg.fit`, at least one.
+        features: (M, D), like those of the fits.
+        labels: (M,) int64; classes may be without images here.
+
+    Raises:
+        UserError: no fit; see :func:`.checking.check_labelled` and :func:`.checking.check_pair`.
+    """
+    if not fits:
+        raise UserError("there is no fit to choose from; give strengths")
+    weight = fits[0].head.weight
+    check_labelled(features, labels, len(weight))
+    check_pair(weight, features, "validation features")
+    hits = [int((one.head.predict(features) == labels).sum()) for one in fits]
+    # the weaker the regularisation, the larger C
+    best = max(range(len(fits)), key=lambda i: (hits[i], -fits[i].strength))
+    accuracies = tuple(100 * h / len(labels) for h in hits)
+    return Choice(fits[best], accuracies[best], accuracies, _remarks(fits, fits[best]))
+
+
+def refit(
+    choice: Choice,
+    train: tuple[torch.Tensor, torch.Tensor],
+    validation: tuple[torch.Tensor, torch.Tensor],
+    tolerance: float = TOLERANCE,
+    max_iterations: int = 1000,
+) -> LogisticFit:
+    """Fit on training and validation images together at the chosen strength.
+
+    C stays as it is: with more images, an image's share of the penalty is smaller.
+
+    Args:
+        choice: made by :func:`choose`.
+        train, validation: features (N, D) and labels (N,) each.
+        tolerance, max_iterations: of :func:`.logreg.fit`.
+
+    Raises:
+        UserError: as :func:`.logreg.fit`; the features are not alike.
+    """
+    check_pair(train[0], validation[0], "validation features")
+    features, labels = (torch.cat(both) for both in zip(train, validation, strict=True))
+    classes = len(choice.fit.head.weight)
+    [last] = fit(features, labels, classes, [choice.fit.strength], tolerance, max_iterations)
+    return last
+
+
+def _remarks(fits: Sequence[LogisticFit], best: LogisticFit) -> tuple[str, ...]:
+    remarks = []
+    strengths = sorted(one.strength for one in fits)
+    if len(fits) > 1 and best.strength in (strengths[0], strengths[-1]):
+        which, way = (
+            ("smallest", "smaller")
+            if best.strength == strengths[0]
+            else (
+                "largest",
+                "larger",
+            )
+        )
+        remarks.append(
+            f"The best C = {best.strength:g} is the {which} of those tried; a {way} one may be"
+            " better."
+        )
+    if not best.converged:
+        remarks.append(
+            f"The fit with the best C = {best.strength:g} has not converged in"
+            f" {counted(best.iterations, 'iteration')}: its gradient is {best.gradient:.1e},"
+            " relative to that without features; allow more iterations."
+        )
+    others = [one.strength for one in fits if not one.converged and one is not best]
+    if others:
+        remarks.append(
+            f"{counted(len(others), 'other fit')} of {len(fits)} did not converge, with C from"
+            f" {min(others):g} to {max(others):g}; one of them may be better than it seems."
+        )
+    if best.constant:
+        remarks.append(
+            f"{counted(best.constant, 'feature')} of {best.head.weight.shape[1]:,} the same in all"
+            " training images: their weights are 0."
+        )
+    return tuple(remarks)

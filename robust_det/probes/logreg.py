@@ -1,0 +1,235 @@
+"""L2-regularised multinomial logistic regression at many strengths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from robust_det.core.errors import UserError
+from robust_det.probes.checking import check_strengths, check_training
+from robust_det.probes.cross_entropy import Point, curvature, evaluate
+from robust_det.probes.head import LinearHead
+from robust_det.probes.lbfgs import Memory
+from robust_det.probes.spectrum import Spectrum, spectrum_of
+
+__all__ = ["STRENGTHS", "TOLERANCE", "LogisticFit", "fit"]
+
+# of C, as in the evaluation of DINOv2 (Oquab et al. 2023)
+STRENGTHS = tuple(10.0 ** (-6 + 11 * i / 44) for i in range(45))
+
+# of the norm of the gradient, see fit
+TOLERANCE = 1e-3
+
+_SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
+_FLAT = 0.8  # a slope at the step's end of up to this share of the first, upwards, is a decrease
+_IDLE = 20  # steps without a decrease that rounding cannot make are the last
+_SHORTEST = 1e-6  # step that is tried
+_ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-15}  # of the objective, relative
+
+
+@dataclass(frozen=True)
+class LogisticFit:
+    """The fit at one strength.
+
+    Attributes:
+        strength: C.
+        head: of the features; the biases sum to 0, which fixes what the objective leaves open.
+        iterations: steps taken.
+        passes: over the images, for a gradient or the diagonal of a Hessian.
+        converged: see :func:`fit`; False if iterations ran out or the numbers' type resolves no
+            lower objective.
+        gradient: what ``converged`` compares with the tolerance.
+        objective: scikit-learn's, in nats: the sum of the cross-entropies plus |W|^2 / (2 C).
+        constant: how many features are the same in all images; their weights are 0.
+    """
+
+    strength: float
+    head: LinearHead
+    iterations: int
+    passes: int
+    converged: bool
+    gradient: float
+    objective: float
+    constant: int
+
+
+def fit(
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    classes: int,
+    strengths: Sequence[float] = STRENGTHS,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = 1000,
+    on_progress: Callable[[LogisticFit], object] = lambda _: None,
+) -> list[LogisticFit]:
+    """Fit a head for each strength, from the strongest regularisation to the weakest.
+
+    Minimises the sum over images of the cross-entropy plus ``|W|^2 / (2 C)``, which is
+    scikit-learn's ``LogisticRegression(C=C)``; an image's share is its cross-entropy plus
+    ``|W|^2 / (2 C N)``, so twice the images at half of C have the same optimum. The bias is not
+    penalised. Two classes have two rows, each the negative of the other, as more have; scikit-learn
+    then has one, and its C is twice this one. A feature of twice the scale is penalised a quarter
+    as much: scale features first if that shall not be.
+
+    L-BFGS (Nocedal 1980) in principal coordinates, in which the penalty is the same, preconditioned
+    by the diagonal of the Hessian; each strength starts from where the last two point. With
+    float32 features products are in float32, sums over images and all else in float64. On a CPU the
+    same input and number of threads give the same bits.
+
+    A fit has converged if the norm of the objective's gradient has fallen to ``tolerance`` times
+    that of the head which knows the frequencies of classes alone (W = 0), and, where the objective
+    is smaller than that head's, to as much less: ``|g| / |g_0| <= tolerance * min(1, f / f_0)``.
+    Neither the scale of features nor the number of images moves it.
+
+    Args:
+        features: (N, D) float32 or float64.
+        labels: (N,) int64 in [0, classes), on the features' device.
+        classes: K.
+        strengths: values of C, positive and distinct, in any order.
+        tolerance: > 0.
+        max_iterations: at each strength, >= 1.
+        on_progress: gets each fit when it is done.
+
+    Returns:
+        A fit for each strength, in their order.
+
+    Raises:
+        UserError: see :func:`.checking.check_training`; no feature varies; an argument is out of
+            its range.
+    """
+    check_training(features, labels, classes)
+    check_strengths(strengths, "the strength C")
+    if not 0 < tolerance < 1:
+        raise UserError(f"the tolerance lies between 0 and 1, not at {tolerance}")
+    if max_iterations < 1:
+        raise UserError(f"max_iterations is at least 1, not {max_iterations}")
+    path = _Path(spectrum_of(features), labels, classes, tolerance, max_iterations)
+    fits = {}
+    for strength in sorted(strengths):
+        fits[strength] = path.follow(strength)
+        on_progress(fits[strength])
+    return [fits[strength] for strength in strengths]
+
+
+class _Path:
+    """The optimum as the strength grows."""
+
+    def __init__(
+        self,
+        spectrum: Spectrum,
+        labels: torch.Tensor,
+        classes: int,
+        tolerance: float,
+        max_iterations: int,
+    ) -> None:
+        self._spectrum, self._labels = spectrum, labels
+        self._tolerance, self._max_iterations = tolerance, max_iterations
+        self._passes = 0
+        self._rounding = _ROUNDING[spectrum.scores.dtype]
+        frequencies = (torch.bincount(labels, minlength=classes).double() / len(labels)).log()
+        at = frequencies.new_zeros(classes, len(spectrum.variances) + 1)
+        at[:, -1] = frequencies - frequencies.mean()
+        self._penalised = torch.ones_like(at)
+        self._penalised[:, -1] = 0
+        self._point = self._evaluate(at)
+        self._none = (self._point.loss, float(self._point.gradient.norm()))
+        spread = float(spectrum.variances.sum()) ** 0.5
+        self._tells_nothing = self._none[1] <= torch.finfo(spectrum.scores.dtype).eps * spread
+        # the last two ends, and the strengths they are of
+        self._ends: list[tuple[float, torch.Tensor]] = []
+
+    def follow(self, strength: float) -> LogisticFit:
+        """Go on to the optimum of the next strength."""
+        self._passes = 0
+        images = len(self._labels)
+        ridge = self._penalised / (strength * images)
+        point, iterations, stuck = self._extrapolated(strength, ridge), 0, False
+        if (gradient := self._remaining(point, ridge)) > self._tolerance:
+            self._passes += 1
+            hessian = curvature(self._spectrum.scores, point.at) + ridge
+            # a class that the head is sure of has none left
+            memory = Memory(1 / hessian.clamp_min(1e-12 * float(hessian.max())))
+            values = [_objective(point, ridge)]
+            while gradient > self._tolerance and iterations < self._max_iterations and not stuck:
+                after = self._step(point, ridge, memory)
+                if after is not None:
+                    point, iterations = after, iterations + 1
+                    gradient = self._remaining(point, ridge)
+                    values.append(_objective(point, ridge))
+                stuck = after is None or self._idle(values)
+        # the same logits but for what all classes share, and a lower penalty
+        point = Point(point.at - point.at.mean(0), point.loss, point.gradient)
+        gradient = self._remaining(point, ridge)
+        self._point = point
+        self._ends = [*self._ends[-1:], (strength, point.at)]
+        return LogisticFit(
+            strength=strength,
+            head=self._spectrum.head(point.at[:, :-1], point.at[:, -1]),
+            iterations=iterations,
+            passes=self._passes,
+            converged=gradient <= self._tolerance,
+            gradient=gradient,
+            objective=images * _objective(point, ridge),
+            constant=self._spectrum.constant,
+        )
+
+    def _evaluate(self, at: torch.Tensor) -> Point:
+        self._passes += 1
+        return evaluate(self._spectrum.scores, self._labels, at)
+
+    def _remaining(self, point: Point, ridge: torch.Tensor) -> float:
+        """Return the gradient's norm as :func:`fit` compares it with the tolerance."""
+        loss, norm = self._none
+        if self._tells_nothing:  # the classes have the same mean features: W = 0 is the optimum
+            return 0.0
+        share = min(1.0, _objective(point, ridge) / loss)
+        return float((point.gradient + ridge * point.at).norm()) / norm / share
+
+    def _extrapolated(self, strength: float, ridge: torch.Tensor) -> Point:
+        """Return where to start: on the line, in log C, through the last two ends, if better."""
+        if len(self._ends) < 2 or self._remaining(self._point, ridge) <= self._tolerance:
+            return self._point
+        (first, before), (second, last) = self._ends
+        ratio = math.log(strength / second) / math.log(second / first)
+        ahead = self._evaluate(last + ratio * (last - before))
+        return min(self._point, ahead, key=lambda point: _objective(point, ridge))
+
+    def _idle(self, values: list[float]) -> bool:
+        """Return whether the last steps have lowered the objective by no more than rounding."""
+        if len(values) <= _IDLE:
+            return False
+        return values[-1 - _IDLE] - min(values[-_IDLE:]) <= self._rounding * values[-1]
+
+    def _step(self, point: Point, ridge: torch.Tensor, memory: Memory) -> Point | None:
+        """Return a point of a lower objective, or None if rounding hides all."""
+        value, gradient = _objective(point, ridge), point.gradient + ridge * point.at
+        direction = -memory.product(gradient)
+        slope = float((gradient * direction).sum())
+        allowed = value * (1 + self._rounding)
+        for length in _lengths():
+            after = self._evaluate(point.at + length * direction)
+            reached, new = _objective(after, ridge), after.gradient + ridge * after.at
+            end = float((new * direction).sum())
+            # where rounding hides the decrease, the slopes show it (Hager & Zhang 2005)
+            if reached <= value + _SUFFICIENT * length * slope or (
+                reached <= allowed and end <= _FLAT * -slope
+            ):
+                # the objective is strictly convex, so that any step keeps the memory positive
+                memory.add(after.at - point.at, new - gradient)
+                return after
+        return None
+
+
+def _objective(point: Point, ridge: torch.Tensor) -> float:
+    """Return it as an image's share."""
+    return point.loss + float((ridge * point.at.square()).sum()) / 2
+
+
+def _lengths() -> Iterator[float]:
+    length = 1.0
+    while length > _SHORTEST:
+        yield length
+        length /= 2
