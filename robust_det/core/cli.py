@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from robust_det.core.errors import UserError, reason_of
 from robust_det.core.files import expanded
-from robust_det.core.signals import INTERRUPTED, Terminated, ignore_from_now, raise_on_sigterm
+from robust_det.core.signals import INTERRUPTED, Terminated, ignore_from_now, raise_on_signals
 
 __all__ = ["Parser", "exit_code_of", "resuming_command", "run_tool", "setup_logging"]
 
@@ -185,7 +185,7 @@ def exit_code_of(work: Callable[[], int | None], debug: Callable[[], bool]) -> i
     caught: BaseException
     code: Any = 0
     outermost = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    restore = raise_on_sigterm()
+    restore = raise_on_signals()
     try:
         try:
             with _interruptions_unmasked():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -28,7 +29,7 @@ __all__ = [
     "held_back",
     "ignore_from_now",
     "leave_to_parent",
-    "raise_on_sigterm",
+    "raise_on_signals",
     "waiting",
 ]
 
@@ -37,6 +38,8 @@ TERMINATED, INTERRUPTED = 128 + signal.SIGTERM, 128 + signal.SIGINT
 _ENDING = (signal.SIGTERM, signal.SIGUSR1)
 _ALL = (*_ENDING, signal.SIGINT)
 _ONE = 1.0  # seconds in which one Ctrl-C may arrive twice: from the terminal, and from torchrun
+# seconds in which further SIGTERMs change nothing to a process that cleans up because of one
+_UNWINDING = 30.0
 # seconds: how long a run that was asked to stop waits on, and after which a wait is told
 _PATIENCE, _SILENCE = 5.0, 60.0
 _PR_SET_PDEATHSIG = 1
@@ -58,16 +61,30 @@ class WaitCutShort(BaseException):
     """What was waited for did not come, and the run was asked to stop; see :func:`waiting`."""
 
 
-def raise_on_sigterm() -> Callable[[], object]:
-    """Let SIGTERM and SIGUSR1 raise :class:`Terminated`; return what restores the handlers."""
-    owner = os.getpid()
+def raise_on_signals() -> Callable[[], object]:
+    """Let SIGTERM and SIGUSR1 raise :class:`Terminated`, and Ctrl-C :class:`KeyboardInterrupt`.
 
-    def terminate(number: int, _: object) -> NoReturn:
+    Schedulers and ``torchrun`` send a signal several times: what it interrupts cleans up, and the
+    same once more would interrupt that, which leaves workers behind that nobody ends.
+
+    Returns:
+        What restores the handlers.
+    """
+    owner, since = os.getpid(), -math.inf
+
+    def end(number: int, _: object) -> None:
+        nonlocal since
         if os.getpid() != owner:  # a worker, which inherited this
             os._exit(128 + number)
-        raise Terminated(number)
+        before, since = since, time.monotonic()
+        if since < before + (_ONE if number == signal.SIGINT else _UNWINDING):
+            since = before
+            return
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
-    restore = [_handle(terminate, number) for number in _ENDING]
+    # where Ctrl-C is ignored, as in a job that a script has put into the background, it stays so
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    restore = [_handle(end, number) for number in (_ALL if usual else _ENDING)]
     return lambda: [each() for each in restore]
 
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from robust_det.core import signals
-from robust_det.core.signals import StopRequest, Terminated, raise_on_sigterm
+from robust_det.core.signals import StopRequest, Terminated, raise_on_signals
 from tests.support import run_python
 
 
@@ -59,7 +59,7 @@ def test_a_second_ctrl_c_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_tool_is_ended_with_cleaning_up() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    restore = raise_on_sigterm()
+    restore = raise_on_signals()
     try:
         with pytest.raises(Terminated):
             terminate()
@@ -68,11 +68,35 @@ def test_a_tool_is_ended_with_cleaning_up() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_signal_that_comes_again_leaves_the_cleaning_up_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    restore = raise_on_signals()
+    try:
+        with pytest.raises(Terminated):
+            terminate()
+        for _ in range(3):
+            terminate()
+            os.kill(os.getpid(), signal.SIGINT)
+        clock = signals.time.monotonic() + 2
+        monkeypatch.setattr(signals.time, "monotonic", lambda: clock)
+        terminate()
+        with pytest.raises(KeyboardInterrupt):  # somebody who does not wait
+            os.kill(os.getpid(), signal.SIGINT)
+        clock += 31
+        with pytest.raises(Terminated):
+            terminate()
+    finally:
+        restore()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_worker_leaves_both_to_its_parent_and_dies_of_what_it_inherited() -> None:
     code = (
         "import os, signal\n"
-        "from robust_det.core.signals import leave_to_parent, raise_on_sigterm\n"
-        "raise_on_sigterm()\n"
+        "from robust_det.core.signals import leave_to_parent, raise_on_signals\n"
+        "raise_on_signals()\n"
         "worker = os.fork()\n"
         "if not worker:\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"  # inherited: ends the worker alone
