@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from tabulate import tabulate
 
@@ -19,6 +20,7 @@ __all__ = [
     "HOW_TO_READ_MEANS",
     "HOW_TO_READ_SEEDS",
     "ap_table",
+    "csv_of",
     "csv_text",
     "escape_markdown",
     "format_delta",
@@ -187,9 +189,7 @@ def csv_text(settings: Sequence[Setting]) -> str:
 
     Undefined numbers are empty. ``norm`` is empty at eps 0.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
+    lines = []
     for setting in settings:
         for task in setting.tasks:
             for row in setting.rows_of(task):
@@ -201,10 +201,20 @@ def csv_text(settings: Sequence[Setting]) -> str:
                     numbers += (
                         [delta.mean, delta.std, delta.low, delta.high] if delta else [math.nan] * 4
                     )
-                    writer.writerow(
+                    lines.append(
                         [setting.letter, setting.test_data, run.arch, norm_label(run.norm or "")]
                         + [run.eps, run.weights_hash, task, metric]
-                        + ["" if math.isnan(v) else v for v in numbers]
+                        + numbers
                         + [" ".join(str(r.seed) for r in row.runs)]
                     )
+    return csv_of(_CSV_COLUMNS, lines)
+
+
+def csv_of(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """Return a table as CSV; what is NaN or None is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    for line in lines:
+        writer.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in line])
     return out.getvalue()

@@ -76,10 +76,10 @@ def raise_on_signals() -> Callable[[], object]:
         nonlocal since
         if os.getpid() != owner:  # a worker, which inherited this
             os._exit(128 + number)
-        before, since = since, time.monotonic()
-        if since < before + (_ONE if number == signal.SIGINT else _UNWINDING):
-            since = before
+        now = time.monotonic()
+        if now < since + (_ONE if number == signal.SIGINT else _UNWINDING):
             return
+        since = now
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
     # where Ctrl-C is ignored, as in a job that a script has put into the background, it stays so

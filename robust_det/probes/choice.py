@@ -85,16 +85,9 @@ def _remarks(fits: Sequence[LogisticFit], best: LogisticFit) -> tuple[str, ...]:
     remarks = []
     strengths = sorted(one.strength for one in fits)
     if len(fits) > 1 and best.strength in (strengths[0], strengths[-1]):
-        which, way = (
-            ("smallest", "smaller")
-            if best.strength == strengths[0]
-            else (
-                "largest",
-                "larger",
-            )
-        )
+        size = "small" if best.strength == strengths[0] else "larg"
         remarks.append(
-            f"The best C = {best.strength:g} is the {which} of those tried; a {way} one may be"
+            f"The best C = {best.strength:g} is the {size}est of those tried; a {size}er one may be"
             " better."
         )
     if not best.converged:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask
 
 from robust_det.core.figures import COLOURS
+from robust_det.data.detection.canonical.runs import compressed_runs
 
 __all__ = ["FALSE", "FOUND", "IGNORED", "MISSED", "OBJECT", "Mark", "draw", "jpeg"]
 
@@ -95,9 +96,7 @@ def _inside(outline: Any, height: int, width: int) -> Any:
     if not outline:
         return None
     if isinstance(outline, Mapping):
-        if isinstance(outline["counts"], list):
-            outline = mask.frPyObjects(outline, height, width)
-        return mask.decode(outline).astype(bool)
+        return mask.decode(compressed_runs(outline, height, width)).astype(bool)
     polygons = [polygon for polygon in outline if len(polygon) >= 6]
     if not polygons:
         return None

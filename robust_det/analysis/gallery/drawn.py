@@ -54,9 +54,7 @@ def draw_gallery(setting: Setting, options: Options) -> Gallery:
     objects = {image: len(things) for image, things in scenes.objects.items()}
     shown = [one for one in scenes.runs if one.run is one.row.first]
     gallery = Gallery(how_to_read=_how_to_read(len(shown)), legend=list(_LEGEND))
-    for one in shown:
-        seed = f", seed {one.run.seed}" if len(one.row.runs) > 1 else ""
-        gallery.columns.append(Column(one.row.label + seed, one.run.name))
+    gallery.columns += [Column.of(one.row, one.run) for one in shown]
     for number, chosen in enumerate(choose(disagreements(scenes), objects, options.pictures)):
         _add(gallery, setting.letter, number, chosen, folder, scenes, shown)
     return gallery
@@ -139,7 +137,6 @@ def _marks(
         by_kind[kind].append(Mark(entry["bbox"], kind, words, entry.get("segmentation")))
     for thing, found in zip(objects, hits.found, strict=True):
         if not found and not thing.get("iscrowd"):
-            mark = _object(thing, classes, MISSED)
-            by_kind[MISSED].append(Mark(mark.box, MISSED, mark.words))
+            by_kind[MISSED].append(Mark(thing["bbox"], MISSED, classes[thing["category_id"]]))
     marks = [mark for marks in by_kind.values() for mark in marks]
     return marks, int(hits.found.sum()), int(hits.false.sum())

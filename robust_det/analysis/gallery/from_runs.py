@@ -41,8 +41,7 @@ def pictures_of_runs(setting: Setting, most: int) -> Gallery:
     gallery.how_to_read = _how_to_read([picture for _, picture in pictures]) if images else ""
     numbers = {image: number for number, image in enumerate(images)}
     for column, (row, run) in enumerate(shown, start=1):
-        seed = f", seed {run.seed}" if len(row.runs) > 1 else ""
-        gallery.columns.append(Column(row.label + seed, run.name))
+        gallery.columns.append(Column.of(row, run))
         for picture in (p for p in run.pictures if p.image in numbers):
             tiles, number = gallery.rows[picture.image], numbers[picture.image]
             path = _copied(

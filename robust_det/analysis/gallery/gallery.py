@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from robust_det.analysis.grouping import Row
+from robust_det.analysis.runs import Run
+
 __all__ = ["Column", "Gallery", "Tile"]
 
 
@@ -14,6 +17,12 @@ class Column:
 
     label: str
     name: str = ""
+
+    @classmethod
+    def of(cls, row: Row, run: Run) -> Column:
+        """Return that of a backbone's run, with its seed where there are several."""
+        seed = f", seed {run.seed}" if len(row.runs) > 1 else ""
+        return cls(row.label + seed, run.name)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +9,9 @@ from typing import Any
 
 from robust_det.analysis.labels import norm_label
 from robust_det.analysis.options import Options
-from robust_det.analysis.sections.provenance import duration, run_facts
+from robust_det.analysis.sections.provenance import provenance_entry
 from robust_det.analysis.sections.section import Section
-from robust_det.analysis.tables import render_table, title
+from robust_det.analysis.tables import csv_of, render_table, title
 from robust_det.core.errors import counted
 from robust_det.records.pretrain import (
     AttackEvaluator,
@@ -134,35 +131,26 @@ def _accuracies(metrics: Mapping[str, float | None]) -> list[str]:
 
 def _csv(records: Sequence[ClassifierEvaluationRecord]) -> bytes:
     """Return all that the figures depend on, in full precision."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     attack = ("norm", "eps", "steps", "step_size", "restarts", "objective", "images")
-    writer.writerow(
-        ["name", "weights", "weights_sha256", "arch", "norm", "eps", "images", "skipped"]
-        + [f"attack_{name}" for name in attack]
-        + list(_COLUMNS)
-    )
+    head = ["name", "weights", "weights_sha256", "arch", "norm", "eps", "images", "skipped"]
+    lines = []
     for r in records:
         used, weights = r.evaluators[0], r.weights
         row = [r.name, weights.path, weights.sha256, r.arch, r.norm, r.eps]
         row += [r.data.images, r.data.skipped, *(getattr(used, name) for name in attack)]
-        writer.writerow([*row, *(r.metrics.get(name) for name in _COLUMNS)])
-    return out.getvalue().encode()
+        lines.append([*row, *(r.metrics.get(name) for name in _COLUMNS)])
+    return csv_of([*head, *(f"attack_{name}" for name in attack), *_COLUMNS], lines).encode()
 
 
 def _provenance(path: Path, record: ClassifierEvaluationRecord) -> dict[str, Any]:
-    env = record.environment
-    return {
-        "name": record.name,
-        "letter": "",
-        "label": record.arch,
-        "seed": record.seed,
-        "created": env.created,
-        "wall_time": duration(record.wall_time_s),
-        "command": shlex.join(["python", *env.command]),
-        "facts": [
-            ("weights", record.weights.path),
-            ("weights SHA-256", record.weights.sha256),
-            *run_facts(env, path),
-        ],
-    }
+    weights = record.weights
+    return provenance_entry(
+        record.environment,
+        path,
+        record.wall_time_s,
+        [("weights", weights.path), ("weights SHA-256", weights.sha256)],
+        name=record.name,
+        letter="",
+        label=record.arch,
+        seed=record.seed,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from robust_det.analysis.labels import (
 )
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import Run
-from robust_det.analysis.sections.provenance import duration, run_facts
+from robust_det.analysis.sections.provenance import provenance_entry
 from robust_det.analysis.significance.evidence import scored_by_coco
 from robust_det.analysis.significance.study import TaskStudy, study_of
 from robust_det.analysis.significance.text import page_parts
@@ -167,21 +166,20 @@ def _tone(row: Row, study: TaskStudy | None) -> str:
 
 
 def _provenance(run: Run, row: Row, letter: str) -> dict[str, Any]:
-    env = run.environment
     norm = norm_label(run.norm) if run.norm else "any norm"
-    return {
-        "name": run.name,
-        "letter": letter,
-        "label": row.label,
-        "seed": run.seed,
-        "created": env.created,
-        "wall_time": duration(run.wall_time),
-        "command": shlex.join(["python", *env.command]),
-        "facts": [
-            ("backbone", f"{run.arch}, {norm}, ε {format_eps(None, run.eps)}"),
-            ("weights", run.weights),
-            ("weights SHA-256", run.weights_hash),
-            ("detector SHA-256", run.detector or "unknown"),
-            *run_facts(env, run.path),
-        ],
-    }
+    facts = [
+        ("backbone", f"{run.arch}, {norm}, ε {format_eps(None, run.eps)}"),
+        ("weights", run.weights),
+        ("weights SHA-256", run.weights_hash),
+        ("detector SHA-256", run.detector or "unknown"),
+    ]
+    return provenance_entry(
+        run.environment,
+        run.path,
+        run.wall_time,
+        facts,
+        name=run.name,
+        letter=letter,
+        label=row.label,
+        seed=run.seed,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,7 +10,7 @@ from robust_det.analysis.significance.accumulate import METRICS
 from robust_det.analysis.significance.bootstrap import Interval
 from robust_det.analysis.significance.study import Figure, TaskStudy
 from robust_det.analysis.significance.tide import KINDS
-from robust_det.analysis.tables import signed
+from robust_det.analysis.tables import csv_of, signed
 
 __all__ = [
     "HOW_TO_READ_ERRORS",
@@ -122,7 +120,7 @@ def csv_text(studies: Sequence[TaskStudy]) -> str:
     on either side of 0 and empty for figures. Undefined numbers are empty.
     """
     head = ["setting", "task", "what", "backbone", "run", "seed", "metric"]
-    return _csv([*head, "value", "low", "high", "above", "below"], _interval_lines(studies))
+    return csv_of([*head, "value", "low", "high", "above", "below"], _interval_lines(studies))
 
 
 def _interval_lines(studies: Sequence[TaskStudy]) -> Iterator[list[Any]]:
@@ -147,7 +145,7 @@ def _run(figure: Figure) -> list[Any]:
 
 def errors_csv_text(studies: Sequence[TaskStudy]) -> str:
     """Return all errors in full precision: one line per run, task and kind of error."""
-    return _csv(
+    return csv_of(
         ["setting", "task", "backbone", "run", "seed", "error", "count", "dap50", "ap50"],
         (
             [one.setting.letter, one.task, e.row.label, e.run.name, e.run.seed, KINDS[kind]]
@@ -157,12 +155,3 @@ def errors_csv_text(studies: Sequence[TaskStudy]) -> str:
             for kind in KINDS
         ),
     )
-
-
-def _csv(head: list[str], lines: Any) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(head)
-    for line in lines:
-        writer.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in line])
-    return out.getvalue()

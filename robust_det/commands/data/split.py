@@ -44,9 +44,8 @@ def main(args: argparse.Namespace) -> None:
         print(f"note: {' and '.join(others)} stays as it is")
     name, source = data.sources[data.train[0]]
     folder = Path(args.output)
-    require_new(
-        (folder / file_of(role) for role in (TRAIN, VAL)), args.overwrite
-    )  # before all is read
+    # before all is read
+    require_new((folder / file_of(role) for role in (TRAIN, VAL)), args.overwrite)
     reading = read_sound(name, source, args.lenient)
     split = split_images(reading, args.fraction, args.seed)
     copies = "images" if args.copy_images else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robust_det.core.errors import UserError, counted
-from robust_det.data.transfer.catalogue import ALL, SPLITS
+from robust_det.data.transfer.catalogue import ALL, SPLIT_WORDS, SPLITS
 from robust_det.data.transfer.contents import oddities
 from robust_det.data.transfer.leaks import without_leaks
 from robust_det.data.transfer.listed import UNSPLIT, check_path
@@ -16,7 +16,7 @@ from robust_det.data.transfer.survey import Survey
 __all__ = ["build_manifest"]
 
 _TEST_FRACTION = 0.2  # of a set of the user's own that nothing splits
-_WORDS = {"train": "training", "val": "validation", "test": "test", ALL: "set's"}
+_WORDS = {**SPLIT_WORDS, ALL: "set's"}
 
 
 def build_manifest(found: Survey, seed: int = 0, paper: bool = False) -> Manifest:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from robust_det.core.errors import UserError, did_you_mean
 
-__all__ = ["ALL", "MEAN_PER_CLASS", "SETS", "SPLITS", "TOP1", "Facts", "facts_of"]
+__all__ = ["ALL", "MEAN_PER_CLASS", "SETS", "SPLITS", "SPLIT_WORDS", "TOP1", "Facts", "facts_of"]
 
 TOP1, MEAN_PER_CLASS = "top1", "mean_per_class"
 SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}  # of their images
 ALL = "all"  # in place of splits: images that nobody has split yet
 
 

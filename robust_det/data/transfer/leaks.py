@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from robust_det.core.errors import counted
-from robust_det.data.transfer.catalogue import SPLITS
+from robust_det.data.transfer.catalogue import SPLIT_WORDS, SPLITS
 from robust_det.data.transfer.manifest import Entry
 
 __all__ = ["without_leaks"]
-
-_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def without_leaks(
@@ -44,10 +42,11 @@ def without_leaks(
 def _leak(split: str, later: str, found: Sequence[Entry], there: dict[str, Entry]) -> str:
     other = sum(entry.label != there[entry.sha256].label for entry in found)
     labels = f", {other} of them with another label" if other else ""
+    words = SPLIT_WORDS[split]
     example = f"{found[0].path}, which is {there[found[0].sha256].path}"
     return (
-        f"{counted(len(found), f'{_WORDS[split]} image')} in the {_WORDS[later]} split as well by"
-        f" content{labels}, such as {example}: left out of {_WORDS[split]}"
+        f"{counted(len(found), f'{words} image')} in the {SPLIT_WORDS[later]} split as well by"
+        f" content{labels}, such as {example}: left out of {words}"
     )
 
 
@@ -63,6 +62,6 @@ def _copies(split: str, entries: Sequence[Entry]) -> list[str]:
     classes = f", {odd} of them in several classes" if odd else ""
     first, second, *_ = (e.path for e in copies if e.sha256 == copies[0].sha256)
     return [
-        f"{counted(len(labels), 'content')} more than once among the {_WORDS[split]}"
+        f"{counted(len(labels), 'content')} more than once among the {SPLIT_WORDS[split]}"
         f" images{classes}, such as {first} and {second}"
     ]

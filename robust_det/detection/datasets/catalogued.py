@@ -18,6 +18,7 @@ from detectron2.structures.masks import polygon_area
 from pycocotools import mask as mask_util
 
 from robust_det.core.errors import UserError, reason_of
+from robust_det.data.detection.canonical.runs import compressed_runs
 from robust_det.data.detection.checking.checks import check_document
 from robust_det.data.detection.checking.images import Depth
 from robust_det.data.detection.checking.report import Report
@@ -184,10 +185,7 @@ def _area(made: Mapping[str, Any]) -> float | None:
     outline = made.get("segmentation")
     try:
         if isinstance(outline, Mapping):
-            runs = outline
-            if isinstance(runs["counts"], list):
-                runs = mask_util.frPyObjects(dict(runs), *runs["size"])
-            return float(mask_util.area(runs))
+            return float(mask_util.area(compressed_runs(outline, *outline["size"])))
         if outline:
             corners = (np.asarray(polygon, dtype=float).reshape(-1, 2).T for polygon in outline)
             return float(sum(polygon_area(x, y) for x, y in corners))

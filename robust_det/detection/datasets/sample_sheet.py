@@ -18,10 +18,10 @@ from detectron2.structures import BoxMode
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image, ImageDraw, ImageFont
-from pycocotools import mask as mask_util
 
 from robust_det.core.errors import FileError, naming, reason_of
 from robust_det.core.progress import progress_bar
+from robust_det.data.detection.canonical.runs import compressed_runs
 from robust_det.data.detection.statistics import box_sides, objects_per_image
 from robust_det.data.images import open_image
 from robust_det.detection.colours import ClassVisualizer, drawable
@@ -109,7 +109,7 @@ def _tile(
                 "bbox_mode": BoxMode.XYWH_ABS,
                 "category_id": index[a["category_id"]],
                 "iscrowd": a["iscrowd"] or a.get("difficult", 0),
-                "segmentation": _compressed(a.get("segmentation"), size),
+                "segmentation": _outline(a.get("segmentation"), size),
             }
             for a in annotations
         ]
@@ -121,10 +121,8 @@ def _tile(
     return tile
 
 
-def _compressed(outline: Any, size: tuple[int, int]) -> Any:
-    if isinstance(outline, dict) and isinstance(outline["counts"], list):
-        return mask_util.frPyObjects(outline, *size)
-    return outline
+def _outline(outline: Any, size: tuple[int, int]) -> Any:
+    return compressed_runs(outline, *size) if isinstance(outline, dict) else outline
 
 
 def histograms(document: Mapping[str, Any], title: str) -> Figure:

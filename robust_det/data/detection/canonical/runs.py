@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_util
 
-__all__ = ["canonical_runs"]
+__all__ = ["canonical_runs", "compressed_runs"]
 
 # a compressed run is of characters from here, each with 5 bits and one that says if more follow
 _FIRST, _VALUES, _MORE, _SIGN = 48, 64, 0x20, 0x10
@@ -41,6 +41,14 @@ def canonical_runs(outline: Mapping[str, Any], width: int, height: int) -> dict[
     if runs_found is None or runs_found.min() < 0 or int(runs_found.sum()) != width * height:
         return None
     return {"size": [height, width], "counts": text}
+
+
+def compressed_runs(outline: Mapping[str, Any], height: int, width: int) -> Mapping[str, Any]:
+    """Return a mask's runs as pycocotools takes them, counts that are numbers compressed."""
+    if not isinstance(outline["counts"], list):
+        return outline
+    runs: Mapping[str, Any] = mask_util.frPyObjects(dict(outline), height, width)
+    return runs
 
 
 def _unquoted(text: str) -> str:

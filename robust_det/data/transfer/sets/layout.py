@@ -30,13 +30,18 @@ class Layout:
     read: Callable[[Path], Listed]
     images: str = ""
 
+    def places(self, root: Path) -> list[Path]:
+        """Return the folders in which it may lie, given the user's."""
+        return [root, *(root / inner for inner in self.bases)]
+
+    def lacks(self, base: Path) -> list[str]:
+        """Return what it needs and a folder does not have."""
+        return [places[0] for places in self.needs if not first_of(base, *places)]
+
 
 def base_of(layout: Layout, root: Path) -> Path | None:
     """Return the folder in which all that a layout needs lies; None if there is none."""
-    for base in (root / inner for inner in ("", *layout.bases)):
-        if all(first_of(base, *places) for places in layout.needs):
-            return base
-    return None
+    return next((base for base in layout.places(root) if not layout.lacks(base)), None)
 
 
 def first_of(base: Path, *places: str) -> Path | None:

@@ -21,7 +21,7 @@ from robust_det.data.transfer.sets import (
     sun397,
 )
 from robust_det.data.transfer.sets.folders import has_splits, read_folders, read_unsplit
-from robust_det.data.transfer.sets.layout import Layout, base_of, first_of
+from robust_det.data.transfer.sets.layout import Layout, base_of
 from robust_det.data.transfer.sets.table import read_table
 
 __all__ = ["MissingSetError", "bases_below", "read_set"]
@@ -73,10 +73,9 @@ def read_set(name: str, root: str | Path) -> Listed:
         if name == "folder":
             return read_unsplit(root, "")
         for layout in layouts:
-            for base in (root / each for each in ("", *layout.bases)):
+            for base in layout.places(root):
                 if layout.images and (base / layout.images).is_dir():
-                    lacks = [each[0] for each in layout.needs if not first_of(base, *each)]
-                    return read_unsplit(base, layout.images, tuple(lacks))
+                    return read_unsplit(base, layout.images, tuple(layout.lacks(base)))
     there = "" if root.exists() else ", which is not there"
     lost = _lost(_LAYOUTS.get(name, ()), root)
     where = f"; its official source is {facts.source}" if facts.source else ""
@@ -88,14 +87,15 @@ def read_set(name: str, root: str | Path) -> Listed:
 
 def bases_below(name: str, root: Path) -> list[Path]:
     """Return the folders in which the files of a set may lie, given the one that holds it."""
-    return [root, *(root / each for layout in _LAYOUTS.get(name, ()) for each in layout.bases)]
+    layouts = _LAYOUTS.get(name, ())
+    return [root, *(base for layout in layouts for base in layout.places(root)[1:])]
 
 
 def _lost(layouts: tuple[Layout, ...], root: Path) -> str:
     """Say which files are missing where some are there."""
     for layout in layouts:
-        for base in (root / each for each in ("", *layout.bases)):
-            lacks = [each[0] for each in layout.needs if not first_of(base, *each)]
+        for base in layout.places(root):
+            lacks = layout.lacks(base)
             if len(lacks) < len(layout.needs):
                 return f" (without {', '.join(lacks)})"
     return ""
