@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from robust_det.records.base import File, Part, Record
 from robust_det.records.pretrain import AttackEvaluator
 
@@ -66,8 +68,8 @@ class Selection(Part, frozen=True):
 
     on: Literal["validation", "test", "left out", "none"]
     chosen: dict[str, float]
-    tried: list[Tried] = []
-    remarks: list[str] = []
+    tried: list[Tried] = msgspec.field(default_factory=list)
+    remarks: list[str] = msgspec.field(default_factory=list)
 
 
 class TransferRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="transfer"):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +12,12 @@ from robust_det.data.transfer.build import build_manifest
 from robust_det.data.transfer.catalogue import Facts, facts_of
 from robust_det.data.transfer.check import OFFICIAL, OWN, judge
 from robust_det.data.transfer.images import ManifestImages
-from robust_det.data.transfer.manifest import Entry, Manifest, read_manifest
+from robust_det.data.transfer.manifest import Manifest, read_manifest
 from robust_det.data.transfer.splits import subset, with_validation
 from robust_det.data.transfer.survey import survey
 from robust_det.data.transfer.verify import base_below
 
-__all__ = ["TransferSet", "entries_digest", "open_set"]
+__all__ = ["TransferSet", "open_set"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,15 @@ class TransferSet:
         Raises:
             FileError: files are missing.
         """
-        transform = eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE, cfg.TRANSFER.DOWNSCALE)
-        return self._list(cfg, split, transform, skip=False)
+        return self._list(self.used, split, cfg, _as_validated(cfg))
+
+    def whole(self, cfg: CfgNode, split: str) -> ManifestImages:
+        """Return all images of a split of the manifest as validation sees them, whatever is used.
+
+        Raises:
+            FileError: files are missing.
+        """
+        return self._list(self.manifest, split, cfg, _as_validated(cfg))
 
     def augmented(self, cfg: CfgNode, split: str) -> ManifestImages:
         """Return a split as training sees it.
@@ -70,15 +74,23 @@ class TransferSet:
             exact=cfg.DATA.EXACT_DECODE,
             downscale=cfg.TRANSFER.DOWNSCALE,
         )
-        return self._list(cfg, split, transform, skip=cfg.DATA.ON_CORRUPT == "skip")
+        skip = cfg.DATA.ON_CORRUPT == "skip"
+        return self._list(self.used, split, cfg, transform, substitute=skip)
 
     def _list(
-        self, cfg: CfgNode, split: str, transform: Transform, *, skip: bool
+        self,
+        manifest: Manifest,
+        split: str,
+        cfg: CfgNode,
+        transform: Transform,
+        substitute: bool = False,
     ) -> ManifestImages:
-        entries = self.used.entries(split)
-        return ManifestImages(
-            self.used, entries, self.base, transform, seed=cfg.SEED, substitute=skip
-        )
+        entries = manifest.entries(split)
+        return ManifestImages(manifest, entries, self.base, transform, cfg.SEED, substitute)
+
+
+def _as_validated(cfg: CfgNode) -> Transform:
+    return eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE, cfg.TRANSFER.DOWNSCALE)
 
 
 def open_set(cfg: CfgNode) -> TransferSet:
@@ -135,9 +147,3 @@ def _refuse_too_small(manifest: Manifest, base: Path) -> None:
             f"{counted(len(empty), 'class', 'es')} of {base} have no training image, such as"
             f" {empty[0]}; add some, or leave the classes out"
         )
-
-
-def entries_digest(entries: Sequence[Entry], classes: Sequence[str]) -> str:
-    """Return SHA-256 of images and their labels in their order: what features are made of."""
-    rows = [[entry.sha256, entry.label] for entry in entries]
-    return hashlib.sha256(json.dumps([list(classes), rows]).encode()).hexdigest()

@@ -275,7 +275,7 @@ def _idle_quirk(cfg: CfgNode, key: str) -> str:
             "several learning rates or weight decays",
         ),
         "PAPER.BEST_EPOCH": (sgd, "training by SGD"),
-        "PAPER.DTD_OUTPUTS": (cfg.DATA.SET == "dtd", "DATA.SET dtd"),
+        "PAPER.DTD_OUTPUTS": (cfg.DATA.SET == "dtd" and sgd, "DATA.SET dtd and training by SGD"),
         "PAPER.FIRST_FILES": (
             facts_of(cfg.DATA.SET).per_class > 0 and not cfg.DATA.MANIFEST,
             "DATA.SET caltech101 or caltech256 and no DATA.MANIFEST",
