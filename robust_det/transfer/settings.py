@@ -122,7 +122,7 @@ PAPER = {
     "PAPER.FIRST_FILES": "Caltech's training images are the first of each class by name",
 }
 
-# the paper's transfer recipe (Salman et al. 2020, appendix A.2)
+# the paper's transfer recipe (Salman et al. 2020, appendix)
 _RECIPE: dict[str, Any] = {
     "TRAIN.EPOCHS": 150,
     "TRAIN.BATCH_SIZE": 64,
