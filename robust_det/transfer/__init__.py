@@ -1,0 +1,1 @@
+"""Classification transfer: what a pretrained backbone is worth on other classes."""
