@@ -12,7 +12,7 @@ import torch
 
 from robust_det.core.progress import progress_bar
 from robust_det.probes import LinearHead, Ridge, choose, fit, nearest_neighbours, refit
-from robust_det.records.transfer import Selection, Tried
+from robust_det.records.transfer import ChosenOn, Selection, Tried
 
 __all__ = ["Accuracy", "FoundHead", "Labelled", "logreg_head", "nearest_head", "ridge_head"]
 
@@ -101,7 +101,7 @@ def logreg_head(
         Tried({"C": one.strength}, got, one.converged)
         for one, got in zip(fits, choice.accuracies, strict=True)
     ]
-    on = "test" if test_chooses else "validation"
+    on: ChosenOn = "test" if test_chooses else "validation"
     selection = Selection(on, {"C": last.strength}, tried, remarks)
     return FoundHead(last.head.predict, selection, last.head)
 
@@ -138,7 +138,7 @@ def ridge_head(
     best = max(range(count), key=lambda i: (accuracies[i], shares[i]))
     tried = [Tried({"penalty": share}, got) for share, got in zip(shares, accuracies, strict=True)]
     head = ridge.head(penalties[best])
-    on = "left out" if test is None else "test"
+    on: ChosenOn = "left out" if test is None else "test"
     remarks = _edge(best, count, "penalty", shares[best])
     return FoundHead(head.predict, Selection(on, {"penalty": shares[best]}, tried, remarks), head)
 
@@ -183,7 +183,7 @@ def nearest_head(
             f"{left} of the numbers of neighbours are above the {len(train.labels):,} training"
             " images, and were left out."
         )
-    on = "test" if test_chooses else "validation"
+    on: ChosenOn = "test" if test_chooses else "validation"
     return FoundHead(predict, Selection(on, {"neighbours": float(k)}, tried, remarks))
 
 
