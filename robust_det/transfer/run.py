@@ -29,6 +29,7 @@ from robust_det.transfer.classifier import (
     transferred_card,
     write_classifier,
 )
+from robust_det.transfer.corruptions import corrupted_accuracy, require_corruptions
 from robust_det.transfer.fixed_feature.extracted import extracted
 from robust_det.transfer.fixed_feature.find import find_head
 from robust_det.transfer.measure import measured, require_agreement
@@ -88,6 +89,7 @@ def transfer(
             refuse_other_run(folder, (RECORD_NAME, CLASSIFIER), resume, (RECORD_NAME, CLASSIFIER))
         model, sha256 = backbone.read(), sha256_file(backbone.path)
         cfg, remarks = resolved(cfg, model, str(backbone.path))
+        require_corruptions(cfg)
         if (folder / RECORD_NAME).exists():
             return _finished(folder, cfg, sha256)
         data = open_set(cfg)
@@ -154,6 +156,8 @@ def _on_features(given: _Given) -> Result:
         attacked = measured(cfg, classifier, data, device, given.world)
         require_agreement(attacked["top1"], values["top1"])
         values = {**attacked, **values}
+    if cfg.TRANSFER.CORRUPTIONS:
+        values = {**values, **corrupted_accuracy(cfg, classifier, data, device, given.world)}
     return Result(head.selection, values, found.skipped, path)
 
 

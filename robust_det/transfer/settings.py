@@ -181,6 +181,11 @@ _OF_SGD = (
 _OF_TRAINING_ATTACK = tuple(
     key for key in SETTINGS if key.startswith("ATTACK.") and key not in ("ATTACK.EPS",)
 )
+_OF_EVAL_ATTACK = tuple(
+    key
+    for key in SETTINGS
+    if key.startswith("EVAL.") and key not in ("EVAL.EPOCHS", "EVAL.BATCH_SIZE")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -296,6 +301,11 @@ def _switches(cfg: CfgNode) -> list[Switch]:
         Switch(("TRANSFER.FREEZE", "TRANSFER.LAYER_DECAY"), whole, "TRANSFER.MODE full-network"),
         Switch(("TRANSFER.STRENGTHS",), head in (LOGREG, RIDGE), "TRANSFER.HEAD logreg or ridge"),
         Switch(("TRANSFER.NEIGHBOURS",), head == KNN, "TRANSFER.HEAD knn"),
+        Switch(
+            (*_OF_EVAL_ATTACK, "TRANSFER.CORRUPTIONS"),
+            head != KNN,
+            "a classifier, which nearest neighbours are not",
+        ),
         Switch(_OF_TRAINING_ATTACK, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
         Switch(
             ("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA"),

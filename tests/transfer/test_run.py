@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from imagecorruptions import get_corruption_names
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 
@@ -18,6 +19,7 @@ from robust_det.core.errors import UserError
 from robust_det.data.transfer.manifest import read_manifest
 from robust_det.records import read_record
 from robust_det.records.transfer import TransferRecord
+from robust_det.transfer.corruptions import CORRUPTIONS
 from robust_det.transfer.run import transfer
 from robust_det.transfer.settings import explain
 from tests.transfer.conftest import COLOURS, Overrides, write_backbone, write_folders
@@ -67,7 +69,9 @@ def test_the_written_classifier_has_the_accuracies_of_the_record(
 def test_nearest_neighbours_have_no_classifier(
     overrides: Overrides, backbone: Path, tmp_path: Path
 ) -> None:
-    record = run(overrides("TRANSFER.HEAD", "knn", "TRANSFER.STRENGTHS", "45"), backbone)
+    record = run(
+        [*overrides("TRANSFER.HEAD", "knn", "TRANSFER.STRENGTHS", "45"), "EVAL.EPS", "-1"], backbone
+    )
     assert record.classifier is None and record.metrics["top1"] > 60  # type: ignore[operator]
     assert not (tmp_path / "run/final.pth").exists()
 
@@ -220,3 +224,22 @@ def test_shrunken_images_are_other_features(
     assert len(list((cache / "features").glob("*.safetensors"))) == 4
     with pytest.raises(UserError, match=r"TRANSFER\.DOWNSCALE 40 is no less than"):
         run(overrides("TRANSFER.DOWNSCALE", "40", output="large"), backbone)
+
+
+def test_common_corruptions_are_those_of_the_library_and_cost_accuracy(
+    overrides: Overrides, backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(CORRUPTIONS) == set(get_corruption_names("common"))
+    monkeypatch.setattr("robust_det.transfer.corruptions.CORRUPTIONS", ("fog", "gaussian_noise"))
+    pairs = ("TRANSFER.CORRUPTIONS", "True", "DATA.RESIZE", "32")
+    metrics = run(overrides(*pairs), backbone).metrics
+    of_each = [metrics["corrupted_top1-fog"], metrics["corrupted_top1-gaussian_noise"]]
+    assert metrics["corrupted_top1"] == pytest.approx(np.mean(of_each))  # type: ignore[arg-type]
+    assert metrics["corrupted_top1"] < metrics["top1"]  # type: ignore[operator]
+    again = run(overrides(*pairs, output="again"), backbone).metrics
+    assert again == metrics
+    with pytest.raises(UserError, match="of images of 32 px or more"):
+        run(overrides(*pairs[:2], "DATA.IMAGE_SIZE", "16", output="small"), backbone)
+    with pytest.raises(UserError, match="which nearest neighbours are not"):
+        knn = ("TRANSFER.HEAD", "knn", "TRANSFER.STRENGTHS", "45")
+        run(overrides(*pairs, *knn, output="knn"), backbone)
