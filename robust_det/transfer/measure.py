@@ -34,7 +34,7 @@ def measured(
         ``adversarial_mean_per_class``; and ``val_images``, ``attacked_images``, ``corrupt``.
     """
     images = data.images(cfg, "test")
-    values = validate(cfg, classifier.to(device), images, device, world)
+    values = validate(cfg, classifier.to(device), images, device, world, classes=len(data.classes))
     return {"top1" if name == "clean_top1" else name: value for name, value in values.items()}
 
 

@@ -243,3 +243,21 @@ def test_common_corruptions_are_those_of_the_library_and_cost_accuracy(
     with pytest.raises(UserError, match="which nearest neighbours are not"):
         knn = ("TRANSFER.HEAD", "knn", "TRANSFER.STRENGTHS", "45")
         run(overrides(*pairs, *knn, output="knn"), backbone)
+
+
+def test_the_whole_network_is_trained_from_a_config_to_a_record(
+    overrides: Overrides, backbone: Path, images: Path, tmp_path: Path
+) -> None:
+    pairs = ("TRANSFER.MODE", "full-network", "TRAIN.EPOCHS", "2", "TRAIN.BATCH_SIZE", "6")
+    given = [*(word for word in overrides() if word not in ("TRANSFER.STRENGTHS", "5")), *pairs]
+    record = run([*given, "OPTIM.LR", "[0.02, 0.0001]"], backbone)
+    assert (record.mode, record.head, record.selection.on) == ("full-network", "sgd", "validation")
+    assert {one.settings["lr"] for one in record.selection.tried} == {0.02, 0.0001}
+    true, predicted = predictions(
+        robust_det.load_classifier(tmp_path / "run/final.pth"), images / "test"
+    )
+    hits = [a == b for a, b in zip(true, predicted, strict=True)]
+    assert record.metrics["top1"] == pytest.approx(100 * np.mean(hits))
+    balanced = balanced_accuracy_score(true, predicted)
+    assert record.metrics["mean_per_class"] == pytest.approx(100 * balanced)
+    assert run([*given, "OPTIM.LR", "[0.02, 0.0001]"], backbone, resume=True).name == "run"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from robust_det.checkpoints.model_file import read_model
 from robust_det.classification.starting import Start
 from robust_det.core.errors import UserError
 from robust_det.data.transfer.catalogue import facts_of
-from robust_det.models import Classifier, ModelCard
+from robust_det.models import Classifier
 from robust_det.models.stages import empty_network, tensor_stages
 from robust_det.transfer.sgd.network import build_network, learning_groups
 from tests.support.sgd_transfer import CLASSES, Transfer, colours, state_of, tensors
@@ -145,9 +144,7 @@ def test_hidden_layers_of_a_head_that_no_file_gives_are_refused_where_they_would
     assert learning_groups(transfer.cfg(**WHOLE), Classifier(body), without, head_alone=False)
 
 
-def test_the_papers_head_of_dtd_has_outputs_without_a_class(
-    transfer: Transfer, root: Path
-) -> None:
+def test_the_papers_head_of_dtd_has_outputs_without_a_class(transfer: Transfer, root: Path) -> None:
     def of_dtd(data: Any) -> Any:
         return dataclasses.replace(data, facts=facts_of("dtd"))
 
