@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from robust_det.classification.image_sets import CorruptImageError
 from robust_det.core import files
 from robust_det.core.errors import FileError
+from robust_det.core.locks import sole_writer
 from robust_det.data.transfer.manifest import Entry
 from robust_det.transfer.features.cache import (
     FeatureKey,
@@ -266,6 +267,18 @@ def test_a_file_instead_of_the_folder_is_a_warning(
         assert same(cached_features(KEY, extraction, place), extraction.features)
     assert "not cached: cannot make folder" in caplog.records[-1].message
     assert place.read_text() == "mine"
+
+
+def test_while_another_one_writes_the_same_nothing_is_written(
+    extraction: Extraction, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"{KEY.digest}.safetensors"
+    theirs = tmp_path / f".{name}.abc.tmp"
+    theirs.write_bytes(b"half")
+    with sole_writer(tmp_path, name), caplog.at_level(logging.WARNING):
+        assert same(cached_features(KEY, extraction, tmp_path), extraction.features)
+    assert [*tmp_path.iterdir()] == [theirs]
+    assert "not cached: this process is at work on" in caplog.records[0].message
 
 
 def test_what_a_killed_writer_left_goes(
