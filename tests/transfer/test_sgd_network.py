@@ -16,7 +16,7 @@ from robust_det.core.errors import UserError
 from robust_det.data.transfer.catalogue import facts_of
 from robust_det.models import Classifier
 from robust_det.models.stages import empty_network, tensor_stages
-from robust_det.transfer.sgd.network import build_network, learning_groups
+from robust_det.transfer.sgd.network import build_network, card_of, learning_groups
 from tests.support.sgd_transfer import CLASSES, Transfer, colours, state_of, tensors
 
 CPU = torch.device("cpu")
@@ -126,6 +126,7 @@ def test_the_last_layer_is_new_where_the_classes_are_the_same(
     model = read_model(classifier_file)
     card = dataclasses.replace(model.card, classes=model.classes)
     start = Start("", "", model)
+    torch.manual_seed(1)  # the file's own was drawn by 0
     network, said = build_network(transfer.cfg(**WHOLE), card, start, CPU, new_head=True)
     own = network.body.state_dict()
     assert said == "the head of 4 classes is new"
@@ -148,11 +149,9 @@ def test_the_papers_head_of_dtd_has_outputs_without_a_class(transfer: Transfer, 
     def of_dtd(data: Any) -> Any:
         return dataclasses.replace(data, facts=facts_of("dtd"))
 
-    cfg = transfer.cfg(**WHOLE)
     quirk = {"DATA__SET": "dtd", "PAPER__DTD_OUTPUTS": True, **WHOLE}
-    from robust_det.transfer.sgd.network import card_of
-
     start = Start("", "", read_model(transfer.backbone))
-    card = card_of(transfer.cfg(**quirk), start, of_dtd(transfer.data(**WHOLE)))
+    data = of_dtd(transfer.data(**WHOLE))
+    card = card_of(transfer.cfg(**quirk), start, data)
     assert len(card.classes) == 57 and card.classes[:4] == (*CLASSES, "unused 4")
-    assert card_of(cfg, start, of_dtd(transfer.data(**WHOLE))).classes == CLASSES
+    assert card_of(transfer.cfg(**WHOLE), start, data).classes == CLASSES
