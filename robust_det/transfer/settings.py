@@ -106,6 +106,11 @@ _OWN = {
     "DATA.IMAGE_SIZE": Setting(
         0, "side of what the network sees, in pixels; 0 is the backbone's", least=0
     ),
+    "DATA.WORKERS": Setting(
+        -1,
+        "processes that decode images; -1 is one a core, 8 at most; 0 is the run's own",
+        least=-1,
+    ),
     "DATA.RESIZE": Setting(
         0, "short side before the central crop, in pixels; 0 is 256/224 of the side", least=0
     ),

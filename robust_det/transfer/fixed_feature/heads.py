@@ -139,7 +139,7 @@ def ridge_head(
     tried = [Tried({"penalty": share}, got) for share, got in zip(shares, accuracies, strict=True)]
     head = ridge.head(penalties[best])
     on: ChosenOn = "left out" if test is None else "test"
-    remarks = _edge(best, count, "penalty", shares[best])
+    remarks = _edge(best, accuracies, "penalty", shares[best])
     return FoundHead(head.predict, Selection(on, {"penalty": shares[best]}, tried, remarks), head)
 
 
@@ -177,7 +177,7 @@ def nearest_head(
         Tried({"neighbours": float(each)}, got)
         for each, got in zip(possible, accuracies, strict=True)
     ]
-    remarks = _edge(best, len(possible), "number of neighbours", k)
+    remarks = _edge(best, accuracies, "number of neighbours", k)
     if left := len(neighbours) - len(possible):
         remarks.append(
             f"{left} of the numbers of neighbours are above the {len(train.labels):,} training"
@@ -187,8 +187,9 @@ def nearest_head(
     return FoundHead(predict, Selection(on, {"neighbours": float(k)}, tried, remarks))
 
 
-def _edge(best: int, count: int, what: str, value: float) -> list[str]:
-    if count < 2 or best not in (0, count - 1):
+def _edge(best: int, accuracies: Sequence[float], what: str, value: float) -> list[str]:
+    """Say that something better may be beyond what was tried, unless an inner one is as good."""
+    if len(accuracies) < 2 or accuracies[best] in accuracies[1:-1]:
         return []
     side = "smallest" if best == 0 else "largest"
     return [f"The best {what}, {value:g}, is the {side} of those tried."]
