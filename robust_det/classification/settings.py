@@ -10,13 +10,14 @@ import torch
 from robust_det.attacks import OBJECTIVES
 from robust_det.attacks.threat import NORMS
 from robust_det.classification.attack_settings import check_attacks, eval_attack
+from robust_det.core.config.idle import Switch, refuse_idle
 from robust_det.core.config.reading import (
     COMMAND_LINE,
     CfgNode,
     command_line,
     find_config,
     flatten,
-    merge_config,
+    merge_layers,
     read_layers,
 )
 from robust_det.core.config.setting import Setting, add_defaults, check_settings
@@ -29,6 +30,8 @@ from robust_det.training.schedule import SCHEDULES
 __all__ = [
     "SETTINGS",
     "check_config",
+    "check_size",
+    "check_together",
     "explain",
     "idle_remarks",
     "load_config",
@@ -168,10 +171,7 @@ def explain(
         left out.
     """
     cfg = pretrain_defaults()
-    origins: dict[str, str] = {}
-    for layer in [*read_layers(find_config(name)), command_line(overrides)]:
-        merge_config(cfg, layer.keys, layer.version)
-        origins |= dict.fromkeys(flatten(layer.keys), layer.source)
+    origins = merge_layers(cfg, [*read_layers(find_config(name)), command_line(overrides)])
     check_config(cfg)
     if eval_only:
         _refuse_training(origins)
@@ -206,17 +206,12 @@ def _refuse_training(origins: Mapping[str, str]) -> None:
 
 
 def _check_switches(cfg: CfgNode, origins: Mapping[str, str]) -> None:
-    """Refuse a key on the command line of something that is switched off, for which a file may
-    keep values."""
-    attacked, steps = cfg.ATTACK.EPS > 0, cfg.OPTIM.SCHEDULE == "step"
-    now, usual = flatten(cfg), flatten(pretrain_defaults())
-    for keys, is_on, words in (
-        (_OF_TRAINING_ATTACK, attacked, "ATTACK.EPS above 0"),
-        (("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA"), steps, "OPTIM.SCHEDULE step"),
-    ):
-        for key in keys:
-            if origins.get(key) == COMMAND_LINE and not is_on and now[key] != usual[key]:
-                raise UserError(f"{key} has no effect without {words}; set that, or leave it out")
+    step = ("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA")
+    switches = (
+        Switch(_OF_TRAINING_ATTACK, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
+        Switch(step, cfg.OPTIM.SCHEDULE == "step", "OPTIM.SCHEDULE step"),
+    )
+    refuse_idle(switches, flatten(cfg), flatten(pretrain_defaults()), origins)
 
 
 def memory_layout(cfg: CfgNode) -> torch.memory_format:
@@ -233,7 +228,8 @@ def check_config(cfg: CfgNode) -> None:
     get_architecture(cfg.MODEL.ARCH)
     check_seed(cfg.SEED)
     check_settings(cfg, SETTINGS)
-    _check_together(cfg)
+    check_together(cfg)
+    check_size(cfg)
     check_attacks(cfg)
     if (len(cfg.MODEL.MEAN), len(cfg.MODEL.STD)) != (3, 3) or not all(
         0 <= mean <= 1 and 0 < std <= 1
@@ -243,28 +239,40 @@ def check_config(cfg: CfgNode) -> None:
             "MODEL.MEAN and MODEL.STD need three numbers each, RGB in [0, 1], and STD above 0;"
             " divide those of images in [0, 255] by 255"
         )
+
+
+def check_size(cfg: CfgNode) -> None:
+    """Refuse a crop of validation that is larger than the image.
+
+    Raises:
+        UserError: see there.
+    """
+    if cfg.DATA.RESIZE < cfg.DATA.IMAGE_SIZE:
+        raise UserError(
+            f"DATA.RESIZE {cfg.DATA.RESIZE} must not be below DATA.IMAGE_SIZE"
+            f" {cfg.DATA.IMAGE_SIZE}; the usual one is {round(cfg.DATA.IMAGE_SIZE * 256 / 224)}"
+        )
+
+
+def check_together(cfg: CfgNode) -> None:
+    """Refuse values of training that contradict each other.
+
+    Raises:
+        UserError: says which keys.
+    """
     if not cfg.OUTPUT_DIR:
         raise UserError("OUTPUT_DIR is empty; give a folder")
+    if Path(cfg.OUTPUT_DIR).is_file():
+        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
     scale = cfg.DATA.CROP_SCALE
     if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
         raise UserError(f"DATA.CROP_SCALE needs two rising numbers in (0, 1], not {scale}")
-    if Path(cfg.OUTPUT_DIR).is_file():
-        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
-
-
-def _check_together(cfg: CfgNode) -> None:
-    """Refuse numbers that contradict each other."""
     if cfg.ATTACK.EPS > 0 and cfg.ATTACK.STEPS < 1:
         raise UserError(f"ATTACK.STEPS must be at least 1, not {cfg.ATTACK.STEPS}")
     if cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM == 0:
         raise UserError("OPTIM.NESTEROV needs OPTIM.MOMENTUM above 0")
     if cfg.OPTIM.WARMUP_EPOCHS >= cfg.TRAIN.EPOCHS:
         raise UserError("OPTIM.WARMUP_EPOCHS must be below TRAIN.EPOCHS")
-    if cfg.DATA.RESIZE < cfg.DATA.IMAGE_SIZE:
-        raise UserError(
-            f"DATA.RESIZE {cfg.DATA.RESIZE} must not be below DATA.IMAGE_SIZE"
-            f" {cfg.DATA.IMAGE_SIZE}; the usual one is {round(cfg.DATA.IMAGE_SIZE * 256 / 224)}"
-        )
     if cfg.OPTIM.GAMMA > 1:
         raise UserError(
             f"OPTIM.GAMMA {cfg.OPTIM.GAMMA:g} raises the learning rate at each drop; a drop to a"

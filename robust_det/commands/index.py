@@ -48,6 +48,9 @@ COMMANDS = {
         "jobs.convert", "Turn any checkpoint into verified Detectron2 backbone weights, or back."
     ),
     "train": Command("jobs.train", "Fine-tune a detector from a standard or robust backbone."),
+    "transfer": Command(
+        "jobs.transfer", "Transfer a backbone to other classes, frozen or fine-tuned."
+    ),
     "compare": Command(
         "jobs.compare", "Compare the AP of detection runs by their records: table, plots, page."
     ),

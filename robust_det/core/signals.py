@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NoReturn
@@ -57,6 +58,10 @@ class Terminated(BaseException):
         self.code = 128 + number
 
 
+class _Interrupted(KeyboardInterrupt):
+    """What Ctrl-C raises here: unlike the built-in one it can be watched."""
+
+
 class WaitCutShort(BaseException):
     """What was waited for did not come, and the run was asked to stop; see :func:`waiting`."""
 
@@ -65,22 +70,29 @@ def raise_on_signals() -> Callable[[], object]:
     """Let SIGTERM and SIGUSR1 raise :class:`Terminated`, and Ctrl-C :class:`KeyboardInterrupt`.
 
     Schedulers and ``torchrun`` send a signal several times: what it interrupts cleans up, and the
-    same once more would interrupt that, which leaves workers behind that nobody ends.
+    same once more would interrupt that, which leaves workers behind that nobody ends. One whose
+    exception was lost, as in a finaliser, cleans nothing up: the next one raises again.
 
     Returns:
         What restores the handlers.
     """
     owner, since = os.getpid(), -math.inf
+    raised: weakref.ref[BaseException] | None = None
 
     def end(number: int, _: object) -> None:
-        nonlocal since
+        nonlocal since, raised
         if os.getpid() != owner:  # a worker, which inherited this
             os._exit(128 + number)
         now = time.monotonic()
-        if now < since + (_ONE if number == signal.SIGINT else _UNWINDING):
+        patience = _ONE if number == signal.SIGINT else _UNWINDING
+        if raised is not None and raised() is not None and now < since + patience:
             return
-        since = now
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+        error: BaseException = _Interrupted() if number == signal.SIGINT else Terminated(number)
+        since, raised = now, weakref.ref(error)
+        try:
+            raise error
+        finally:
+            del error  # with it this frame would keep the exception, which has the frame
 
     # where Ctrl-C is ignored, as in a job that a script has put into the background, it stays so
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -117,12 +129,20 @@ def held_back() -> Iterator[None]:
     """Hold signals back for a moment, and from processes that are started in it for ever.
 
     Workers get them from the first on, before they could ignore them by :func:`leave_to_parent`.
+    What comes meanwhile comes at the end: other threads take signals that this one blocks, and an
+    exception in what Python calls around a fork is lost.
     """
+    came = set[int]()
+    restore = [_handle(lambda number, _: came.add(number), each) for each in _ALL]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for each in restore:
+            each()
+        for number in sorted(came):
+            signal.raise_signal(number)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,12 @@ from robust_det.core.errors import UserError, counted
 from robust_det.probes.checking import check_labelled, check_pair
 from robust_det.probes.logreg import TOLERANCE, LogisticFit, fit
 
-__all__ = ["Choice", "choose", "refit"]
+__all__ = ["Choice", "choose", "refit", "top1"]
+
+
+def top1(predicted: torch.Tensor, labels: torch.Tensor) -> float:
+    """Return the share of images (N,) that are predicted their class, in percent."""
+    return 100 * int((predicted == labels).sum()) / len(labels)
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,8 @@ class Choice:
     """The best of several fits on validation images.
 
     Attributes:
-        fit: of the highest top-1 accuracy, of equals the one of the strongest regularisation.
-        accuracy: its top-1 on the validation images, in percent. It is the best of several, and so
+        fit: of the highest accuracy, of equals the one of the strongest regularisation.
+        accuracy: its own on the validation images, in percent. It is the best of several, and so
             somewhat too high: report that of other images.
         accuracies: of each fit, in their order.
         remarks: what speaks against the choice, a sentence each.
@@ -32,13 +37,19 @@ class Choice:
     remarks: tuple[str, ...]
 
 
-def choose(fits: Sequence[LogisticFit], features: torch.Tensor, labels: torch.Tensor) -> Choice:
-    """Return the best fit by top-1 on validation images.
+def choose(
+    fits: Sequence[LogisticFit],
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    accuracy: Callable[[torch.Tensor, torch.Tensor], float] = top1,
+) -> Choice:
+    """Return the best fit on validation images.
 
     Args:
         fits: of :func:`.logreg.fit`, at least one.
         features: (M, D), like those of the fits.
         labels: (M,) int64; classes may be without images here.
+        accuracy: in percent, of predicted and true classes (M,).
 
     Raises:
         UserError: no fit; see :func:`.checking.check_labelled` and :func:`.checking.check_pair`.
@@ -48,10 +59,9 @@ def choose(fits: Sequence[LogisticFit], features: torch.Tensor, labels: torch.Te
     weight = fits[0].head.weight
     check_labelled(features, labels, len(weight))
     check_pair(weight, features, "validation features")
-    hits = [int((one.head.predict(features) == labels).sum()) for one in fits]
+    accuracies = tuple(accuracy(one.head.predict(features), labels) for one in fits)
     # the weaker the regularisation, the larger C
-    best = max(range(len(fits)), key=lambda i: (hits[i], -fits[i].strength))
-    accuracies = tuple(100 * h / len(labels) for h in hits)
+    best = max(range(len(fits)), key=lambda i: (accuracies[i], -fits[i].strength))
     return Choice(fits[best], accuracies[best], accuracies, _remarks(fits, fits[best]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from robust_det.records.base import Record
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.pretrain import ClassifierEvaluationRecord, PretrainRecord
+from robust_det.records.transfer import TransferRecord
 
 __all__ = ["KINDS"]
 
@@ -12,6 +13,7 @@ _CLASSES: tuple[type[Record], ...] = (
     DetectionRecord,
     PretrainRecord,
     ClassifierEvaluationRecord,
+    TransferRecord,
 )
 
 # by what a record's field 'kind' says

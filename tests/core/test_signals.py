@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from robust_det.core import signals
-from robust_det.core.signals import StopRequest, Terminated, raise_on_signals
+from robust_det.core.signals import StopRequest, Terminated, held_back, raise_on_signals
 from tests.support import run_python
 
 
@@ -74,7 +74,7 @@ def test_a_signal_that_comes_again_leaves_the_cleaning_up_alone(
     before = signal.getsignal(signal.SIGINT)
     restore = raise_on_signals()
     try:
-        with pytest.raises(Terminated):
+        with pytest.raises(Terminated) as first:
             terminate()
         for _ in range(3):
             terminate()
@@ -85,11 +85,41 @@ def test_a_signal_that_comes_again_leaves_the_cleaning_up_alone(
         with pytest.raises(KeyboardInterrupt):  # somebody who does not wait
             os.kill(os.getpid(), signal.SIGINT)
         clock += 31
+        assert first.value.code == 143
         with pytest.raises(Terminated):
             terminate()
     finally:
         restore()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_that_was_lost_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finalised:
+        def __del__(self) -> None:
+            terminate()
+
+    monkeypatch.setattr("sys.unraisablehook", lambda lost: None)
+    restore = raise_on_signals()
+    try:
+        Finalised()
+        with pytest.raises(Terminated):
+            terminate()
+    finally:
+        restore()
+
+
+def test_what_comes_while_signals_are_held_back_comes_afterwards() -> None:
+    restore = raise_on_signals()
+    done = []
+    try:
+        with pytest.raises(Terminated), held_back():
+            # as another thread does, which takes it for the process
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+            terminate()
+            done.append("started")
+        assert done == ["started"]
+    finally:
+        restore()
 
 
 def test_a_worker_leaves_both_to_its_parent_and_dies_of_what_it_inherited() -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "flatten",
     "load_raw",
     "merge_config",
+    "merge_layers",
     "overrides_to_dict",
     "parse_number",
     "read_layers",
@@ -275,6 +276,22 @@ def merge_config(cfg: CfgNode, raw: Mapping[str, Any], version: str = "") -> Non
         UserError: a key that does not exist, or a value of another type than the default.
     """
     cfg.merge_from_other_cfg(type(cfg)(_coerced(raw, cfg, "", version)))
+
+
+def merge_layers(cfg: CfgNode, layers: Sequence[Layer]) -> dict[str, str]:
+    """Merge layers into ``cfg`` in place, a later one wins.
+
+    Returns:
+        The source of each key that was set, by dotted key.
+
+    Raises:
+        UserError: see :func:`merge_config`.
+    """
+    origins: dict[str, str] = {}
+    for layer in layers:
+        merge_config(cfg, layer.keys, layer.version)
+        origins |= dict.fromkeys(flatten(layer.keys), layer.source)
+    return origins
 
 
 def to_dict(cfg: Mapping[str, Any]) -> dict[str, Any]:

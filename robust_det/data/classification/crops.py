@@ -32,7 +32,13 @@ class Undecodable(Exception):
 
 
 def train_transform(
-    size: int, scale: tuple[float, float], flip: bool, jitter: float, *, exact: bool
+    size: int,
+    scale: tuple[float, float],
+    flip: bool,
+    jitter: float,
+    *,
+    exact: bool,
+    downscale: int = 0,
 ) -> Transform:
     """Standard ImageNet augmentation: random resized crop, flip, optional colour jitter.
 
@@ -45,13 +51,22 @@ def train_transform(
         jitter: strength of brightness, contrast and saturation jitter; 0 is none.
         exact: compute Pillow's bits. Otherwise a colour JPEG is decoded no finer than its crop
             needs, see :func:`crop_jpeg`, and jitter is rounded once.
+        downscale: first make the short side so many pixels, as the experiment on granularity of
+            Salman et al. 2020 does; 0 does not. Pillow's bits, whatever ``exact`` says.
     """
-    return (_ExactCrop if exact else _FastCrop)(size, scale, flip, jitter)
+    if exact or downscale:
+        return _ExactCrop(size, scale, flip, jitter, downscale)
+    return _FastCrop(size, scale, flip, jitter)
 
 
-def eval_transform(resize: int, size: int) -> Transform:
-    """Resize the short side to ``resize`` and cut the central square of ``size`` pixels."""
-    return _CentralCrop(resize, size)
+def eval_transform(resize: int, size: int, downscale: int = 0) -> Transform:
+    """Resize the short side to ``resize`` and cut the central square of ``size`` pixels.
+
+    Args:
+        resize, size: in pixels.
+        downscale: first make the short side so many pixels; 0 does not.
+    """
+    return _CentralCrop(resize, size, downscale)
 
 
 def random_box(height: int, width: int, scale: tuple[float, float]) -> Box:
@@ -84,6 +99,7 @@ class _ExactCrop:
     scale: tuple[float, float]
     flip: bool
     jitter: float
+    downscale: int = 0
 
     def __post_init__(self) -> None:
         steps = [v2.RandomResizedCrop(self.size, scale=self.scale, antialias=True)]
@@ -94,7 +110,7 @@ class _ExactCrop:
         self._steps = v2.Compose([*steps, v2.PILToTensor()])
 
     def __call__(self, source: Source) -> torch.Tensor:
-        pixels: torch.Tensor = self._steps(_read_rgb(source))
+        pixels: torch.Tensor = self._steps(_shrunk(_read_rgb(source), self.downscale))
         return pixels
 
 
@@ -131,13 +147,24 @@ class _FastCrop:
 class _CentralCrop:
     resize: int
     size: int
+    downscale: int = 0
 
     def __call__(self, source: Source) -> torch.Tensor:
-        image = _read_rgb(source)
-        if min(image.size) != self.resize:
-            image = F.resize(image, [self.resize], antialias=True)
+        image = _resized(_shrunk(_read_rgb(source), self.downscale), self.resize)
         pixels: torch.Tensor = F.pil_to_tensor(F.center_crop(image, [self.size, self.size]))
         return pixels
+
+
+def _shrunk(image: Image.Image, side: int) -> Image.Image:
+    """Return an image with that short side; as it is if that is 0."""
+    return _resized(image, side) if side else image
+
+
+def _resized(image: Image.Image, side: int) -> Image.Image:
+    if min(image.size) == side:
+        return image
+    resized: Image.Image = F.resize(image, [side], antialias=True)
+    return resized
 
 
 def _read_rgb(source: Source) -> Image.Image:

@@ -15,8 +15,7 @@ from robust_det.core.config.reading import (
     Layer,
     command_line,
     find_config,
-    flatten,
-    merge_config,
+    merge_layers,
     read_layers,
 )
 from robust_det.core.errors import UserError
@@ -363,8 +362,7 @@ def _merged(layers: Sequence[Layer]) -> tuple[CfgNode, Origins]:
     for layer in layers:
         layer.keys.pop("VERSION", None)
         settle_reference(layer.keys)
-        merge_config(cfg, layer.keys, layer.version)
-        origins.given |= dict.fromkeys(flatten(layer.keys), layer.source)
+    origins.given |= merge_layers(cfg, layers)
     beside = origins.folder_of("DATASETS.CUSTOM")
     cfg.DATASETS.CUSTOM = located_entries(cfg.DATASETS.CUSTOM, beside)
     check_keys(cfg)

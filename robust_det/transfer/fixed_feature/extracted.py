@@ -1,0 +1,120 @@
+"""The features of a set's splits, extracted once for all seeds, subsets and heads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from robust_det.checkpoints.model import Model
+from robust_det.core.config.reading import CfgNode
+from robust_det.core.errors import UserError, counted
+from robust_det.data.transfer.manifest import Entry
+from robust_det.transfer.features.cache import FeatureKey, cached_features, images_digest
+from robust_det.transfer.features.extraction import Features, extract
+from robust_det.transfer.features.network import feature_network
+from robust_det.transfer.fixed_feature.heads import Labelled
+from robust_det.transfer.resolve import normalisation
+from robust_det.transfer.sets import TransferSet
+
+__all__ = ["Extracted", "extracted"]
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features of the images of a set.
+
+    Attributes:
+        train, val, test: by split, those that a run uses; ``val`` may be empty.
+        skipped: images that could not be read.
+    """
+
+    train: Labelled
+    val: Labelled
+    test: Labelled
+    skipped: int
+
+
+def extracted(
+    cfg: CfgNode,
+    model: Model,
+    sha256: str,
+    data: TransferSet,
+    device: torch.device,
+    where: str,
+) -> Extracted:
+    """Return a set's features, from the cache where they are in it.
+
+    Those of all training images are extracted, also where a run trains on some: other seeds and
+    subsets then need none.
+
+    Args:
+        cfg: a resolved config.
+        model, sha256: the backbone, and its file's hash.
+        data: the set.
+        device: where to run.
+        where: the backbone's file, for messages.
+
+    Raises:
+        UserError: an image cannot be read, unless the config says to skip such.
+    """
+    mean, std = normalisation(cfg, model)
+    network = feature_network(dataclasses.replace(model, mean=mean, std=std), where)
+
+    def of(split: str) -> Features:
+        def compute() -> Features:
+            return extract(
+                network,
+                data.whole(cfg, split),
+                name=f"{_WORDS[split]} images",
+                device=device,
+                batch_size=cfg.EVAL.BATCH_SIZE,
+                workers=cfg.DATA.WORKERS,
+                precision=cfg.TRAIN.PRECISION,
+                channels_last=cfg.TRAIN.CHANNELS_LAST,
+                on_corrupt=cfg.DATA.ON_CORRUPT,
+            )
+
+        entries = data.manifest.entries(split)
+        key = FeatureKey(
+            sha256,
+            images_digest(entries, data.classes),
+            {
+                "resize": cfg.DATA.RESIZE,
+                "size": cfg.DATA.IMAGE_SIZE,
+                "downscale": cfg.TRANSFER.DOWNSCALE,
+                "mean": list(mean),
+                "std": list(std),
+            },
+            cfg.TRAIN.PRECISION,
+        )
+        return cached_features(key, compute, on_corrupt=cfg.DATA.ON_CORRUPT)
+
+    trained, tested = of("training"), of("test")
+    known = data.manifest.training
+    splits = {
+        name: _rows(trained, known, data.used.entries(name), name) for name in ("train", "val")
+    }
+    test = Labelled(tested.values, tested.targets)
+    return Extracted(**splits, test=test, skipped=len(trained.corrupt) + len(tested.corrupt))
+
+
+_WORDS = {"training": "training", "test": "test"}
+
+
+def _rows(
+    features: Features, entries: Sequence[Entry], wanted: Sequence[Entry], split: str
+) -> Labelled:
+    """Return the features of some images."""
+    rows: Mapping[Entry, int] = {
+        entries[index]: row for row, index in enumerate(features.indices.tolist())
+    }
+    chosen = torch.tensor([rows[entry] for entry in wanted if entry in rows], dtype=torch.int64)
+    if wanted and not len(chosen):
+        raise UserError(
+            f"none of the {counted(len(wanted), f'{split} image')} can be read; put whole images in"
+            " their place"
+        )
+    return Labelled(features.values[chosen], features.targets[chosen])

@@ -1,0 +1,162 @@
+"""A transfer, from a config to the folder of a run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from robust_det.checkpoints.model import Model
+from robust_det.checkpoints.model_file import NetworkFile
+from robust_det.core.config.reading import CfgNode
+from robust_det.core.device import resolve_device
+from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
+from robust_det.core.seeding import seed_generators
+from robust_det.data.transfer.manifest import write_manifest
+from robust_det.data.transfer.metrics import accuracies
+from robust_det.records import RECORD_NAME, read_record, write_record
+from robust_det.records.transfer import TransferRecord
+from robust_det.training.run_folder import held_folder, refuse_other_config, refuse_other_run
+from robust_det.training.world import World, joined_world, world_from_environment
+from robust_det.transfer.classifier import (
+    classifier_of,
+    description,
+    transferred_card,
+    write_classifier,
+)
+from robust_det.transfer.fixed_feature.extracted import extracted
+from robust_det.transfer.fixed_feature.find import find_head
+from robust_det.transfer.measure import measured, require_agreement
+from robust_det.transfer.record import Result, transfer_record
+from robust_det.transfer.resolve import resolved
+from robust_det.transfer.sets import TransferSet, open_set
+from robust_det.transfer.settings import trains_by_sgd
+
+__all__ = ["CLASSIFIER", "MANIFEST", "transfer"]
+
+logger = logging.getLogger(__name__)
+
+CLASSIFIER, MANIFEST = "final.pth", "manifest.csv"
+# keys that change where or how fast a run goes, but not what comes out
+_FREE_KEYS = ("OUTPUT_DIR", "DEVICE", "DATA.ROOT", "DATA.MANIFEST", "DATA.WORKERS")
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a run is given."""
+
+    cfg: CfgNode
+    model: Model
+    path: Path
+    sha256: str
+    data: TransferSet
+    device: torch.device
+    world: World
+
+
+def transfer(
+    cfg: CfgNode, name: str, backbone: NetworkFile, resume: bool = False
+) -> TransferRecord:
+    """Run a config to its end.
+
+    Args:
+        cfg: see :func:`.settings.explain`.
+        name: of the run, for its record.
+        backbone: the file of what is transferred, of any format that :func:`.read_model` reads.
+        resume: go on with the run in ``OUTPUT_DIR`` if there is one; a finished one is returned.
+
+    Raises:
+        UserError: data, device, backbone or folder do not fit.
+        SystemExit: SIGTERM or SIGUSR1, and the state is saved.
+        KeyboardInterrupt: Ctrl-C, likewise.
+    """
+    device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
+    folder = Path(cfg.OUTPUT_DIR)
+    with joined_world(device) as world, held_folder(folder, world) as held:
+        if world.size > 1 and not trains_by_sgd(cfg):
+            raise UserError(
+                f"features are extracted by one process, not {world.size}; start one, or train by"
+                " SGD"
+            )
+        resume = resume or held.restarted
+        if not resume:
+            refuse_other_run(folder, (RECORD_NAME, CLASSIFIER), resume, (RECORD_NAME, CLASSIFIER))
+        model, sha256 = backbone.read(), sha256_file(backbone.path)
+        cfg, remarks = resolved(cfg, model, str(backbone.path))
+        if (folder / RECORD_NAME).exists():
+            return _finished(folder, cfg, sha256)
+        data = open_set(cfg)
+        if world.is_main:
+            for remark in (*model.remarks, *remarks, *data.notes):
+                logger.warning(remark)
+            write_manifest(data.manifest, folder / MANIFEST)
+        held.begin()
+        seed_generators(cfg.SEED)
+        begun = time.perf_counter()
+        given = _Given(cfg, model, backbone.path, sha256, data, device, world)
+        result = _by_sgd(given, folder, resume) if trains_by_sgd(cfg) else _on_features(given)
+        record = transfer_record(
+            cfg,
+            name,
+            model.card,
+            backbone.path,
+            sha256,
+            data,
+            result,
+            device=str(device),
+            processes=world.size,
+            seconds=time.perf_counter() - begun,
+        )
+        if world.is_main:
+            for remark in record.selection.remarks:
+                logger.warning(remark)
+            write_record(folder, record)
+        held.end()
+    return record
+
+
+def _finished(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
+    """Return the record of a run that is finished.
+
+    Raises:
+        UserError: it is of another config or backbone.
+    """
+    record = read_record(folder / RECORD_NAME, TransferRecord)
+    refuse_other_config(record.config, cfg, (*_FREE_KEYS, "TRANSFER.BACKBONE"), folder)
+    if record.weights.sha256 != sha256:
+        raise UserError(
+            f"{folder} is of a run with the backbone {record.weights.path}, another file; choose"
+            " another OUTPUT_DIR"
+        )
+    logger.info(f"{folder} is finished already; nothing to do")
+    return record
+
+
+def _on_features(given: _Given) -> Result:
+    """Find a head on features."""
+    cfg, data, device = given.cfg, given.data, given.device
+    found = extracted(cfg, given.model, given.sha256, data, device, str(given.path))
+    head = find_head(cfg, found, len(data.classes), data.facts.headline)
+    predicted = head.predict(found.test.features)
+    values: Mapping[str, float] = accuracies(predicted.numpy(), found.test.labels.numpy())
+    if head.linear is None:
+        return Result(head.selection, values, found.skipped, None)
+    card = transferred_card(cfg, given.model, data)
+    classifier = classifier_of(given.model, head.linear, card)
+    path = Path(cfg.OUTPUT_DIR) / CLASSIFIER
+    write_classifier(path, classifier, description(cfg, card, data, given.path, given.sha256))
+    if cfg.EVAL.EPS > 0:
+        attacked = measured(cfg, classifier, data, device, given.world)
+        require_agreement(attacked["top1"], values["top1"])
+        values = {**attacked, **values}
+    return Result(head.selection, values, found.skipped, path)
+
+
+def _by_sgd(given: _Given, folder: Path, resume: bool) -> Result:
+    """Train on images."""
+    raise NotImplementedError
