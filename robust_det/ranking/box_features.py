@@ -116,7 +116,9 @@ def box_features(
         UserError: the backbone cannot be read.
         FileError, OSError: see :class:`Pixels`.
     """
-    network = load_backbone(backbone, out_features=STAGES).to(device)
+    # the layout that is faster on CPUs too
+    network = load_backbone(backbone, out_features=STAGES)
+    network.to(device, memory_format=torch.channels_last)
     poolers = {
         name: ROIAlign((_BINS, _BINS), 1 / shape.stride, 0, aligned=True)
         for name, shape in network.output_shape().items()

@@ -219,4 +219,4 @@ def _counted(
         if (labels >= 0).any():
             boxes, labels = image.boxes[labels >= 0], labels[labels >= 0]
             left.append(BoxImage(image.file, image.width, image.height, boxes, labels))
-    return BoxSet(tuple(left), tuple(classes[k] for k in kept), facts, tuple(notes))
+    return BoxSet(tuple(left), tuple(classes[k] for k in kept.tolist()), facts, tuple(notes))

@@ -29,8 +29,8 @@ def findings(rows: Sequence[Row], headline: str, what: str) -> list[str]:
     near = [row.label for row in rows[1:] if not row.is_told_apart]
     if near:
         out.append(
-            f"Not told apart from it by these images: {listed(near)} (the interval of the difference"
-            " reaches 0)."
+            f"Not told apart from it by these images: {listed(near)} (the interval of the"
+            " difference reaches 0)."
         )
     else:
         out.append("All others are lower, also by the intervals of the differences.")

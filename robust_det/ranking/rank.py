@@ -110,8 +110,9 @@ def _rank(
     device = resolve_device(options.device)
     scores = []
     with progress_bar(len(files) * subject.images, "rank", "images") as bar:
-        for file in files:
+        for number, file in enumerate(files, 1):
             features = subject.features(file, device, bar.update)
+            bar.update(number * subject.images - bar.n)  # of what was kept
             try:
                 scores.append(score(features, task))
             except UserError as error:

@@ -15,6 +15,7 @@ from robust_det.records import Record
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.metrics import task_of
 from robust_det.records.store import find_records, load_records
+from robust_det.records.transfer import TransferRecord
 
 __all__ = ["Correlation", "Reached", "correlations", "read_reached", "sentence"]
 
@@ -55,7 +56,8 @@ def read_reached(paths: Sequence[str | Path]) -> list[Reached]:
     """Read finished runs, those of one setting together.
 
     Args:
-        paths: run folders, folders of such, or ``record.json`` files, of detectors.
+        paths: run folders, folders of such, or ``record.json`` files, of detectors or
+            transfers.
 
     Raises:
         UserError: there is no record, or one cannot be read.
@@ -121,17 +123,26 @@ def sentence(one: Correlation, title: str) -> str:
 
 def _results(path: Path, record: Record) -> list[tuple[bytes, str, str, float]]:
     """Return setting, its words, metric and value of a run; of none that has no figure."""
+    key: list[Any]
+    data: list[Any]
     if isinstance(record, DetectionRecord):
         data = [[one.content for one in sets] for sets in (record.data.train, record.data.test)]
-        key: Any = [data, record.schedule, record.protocol, [e.name for e in record.evaluators]]
+        key = [data, record.schedule, record.protocol, [e.name for e in record.evaluators]]
         words = ", ".join(one.name for one in record.data.test)
         figures = [
             (f"{task} {task_of(task).headline}", values.get(task_of(task).headline))
             for task, values in record.metrics.items()
         ]
+    elif isinstance(record, TransferRecord):
+        one = record.data
+        data = [one.set, one.manifest, one.subset, one.downscale]
+        key = [data, record.mode, record.head, record.quirks]
+        words = f"{one.set}, {record.mode}, {record.head}"
+        figures = [(one.headline, record.headline)]
     else:
         raise UserError(
-            f"run record {path} is of kind {record.kind()}; --reached takes those of detectors"
+            f"run record {path} is of kind {record.kind()}; --reached takes those of detectors and"
+            " transfers"
         )
     setting = msgspec.json.encode(key, order="sorted")
     return [(setting, words, metric, value) for metric, value in figures if value is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -162,4 +163,4 @@ def write_ranking(folder: Path, record: RankRecord, others: Mapping[str, bytes])
         raise ValueError(f"figures that are not finite: {numbers}")
     text = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
     for name, content in {RECORD: text, **others}.items():
-        write_atomically(folder / name, lambda file, content=content: file.write(content))
+        write_atomically(folder / name, methodcaller("write", content))

@@ -8,11 +8,9 @@ from typing import Any, Protocol
 import torch
 
 from robust_det.ranking.backbones import BackboneFile
-from robust_det.ranking.box_features import STAGES, Pixels, box_features, usual_size
-from robust_det.ranking.boxes import BoxSet
 from robust_det.ranking.task import Task
 
-__all__ = ["BoxSubject", "Subject"]
+__all__ = ["Subject"]
 
 
 class Subject(Protocol):
@@ -46,47 +44,3 @@ class Subject(Protocol):
             advance: is told how many images were done.
         """
         ...
-
-
-class BoxSubject:
-    """The boxes of a detection set; see :class:`Subject`.
-
-    Args:
-        boxes: of it.
-        size: shorter side in pixels that images are brought to; chosen if None.
-    """
-
-    def __init__(self, boxes: BoxSet, size: int | None = None) -> None:
-        size = size or usual_size([*boxes.images])
-        self._pixels = Pixels(boxes.images, size)
-        self.title = ", ".join(facts.name for facts in boxes.facts)
-        self.images = len(boxes.images)
-        self.task = boxes.task
-        self.notes = boxes.notes
-        self.data = {
-            "sets": [
-                {
-                    "name": facts.name,
-                    "images": facts.images,
-                    "annotations": facts.annotations,
-                    "sha256": facts.sha256,
-                }
-                for facts in boxes.facts
-            ],
-            "images": self.images,
-            "boxes": len(self.task.labels),
-            "digest": boxes.digest,
-        }
-        self.settings = {"size": size, "stages": list(STAGES)}
-        self.how = (
-            f"{len(self.task.labels):,} boxes of {self.images:,} images"
-            f" with a shorter side of {size} pixels: features of frozen {' and '.join(STAGES)} by"
-            " ROIAlign, averaged over each box; the boxes of an image are left out, and drawn,"
-            " together."
-        )
-
-    def features(
-        self, file: BackboneFile, device: torch.device, advance: Callable[[int], object]
-    ) -> torch.Tensor:
-        """See :class:`Subject`."""
-        return box_features(file.path, self._pixels, device, advance)
