@@ -137,7 +137,9 @@ def _size_of(files: Sequence[BackboneFile], notes: list[str]) -> int:
 def _drawn(data: TransferSet, images: int | None, seed: int, notes: list[str]) -> Sequence[Entry]:
     """Return some of the training images, of each class alike."""
     wanted = images or max(_IMAGES, _PER_CLASS * len(data.classes))
-    training = data.used.training
+    used = set(data.used.training)
+    # in the order in which a transfer takes them, whose features may be there
+    training = [entry for entry in data.manifest.training if entry in used]
     if wanted >= len(training):
         return training
     part = subset(data.used, seed=seed, fraction=wanted / len(training))
