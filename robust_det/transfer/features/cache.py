@@ -91,6 +91,7 @@ def cached_features(
     compute: Callable[[], Features],
     folder: Path | None = None,
     on_corrupt: str = "stop",
+    what: str = "images",
 ) -> Features:
     """Return the features of a key: those that were kept, or computed and kept.
 
@@ -104,15 +105,16 @@ def cached_features(
         folder: of the files, by default ``features`` in the cache folder.
         on_corrupt: ``stop``, or ``skip``: whether the features may lack images that could not be
             decoded. They may have been kept by who skips such.
+        what: the features are of, in messages.
 
     Raises:
         CorruptImageError: they lack such, and may not.
     """
     path = (folder or cache_folder() / "features") / f"{key.digest}.safetensors"
-    features = _kept(path, key)
+    features = _kept(path, key, what)
     if features is None:
         features = compute()
-        _keep(path, key, features)
+        _keep(path, key, features, what)
     if features.corrupt and on_corrupt == "stop":
         raise CorruptImageError(
             f"cannot decode {features.corrupt[0]}",
@@ -121,7 +123,7 @@ def cached_features(
     return features
 
 
-def _kept(path: Path, key: FeatureKey) -> Features | None:
+def _kept(path: Path, key: FeatureKey, what: str) -> Features | None:
     """Return what was kept; None if there is nothing, or nothing that can be used."""
     try:
         features = _read(path, key)
@@ -132,11 +134,11 @@ def _kept(path: Path, key: FeatureKey) -> Features | None:
         logger.warning(f"the cached features in {path} are not used: it {reason}; extracted anew")
         return None
     without = f", without {len(features.corrupt)} corrupt ones" if features.corrupt else ""
-    logger.info(f"features of {len(features.values):,} images{without} from the cache {path}")
+    logger.info(f"features of {len(features.values):,} {what}{without} from the cache {path}")
     return features
 
 
-def _keep(path: Path, key: FeatureKey, features: Features) -> None:
+def _keep(path: Path, key: FeatureKey, features: Features, what: str) -> None:
     tensors = {name: getattr(features, name).contiguous() for name in _DTYPES}
     corrupt = json.dumps(features.corrupt)
     metadata = {"key": key.json, "corrupt": corrupt, "sha256": _checksum(tensors, corrupt)}
@@ -146,9 +148,9 @@ def _keep(path: Path, key: FeatureKey, features: Features) -> None:
             content = safetensors_bytes(tensors, metadata)
             write_atomically(path, lambda file: file.write(content))
     except UserError as error:
-        logger.warning(f"features of {len(features.values):,} images are not cached: {error}")
+        logger.warning(f"features of {len(features.values):,} {what} are not cached: {error}")
     else:
-        logger.info(f"features of {len(features.values):,} images extracted, cached in {path}")
+        logger.info(f"features of {len(features.values):,} {what} extracted, cached in {path}")
 
 
 def _read(path: Path, key: FeatureKey) -> Features:
