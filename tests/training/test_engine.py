@@ -29,7 +29,7 @@ class Scripted:
     def __init__(self, scores: Sequence[float], stop_at: int = -1) -> None:
         self.network = nn.ParameterDict({"slow": nn.Parameter(torch.zeros(1))})
         self.network["fast"] = nn.Parameter(torch.zeros(1))
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [self.network["slow"]], "factor": 0.25},
             {"params": [self.network["fast"]]},
         ]
