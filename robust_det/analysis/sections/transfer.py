@@ -90,7 +90,10 @@ def transfer_section(records: Sequence[tuple[Path, TransferRecord]], options: Op
         values={
             "parts": parts,
             # Markup: our own SVG, in which matplotlib has escaped the names
-            "plots": [Markup(inline_svg(one.draw(PLACEHOLDER), one.description)) for one in plots],
+            "plots": [
+                (Markup(inline_svg(one.draw(PLACEHOLDER), one.description)), len(one.panels) > 1)
+                for one in plots
+            ],
         },
         findings=findings,
         files=files,

@@ -16,6 +16,7 @@ from scipy.special import stdtr, stdtrit
 __all__ = ["LEVEL", "Difference", "Estimate", "estimate", "holm", "paired", "welch"]
 
 LEVEL = 0.05
+_ROUNDING = 1e-9  # points by which figures that are the same may differ
 K = TypeVar("K", bound=Hashable)
 
 
@@ -60,6 +61,8 @@ def estimate(values: Iterable[float]) -> Estimate:
     n = len(defined)
     mean = statistics.fmean(defined) if n else math.nan
     std = statistics.stdev(defined) if n > 1 else math.nan
+    if std < _ROUNDING:
+        std = 0.0
     half = math.nan
     if n > 1 and std > 0:
         half = float(stdtrit(n - 1, 1 - LEVEL / 2)) * std / math.sqrt(n)

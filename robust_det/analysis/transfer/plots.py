@@ -96,6 +96,7 @@ class Plot:
         with matplotlib.rc_context({**STYLE, "text.color": ink}):
             size = (3.4 * columns + 1.2, 3.0 * rows + 0.6 + 0.22 * len(labels))
             figure = Figure(figsize=size, layout="constrained")
+            figure.get_layout_engine().set(wspace=0.06, hspace=0.05)  # type: ignore[call-arg]
             drawn = {}
             for number, panel in enumerate(self.panels, start=1):
                 axes = figure.add_subplot(rows, columns, number)
