@@ -10,6 +10,7 @@ import matplotlib
 import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from robust_det.analysis.axes import eps_axis, plain_axes
@@ -95,8 +96,8 @@ class Plot:
         labels = list(dict.fromkeys(c.label for panel in self.panels for c in panel.curves))
         with matplotlib.rc_context({**STYLE, "text.color": ink}):
             size = (3.4 * columns + 1.2, 3.0 * rows + 0.6 + 0.22 * len(labels))
-            figure = Figure(figsize=size, layout="constrained")
-            figure.get_layout_engine().set(wspace=0.06, hspace=0.05)  # type: ignore[call-arg]
+            layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.05)
+            figure = Figure(figsize=size, layout=layout)
             drawn = {}
             for number, panel in enumerate(self.panels, start=1):
                 axes = figure.add_subplot(rows, columns, number)

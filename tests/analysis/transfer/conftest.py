@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Return :func:`.write_transfer` in a folder of its own each time."""
-    made = []
+    made = list[Path]()
 
     def write(*arguments: Any, **fields: Any) -> Path:
         made.append(write_transfer(tmp_path / f"runs/run{len(made):02}", *arguments, **fields))

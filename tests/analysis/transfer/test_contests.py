@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ OTHER = {0.0: [70.0, 70.7, 69.8], 1.0: [60.0, 60.8, 59.9], 3.0: [55.0, 54.1, 55.
 CLOSE = {0.0: [50.0, 51.0, 49.5], 1.0: [51.0, 50.1, 52.0], 3.0: [51.1, 49.9, 52.3]}
 
 
-def put(write: Write, name: str, groups: dict[float, Sequence[float]]) -> None:
+def put(write: Write, name: str, groups: Mapping[float, Sequence[float]]) -> None:
     for eps, values in groups.items():
         for pretraining, value in enumerate(values):
             write(eps, value, pretraining=pretraining, set=name)

@@ -33,8 +33,8 @@ def test_transfer_seeds_are_averaged_before_pretraining_runs(
     means = [np.mean(values) for values in accuracies.values()]
     low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
     figure = setting.figure(row)
-    assert (figure.n, figure.mean) == (3, pytest.approx(np.mean(means)))
-    assert (figure.low, figure.high) == (pytest.approx(low), pytest.approx(high))
+    assert figure.n == 3 and figure.mean == pytest.approx(np.mean(means))
+    assert [figure.low, figure.high] == pytest.approx([low, high])
     assert "different numbers of transfer seeds, 1 to 3" in setting.notes[0]
 
 
