@@ -25,6 +25,7 @@ from robust_det.training.world import World
 __all__ = [
     "CorruptImageError",
     "batches_of",
+    "load_batches",
     "require_room",
     "require_same_everywhere",
     "say_oddities",
@@ -78,7 +79,7 @@ def validation_set(cfg: CfgNode, classes: list[str] | None = None) -> ImageFolde
     return ImageFolder(cfg.DATA.ROOT, "val", transform, classes=classes)
 
 
-def say_oddities(train: ImageFolder, val: ImageFolder) -> None:
+def say_oddities(train: ImageList, val: ImageList) -> None:
     """Log what was left out of the data, and validation images that are trained on."""
     for note in (*train.notes, *val.notes):
         logger.warning(note)
@@ -94,8 +95,8 @@ def say_oddities(train: ImageFolder, val: ImageFolder) -> None:
 
 def require_same_everywhere(
     cfg: CfgNode,
-    train: ImageFolder,
-    val: ImageFolder,
+    train: ImageList,
+    val: ImageList,
     checkpoint: Path,
     world: World,
     start: str = "",
@@ -191,25 +192,46 @@ def batches_of(
     order: TrainBatches | EvalBatches,
     device: torch.device,
 ) -> Generator[Batch, None, None]:
+    """Load batches in the given order, as a config says; see :func:`load_batches`."""
+    workers, on_corrupt = cfg.DATA.WORKERS, cfg.DATA.ON_CORRUPT
+    return load_batches(data, order, device, workers, on_corrupt, cfg.SEED)
+
+
+def load_batches(
+    data: ImageList,
+    order: TrainBatches | EvalBatches,
+    device: torch.device,
+    workers: int,
+    on_corrupt: str,
+    seed: int = 0,
+) -> Generator[Batch, None, None]:
     """Load batches in the given order.
 
+    Args:
+        data: the images.
+        order: in which they come.
+        device: where they will be needed.
+        workers: processes that decode them; with 0 it is this one.
+        on_corrupt: ``stop``, or ``skip`` images that cannot be decoded.
+        seed: of whatever the workers draw that no image's own seed decides.
+
     Raises:
-        CorruptImageError: an image is corrupt, unless the config says to skip such.
+        CorruptImageError: an image is corrupt, and such are not skipped.
         UserError: so are all that could stand in for it.
     """
     loader = DataLoader(
         data,
         batch_sampler=order,
-        num_workers=cfg.DATA.WORKERS,
+        num_workers=workers,
         collate_fn=collate,
         pin_memory=device.type == "cuda",
         worker_init_fn=leave_to_parent,
         # its own: a loader draws a number from the global one whenever it starts, and a resumed
         # run starts another number of loaders
-        generator=torch.Generator().manual_seed(cfg.SEED),
+        generator=torch.Generator().manual_seed(seed),
     )
     for batch in loaded(loader):
-        if batch.corrupt and cfg.DATA.ON_CORRUPT == "stop":
+        if batch.corrupt and on_corrupt == "stop":
             raise CorruptImageError(
                 f"cannot decode {batch.corrupt[0]}",
                 "put a whole image in its place, or set DATA.ON_CORRUPT skip",

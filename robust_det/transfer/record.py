@@ -36,12 +36,14 @@ class Result:
         values: accuracies in percent and counts, see :func:`.measure.measured`.
         skipped: images that could not be read.
         classifier: its file in the run's folder; None if it is none.
+        seconds: of training, over all sessions; 0 where that is not known.
     """
 
     selection: Selection
     values: Mapping[str, float]
     skipped: int
     classifier: Path | None
+    seconds: float = 0.0
 
 
 def transfer_record(

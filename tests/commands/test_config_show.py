@@ -108,4 +108,4 @@ def test_mistakes_are_one_line(command: Any, write_config: Any, tmp_path: Path) 
     empty.write_text("SEED: 3\n")
     done = command("config", "show", empty)
     assert done.code == 2 and done.err.count("\n") == 1
-    assert "sets nothing that tells pretraining from detection" in done.err
+    assert "sets nothing that tells whether it is of pretraining" in done.err

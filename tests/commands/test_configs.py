@@ -69,5 +69,5 @@ def test_where_a_copy_goes(command: Any, tmp_path: Path, monkeypatch: pytest.Mon
     assert done.code == 2 and "did you mean 'base_small.yaml'?" in done.err
     (tmp_path / "list.yaml").write_text("OUTPUT_DIR: x\n")  # either kind has it
     done = command("configs", "copy", "list.yaml", "other.yaml")
-    assert done.code == 2 and "tells pretraining from detection" in done.err
+    assert done.code == 2 and "tells whether it is of pretraining" in done.err
     assert not (tmp_path / "other.yaml").exists()

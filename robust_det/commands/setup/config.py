@@ -1,7 +1,7 @@
 """A config with all its keys, and where each comes from.
 
 robust-det config show FILE [KEY VALUE ...]
-robust-det config schema pretrain|detection
+robust-det config schema pretrain|detection|transfer
 
 What follows from weights and data is shown where these are on this machine; nothing is downloaded.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.core.cli import Parser
+from robust_det.core.config.schema import KINDS
 from robust_det.core.installation import CONFIGS
 
 _COLUMN = 56  # where the origins begin, unless a line is longer
@@ -34,6 +35,10 @@ def main(args: argparse.Namespace) -> None:
         from robust_det.classification import settings
 
         cfg, origins = settings.explain(args.config, args.overrides)
+    elif kind == "transfer":
+        from robust_det.transfer import settings as transfer_settings
+
+        cfg, origins = transfer_settings.explain(args.config, args.overrides)
     else:
         from robust_det.detection import config
 
@@ -86,6 +91,14 @@ def schema_text(kind: str) -> str:
         schema = config_schema(
             "robust_det: pretraining", settings.pretrain_defaults(), settings.SETTINGS
         )
+    elif kind == "transfer":
+        from robust_det.transfer import settings as transfer_settings
+
+        schema = config_schema(
+            "robust_det: classification transfer",
+            transfer_settings.transfer_defaults(),
+            transfer_settings.SETTINGS,
+        )
     else:
         from robust_det.detection.config import defaults
 
@@ -113,4 +126,4 @@ def add_arguments(parser: Parser) -> None:
         help="print the JSON Schema of a kind of config",
         examples=("robust-det config schema detection", "robust-det config schema pretrain"),
     )
-    schema.add_argument("kind", choices=("pretrain", "detection"), help="of config")
+    schema.add_argument("kind", choices=KINDS, help="of config")

@@ -57,7 +57,12 @@ def describe(path: Path) -> str:
     keys = flatten(load_raw(path))
     kind = kind_of(keys, path.name)
     keys = known_keys(kind) | keys
-    return _of_pretraining(keys) if kind == "pretrain" else _of_detection(keys)
+    by_kind = {
+        "pretrain": _of_pretraining,
+        "detection": _of_detection,
+        "transfer": _of_transfer,
+    }
+    return by_kind[kind](keys)
 
 
 def _of_pretraining(keys: Mapping[str, Any]) -> str:
@@ -75,6 +80,12 @@ def _of_detection(keys: Mapping[str, Any]) -> str:
     weights = keys["MODEL.WEIGHTS"] or "--backbone NAME"
     data, length = ", ".join(keys["DATASETS.TRAIN"]), keys["SOLVER.MAX_ITER"]
     return f"{model} from {weights}, {length} iterations on {data}"
+
+
+def _of_transfer(keys: Mapping[str, Any]) -> str:
+    mode, head = keys["TRANSFER.MODE"], keys["TRANSFER.HEAD"]
+    how = f"{mode} ({head})" if mode == "fixed-feature" else mode
+    return f"transfer to {keys['DATA.SET']} in {keys['DATA.ROOT']}, {how}"
 
 
 def copy(name: str, destination: Path, overwrite: bool = False) -> Path:

@@ -14,7 +14,7 @@ from robust_det.core.installation import SCHEMAS
 __all__ = ["KINDS", "config_schema", "kind_of", "known_keys", "read_schema"]
 
 # the kinds of configs, by the jobs that read them, and the names of their schemas
-KINDS = ("pretrain", "detection")
+KINDS = ("pretrain", "detection", "transfer")
 # what the configs' numbers may be as text, see parse_number(); YAML itself reads 1e-4 as text
 _NUMBER = r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 _TEXT = rf"^\s*[-+]?{_NUMBER}(\s*/\s*{_NUMBER})?\s*$"
@@ -115,10 +115,13 @@ def kind_of(keys: Mapping[str, Any], name: str) -> str:
         name: of the config, for the message.
 
     Raises:
-        UserError: as many of them are known to either kind.
+        UserError: as many of them are known to another kind.
     """
     known = {kind: len(known_keys(kind).keys() & keys.keys()) for kind in KINDS}
-    first, second = sorted(KINDS, key=known.__getitem__, reverse=True)
+    first, second, _ = sorted(KINDS, key=known.__getitem__, reverse=True)
     if known[first] == known[second]:
-        raise UserError(f"config {name} sets nothing that tells pretraining from detection")
+        raise UserError(
+            f"config {name} sets nothing that tells whether it is of pretraining, detection or"
+            " transfer"
+        )
     return first
