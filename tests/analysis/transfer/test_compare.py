@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 from robust_det.analysis.compare import compare
+from robust_det.analysis.sweep_table import results_table
 from robust_det.analysis.transfer.grouping import Setting, group_runs
 from robust_det.analysis.transfer.plots import Plot, plots_of
 from robust_det.analysis.transfer.runs import runs_of
@@ -164,3 +165,16 @@ def test_kinds_stand_beside_each_other(write: Write, tmp_path: Path, write_run: 
     html = page.read_text()
     assert "Each row is a detector" in html and "Accuracy of transferred classifiers" in html
     assert {"ap.csv", "ap.md", "transfer.csv"} < {path.name for path in page.parent.iterdir()}
+
+
+def test_a_sweeps_table_has_a_row_a_backbone_over_transfer_seeds(write: Write) -> None:
+    runs = [(write(1.0, top1, seed=seed), "b_eps1") for seed, top1 in enumerate((60.0, 62.0, 67.0))]
+    attacked = write(0.0, 50.0, per_class=45.25, data={"headline": "mean_per_class"})
+    missing = (attacked.parent / "none", "b_eps3")
+    table = results_table([*runs, (attacked, "b_eps0"), missing])
+    rows = [re.split("  +", line) for line in table.splitlines()]
+    assert rows[0] == ["run", "metric", "accuracy %", "adversarial top-1 %", "minutes", "n"]
+    deviation = np.std([60.0, 62.0, 67.0], ddof=1)
+    assert rows[2] == ["b_eps1", "top-1", f"63.0 ± {deviation:.1f}", "—", "1.5", "3"]
+    assert rows[3] == ["b_eps0", "mean per class", "45.2", "—", "1.5", "1"]
+    assert "b_eps3" not in table
