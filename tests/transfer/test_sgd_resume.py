@@ -158,7 +158,7 @@ def test_another_rate_that_is_added_is_all_that_is_trained(
     assert trained == {"lr1e-05_wd0.0005"} and len(outcome.tried) == 3
 
     # the last run of another choice is not taken for that of this one
-    monkeypatch.setattr(TransferTask, "score", lambda self, values: 100 * self.cfg.OPTIM.LR)
+    monkeypatch.setattr(TransferTask, "score", lambda self, values: 101.0)
     more["OPTIM__LR"] = [0.01, 0.001, 0.02]
     with pytest.raises(UserError) as raised:
         transfer(**more, TRAIN__EPOCHS=1, resume=True)
