@@ -39,7 +39,7 @@ from robust_det.transfer.sets import TransferSet, open_set
 from robust_det.transfer.settings import trains_by_sgd
 from robust_det.transfer.sgd.train import train_by_sgd
 
-__all__ = ["CLASSIFIER", "MANIFEST", "transfer"]
+__all__ = ["CLASSIFIER", "MANIFEST", "finished_record", "transfer"]
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,8 @@ def transfer(
         cfg, remarks = resolved(cfg, model, str(backbone.path))
         require_corruptions(cfg)
         if (folder / RECORD_NAME).exists():
-            return _finished(folder, cfg, sha256)
+            logger.info(f"{folder} is finished already; nothing to do")
+            return finished_record(folder, cfg, sha256)
         data = open_set(cfg)
         if world.is_main:
             for remark in (*model.remarks, *remarks, *data.notes):
@@ -106,7 +107,7 @@ def transfer(
         record = transfer_record(
             cfg,
             name,
-            model.card,
+            model,
             backbone.path,
             sha256,
             data,
@@ -123,8 +124,13 @@ def transfer(
     return record
 
 
-def _finished(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
+def finished_record(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
     """Return the record of a run that is finished.
+
+    Args:
+        folder: of the run.
+        cfg: what is asked for, see :func:`.resolve.resolved`.
+        sha256: of the backbone's file.
 
     Raises:
         UserError: it is of another config or backbone.
@@ -136,7 +142,6 @@ def _finished(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
             f"{folder} is of a run with the backbone {record.weights.path}, another file; choose"
             " another OUTPUT_DIR"
         )
-    logger.info(f"{folder} is finished already; nothing to do")
     return record
 
 
