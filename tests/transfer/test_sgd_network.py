@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from robust_det.core.errors import UserError
 from robust_det.data.transfer.catalogue import facts_of
 from robust_det.models import Classifier
 from robust_det.models.stages import empty_network, tensor_stages
-from robust_det.transfer.sgd.network import build_network, card_of, learning_groups
+from robust_det.transfer.sgd.network import build_network, card_of, learning_groups, still_modules
 from tests.support.sgd_transfer import CLASSES, Transfer, colours, state_of, tensors
 
 CPU = torch.device("cpu")
@@ -159,3 +160,60 @@ def test_the_papers_head_of_dtd_has_outputs_without_a_class(transfer: Transfer, 
     card = card_of(transfer.cfg(**quirk), start, data)
     assert len(card.classes) == 57 and card.classes[:4] == (*CLASSES, "unused 4")
     assert card_of(transfer.cfg(**WHOLE), start, data).classes == CLASSES
+
+
+def test_one_step_of_the_head_is_that_of_its_gradient_on_frozen_features(
+    transfer: Transfer,
+) -> None:
+    one_step: dict[str, Any] = {**SGD_HEAD, "TRAIN__EPOCHS": 1, "TRAIN__BATCH_SIZE": 30}
+    cfg, backbone = transfer.cfg(**one_step), read_model(transfer.backbone)
+    images = transfer.data(**one_step).augmented(cfg, "training")
+    pixels = torch.stack([images[0, i][0] for i in range(30)]).float() / 255
+    frozen = backbone.body()
+    frozen.fc = torch.nn.Identity()
+    mean, std = (torch.tensor(each)[:, None, None] for each in (backbone.mean, backbone.std))
+    features = frozen((pixels - mean) / std).detach().double().numpy()
+
+    start = Start("", "", backbone)
+    torch.manual_seed(0)  # the seed of the run
+    outcome = transfer(**one_step)
+    card = outcome.classifier.card
+    assert card is not None
+    torch.manual_seed(0)
+    before, _ = build_network(cfg, card, start, CPU, new_head=True)
+    weight, bias = (p.detach().double().numpy() for p in before.body.fc.parameters())
+    # the gradient of the mean cross-entropy, by hand
+    logits = features @ weight.T + bias
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    errors = (shares - np.eye(3)[images.targets]) / 30
+    for name, value, gradient in (
+        ("fc.weight", weight, errors.T @ features),
+        ("fc.bias", bias, errors.sum(0)),
+    ):
+        expected = value - 0.1 * (gradient + 5e-4 * value)
+        found = outcome.classifier.body.state_dict()[name].numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("arch", ["convnext_tiny", "mobilenet_v2", "vgg16_bn"])
+@pytest.mark.parametrize("last", ["none", "res2", "res4"])
+def test_what_is_frozen_is_still_in_every_kind_of_network(
+    arch: str, last: str, transfer: Transfer
+) -> None:
+    cfg = transfer.cfg(**WHOLE, TRANSFER__FREEZE=last, TRANSFER__LAYER_DECAY=0.5)
+    model = Classifier(empty_network(arch, 3))
+    start = Start("", "", dataclasses.replace(read_model(transfer.backbone), arch=arch))
+    groups = learning_groups(cfg, model, start, head_alone=False)
+    still = still_modules(cfg, model, arch, head_alone=False)
+    learning = {id(p) for group in groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(learning)
+    for module in model.body.modules():
+        own = list(module.parameters(recurse=False))
+        assert {id(p) in learning for p in own} == {p.requires_grad for p in own}
+        if own:
+            assert (module in still) == (not any(p.requires_grad for p in own))
+    factors = [group["factor"] for group in groups]
+    assert factors[-1] == 1 and factors == sorted(set(factors))
+    without = arch == "vgg16_bn"  # its res5 is a pooling
+    assert len(factors) == {"none": 6, "res2": 4, "res4": 2}[last] - without
