@@ -15,7 +15,7 @@ from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.models import ModelCard, build_classifier
 
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)
-ENVIRONMENT = {
+ENVIRONMENT: dict[str, Any] = {
     "python": "3.12",
     "versions": {},
     "commit": None,
