@@ -53,6 +53,7 @@ $(STAMP): requirements.txt setup.py robust_det/commands/setup/install_detectron2
 	@$(VENV)/bin/python -c 'import pip; $(USABLE)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the pinned packages into $(VENV): 6 GB, a few minutes the first time"
 	@$(PIP) install -r requirements.txt
+	@$(PIP) install --no-deps imagecorruptions-imaug==1.1.5
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@$(VENV)/bin/python tools/install_detectron2.py
 	@touch $@

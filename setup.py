@@ -80,6 +80,8 @@ setup(
     ],
     extras_require={
         "opencv": ["opencv-python-headless>=4.6"],
+        # and, without its dependencies, imagecorruptions-imaug, which asks for the other OpenCV
+        "corruptions": ["scikit-image>=0.22", "numba>=0.59"],
         "export": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": [
             "ruff",

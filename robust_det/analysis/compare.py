@@ -20,6 +20,7 @@ from robust_det.records.store import find_records, load_records
 __all__ = ["MARKER_NAME", "compare"]
 
 _TITLE = "Detection from robust backbones"
+_TITLE_OF_TRANSFERS = "Transfer from robust backbones"
 _TITLE_OF_CLASSIFIERS = "Accuracy of classifiers"
 # Says that a folder is ours to write into, and which files in it are.
 MARKER_NAME = ".robust_det_comparison.json"
@@ -33,7 +34,8 @@ def compare(
 ) -> tuple[Path, str]:
     """Compare runs and write ``ap.md``, ``ap.csv``, ``plots/``, ``pictures/``, ``index.html``.
 
-    Of classifiers alone it writes ``accuracy.md``, ``evaluations.csv`` and ``index.html``.
+    Of classifiers alone it writes ``accuracy.md``, ``evaluations.csv`` and ``index.html``; of
+    transfers ``transfer.csv``, ``transfer_differences.csv`` and ``transfer_modes.csv`` as well.
 
     Args:
         paths: run folders, folders of run folders, or ``record.json`` files; of detection runs, if
@@ -73,8 +75,7 @@ def _compare(
         )
     sections = [build(by_kind[kind], options) for kind, build in SECTIONS.items() if by_kind[kind]]
     tables_name = "ap.md" if by_kind["detection"] else "accuracy.md"
-    if title is None:
-        title = _TITLE if by_kind["detection"] else _TITLE_OF_CLASSIFIERS
+    title = _default_title(by_kind) if title is None else title
 
     files = {name: content for section in sections for name, content in section.files.items()}
     tables = "\n\n".join(block for section in sections for block in section.text("pipe"))
@@ -89,6 +90,12 @@ def _compare(
             f" {', '.join(str(path.parent) for path in unasked)}."
         )
     return output / "index.html", "\n".join([text, *remarks])
+
+
+def _default_title(by_kind: Mapping[str, Sequence[object]]) -> str:
+    if by_kind["detection"]:
+        return _TITLE
+    return _TITLE_OF_TRANSFERS if by_kind["transfer"] else _TITLE_OF_CLASSIFIERS
 
 
 def _read(

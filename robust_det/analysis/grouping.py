@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
+from robust_det.analysis.differences import as_key, condition_differences
 from robust_det.analysis.labels import condition_labels, eps_label
 from robust_det.analysis.runs import Conditions, Run
 from robust_det.analysis.summary import Summary, difference, summarise
@@ -105,10 +103,6 @@ def _letter(number: int) -> str:
     return (_letter(head - 1) if head else "") + chr(ord("A") + tail)
 
 
-def _canonical(value: Any) -> bytes:
-    return msgspec.json.encode(value, order="sorted")
-
-
 def group_runs(runs: Sequence[Run]) -> list[Setting]:
     """Tell runs apart that are not comparable, and put seeds of the same backbone together.
 
@@ -127,7 +121,7 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     rows: dict[tuple[Any, ...], Row] = {}
     detectors: dict[tuple[Any, ...], Run] = {}
     for run in runs:
-        key = _canonical(run.setting)
+        key = as_key(run.setting)
         if key not in settings:
             settings[key] = Setting(_letter(len(settings)), run.setting)
         row_key = (key, run.arch, run.norm, run.eps, run.weights_hash)
@@ -216,25 +210,6 @@ def _note_spread(setting: Setting) -> None:
 
 
 def setting_differences(first: Setting, other: Setting) -> list[tuple[str, str, str]]:
-    """Return ``(key, value in first, value in other)`` for every key that differs.
-
-    Data and evaluator come first, the config's keys follow by name.
-    """
+    """Return ``(key, value in first, value in other)`` for every key that differs."""
     one, two = condition_labels(first.conditions), condition_labels(other.conditions)
-    keys = list(dict.fromkeys([*one, *two]))
-    keys.sort(key=lambda k: (k.split(".")[0].isupper(), k))
-    absent = object()
-    out: list[tuple[str, str, str]] = []
-    for key in keys:
-        a, b = one.get(key, absent), two.get(key, absent)
-        shown = ["absent" if v is absent else _brief(key, v) for v in (a, b)]
-        if absent in (a, b) or _canonical(a) != _canonical(b):
-            out.append((key, shown[0], shown[1]))
-    return out
-
-
-def _brief(key: str, value: Any) -> str:
-    if "sha256" in key and isinstance(value, str):
-        return value[:12]
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return condition_differences(one, two)

@@ -39,6 +39,7 @@ def render_report(sections: Sequence[Section], title: str, tables: str) -> str:
     return environment.get_template("report.html").render(
         title=title,
         # no line break between a number and its spread, or its sign
+        leads=[section.lead for section in sections if section.lead],
         findings=[f.replace(" ± ", "\u00a0±\u00a0").replace("ε ", "ε\u00a0") for f in findings],
         # Markup: rendered by the same environment, so escaped
         sections=[

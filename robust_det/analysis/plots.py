@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
+from robust_det.analysis.axes import eps_axis, plain_axes
 from robust_det.analysis.grouping import Row, Setting
-from robust_det.analysis.labels import format_eps, norm_label
+from robust_det.analysis.labels import norm_label
 from robust_det.analysis.significance.bootstrap import Interval
 from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.summary import Summary
@@ -53,7 +52,8 @@ def ap_figure(
         for mean in {r.baseline.summary(task).mean for r in setting.rows_of(task) if r.baseline}:
             axes.axhline(mean, color=ink, linewidth=1, linestyle=(0, (4, 4)), alpha=0.4, zorder=1)
         drawn = [row for rows in lines.values() for row in rows]
-        _finish(axes, drawn, ink)
+        eps_axis(axes, [(row.first.norm, row.first.eps) for row in drawn])
+        plain_axes(axes, ink)
         meaning = _meaning_of_bars([row.summary(task) for row in drawn], bool(images))
         axes.set_xlabel("\n".join(["ε of pretraining (0 = standard)", *meaning]), color=ink)
         axes.set_ylabel(task_of(task).name, color=ink)
@@ -127,37 +127,3 @@ def _meaning_of_bars(summaries: Sequence[Summary], images: bool) -> list[str]:
     words = {False: "± standard deviation over seeds", True: "range of two seeds"}
     seeds = ["thin bars: " + ", ".join(words[kind] for kind in kinds)] if kinds else []
     return seeds + (["broad bars: 95% interval over images"] if images else [])
-
-
-def _finish(axes: Axes, rows: list[Row], ink: str) -> None:
-    positive = [row.first.eps for row in rows if row.first.eps > 0]
-    smallest, largest = min(positive, default=1.0), max(positive, default=1.0)
-    axes.set_xscale("symlog", linthresh=smallest, linscale=0.6)
-    axes.set_xlim(-0.12 * smallest, largest * 1.2)
-    places = {0.0: "0"}
-    for row in rows:
-        places.setdefault(row.first.eps, format_eps(row.first.norm, row.first.eps))
-    transform = axes.xaxis.get_transform()
-    low, high = transform.transform(axes.get_xlim())
-    ticks: list[float] = []
-    for eps in sorted(places):
-        if ticks:
-            gap = np.diff(transform.transform([ticks[-1], eps]))[0] / (high - low)
-            letters = (len(places[ticks[-1]]) + len(places[eps])) / 2
-            if gap < 0.01 + 0.016 * letters:  # measured in widths of the axis: they would touch
-                continue
-        ticks.append(eps)
-    axes.set_xticks(ticks, [places[eps] for eps in ticks])
-    axes.set_xticks([], minor=True)
-    bottom, top = axes.get_ylim()
-    if top - bottom < 2:  # an axis of a tenth of a point would make noise look like a result
-        middle = (top + bottom) / 2
-        axes.set_ylim(middle - 1, middle + 1)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter("{x:.1f}")
-    axes.grid(axis="y", color=ink, alpha=0.13, linewidth=0.8)
-    axes.tick_params(colors=ink, length=3)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(ink)
-        spine.set_alpha(0.45)

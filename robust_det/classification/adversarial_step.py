@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -34,6 +34,7 @@ class TrainingStep:
         clip_norm: largest gradient norm; 0 is no clipping.
         accumulate: number of passes the batch is split into.
         channels_last: memory format of the images.
+        still: modules of the network that stay in eval mode while it is trained.
         average, world: see :class:`~robust_det.training.step.OptimizerStep`.
     """
 
@@ -51,6 +52,7 @@ class TrainingStep:
         clip_norm: float = 0.0,
         accumulate: int = 1,
         channels_last: bool = False,
+        still: Sequence[nn.Module] = (),
         average: WeightAverage | None = None,
         world: World | None = None,
     ) -> None:
@@ -62,6 +64,7 @@ class TrainingStep:
         self.amp_dtype = amp_dtype
         self.label_smoothing = label_smoothing
         self.accumulate = accumulate
+        self.still = still
         # how often an image's logits told its attack nothing; read by who can wait for a GPU
         self.overflows = torch.zeros((), dtype=torch.int64, device=next(model.parameters()).device)
         self.format = torch.channels_last if channels_last else torch.contiguous_format
@@ -89,6 +92,8 @@ class TrainingStep:
             the device, so that reading them is the caller's choice.
         """
         self.network.train()
+        for module in self.still:
+            module.training = False
         parts = min(self.accumulate, len(targets))
         xs, ys = images.tensor_split(parts), targets.tensor_split(parts)
         correct = torch.zeros((), device=images.device, dtype=torch.long)

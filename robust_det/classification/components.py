@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import nn
 
 from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.attack_settings import train_attack
@@ -54,11 +56,26 @@ def build_average(cfg: CfgNode, model: Classifier) -> WeightAverage | None:
 
 
 def build_step(
-    cfg: CfgNode, model: Classifier, average: WeightAverage | None, world: World
+    cfg: CfgNode,
+    model: Classifier,
+    average: WeightAverage | None,
+    world: World,
+    groups: Sequence[Mapping[str, Any]] = (),
+    still: Sequence[nn.Module] = (),
 ) -> TrainingStep:
-    """Build the adversarial step with its optimiser, SGD as in the paper."""
+    """Build the adversarial step with its optimiser, SGD as in the paper.
+
+    Args:
+        cfg: of a run.
+        model: what is trained.
+        average: of its weights.
+        world: the processes that train together.
+        groups: of its parameters those that the optimiser gets, with the ``factor`` of their
+            learning rate; all of them by default.
+        still: see :class:`TrainingStep`.
+    """
     optimizer = torch.optim.SGD(
-        model.parameters(),
+        [dict(group) for group in groups] or model.parameters(),
         lr=cfg.OPTIM.LR,
         momentum=cfg.OPTIM.MOMENTUM,
         nesterov=cfg.OPTIM.NESTEROV,
@@ -81,6 +98,7 @@ def build_step(
         clip_norm=cfg.OPTIM.CLIP_NORM,
         accumulate=cfg.TRAIN.ACCUMULATE,
         channels_last=cfg.TRAIN.CHANNELS_LAST,
+        still=still,
         average=average,
         world=world,
     )

@@ -12,6 +12,7 @@ from robust_det.core.device import autocast
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded_generator
 from robust_det.data.classification.image_list import Batch
+from robust_det.training.engine import DivergedError
 from robust_det.training.world import World
 
 __all__ = ["evaluate"]
@@ -32,6 +33,7 @@ def evaluate(
     seed: int = 0,
     passes: int = 1,
     on_images: Callable[[int], None] = lambda n: None,
+    classes: int = 0,
 ) -> dict[str, float]:
     """Evaluate a classifier on every image once.
 
@@ -52,16 +54,19 @@ def evaluate(
         seed: of the random starts.
         passes: how often the attack asks for gradients, over which a batch's images are counted.
         on_images: is told the number of images done since it was told last.
+        classes: how many the targets are of, for means over classes; 0 leaves those out.
 
     Returns:
         ``clean_top1``, ``clean_top5`` (absent below five classes) and ``adversarial_top1``
-        in percent; of images ``val_images``, how many clean accuracy is of, ``attacked_images``,
-        and ``corrupt``, how many could not be read; ``not_finite``, how often the attack met logits
-        that are NaN or infinite, which give it no direction.
+        in percent; where ``classes`` is given, ``mean_per_class`` and
+        ``adversarial_mean_per_class``, the means of the accuracies of those classes that occur; of
+        images ``val_images``, how many clean accuracy is of, ``attacked_images``, and ``corrupt``,
+        how many could not be read; ``not_finite``, how often the attack met logits that are NaN or
+        infinite, which give it no direction.
 
     Raises:
-        UserError: no image could be read, or there are logits that are not finite: no class is
-            the largest of them.
+        UserError: no image could be read.
+        DivergedError: there are logits that are not finite: no class is the largest of them.
     """
     model.eval()
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -69,6 +74,7 @@ def evaluate(
     wanted = min(adversarial_images or length, length)
     # images, top-1, top-5, attacked images, adversarial top-1, corrupt, without finite logits
     counts = torch.zeros(7, dtype=torch.float64, device=device)
+    clean_hits, robust_hits = _ByClass(classes, device), _ByClass(classes, device)
     overflows = torch.zeros((), dtype=torch.int64, device=device)
     top5_known, unread = True, ""
     for batch in batches:
@@ -87,6 +93,7 @@ def evaluate(
         counts[0] += len(y)
         counts[1] += ranked[:, 0].sum()
         counts[2] += ranked.any(1).sum()
+        clean_hits.add(y, ranked[:, 0])
         if attacked:
             chosen = (batch.indices * wanted % length < wanted).nonzero().flatten()
             if len(chosen):
@@ -106,6 +113,7 @@ def evaluate(
                 right = logits.argmax(1) == y
                 counts[3] += len(right)
                 counts[4] += right.sum()
+                robust_hits.add(y, right)
         count.finish()
     images, top1, top5, hit, robust, corrupt, lost = world.sum(counts).tolist()
     if images == 0 and corrupt > 0:
@@ -115,7 +123,7 @@ def evaluate(
             "put whole images in their place",
         )
     if lost > 0:
-        raise UserError(
+        raise DivergedError(
             f"validation met NaN or Inf among the logits of {int(lost)} images, clean or attacked,"
             " so that there is no accuracy: the network has diverged or overflows",
             "lower OPTIM.LR and start anew, or take TRAIN.PRECISION fp32 if it is lower",
@@ -131,7 +139,36 @@ def evaluate(
         metrics["clean_top5"] = 100 * top5 / max(images, 1)
     if attacked:
         metrics["adversarial_top1"] = 100 * robust / max(hit, 1)
+    if classes:
+        metrics["mean_per_class"] = clean_hits.mean(world)
+        if attacked:
+            metrics["adversarial_mean_per_class"] = robust_hits.mean(world)
     return metrics
+
+
+class _ByClass:
+    """Images of each class, and how many of them were classified right.
+
+    Args:
+        classes: how many; of 0 nothing is counted.
+        device: of the targets.
+    """
+
+    def __init__(self, classes: int, device: torch.device) -> None:
+        self._counts = torch.zeros(2, classes, dtype=torch.float64, device=device)
+
+    def add(self, targets: torch.Tensor, right: torch.Tensor) -> None:
+        """Count images (N,)."""
+        images, hits = self._counts
+        if len(images):
+            images.index_add_(0, targets, torch.ones_like(targets, dtype=torch.float64))
+            hits.index_add_(0, targets, right.double())
+
+    def mean(self, world: World) -> float:
+        """Return the mean accuracy of the classes that occur in any process, in percent."""
+        images, hits = world.sum(self._counts).cpu()
+        there = images > 0
+        return float(100 * (hits[there] / images[there]).mean()) if there.any() else 0.0
 
 
 class _InParts:

@@ -79,7 +79,7 @@ def validation_set(cfg: CfgNode, classes: list[str] | None = None) -> ImageFolde
     return ImageFolder(cfg.DATA.ROOT, "val", transform, classes=classes)
 
 
-def say_oddities(train: ImageFolder, val: ImageFolder) -> None:
+def say_oddities(train: ImageList, val: ImageList) -> None:
     """Log what was left out of the data, and validation images that are trained on."""
     for note in (*train.notes, *val.notes):
         logger.warning(note)
@@ -95,8 +95,8 @@ def say_oddities(train: ImageFolder, val: ImageFolder) -> None:
 
 def require_same_everywhere(
     cfg: CfgNode,
-    train: ImageFolder,
-    val: ImageFolder,
+    train: ImageList,
+    val: ImageList,
     checkpoint: Path,
     world: World,
     start: str = "",

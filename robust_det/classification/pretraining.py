@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from torch import nn
 
 from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.classification.attack_settings import attack_doubts
-from robust_det.classification.components import build_average, build_model, build_plan, build_step
+from robust_det.classification.components import build_model, build_plan
 from robust_det.classification.going_on import Earlier, RunData
 from robust_det.classification.image_sets import (
-    batches_of,
     require_room,
     require_same_everywhere,
     say_oddities,
@@ -26,18 +24,13 @@ from robust_det.classification.image_sets import (
 )
 from robust_det.classification.pretrain_record import write_pretrain_record
 from robust_det.classification.starting import Start, read_start
-from robust_det.classification.validate import validate
+from robust_det.classification.task import ClassifierTask, prepare_process
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
-from robust_det.core.memory import keep_freed_memory
-from robust_det.core.seeding import seed_generators, seeded_generator
-from robust_det.data.classification.image_list import Batch
-from robust_det.data.classification.sampling import TrainBatches
-from robust_det.models import Classifier
 from robust_det.records import RECORD_NAME
 from robust_det.records.base import Change
-from robust_det.training.engine import BEST, FINAL, LAST, Engine, Update
+from robust_det.training.engine import BEST, FINAL, LAST, Engine
 from robust_det.training.run_folder import (
     AS_BEFORE,
     MayChange,
@@ -101,11 +94,7 @@ def pretraining_engine(
     """
     folder = Path(cfg.OUTPUT_DIR)
     refuse_other_run(folder, (LAST, FINAL, BEST, RECORD_NAME), resume, resumed_from=(LAST,))
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # all training batches have one shape
-    else:
-        keep_freed_memory()
-    seed_generators(cfg.SEED)
+    prepare_process(cfg, device)
     start = read_start(cfg, weights) if weights is not None else None
     if may_change != AS_BEFORE and not (folder / LAST).exists():
         raise UserError(f"{folder} holds no run that could go on otherwise; start it without that")
@@ -129,7 +118,7 @@ def pretraining_engine(
     return engine
 
 
-class Pretraining:
+class Pretraining(ClassifierTask):
     """The task of adversarial pretraining; see :class:`~robust_det.training.engine.Task`.
 
     Args:
@@ -147,6 +136,8 @@ class Pretraining:
         other_score: keys that choose the best weights and are others than in the session before.
     """
 
+    products: Sequence[str] = (RECORD_NAME,)
+
     def __init__(
         self,
         cfg: CfgNode,
@@ -158,34 +149,17 @@ class Pretraining:
     ) -> None:
         self.may_change = may_change
         self.changes, self.new_changes = list[Change](), list[Change]()
-        self.cfg, self.name, self.device, self.world = cfg, name, device, world
-        self.train_data = training_set(cfg)
-        self.val_data = validation_set(cfg, self.train_data.classes)
-        self.images, self.classes = len(self.train_data), len(self.train_data.classes)
+        self.name = name
+        train = training_set(cfg)
+        val = validation_set(cfg, train.classes)
         self.start, self.other_score = start, list[str]()
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
-        self.data = RunData(self.train_data, self.val_data)
-        classes = self.train_data.classes
-        self.model, self.card, self.head = build_model(cfg, classes, device, start)
-        self.average = build_average(cfg, self.model)
-        self.step = build_step(cfg, self.model, self.average, world)
+        self.data = RunData(train, val)
+        model, card, self.head = build_model(cfg, train.classes, device, start)
+        super().__init__(cfg, device, world, train, val, model, card)
 
-    def batches(self, start_step: int) -> Generator[Batch, None, None]:
-        """Give this process's batches from a step on; what is odd about the run is said before."""
-        if self.world.is_main:
-            self._say_oddities(start_step)
-        order = TrainBatches(
-            self.images,
-            self.cfg.TRAIN.BATCH_SIZE,
-            self.cfg.TRAIN.EPOCHS,
-            self.cfg.SEED,
-            start_step=start_step,
-            rank=self.world.rank,
-            world_size=self.world.size,
-        )
-        return batches_of(self.cfg, self.train_data, order, self.device)
-
-    def _say_oddities(self, start_step: int) -> None:
+    def say_oddities(self, start_step: int) -> None:
+        """Log where the weights come from, and what is odd about attack and data."""
         if self.start is not None and start_step == 0:
             logger.info(f"starting from {self.start.path} ({self.start.model.format}): {self.head}")
             for remark in self.start.model.remarks:
@@ -195,39 +169,6 @@ class Pretraining:
         for doubt in attack_doubts(self.cfg):
             logger.warning(doubt)
         say_oddities(self.train_data, self.val_data)
-
-    def update(self, batch: Batch, step: int) -> Update:
-        """Do one adversarial step; its random starts are a function of seed, step and process, so
-        that resuming repeats them."""
-        loss, correct = self.step(
-            batch.images.to(self.device, non_blocking=True),
-            batch.targets.to(self.device, non_blocking=True),
-            seeded_generator(self.device, self.cfg.SEED, step, self.world.rank),
-        )
-        return Update(loss, correct, len(batch.targets), len(batch.corrupt))
-
-    def validate(self, stop: Callable[[], bool]) -> dict[str, float]:
-        """Return clean and adversarial accuracy of the averaged weights, if there are any."""
-        model: nn.Module = self.model
-        if self.average is not None:
-            model = Classifier(self.average.network, self.card.mean, self.card.std).to(self.device)
-        self._say_overflows()
-        return validate(self.cfg, model, self.val_data, self.device, self.world, stop)
-
-    def _say_overflows(self) -> None:
-        """Warn of attacks that were weaker than they should be, and begin to count anew."""
-        count = int(self.world.sum(self.step.overflows.clone()))
-        self.step.overflows.zero_()
-        if count and self.world.is_main:
-            logger.warning(
-                f"the attack of training met NaN or Inf among an image's logits {count} times, and"
-                " did nothing there; lower OPTIM.LR, or take another TRAIN.PRECISION"
-            )
-
-    def score(self, values: Mapping[str, float]) -> float:
-        """A robust model is chosen by its robustness, a standard one by its accuracy."""
-        robust = self.cfg.ATTACK.EPS > 0 and "adversarial_top1" in values
-        return values["adversarial_top1" if robust else "clean_top1"]
 
     def description(self) -> dict[str, Any]:
         """Return format, card and config of the checkpoints."""

@@ -33,10 +33,17 @@ class Start:
     sha256: str
     model: Model
 
-    def load(self, classifier: Classifier, classes: Sequence[str]) -> str:
+    def load(
+        self, classifier: Classifier, classes: Sequence[str], *, new_head: bool = False
+    ) -> str:
         """Put the weights into a classifier of those classes.
 
-        The head keeps its random weights where the classes are others; rows follow the names.
+        The last layer keeps its random weights where the classes are others; rows follow the names.
+
+        Args:
+            classifier: gets the weights.
+            classes: names of its logits.
+            new_head: let its last layer keep them whatever the classes are.
 
         Returns:
             What was done with the head, in a sentence.
@@ -45,7 +52,7 @@ class Start:
         state = {name: own[name] for name in own if COUNTER in name} | dict(self.model.state)
         head = get_architecture(self.model.arch).head
         tensors = [name for name in own if name.startswith(f"{head}.")]
-        rows, said = self._rows(classes)
+        rows, said = self._rows(classes) if not new_head else (None, _new_head(classes))
         for name in tensors:
             state[name] = own[name] if rows is None else state[name][rows]
         # what a file without a head lacks of a head of several layers
@@ -59,8 +66,8 @@ class Start:
         """Return which row of the file's head is each class's; None for a new head."""
         model, count = self.model, len(classes)
         if not model.num_classes:
-            return None, f"the file has no head; that of {count} classes is new"
-        other = f"the head of {count} classes is new: the file's has {model.num_classes} classes"
+            return None, f"the file has no head; {_new_head(classes, 'that')}"
+        other = f"{_new_head(classes)}: the file's has {model.num_classes} classes"
         if model.num_classes != count:
             return None, other
         try:
@@ -73,6 +80,10 @@ class Start:
             return torch.tensor(rows), "its head, whose classes the file does not name, is kept"
         moved = rows != list(range(count))
         return torch.tensor(rows), "its head is kept" + (", in the data's order" if moved else "")
+
+
+def _new_head(classes: Sequence[str], what: str = "the head") -> str:
+    return f"{what} of {len(classes)} classes is new"
 
 
 def read_start(cfg: CfgNode, weights: NetworkFile) -> Start:

@@ -31,6 +31,7 @@ def validate(
     device: torch.device,
     world: World,
     stop: Callable[[], bool] = lambda: False,
+    classes: int = 0,
 ) -> dict[str, float]:
     """Evaluate a model on the validation set with a progress bar.
 
@@ -40,6 +41,7 @@ def validate(
         data: the validation set.
         device, world: where it runs, and beside whom.
         stop: is asked before each batch; the figures of a cut-off validation mean nothing.
+        classes: see :func:`robust_det.classification.evaluate.evaluate`.
 
     Returns:
         See :func:`robust_det.classification.evaluate.evaluate`.
@@ -61,6 +63,7 @@ def validate(
             seed=cfg.SEED,
             passes=attack.steps * attack.restarts,
             on_images=lambda images: _void(bar.update(images)),
+            classes=classes,
         )
     if world.is_main:
         _say_losses(values, len(data))

@@ -1,12 +1,15 @@
 """A sweep as text: one line is the arguments of ``robust-det train``, with braces as in a shell.
 
 ``--config tiny_r18_eps{0,0.25}_bccd.yaml SOLVER.BASE_LR {0.01,0.02} SEED {0..2}`` stands for twelve
-runs. Words in quotes are taken as they are; ``#`` begins a comment.
+runs. A line that begins with the word ``transfer`` is the arguments of ``robust-det transfer``. A
+glob after ``--backbone`` stands for the files that it matches. Words in quotes are taken as they
+are; ``#`` begins a comment.
 """
 
 from __future__ import annotations
 
 import argparse
+import glob
 import hashlib
 import itertools
 import re
@@ -18,10 +21,15 @@ from typing import NoReturn
 
 from robust_det.core.errors import UserError
 
-__all__ = ["Entry", "parse_sweep"]
+__all__ = ["JOBS", "TRAIN", "TRANSFER", "Entry", "parse_sweep"]
+
+TRAIN, TRANSFER = "train", "transfer"
+JOBS = (TRAIN, TRANSFER)
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
+_GLOB = re.compile(r"[*?\[]")
+_QUOTES = "'\""
 _LONGEST_NAME = 120
 _MOST_RUNS = 10_000
 
@@ -34,11 +42,13 @@ class Entry:
         config: config file, or its name.
         backbone: of ``--backbone``; None leaves the config's.
         overrides: ``(key, value)`` pairs.
+        job: the command, one of :data:`JOBS`.
     """
 
     config: str
     backbone: str | None = None
     overrides: tuple[tuple[str, str], ...] = ()
+    job: str = TRAIN
 
     @property
     def name(self) -> str:
@@ -50,10 +60,15 @@ class Entry:
         """The name without the seed: the runs of one mean."""
         return self._named(tuple(pair for pair in self.overrides if pair[0] != "SEED"))
 
+    def _backbone_name(self, path: Path) -> str:
+        # pretraining leaves a final.pth in the folder of each run
+        file = path.parent if self.job == TRANSFER and path.name == "final.pth" else path
+        return file.name.removesuffix(".pth")
+
     def _named(self, overrides: tuple[tuple[str, str], ...]) -> str:
         words = [Path(self.config).stem]
         if self.backbone:
-            words.append(Path(self.backbone).name.removesuffix(".pth"))
+            words.append(self._backbone_name(Path(self.backbone)))
         words += [f"{key.rpartition('.')[2].lower()}{value}" for key, value in overrides]
         name = re.sub(r"[^\w.+-]+", "-", "_".join(words))
         if len(name) > _LONGEST_NAME:
@@ -94,6 +109,9 @@ def _expand(line: str, where: str) -> list[tuple[str, ...]]:
     except ValueError as error:
         raise UserError(f"{where}: {str(error).lower()}; close it") from error
     choices = [_choices(word, where) for word in words]
+    for i, word in enumerate(words[1:], start=1):
+        if words[i - 1] == "--backbone" and word[0] not in _QUOTES:
+            choices[i] = [file for choice in choices[i] for file in _files(choice, where)]
     count = 1
     for choice in choices:
         count *= len(choice)
@@ -103,13 +121,23 @@ def _expand(line: str, where: str) -> list[tuple[str, ...]]:
 
 
 def _choices(word: str, where: str) -> list[str]:
-    if word[0] in "'\"" and word[-1] == word[0]:
+    if word[0] in _QUOTES and word[-1] == word[0]:
         return [word[1:-1]]
     parts = _BRACES.split(word)  # text, what is in braces, text, ...
     if any(mark in text for text in parts[::2] for mark in "{}"):
         raise UserError(f"{where}: the braces of '{word}' do not match; quote the word to keep it")
     options = [_options(part, where) if i % 2 else [part] for i, part in enumerate(parts)]
     return ["".join(chosen) for chosen in itertools.product(*options)]
+
+
+def _files(choice: str, where: str) -> list[str]:
+    """Return the files that a glob matches, in their order; what is no glob stands for itself."""
+    if not _GLOB.search(choice):
+        return [choice]
+    files = sorted(path for path in glob.glob(choice, recursive=True) if Path(path).is_file())
+    if not files:
+        raise UserError(f"{where}: no file matches --backbone {choice}; quote a name as it is")
+    return files
 
 
 def _options(text: str, where: str) -> list[str]:
@@ -126,19 +154,26 @@ def _options(text: str, where: str) -> list[str]:
 
 
 def _entry(words: tuple[str, ...], where: str) -> Entry:
+    job = words[0] if words[0] in JOBS else TRAIN
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", required=True)
     parser.add_argument("--backbone")
+    if job == TRANSFER:
+        parser.add_argument("--mode")
     parser.add_argument("overrides", nargs="*")
 
     def refuse(message: str) -> NoReturn:
         raise UserError(f"{where}: {message}; write --config NAME.yaml KEY VALUE")
 
     parser.error = refuse  # type: ignore[method-assign]
-    args = parser.parse_intermixed_args(words)
+    args = parser.parse_intermixed_args(words[1:] if words[0] in JOBS else words)
     if len(args.overrides) % 2:
         raise UserError(f"{where}: '{args.overrides[-1]}' has no value; write KEY VALUE")
     pairs = tuple(zip(args.overrides[::2], args.overrides[1::2], strict=True))
     if any(key == "OUTPUT_DIR" for key, _ in pairs):
         raise UserError(f"{where}: leave OUTPUT_DIR out; each run gets a folder of its own")
-    return Entry(args.config, args.backbone, pairs)
+    if job == TRANSFER and args.mode:
+        if any(key == "TRANSFER.MODE" for key, _ in pairs):
+            raise UserError(f"{where}: --mode and TRANSFER.MODE say the same; give one")
+        pairs = (("TRANSFER.MODE", args.mode), *pairs)
+    return Entry(args.config, args.backbone, pairs, job)

@@ -7,18 +7,23 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from robust_det.records import RECORD_NAME
+
 __all__ = ["iterations_done"]
 
 _TAIL = 16384  # bytes that hold the last line
 
 
 def iterations_done(folders: Mapping[Path, int]) -> int:
-    """Return the iterations done over all runs.
+    """Return the iterations done over all runs; a record says that a run is done.
 
     Args:
         folders: of the runs, with each one's number of iterations.
     """
-    return sum(min(_of_run(folder), total) for folder, total in folders.items())
+    return sum(
+        total if (folder / RECORD_NAME).exists() else min(_of_run(folder), total)
+        for folder, total in folders.items()
+    )
 
 
 def _of_run(folder: Path) -> int:

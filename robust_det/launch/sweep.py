@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ __all__ = ["Check", "Planned", "plan", "shown", "sweep"]
 logger = logging.getLogger(__name__)
 
 # reads the config of a run, given its file, KEY VALUE pairs and backbone: returns the iterations of
-# its training, and whether it is finished; raises UserError where something is wrong
+# its training, or 1 where these are not counted, and whether it is finished; raises UserError where
+# something is wrong
 Check = Callable[[str, Sequence[str], str | None], tuple[int, bool]]
 
 
@@ -32,7 +33,7 @@ class Planned:
         entry: what to run.
         folder: its ``OUTPUT_DIR``.
         command: that runs it, or goes on with it.
-        iterations: of its training.
+        iterations: of its training; 1 of a transfer.
         finished: whether its record is there.
     """
 
@@ -44,14 +45,17 @@ class Planned:
 
 
 def plan(
-    entries: Sequence[Entry], folder: Path, check: Check, common: Sequence[str] = ()
+    entries: Sequence[Entry],
+    folder: Path,
+    checks: Mapping[str, Check],
+    common: Sequence[str] = (),
 ) -> list[Planned]:
     """Read the config of every run, so that a mistake in the last one is said before the first.
 
     Args:
         entries: of the sweep.
         folder: each run gets a folder in it.
-        check: reads the config of a run.
+        checks: by job (``train``, ``transfer``), what reads the config of its runs.
         common: ``KEY VALUE`` pairs of every run, before its own.
 
     Raises:
@@ -63,12 +67,12 @@ def plan(
         own = [word for pair in entry.overrides for word in pair]
         overrides = [*common, *own, "OUTPUT_DIR", str(target)]
         try:
-            iterations, finished = check(entry.config, overrides, entry.backbone)
+            iterations, finished = checks[entry.job](entry.config, overrides, entry.backbone)
         except UserError as error:
             raise UserError(f"run {entry.name}: {error}") from error
         backbone = ["--backbone", entry.backbone] if entry.backbone else []
-        train = [sys.executable, "-m", "robust_det", "train"]
-        command = [*train, "--config", entry.config, *backbone, "--resume", *overrides]
+        job = [sys.executable, "-m", "robust_det", entry.job]
+        command = [*job, "--config", entry.config, *backbone, "--resume", *overrides]
         runs.append(Planned(entry, target, tuple(command), iterations, finished))
     return runs
 
@@ -90,8 +94,9 @@ def sweep(runs: Sequence[Planned], jobs: int) -> list[str]:
     left = {run.folder: run.iterations for run in missing}
     failures: list[str] = []
     pool = Pool(jobs)
+    unit = "it" if any(run.entry.job == "train" for run in missing) else "run"
     bar = progress_bar(
-        sum(left.values()), "sweep", "it", enabled=bool(missing), initial=iterations_done(left)
+        sum(left.values()), "sweep", unit, enabled=bool(missing), initial=iterations_done(left)
     )
 
     def look() -> None:

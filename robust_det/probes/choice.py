@@ -62,7 +62,7 @@ def choose(
     accuracies = tuple(accuracy(one.head.predict(features), labels) for one in fits)
     # the weaker the regularisation, the larger C
     best = max(range(len(fits)), key=lambda i: (accuracies[i], -fits[i].strength))
-    return Choice(fits[best], accuracies[best], accuracies, _remarks(fits, fits[best]))
+    return Choice(fits[best], accuracies[best], accuracies, _remarks(fits, accuracies, fits[best]))
 
 
 def refit(
@@ -91,10 +91,14 @@ def refit(
     return last
 
 
-def _remarks(fits: Sequence[LogisticFit], best: LogisticFit) -> tuple[str, ...]:
+def _remarks(
+    fits: Sequence[LogisticFit], accuracies: Sequence[float], best: LogisticFit
+) -> tuple[str, ...]:
     remarks = []
     strengths = sorted(one.strength for one in fits)
-    if len(fits) > 1 and best.strength in (strengths[0], strengths[-1]):
+    equals = [one for one, got in zip(fits, accuracies, strict=True) if got == max(accuracies)]
+    # where an inner one is as good, it is the tie that ends at the edge
+    if len(fits) > 1 and all(one.strength in (strengths[0], strengths[-1]) for one in equals):
         size = "small" if best.strength == strengths[0] else "larg"
         remarks.append(
             f"The best C = {best.strength:g} is the {size}est of those tried; a {size}er one may be"

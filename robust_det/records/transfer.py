@@ -9,7 +9,10 @@ import msgspec
 from robust_det.records.base import File, Part, Record
 from robust_det.records.pretrain import AttackEvaluator
 
-__all__ = ["Selection", "TransferData", "TransferRecord", "Tried"]
+__all__ = ["ChosenOn", "Selection", "TransferData", "TransferRecord", "Tried"]
+
+
+ChosenOn = Literal["validation", "test", "left out", "none"]
 
 
 class TransferData(Part, frozen=True):
@@ -66,7 +69,7 @@ class Selection(Part, frozen=True):
         remarks: what speaks against the choice, a sentence each.
     """
 
-    on: Literal["validation", "test", "left out", "none"]
+    on: ChosenOn
     chosen: dict[str, float]
     tried: list[Tried] = msgspec.field(default_factory=list)
     remarks: list[str] = msgspec.field(default_factory=list)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,19 +24,32 @@ from robust_det.core.errors import UserError
 from robust_det.core.files import remove_leftovers
 from robust_det.core.progress import progress_bar
 from robust_det.core.signals import StopRequest, WaitCutShort
-from robust_det.records import RECORD_NAME
 from robust_det.training.logs import RunLog, epoch_values
 from robust_det.training.schedule import LearningRate
 from robust_det.training.state import TrainingState
 from robust_det.training.world import World
 
-__all__ = ["BEST", "FINAL", "LAST", "Engine", "Plan", "Task", "Update"]
+__all__ = ["BEST", "FINAL", "LAST", "DivergedError", "Engine", "Plan", "Task", "Update"]
 
 logger = logging.getLogger(__name__)
 
 LAST, FINAL, BEST = "last.pth", "final.pth", "best.pth"
+# of the values of an epoch
+_SHOWN = (
+    "train_loss",
+    "train_top1",
+    "clean_top1",
+    "clean_top5",
+    "mean_per_class",
+    "adversarial_top1",
+    "adversarial_mean_per_class",
+)
 # steps whose loss waits on a GPU before it is read; reading stalls the GPU
 _UNREAD_STEPS = 20
+
+
+class DivergedError(UserError):
+    """The network computes NaN or infinite numbers: a smaller learning rate may help."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +74,12 @@ class Task(Protocol):
 
     Attributes:
         images, classes: of the training data.
+        products: the files that :meth:`conclude` writes.
     """
 
     images: int
     classes: int
+    products: Sequence[str]
 
     def begin(self, folder: Path, step: int) -> None:
         """Do what comes before the first batch of a session that begins at a step; in the main
@@ -101,7 +116,7 @@ class Task(Protocol):
         ...
 
     def conclude(self, weights: Path, values: Mapping[str, Any], seconds: float) -> None:
-        """Write the record of a finished run; in the main process."""
+        """Write the products of a finished run; in the main process."""
         ...
 
 
@@ -113,8 +128,10 @@ class Plan:
         epochs, steps_per_epoch: its length.
         batch_size: images of a step, over all processes.
         checkpoint_steps: also save every so many steps; 0 saves at the end of epochs only.
-        eval_epochs: validate every so many epochs, and at the end.
-        learning_rate: of each step.
+        eval_epochs: validate every so many epochs, and at the end; 0 never does.
+        learning_rate: of each step; a group of parameters that has a ``factor`` learns by so many
+            times of it.
+        patience: stop after so many validations without a better one; 0 does not.
     """
 
     epochs: int
@@ -123,6 +140,7 @@ class Plan:
     checkpoint_steps: int
     eval_epochs: int
     learning_rate: LearningRate
+    patience: int = 0
 
     @property
     def steps(self) -> int:
@@ -172,7 +190,7 @@ class Engine:
             KeyboardInterrupt: Ctrl-C did, and the state is saved.
         """
         plan, progress = self.plan, self.state.progress
-        if self._finished_epochs() == plan.epochs:
+        if self._over():
             self._replace_products()
             self._say(f"{self.folder} is finished already; nothing to do")
             return
@@ -199,7 +217,7 @@ class Engine:
             initial=progress.step * plan.batch_size,
         )
         with bar, contextlib.closing(self.log), self._stop, batches as stream:
-            while self._finished_epochs() < plan.epochs:
+            while not self._over():
                 stopped = not self._train_epoch(stream, bar)
                 if stopped:
                     self._save_last()
@@ -216,14 +234,16 @@ class Engine:
         Raises:
             UserError: the log does not.
         """
-        gone = [name for name in (FINAL, RECORD_NAME) if not (self.folder / name).exists()]
+        products = (FINAL, *self.task.products)
+        gone = [name for name in products if not (self.folder / name).exists()]
         if not gone or not self.world.is_main:
             return
-        values = epoch_values(self.folder, self.plan.epochs)
+        epoch = self._finished_epochs()
+        values = epoch_values(self.folder, epoch)
         if values is None:
             raise UserError(
                 f"{self.folder} is finished, {' and '.join(gone)} gone, and metrics.jsonl does not"
-                f" have epoch {self.plan.epochs}",
+                f" have epoch {epoch}",
                 f"put the files back, or measure {LAST} by --eval-only --weights",
             )
         self._save_weights(FINAL)
@@ -234,6 +254,19 @@ class Engine:
         """Epochs trained and validated: the sums are emptied once an epoch is dealt with."""
         epochs, step = divmod(self.state.progress.step, self.plan.steps_per_epoch)
         return epochs - int(step == 0 and self.state.progress.images > 0)
+
+    def _over(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self._finished_epochs() == self.plan.epochs or self._waited_enough()
+
+    def _waited_enough(self) -> bool:
+        """Whether as many validations as patience lasts have found nothing better."""
+        plan = self.plan
+        if not plan.patience:
+            return False
+        best = self.state.progress.best_step // plan.steps_per_epoch
+        waited = self._finished_epochs() // plan.eval_epochs - best // plan.eval_epochs
+        return waited >= plan.patience
 
     def _train_epoch(self, batches: Generator[Any, None, None], bar: tqdm) -> bool:
         """Train to the end of the current epoch; False when asked to stop before."""
@@ -251,7 +284,7 @@ class Engine:
                 return False
             rate = plan.learning_rate(progress.step)
             for group in self.state.step.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("factor", 1.0)
             update = self.task.update(batch, progress.step)
             progress.step += 1
             self._unread.append((progress.step, update))
@@ -282,21 +315,26 @@ class Engine:
         """
         progress = self.state.progress
         values = self._epoch_values()
-        finished = progress.step == self.plan.steps
-        if finished or values["epoch"] % self.plan.eval_epochs == 0:
+        often = self.plan.eval_epochs
+        if often and (progress.step == self.plan.steps or values["epoch"] % often == 0):
             # validation may take longer than a scheduler waits after SIGTERM
             self._save_last()
             values.update(self.task.validate(self._stop_validation))
             if self.world.any(self._cut_short):
                 return False
-            score = self.task.score(values)
-            if score > progress.best:
-                progress.best = score
+            progress.latest = self.task.score(values)
+            if progress.latest > progress.best:
+                progress.best, progress.best_step = progress.latest, progress.step
                 self._save_weights(BEST)
         progress.begin_epoch()
         self.log.epoch(progress.step, values)
         self._say_epoch(values)
-        if finished:
+        if self._over():
+            if progress.step < self.plan.steps:
+                self._say(
+                    f"{self.name} ends here: {self.plan.patience} validations were not better than"
+                    f" that of epoch {progress.best_step // self.plan.steps_per_epoch}"
+                )
             self._save_weights(FINAL)
             if self.world.is_main:
                 self.task.conclude(self.folder / FINAL, values, progress.seconds)
@@ -327,7 +365,7 @@ class Engine:
         """Add the losses and hits of the latest steps to the progress.
 
         Raises:
-            UserError: a loss is not finite.
+            DivergedError: a loss is not finite.
         """
         progress = self.state.progress
         if not self._unread:
@@ -337,7 +375,7 @@ class Engine:
         hits = torch.stack([update.correct for update in updates]).tolist()
         for (step, update), loss, correct in zip(self._unread, losses, hits, strict=True):
             if not math.isfinite(loss):
-                raise UserError(
+                raise DivergedError(
                     f"the loss is {loss} at step {step}; lower OPTIM.LR, lengthen"
                     " OPTIM.WARMUP_EPOCHS or set OPTIM.CLIP_NORM, and begin anew in another"
                     " OUTPUT_DIR"
@@ -366,8 +404,7 @@ class Engine:
         return f"epoch {epoch + 1}, step {step}/{self.plan.steps_per_epoch}"
 
     def _say_epoch(self, values: Mapping[str, Any]) -> None:
-        shown = ("train_loss", "train_top1", "clean_top1", "clean_top5", "adversarial_top1")
-        text = ", ".join(f"{k} {values[k]:.2f}" for k in shown if k in values)
+        text = ", ".join(f"{k} {values[k]:.2f}" for k in _SHOWN if k in values)
         self._say(f"epoch {values['epoch']}/{self.plan.epochs}: {text}")
         if corrupt := values["corrupt_skipped"]:
             self._say(f"skipped {corrupt} corrupt images in this epoch")

@@ -27,7 +27,8 @@ class Progress:
     Attributes:
         step: optimiser steps done.
         loss, correct, images, corrupt: sums over the steps of the current epoch, this process.
-        best: best selection metric so far, in percent.
+        latest, best: selection metric of the latest validation and the best so far, in percent.
+        best_step: after how many steps the best was found; 0 before the first validation.
         seconds: training time so far, over all sessions.
     """
 
@@ -38,6 +39,8 @@ class Progress:
     corrupt: int = 0
     best: float = -1.0
     seconds: float = 0.0
+    latest: float = -1.0
+    best_step: int = 0
 
     def begin_epoch(self) -> None:
         """Empty the sums."""

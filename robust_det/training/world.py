@@ -71,8 +71,10 @@ class World:
         norms = [
             norm
             for norm in module.modules()
-            # which synchronises by itself
-            if isinstance(norm, _BatchNorm) and not isinstance(norm, nn.SyncBatchNorm)
+            # one in eval mode tracks nothing, and the other kind synchronises by itself
+            if isinstance(norm, _BatchNorm)
+            and norm.training
+            and not isinstance(norm, nn.SyncBatchNorm)
         ]
         buffers = [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
         if not buffers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from robust_det.attacks import NORMS
 from robust_det.checkpoints.model import Model
 from robust_det.classification.attack_settings import attack_doubts, check_attacks
@@ -12,6 +14,7 @@ from robust_det.core.errors import UserError
 __all__ = ["normalisation", "resolved"]
 
 _CROP = 256 / 224
+_MOST_WORKERS = 8
 
 
 def resolved(cfg: CfgNode, model: Model, where: str) -> tuple[CfgNode, list[str]]:
@@ -27,6 +30,8 @@ def resolved(cfg: CfgNode, model: Model, where: str) -> tuple[CfgNode, list[str]
     """
     own, remarks = cfg.clone(), list[str]()
     own.defrost()
+    if own.DATA.WORKERS < 0:
+        own.DATA.WORKERS = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
     if not own.DATA.IMAGE_SIZE:
         own.DATA.IMAGE_SIZE = model.image_size
         if not model.described:

@@ -20,7 +20,7 @@ from robust_det.core.seeding import seed_generators
 from robust_det.data.transfer.manifest import write_manifest
 from robust_det.data.transfer.metrics import accuracies
 from robust_det.records import RECORD_NAME, read_record, write_record
-from robust_det.records.transfer import TransferRecord
+from robust_det.records.transfer import Selection, TransferRecord
 from robust_det.training.run_folder import held_folder, refuse_other_config, refuse_other_run
 from robust_det.training.world import World, joined_world, world_from_environment
 from robust_det.transfer.classifier import (
@@ -29,6 +29,7 @@ from robust_det.transfer.classifier import (
     transferred_card,
     write_classifier,
 )
+from robust_det.transfer.corruptions import corrupted_accuracy, require_corruptions
 from robust_det.transfer.fixed_feature.extracted import extracted
 from robust_det.transfer.fixed_feature.find import find_head
 from robust_det.transfer.measure import measured, require_agreement
@@ -36,8 +37,9 @@ from robust_det.transfer.record import Result, transfer_record
 from robust_det.transfer.resolve import resolved
 from robust_det.transfer.sets import TransferSet, open_set
 from robust_det.transfer.settings import trains_by_sgd
+from robust_det.transfer.sgd.train import train_by_sgd
 
-__all__ = ["CLASSIFIER", "MANIFEST", "transfer"]
+__all__ = ["CLASSIFIER", "MANIFEST", "finished_record", "transfer"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +90,10 @@ def transfer(
             refuse_other_run(folder, (RECORD_NAME, CLASSIFIER), resume, (RECORD_NAME, CLASSIFIER))
         model, sha256 = backbone.read(), sha256_file(backbone.path)
         cfg, remarks = resolved(cfg, model, str(backbone.path))
+        require_corruptions(cfg)
         if (folder / RECORD_NAME).exists():
-            return _finished(folder, cfg, sha256)
+            logger.info(f"{folder} is finished already; nothing to do")
+            return finished_record(folder, cfg, sha256)
         data = open_set(cfg)
         if world.is_main:
             for remark in (*model.remarks, *remarks, *data.notes):
@@ -103,14 +107,14 @@ def transfer(
         record = transfer_record(
             cfg,
             name,
-            model.card,
+            model,
             backbone.path,
             sha256,
             data,
             result,
             device=str(device),
             processes=world.size,
-            seconds=time.perf_counter() - begun,
+            seconds=result.seconds or time.perf_counter() - begun,
         )
         if world.is_main:
             for remark in record.selection.remarks:
@@ -120,8 +124,13 @@ def transfer(
     return record
 
 
-def _finished(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
+def finished_record(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
     """Return the record of a run that is finished.
+
+    Args:
+        folder: of the run.
+        cfg: what is asked for, see :func:`.resolve.resolved`.
+        sha256: of the backbone's file.
 
     Raises:
         UserError: it is of another config or backbone.
@@ -133,7 +142,6 @@ def _finished(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
             f"{folder} is of a run with the backbone {record.weights.path}, another file; choose"
             " another OUTPUT_DIR"
         )
-    logger.info(f"{folder} is finished already; nothing to do")
     return record
 
 
@@ -154,9 +162,35 @@ def _on_features(given: _Given) -> Result:
         attacked = measured(cfg, classifier, data, device, given.world)
         require_agreement(attacked["top1"], values["top1"])
         values = {**attacked, **values}
+    if cfg.TRANSFER.CORRUPTIONS:
+        values = {**values, **corrupted_accuracy(cfg, classifier, data, device, given.world)}
     return Result(head.selection, values, found.skipped, path)
 
 
 def _by_sgd(given: _Given, folder: Path, resume: bool) -> Result:
     """Train on images."""
-    raise NotImplementedError
+    cfg, data, world = given.cfg, given.data, given.world
+    outcome = train_by_sgd(
+        cfg,
+        given.model,
+        given.path,
+        given.sha256,
+        data,
+        folder,
+        device=given.device,
+        world=world,
+        resume=resume,
+    )
+    selection = Selection(outcome.on, outcome.chosen, outcome.tried, outcome.remarks)
+    values = measured(cfg, outcome.classifier, data, given.device, world)
+    skipped = int(values["corrupt"])
+    if cfg.TRANSFER.CORRUPTIONS:
+        values |= corrupted_accuracy(cfg, outcome.classifier, data, given.device, world)
+    path = folder / CLASSIFIER
+    if world.is_main:
+        card = outcome.classifier.card
+        assert card is not None
+        said = description(cfg, card, data, given.path, given.sha256)
+        write_classifier(path, outcome.classifier, said)
+    world.barrier()  # all read it for the record
+    return Result(selection, values, skipped, path, outcome.seconds)

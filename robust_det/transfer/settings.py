@@ -106,6 +106,11 @@ _OWN = {
     "DATA.IMAGE_SIZE": Setting(
         0, "side of what the network sees, in pixels; 0 is the backbone's", least=0
     ),
+    "DATA.WORKERS": Setting(
+        -1,
+        "processes that decode images; -1 is one a core, 8 at most; 0 is the run's own",
+        least=-1,
+    ),
     "DATA.RESIZE": Setting(
         0, "short side before the central crop, in pixels; 0 is 256/224 of the side", least=0
     ),
@@ -180,6 +185,11 @@ _OF_SGD = (
 )
 _OF_TRAINING_ATTACK = tuple(
     key for key in SETTINGS if key.startswith("ATTACK.") and key not in ("ATTACK.EPS",)
+)
+_OF_EVAL_ATTACK = tuple(
+    key
+    for key in SETTINGS
+    if key.startswith("EVAL.") and key not in ("EVAL.EPOCHS", "EVAL.BATCH_SIZE")
 )
 
 
@@ -296,6 +306,11 @@ def _switches(cfg: CfgNode) -> list[Switch]:
         Switch(("TRANSFER.FREEZE", "TRANSFER.LAYER_DECAY"), whole, "TRANSFER.MODE full-network"),
         Switch(("TRANSFER.STRENGTHS",), head in (LOGREG, RIDGE), "TRANSFER.HEAD logreg or ridge"),
         Switch(("TRANSFER.NEIGHBOURS",), head == KNN, "TRANSFER.HEAD knn"),
+        Switch(
+            (*_OF_EVAL_ATTACK, "TRANSFER.CORRUPTIONS"),
+            head != KNN,
+            "a classifier, which nearest neighbours are not",
+        ),
         Switch(_OF_TRAINING_ATTACK, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
         Switch(
             ("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA"),

@@ -198,7 +198,7 @@ def test_order_and_letters() -> None:
         ({"data": {"train": [3], "test": []}}, "got `int` - at `$.data.train[0]`"),
         ({"evaluators": None}, "Expected `array`, got `null` - at `$.evaluators`"),
         ({"pictures": [{"image": "a"}]}, "field `ground_truth` - at `$.pictures[0]`"),
-        ({"kind": "transfer"}, "field 'kind' is \"transfer\""),
+        ({"kind": "segmenter"}, "field 'kind' is \"segmenter\""),
         ({"config": 3}, "field 'config' is not an object"),
         ({"more": 1}, "Object contains unknown field `more`"),
     ],

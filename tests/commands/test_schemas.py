@@ -86,6 +86,8 @@ def test_what_is_right_is_not(kind: str, text: str) -> None:
 def test_settings_have_words_and_defaults(kind: str) -> None:
     if kind == "pretrain":
         from robust_det.classification.settings import SETTINGS
+    elif kind == "transfer":
+        from robust_det.transfer.settings import SETTINGS
     else:
         from robust_det.detection.config.defaults import SETTINGS
     for key, setting in SETTINGS.items():

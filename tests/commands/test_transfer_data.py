@@ -89,3 +89,39 @@ def test_own_folders_and_refusals(command: Command, tmp_path: Path) -> None:
     again = refused("csv", table, "--manifest", table)
     assert again == f"{table} is there and is no manifest; give --manifest another name"
     assert refused("dogs", root).startswith("no data set is called 'dogs'")
+
+
+def test_reported_figures_are_shown_with_what_they_compare_with(command: Command) -> None:
+    words = ("--set", "birdsnap", "--arch", "wide_resnet50_4", "--mode", "full-network")
+    shown = command("transfer-data", "reference", *words)
+    assert shown.code == 0
+    first, head, _, *rows = shown.out.splitlines()
+    assert first == "Salman et al. 2020, reported, submission of June 2020"
+    assert head.split()[:8] == ["set", "arch", "norm", "eps", "mode", "px", "accuracy", "metric"]
+    tables = [row.split() for row in rows if row.startswith("birdsnap")]
+    assert [(row[3], row[5]) for row in tables[3:]] == [("0", "32"), ("1", "32"), ("3", "32")]
+    assert all(row[-2:] == ["other-split,", "chosen-on-test"] for row in tables[3:])
+    assert len(tables) == 6 and all("8,171" in row for row in tables)
+    assert "other-split: 8,171 test images, where the official split has 2,443" in rows
+    linf = command("transfer-data", "reference", "--norm", "linf").out
+    assert linf.count(" 0.5/255  ") == 8
+    assert len(command("transfer-data", "reference").out.splitlines()) == 1 + 2 + 1548 + 8
+
+
+def test_the_best_settings_are_shown_on_request(command: Command) -> None:
+    words = ("--set", "aircraft", "--arch", "wide_resnet50_4")
+    rows = command("transfer-data", "reference", "--best", *words).out.splitlines()
+    both = [row.split() for row in rows if row.startswith("aircraft")]
+    assert [row[3:8] for row in both] == [
+        ["0.25", "full-network", "0.001", "86.44", "mean_per_class"],
+        ["0.05", "fixed-feature", "0.01", "44.38", "mean_per_class"],
+    ]
+
+
+def test_figures_that_nobody_reported_are_refused(command: Command) -> None:
+    wrong = command("transfer-data", "reference", "--set", "pet")
+    assert wrong.code == 2
+    assert wrong.error == "nothing was reported of the data set 'pet'; did you mean 'pets'?"
+    none = command("transfer-data", "reference", "--set", "pets", "--norm", "linf")
+    assert none.code == 2
+    assert none.error.startswith("nothing was reported of pets, linf together")

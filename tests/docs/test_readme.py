@@ -26,6 +26,7 @@ from robust_det.core.errors import UserError
 from robust_det.data.detection.entries import parse_entry
 from robust_det.detection.config import detection_defaults
 from robust_det.detection.datasets.registration import prepared_dataset, register_custom
+from robust_det.transfer.settings import transfer_defaults
 from tests.support import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -165,7 +166,8 @@ def check_call(call: list[str]) -> None:
         find_config(config)
     overrides = getattr(args, "overrides", [])
     if overrides:
-        defaults = pretrain_defaults() if name == "pretrain" else detection_defaults()
+        by_name = {"pretrain": pretrain_defaults, "transfer": transfer_defaults}
+        defaults = by_name.get(name, detection_defaults)()
         merge_config(defaults, overrides_to_dict(overrides))
 
 

@@ -1,5 +1,6 @@
 """One line of a sweep, and the runs it stands for."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,11 @@ def test_ranges_go_either_way() -> None:
         (["--config 'a.yaml"], "line 1: no closing quotation"),
         (["--config a.yaml SEED {0..1}", "--config a.yaml SEED 1"], "line 2: the run a_seed1 is"),
         (["--config a.yaml OUTPUT_DIR out"], "leave OUTPUT_DIR out"),
+        (["--config a.yaml --mode full-network"], "line 1: unrecognized arguments: --mode"),
+        (["transfer --config a.yaml --resume"], "line 1: unrecognized arguments: --resume"),
+        (["transfer --backbone b.pth"], "line 1: the following arguments are required: --config"),
+        (["transfer --config a.yaml --mode x TRANSFER.MODE y"], "--mode and TRANSFER.MODE say"),
+        (["--config a.yaml --backbone none/*.pth"], "no file matches --backbone none/*.pth"),
         (["--config a.yaml SEED {0..10000000}"], "at most 10000 runs"),
         (["--config a.yaml " + "K{1..99} {1..99} " * 2], "at most 10000"),
     ],
@@ -74,3 +80,29 @@ def test_what_cannot_be_read_is_one_line(lines: Any, said: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_sweep(lines, "runs.txt")
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_line_may_be_of_transfers() -> None:
+    line = (
+        "transfer --config dtd.yaml --backbone b_eps{0,1}.pth --mode {fixed-feature,full-network}"
+    )
+    entries = parse_sweep([f"{line} SEED {{0..2}}", "--config a.yaml"], "runs.txt")
+    assert [entry.job for entry in entries] == ["transfer"] * 12 + ["train"]
+    mode = ("TRANSFER.MODE", "full-network")
+    assert entries[-2] == Entry("dtd.yaml", "b_eps1.pth", (mode, ("SEED", "2")), "transfer")
+    assert entries[-2].name == "dtd_b_eps1_modefull-network_seed2"
+    assert entries[-2].group == "dtd_b_eps1_modefull-network"
+
+
+def test_a_glob_stands_for_the_backbones_that_it_matches(tmp_path: Path) -> None:
+    for name in ("eps1", "eps0", "eps3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "final.pth").touch()
+    found = parse_sweep([f"transfer --config a.yaml --backbone {tmp_path}/eps[01]/*.pth"], "runs")
+    assert [entry.backbone for entry in found] == [f"{tmp_path}/eps{e}/final.pth" for e in (0, 1)]
+    # pretraining calls them all final.pth
+    assert [entry.name for entry in found] == ["a_eps0", "a_eps1"]
+    (first, *_) = parse_sweep([f"transfer --config a --backbone {tmp_path}/eps{{3,1}}/f*"], "runs")
+    assert first.backbone == f"{tmp_path}/eps3/final.pth"
+    quoted = parse_sweep(["--config a.yaml --backbone '[ab]*.pth'"], "runs.txt")
+    assert quoted[0].backbone == "[ab]*.pth"

@@ -69,7 +69,7 @@ def test_mistakes_are_said_before_anything_runs(
     config = write_config("tiny.yaml")
     entries = parse_sweep([f"--config {config} SEED 0", f"--config {config} SEEED 1"], "runs.txt")
     with pytest.raises(UserError, match=r"run tiny_seeed1: .*SEEED"):
-        plan(entries, tmp_path / "sweep", planned_length)
+        plan(entries, tmp_path / "sweep", {"train": planned_length})
     assert not (tmp_path / "sweep").exists()
 
 

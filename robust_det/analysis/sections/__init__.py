@@ -10,6 +10,7 @@ from robust_det.analysis.options import Options
 from robust_det.analysis.sections.classifiers import classifier_section, evaluation_section
 from robust_det.analysis.sections.detectors import detector_section
 from robust_det.analysis.sections.section import Section
+from robust_det.analysis.sections.transfer import transfer_section
 
 __all__ = ["SECTIONS", "Section"]
 
@@ -18,6 +19,7 @@ __all__ = ["SECTIONS", "Section"]
 _Builder = Callable[[Sequence[tuple[Path, Any]], Options], Section]
 SECTIONS: dict[str, _Builder] = {
     "detection": detector_section,
+    "transfer": transfer_section,
     "pretrain": classifier_section,
     "classifier_evaluation": evaluation_section,
 }

@@ -22,6 +22,14 @@ from robust_det.records.detection import DetectionRecord
 
 __all__ = ["detector_section"]
 
+_LEAD = (
+    "Each row is a detector fine-tuned from an image classifier that was pretrained under attack. ε"
+    " is the strength of that attack, for pixels in [0, 1]; the standard backbone (ε 0) saw none."
+    " Within a setting, data, schedule and evaluator are the same, and detectors differ in their"
+    " backbone and seed only. Figures run from 0 to 100; Δ is the difference to the standard"
+    " backbone of the same architecture."
+)
+
 
 def detector_section(records: Sequence[tuple[Path, DetectionRecord]], options: Options) -> Section:
     """Compare detection runs.
@@ -59,4 +67,5 @@ def detector_section(records: Sequence[tuple[Path, DetectionRecord]], options: O
         files=files,
         remarks=[*remarks, *([f"\n{terminal_text(studies)}"] if studies else [])],
         provenance=provenance(settings),
+        lead=_LEAD,
     )

@@ -22,6 +22,7 @@ class Section:
         files: what it writes, by name: contents, or a file to copy.
         remarks: said in the terminal after all tables.
         provenance: a dictionary for each run: where its figures come from.
+        lead: what the rows are, at the head of the page; may be empty.
     """
 
     text: Callable[[str], list[str]]
@@ -31,3 +32,4 @@ class Section:
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     provenance: Sequence[Mapping[str, Any]] = ()
+    lead: str = ""

@@ -1,9 +1,11 @@
-"""The data sets of classification transfer: list them, and tell which copy of one is there.
+"""The data sets of classification transfer: list them, tell which copy of one is there, and show
+what was reported of them.
 
 robust-det transfer-data list
 robust-det transfer-data check NAME DIR [--download] [--manifest OUT] [--protocol paper] [--seed N]
                                [--decode]
 robust-det transfer-data verify MANIFEST DIR
+robust-det transfer-data reference [--set S] [--arch A] [--mode M] [--norm N] [--best]
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError, counted
 
 _PROTOCOLS = ("seeded", "paper")
+_ALIGNED = ("left",) * 3 + ("right", "left", "right", "right", "left", "right", "left")
 
 
 def list_sets(args: argparse.Namespace) -> None:
@@ -108,6 +111,45 @@ def verify_manifest(args: argparse.Namespace) -> int:
     return 1 if missing or other else 0
 
 
+def show_reference(args: argparse.Namespace) -> None:
+    """Print reported accuracies, a line each, and what their remarks mean."""
+    from tabulate import tabulate
+
+    from robust_det.reference import salman2020
+
+    words = {"set": args.set, "arch": args.arch, "norm": args.norm, "mode": args.mode}
+    found: list[salman2020.Reported] | list[salman2020.BestSetting]
+    found = salman2020.best_settings(**words) if args.best else salman2020.reported(**words)
+    if not found:
+        given = ", ".join(filter(None, words.values()))
+        raise UserError(f"nothing was reported of {given} together", "leave one of them out")
+    rows = [
+        (
+            row.set,
+            row.arch,
+            row.norm,
+            salman2020.eps_words(row.norm, row.eps),
+            row.mode,
+            *(
+                (f"{row.lr:g}",)
+                if isinstance(row, salman2020.BestSetting)
+                else (row.downscale or "",)
+            ),
+            f"{row.accuracy:.2f}",
+            row.metric or "untold",
+            f"{row.test_images:,}",
+            ", ".join(row.remarks),
+        )
+        for row in found
+    ]
+    head = ["set", "arch", "norm", "eps", "mode", "lr" if args.best else "px", "accuracy", "metric"]
+    head += ["test images", "remarks"]
+    print(f"Salman et al. 2020, {salman2020.SOURCE}")
+    print(tabulate(rows, head, disable_numparse=True, colalign=_ALIGNED))
+    for key in sorted({key for row in found for key in row.remarks}):
+        print(f"{key}: {salman2020.REMARKS[key]}")
+
+
 def main(args: argparse.Namespace) -> int | None:
     """Do what the command's own command says."""
     return args.do(args)
@@ -160,3 +202,25 @@ def add_arguments(parser: Parser) -> None:
     verifier.add_argument("manifest", metavar="MANIFEST", help="what check --manifest wrote")
     verifier.add_argument("dir", metavar="DIR", help="the set's folder")
     verifier.set_defaults(do=verify_manifest)
+
+    reference = commands.add_parser(
+        "reference",
+        help="accuracies that the paper reported, and what each can be compared with",
+        examples=(
+            "robust-det transfer-data reference --set pets --arch resnet50 --norm l2",
+            "robust-det transfer-data reference --mode full-network --best",
+        ),
+    )
+    reference.add_argument("--set", metavar="S", help="such as pets (default: all)")
+    reference.add_argument("--arch", metavar="A", help="such as resnet50 (default: all)")
+    reference.add_argument(
+        "--mode", metavar="M", help="fixed-feature or full-network (default: both)"
+    )
+    reference.add_argument("--norm", metavar="N", help="l2 or linf (default: both)")
+    reference.add_argument(
+        "--best",
+        action="store_true",
+        help="the settings of the highest accuracy on the test images, which the paper's code came"
+        " with",
+    )
+    reference.set_defaults(do=show_reference)

@@ -6,6 +6,7 @@ What is not whole, or of another key, is told of, and extracted anew.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -22,7 +23,7 @@ from robust_det.classification.image_sets import CorruptImageError
 from robust_det.core.errors import FileError, UserError, reason_of
 from robust_det.core.files import remove_leftovers, require_regular, write_atomically
 from robust_det.core.folders import cache_folder
-from robust_det.core.locks import sole_writer
+from robust_det.core.locks import in_turn, sole_writer
 from robust_det.data.transfer.manifest import Entry
 from robust_det.transfer.features.extraction import Features
 
@@ -95,9 +96,8 @@ def cached_features(
 ) -> Features:
     """Return the features of a key: those that were kept, or computed and kept.
 
-    Processes that compute the same at once write the same; none reads what is not whole. What
-    cannot be kept, since the disk is full or may not be written, is returned all the same, with a
-    warning.
+    Of processes that ask for the same at once, one computes it, and the others wait. What cannot be
+    kept, since the disk is full or may not be written, is returned all the same, with a warning.
 
     Args:
         key: all that the features depend on.
@@ -111,10 +111,13 @@ def cached_features(
         CorruptImageError: they lack such, and may not.
     """
     path = (folder or cache_folder() / "features") / f"{key.digest}.safetensors"
-    features = _kept(path, key, what)
-    if features is None:
-        features = compute()
-        _keep(path, key, features, what)
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # nothing can be kept there, as a warning will say
+            held.enter_context(in_turn(path, f"extracting features of the same {what}"))
+        features = _kept(path, key, what)
+        if features is None:
+            features = compute()
+            _keep(path, key, features, what)
     if features.corrupt and on_corrupt == "stop":
         raise CorruptImageError(
             f"cannot decode {features.corrupt[0]}",

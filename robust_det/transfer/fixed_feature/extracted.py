@@ -73,7 +73,6 @@ def extracted(
                 batch_size=cfg.EVAL.BATCH_SIZE,
                 workers=cfg.DATA.WORKERS,
                 precision=cfg.TRAIN.PRECISION,
-                channels_last=cfg.TRAIN.CHANNELS_LAST,
                 on_corrupt=cfg.DATA.ON_CORRUPT,
             )
 

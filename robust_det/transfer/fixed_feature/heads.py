@@ -12,7 +12,7 @@ import torch
 
 from robust_det.core.progress import progress_bar
 from robust_det.probes import LinearHead, Ridge, choose, fit, nearest_neighbours, refit
-from robust_det.records.transfer import Selection, Tried
+from robust_det.records.transfer import ChosenOn, Selection, Tried
 
 __all__ = ["Accuracy", "FoundHead", "Labelled", "logreg_head", "nearest_head", "ridge_head"]
 
@@ -101,7 +101,7 @@ def logreg_head(
         Tried({"C": one.strength}, got, one.converged)
         for one, got in zip(fits, choice.accuracies, strict=True)
     ]
-    on = "test" if test_chooses else "validation"
+    on: ChosenOn = "test" if test_chooses else "validation"
     selection = Selection(on, {"C": last.strength}, tried, remarks)
     return FoundHead(last.head.predict, selection, last.head)
 
@@ -138,8 +138,8 @@ def ridge_head(
     best = max(range(count), key=lambda i: (accuracies[i], shares[i]))
     tried = [Tried({"penalty": share}, got) for share, got in zip(shares, accuracies, strict=True)]
     head = ridge.head(penalties[best])
-    on = "left out" if test is None else "test"
-    remarks = _edge(best, count, "penalty", shares[best])
+    on: ChosenOn = "left out" if test is None else "test"
+    remarks = _edge(best, accuracies, "penalty", shares[best])
     return FoundHead(head.predict, Selection(on, {"penalty": shares[best]}, tried, remarks), head)
 
 
@@ -177,18 +177,19 @@ def nearest_head(
         Tried({"neighbours": float(each)}, got)
         for each, got in zip(possible, accuracies, strict=True)
     ]
-    remarks = _edge(best, len(possible), "number of neighbours", k)
+    remarks = _edge(best, accuracies, "number of neighbours", k)
     if left := len(neighbours) - len(possible):
         remarks.append(
             f"{left} of the numbers of neighbours are above the {len(train.labels):,} training"
             " images, and were left out."
         )
-    on = "test" if test_chooses else "validation"
+    on: ChosenOn = "test" if test_chooses else "validation"
     return FoundHead(predict, Selection(on, {"neighbours": float(k)}, tried, remarks))
 
 
-def _edge(best: int, count: int, what: str, value: float) -> list[str]:
-    if count < 2 or best not in (0, count - 1):
+def _edge(best: int, accuracies: Sequence[float], what: str, value: float) -> list[str]:
+    """Say that something better may be beyond what was tried, unless an inner one is as good."""
+    if len(accuracies) < 2 or accuracies[best] in accuracies[1:-1]:
         return []
     side = "smallest" if best == 0 else "largest"
     return [f"The best {what}, {value:g}, is the {side} of those tried."]

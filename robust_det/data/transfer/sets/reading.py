@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def read_set(name: str, root: str | Path) -> Listed:
     there = "" if root.exists() else ", which is not there"
     lost = _lost(_LAYOUTS.get(name, ()), root)
     where = f"; its official source is {facts.source}" if facts.source else ""
-    more = "; --download fetches it" if facts.torchvision else ""
+    fetch = f"robust-det transfer-data check {name} {shlex.quote(str(root))} --download"
+    more = f"; {fetch} fetches it" if facts.torchvision else ""
     raise MissingSetError(
         f"no {facts.title} in {root}{there}{lost}", f"expected: {facts.layout}{where}{more}"
     )

@@ -1,0 +1,1 @@
+"""Classification transfer compared: accuracy by backbone, with pretraining runs as the unit."""

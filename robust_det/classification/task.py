@@ -1,0 +1,128 @@
+"""The task of training a classifier, adversarially or not: what all such runs share."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from robust_det.classification.components import build_average, build_step
+from robust_det.classification.image_sets import batches_of
+from robust_det.classification.validate import validate
+from robust_det.core.config.reading import CfgNode
+from robust_det.core.memory import keep_freed_memory
+from robust_det.core.seeding import seed_generators, seeded_generator
+from robust_det.data.classification.image_list import Batch, ImageList
+from robust_det.data.classification.sampling import TrainBatches
+from robust_det.models import Classifier, ModelCard
+from robust_det.training.engine import Update
+from robust_det.training.world import World
+
+__all__ = ["ClassifierTask", "prepare_process"]
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_process(cfg: CfgNode, device: torch.device) -> None:
+    """Seed the generators, and let training be fast; before its network is built."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # all training batches have one shape
+    else:
+        keep_freed_memory()
+    seed_generators(cfg.SEED)
+
+
+class ClassifierTask(abc.ABC):
+    """Trains a classifier: what is the same of all of a :class:`~robust_det.training.engine.Task`.
+
+    Args:
+        cfg: of pretraining, or one that has its keys but for ``MODEL``.
+        device, world: where it runs, and beside whom.
+        train_data, val_data: the images.
+        model, card: the classifier, and what its checkpoints say of it.
+        groups, still: of its parameters and modules, see :func:`.components.build_step`.
+
+    Attributes:
+        images, classes: of the training data.
+        average: of the weights, or None.
+        step: the optimiser step.
+    """
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        device: torch.device,
+        world: World,
+        train_data: ImageList,
+        val_data: ImageList,
+        model: Classifier,
+        card: ModelCard,
+        groups: Sequence[Mapping[str, Any]] = (),
+        still: Sequence[nn.Module] = (),
+    ) -> None:
+        self.cfg, self.device, self.world = cfg, device, world
+        self.train_data, self.val_data = train_data, val_data
+        self.images, self.classes = len(train_data), len(train_data.classes)
+        self.model, self.card = model, card
+        self.average = build_average(cfg, model)
+        self.step = build_step(cfg, model, self.average, world, groups, still)
+
+    @abc.abstractmethod
+    def say_oddities(self, start_step: int) -> None:
+        """Log what is odd about the run, which begins at a step; in the main process."""
+
+    def batches(self, start_step: int) -> Generator[Batch, None, None]:
+        """Give this process's batches from a step on; what is odd about the run is said before."""
+        if self.world.is_main:
+            self.say_oddities(start_step)
+        order = TrainBatches(
+            self.images,
+            self.cfg.TRAIN.BATCH_SIZE,
+            self.cfg.TRAIN.EPOCHS,
+            self.cfg.SEED,
+            start_step=start_step,
+            rank=self.world.rank,
+            world_size=self.world.size,
+        )
+        return batches_of(self.cfg, self.train_data, order, self.device)
+
+    def update(self, batch: Batch, step: int) -> Update:
+        """Do one adversarial step; its random starts are a function of seed, step and process, so
+        that resuming repeats them."""
+        loss, correct = self.step(
+            batch.images.to(self.device, non_blocking=True),
+            batch.targets.to(self.device, non_blocking=True),
+            seeded_generator(self.device, self.cfg.SEED, step, self.world.rank),
+        )
+        return Update(loss, correct, len(batch.targets), len(batch.corrupt))
+
+    def validate(self, stop: Callable[[], bool]) -> dict[str, float]:
+        """Return clean and adversarial accuracy of the averaged weights, if there are any."""
+        model: nn.Module = self.model
+        if self.average is not None:
+            model = Classifier(self.average.network, self.card.mean, self.card.std).to(self.device)
+        self._say_overflows()
+        return self.accuracies(model, stop)
+
+    def accuracies(self, model: nn.Module, stop: Callable[[], bool]) -> dict[str, float]:
+        """Return those of a network on the validation images, see :func:`.validate.validate`."""
+        return validate(self.cfg, model, self.val_data, self.device, self.world, stop)
+
+    def _say_overflows(self) -> None:
+        """Warn of attacks that were weaker than they should be, and begin to count anew."""
+        count = int(self.world.sum(self.step.overflows.clone()))
+        self.step.overflows.zero_()
+        if count and self.world.is_main:
+            logger.warning(
+                f"the attack of training met NaN or Inf among an image's logits {count} times, and"
+                " did nothing there; lower OPTIM.LR, or take another TRAIN.PRECISION"
+            )
+
+    def score(self, values: Mapping[str, float]) -> float:
+        """A robust model is chosen by its robustness, a standard one by its accuracy."""
+        robust = self.cfg.ATTACK.EPS > 0 and "adversarial_top1" in values
+        return values["adversarial_top1" if robust else "clean_top1"]

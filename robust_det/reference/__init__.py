@@ -1,0 +1,1 @@
+"""Figures that others have reported, each with what it can be compared with."""
