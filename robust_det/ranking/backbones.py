@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from robust_det.checkpoints.backbone_file import read_card
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
-from robust_det.core.errors import FileError, UserError, did_you_mean_file
+from robust_det.core.errors import UserError, did_you_mean_file
 from robust_det.core.files import sha256_file
 from robust_det.models import ModelCard, get_architecture
 from robust_det.models.spelling import COUNTER
@@ -77,7 +76,7 @@ def find_backbones(patterns: Sequence[str]) -> tuple[list[BackboneFile], list[st
                 notes.append(f"{path} has the weights of {found[digest].path}, and counts once.")
                 continue
             sha256 = sha256_file(path)
-            found[digest] = BackboneFile(name, path, sha256, model.card, _source_of(path))
+            found[digest] = BackboneFile(name, path, sha256, model.card, model.source_sha256)
     return _told_apart(list(found.values())), notes
 
 
@@ -101,15 +100,6 @@ def _meant(pattern: str) -> Iterator[tuple[str, Path]]:
         yield Path(file).stem, Path(file)
     for each in names:
         yield each, path_of(f"{PREFIX}{each}")
-
-
-def _source_of(path: Path) -> str:
-    """Return the hash of the file that a backbone was converted from; empty of other files."""
-    try:
-        card = read_card(path)
-    except FileError:  # of formats that have none
-        return ""
-    return card.source_sha256 if card is not None else ""
 
 
 def _digest(model: Model) -> str:

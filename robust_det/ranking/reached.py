@@ -72,8 +72,7 @@ def read_reached(paths: Sequence[str | Path]) -> list[Reached]:
     for path, record in load_records(found.records):
         for setting, words, metric, value in _results(path, record):
             one = by_setting.setdefault((setting, metric), Reached(words, metric, {}))
-            origin = record.weights.source_sha256 or record.weights.sha256
-            one.values.setdefault(origin, []).append(value)
+            one.values.setdefault(record.weights.origin, []).append(value)
     return list(by_setting.values())
 
 
