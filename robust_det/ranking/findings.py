@@ -50,9 +50,10 @@ def agreement(rows: Sequence[Row], headline: str) -> str:
     rho = rank_correlation(*both) if len(rows) > 2 else None
     if rho is None:
         return ""
+    shown = f"{rho:.2f}".replace("-", "−")
     return (
-        f"Rank correlation of the {TITLES[headline]} and LogME over the {len(rows)} rows:"
-        f" {rho:.2f} (Spearman)."
+        f"Rank correlation of the {TITLES[headline]} and LogME over the {len(rows)} rows: {shown}"
+        " (Spearman)."
     )
 
 

@@ -19,7 +19,7 @@ from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.comparison import Row, compare
 from robust_det.ranking.findings import findings
 from robust_det.ranking.plot import score_figure
-from robust_det.ranking.reached import Correlation, Reached, correlations, sentence
+from robust_det.ranking.reached import Correlation, Reached, correlations, require_common, sentence
 from robust_det.ranking.record import (
     RankedBackbone,
     RankedRow,
@@ -95,6 +95,8 @@ def rank(
     options, output = options or Options(), Path(output)
     options.check()
     refuse_others(output)
+    if reached:
+        require_common(reached, [file.origin for file in files])
     with sole_writer(output):
         return _rank(subject, files, output, options, reached)
 
@@ -120,10 +122,10 @@ def _rank(
     figures = [figures_of(each, task, options.resamples, options.seed) for each in scores]
     rows = compare(files, figures, task.headline, separate=options.separate, seed=options.seed)
     by_file = {
-        metric: {f.sha256: each.values[metric] for f, each in zip(files, figures, strict=True)}
+        metric: {f.origin: each.values[metric] for f, each in zip(files, figures, strict=True)}
         for metric in (task.headline, LOGME)
     }
-    found = correlations(reached, by_file) if reached else []
+    found = correlations(reached, by_file)
     said = [*findings(rows, task.headline, task.what), *_remarks(files, scores, found)]
     how = f"{subject.how} {_how(options, task.headline)}"
     record = RankRecord(

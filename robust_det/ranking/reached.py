@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from robust_det.records.metrics import task_of
 from robust_det.records.store import find_records, load_records
 from robust_det.records.transfer import TransferRecord
 
-__all__ = ["Correlation", "Reached", "correlations", "read_reached", "sentence"]
+__all__ = ["Correlation", "Reached", "correlations", "read_reached", "require_common", "sentence"]
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -26,7 +26,8 @@ class Reached(msgspec.Struct, frozen=True):
     Attributes:
         setting: what they have in common, in words.
         metric: what they reached, such as ``bbox AP``.
-        values: of each run, in percent, by the SHA-256 of the backbone.
+        values: of each run, in percent, by the SHA-256 of the backbone, or of what it was converted
+            from.
     """
 
     setting: str
@@ -71,39 +72,49 @@ def read_reached(paths: Sequence[str | Path]) -> list[Reached]:
     for path, record in load_records(found.records):
         for setting, words, metric, value in _results(path, record):
             one = by_setting.setdefault((setting, metric), Reached(words, metric, {}))
-            one.values.setdefault(record.weights.sha256, []).append(value)
+            one.values.setdefault(record.weights.origin, []).append(value)
     return list(by_setting.values())
 
 
-def correlations(
-    reached: Sequence[Reached], scores: dict[str, dict[str, float]]
-) -> list[Correlation]:
-    """Correlate scores with what was reached, for each setting with enough backbones in common.
+def require_common(reached: Sequence[Reached], origins: Iterable[str]) -> None:
+    """Refuse runs that have too few of the backbones that are to be ranked.
 
     Args:
         reached: of finished runs.
-        scores: metric -> SHA-256 of a backbone -> its score.
+        origins: of the backbones, see :class:`.BackboneFile`.
 
     Raises:
-        UserError: no setting has three backbones that were ranked.
+        UserError: no setting has three of them.
     """
-    out, most = [], 0
-    for one in reached:
-        for metric, of_file in scores.items():
-            common = [sha256 for sha256 in of_file if sha256 in one.values]
-            most = max(most, len(common))
-            if len(common) < FEWEST:
-                continue
-            means = [math.fsum(one.values[s]) / len(one.values[s]) for s in common]
-            rho = rank_correlation([of_file[s] for s in common], means)
-            runs = sum(len(one.values[s]) for s in common)
-            out.append(Correlation(one.setting, one.metric, metric, len(common), runs, rho))
-    if not out:
+    ours = set(origins)
+    most = max((len(ours.intersection(one.values)) for one in reached), default=0)
+    if most < FEWEST:
         raise UserError(
             f"the records of --reached have {counted(most, 'backbone')} of those that are ranked"
             f" in one setting, by SHA-256, and a rank correlation needs {FEWEST} or more; rank the"
             " files that the runs started from"
         )
+
+
+def correlations(
+    reached: Sequence[Reached], scores: Mapping[str, Mapping[str, float]]
+) -> list[Correlation]:
+    """Correlate scores with what was reached, for each setting with enough backbones in common.
+
+    Args:
+        reached: of finished runs.
+        scores: metric -> origin of a backbone, see :class:`.BackboneFile` -> its score.
+    """
+    out = []
+    for one in reached:
+        for metric, of_file in scores.items():
+            common = [origin for origin in of_file if origin in one.values]
+            if len(common) < FEWEST:
+                continue
+            means = [math.fsum(one.values[o]) / len(one.values[o]) for o in common]
+            rho = rank_correlation([of_file[o] for o in common], means)
+            runs = sum(len(one.values[o]) for o in common)
+            out.append(Correlation(one.setting, one.metric, metric, len(common), runs, rho))
     return out
 
 
@@ -114,7 +125,8 @@ def sentence(one: Correlation, title: str) -> str:
         one: it.
         title: of its score.
     """
-    value = "is not defined, all being equal" if one.rho is None else f"is {one.rho:.2f}"
+    shown = f"is {one.rho:.2f}".replace("-", "−") if one.rho is not None else ""
+    value = shown or "is not defined, all being equal"
     return (
         f"Rank correlation of {title} and the {one.metric} reached on {one.setting} {value}"
         f" (Spearman; {one.backbones} backbones, {counted(one.runs, 'run')})."

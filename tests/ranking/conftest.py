@@ -15,7 +15,19 @@ from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.models import ModelCard, build_classifier
 
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)
+ENVIRONMENT: dict[str, Any] = {
+    "python": "3.12",
+    "versions": {},
+    "commit": None,
+    "modified": False,
+    "device": "cpu",
+    "threads": 1,
+    "command": [],
+    "created": "2026-01-01T00:00:00Z",
+}
+SET = {"name": "cells", "images": 9, "annotations": 9, "classes": 3, "sha256": "aa" * 32}
 WriteBackbone = Callable[..., Path]
+WriteRun = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -62,5 +74,60 @@ def write_coco_file(tmp_path: Path, scenes: Path) -> Callable[..., Path]:
         path = folder / "annotations.json"
         path.write_text(json.dumps(document))
         return path
+
+    return write
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """Return a function that writes the record of a run from a backbone."""
+
+    def write(sha256: str, value: float | None, kind: str = "detection", **fields: Any) -> Path:
+        record: dict[str, Any] = {
+            "schema": 2,
+            "kind": kind,
+            "name": "run",
+            "arch": "resnet18",
+            "norm": "l2",
+            "eps": 1.0,
+            "weights": {"path": "b.pth", "sha256": sha256},
+            "seed": 0,
+            "config": {},
+            "environment": ENVIRONMENT,
+            "wall_time_s": 1.0,
+        }
+        if kind == "detection":
+            record |= {
+                "data": {"train": [SET], "test": [SET]},
+                "schedule": {"SOLVER.MAX_ITER": 10},
+                "protocol": {},
+                "evaluators": [{"name": "COCOEvaluator", "library": "x", "version": "1"}],
+                "detections": {},
+                "segmentations": {},
+                "metrics": {"bbox": {"AP": value, "AP50": 0.0}},
+                "pictures": [],
+            }
+        else:
+            record |= {
+                "mode": "fixed-feature",
+                "head": "logreg",
+                "data": {
+                    "set": "dtd",
+                    "classes": 47,
+                    "headline": "top1",
+                    "manifest": "bb" * 32,
+                    "train": 1,
+                    "val": 1,
+                    "test": 1,
+                },
+                "selection": {"on": "validation", "chosen": {}},
+                "quirks": [],
+                "evaluators": [],
+                "metrics": {"top1": value, "mean_per_class": 0.0},
+            }
+        folder = tmp_path / "runs" / str(len(list(tmp_path.glob("runs/*"))))
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(json.dumps({**record, **fields}))
+        return folder
 
     return write

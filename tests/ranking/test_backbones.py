@@ -36,12 +36,23 @@ def test_names_and_globs_of_names(
     assert names("robust://mine_eps3") == ["mine_eps3"]
 
 
-def test_a_content_counts_once_and_a_copy_is_said(backbones: Path, tmp_path: Path) -> None:
+def test_a_copy_counts_once_and_is_said(backbones: Path, tmp_path: Path) -> None:
     copy = shutil.copy(backbones / "eps1.pth", tmp_path / "copy.pth")
     first = backbones / "eps1.pth"
     files, notes = find_backbones([str(first), str(copy), str(backbones / "eps*.pth")])
     assert [file.name for file in files] == ["eps1", "eps0_a", "eps0_b", "eps3"]
-    assert notes == [f"{copy} has the content of {first}, and counts once."]
+    assert notes == [f"{copy} has the weights of {first}, and counts once."]
+
+
+def test_a_classifier_and_its_conversion_are_one(backbones: Path, tmp_path: Path) -> None:
+    converted = tmp_path / "converted.pth"
+    convert(backbones / "eps0_b.pth", converted)
+    [alone] = find_backbones([str(converted)])[0]
+    assert alone.origin == sha256_file(backbones / "eps0_b.pth") != alone.sha256
+    files, notes = find_backbones([str(backbones / "eps*.pth"), str(converted)])
+    assert files[1].origin == files[1].sha256 == alone.origin
+    assert [file.name for file in files] == ["eps0_a", "eps0_b", "eps1", "eps3"]
+    assert notes == [f"{converted} has the weights of {backbones / 'eps0_b.pth'}, and counts once."]
 
 
 def test_files_that_are_called_alike_are_told_apart(

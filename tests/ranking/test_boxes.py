@@ -66,7 +66,7 @@ def test_crowds_are_no_objects(write_coco_file: Write) -> None:
     assert in_set(boxes) == +Counter({k: n for k, n in objects.items() if k[0] in boxes.classes})
     assert sum(in_set(boxes).values()) > 20
     document = json.loads(path.read_text())
-    crowds = {}
+    crowds: dict[int, list[tuple[float, ...]]] = {}
     for one in document["annotations"]:
         if one["iscrowd"]:
             x, y, w, h = one["bbox"]

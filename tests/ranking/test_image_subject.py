@@ -118,7 +118,7 @@ def test_all_backbones_see_images_of_one_size(
     tree: Path, tmp_path: Path, write_backbone: Callable[..., Path]
 ) -> None:
     for name, size in (("eps0", 48), ("eps1", 64)):
-        write_backbone(tmp_path / f"{name}.pth", float(name[-1]), 0, size=size)
+        write_backbone(tmp_path / f"{name}.pth", float(name[-1]), size, size=size)
     found = subject(tree, tmp_path)
     assert (found.settings["size"], found.settings["resize"]) == (64, 73)
     assert any("trained on images of 48, 64 pixels; all see 64" in note for note in found.notes)

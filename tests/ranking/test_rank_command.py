@@ -69,6 +69,24 @@ def test_the_same_again_replaces_it_and_takes_features_from_the_cache(
     assert (after.rows, after.backbones) == (before.rows, before.backbones)
 
 
+def test_scores_are_correlated_with_finished_runs(
+    ranked: tuple[Outcome, Path], scenes: Path, backbones: Path, tmp_path: Path, write_run: Any
+) -> None:
+    before = read_ranking(ranked[1])
+    scores = {one.sha256: one.scores["mean_per_class"] for one in before.backbones}
+    for sha256, value in scores.items():
+        write_run(sha256, 100 - value)  # the other way round
+    runs, output = tmp_path / "runs", tmp_path / "out"
+    done = rank(scenes, backbones / "*.pth", output, "--reached", runs)
+    of_accuracy, of_logme = read_ranking(output).reached
+    assert (of_accuracy.score, of_accuracy.rho, of_accuracy.backbones) == ("mean_per_class", -1, 4)
+    assert of_logme.score == "logme"
+    words = "Rank correlation of per-class mean and the bbox AP reached on cells is −1.00"
+    assert words in done.out
+    few = rank(scenes, backbones / "eps[13].pth", tmp_path / "few", "--reached", runs)
+    assert "have 2 backbones of those that are ranked" in few.error
+
+
 def test_classes_of_images_are_ranked(image_tree: Path, backbones: Path, tmp_path: Path) -> None:
     done = rank(image_tree, backbones / "eps[13].pth", tmp_path / "out", "--resamples", 40)
     assert done.code == 0, done.err

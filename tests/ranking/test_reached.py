@@ -3,81 +3,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scipy.stats import spearmanr
 
 from robust_det.core.errors import UserError
-from robust_det.ranking.reached import Reached, correlations, read_reached, sentence
+from robust_det.ranking.reached import Reached, correlations, read_reached, require_common, sentence
 
-ENVIRONMENT = {
-    "python": "3.12",
-    "versions": {},
-    "commit": None,
-    "modified": False,
-    "device": "cpu",
-    "threads": 1,
-    "command": [],
-    "created": "2026-01-01T00:00:00Z",
-}
-SET = {"name": "cells", "images": 9, "annotations": 9, "classes": 3, "sha256": "aa" * 32}
 WriteRun = Callable[..., Path]
-
-
-@pytest.fixture
-def write_run(tmp_path: Path) -> WriteRun:
-    """Return a function that writes the record of a run from a backbone."""
-
-    def write(sha256: str, value: float | None, kind: str = "detection", **fields: Any) -> Path:
-        record: dict[str, Any] = {
-            "schema": 2,
-            "kind": kind,
-            "name": "run",
-            "arch": "resnet18",
-            "norm": "l2",
-            "eps": 1.0,
-            "weights": {"path": "b.pth", "sha256": sha256},
-            "seed": 0,
-            "config": {},
-            "environment": ENVIRONMENT,
-            "wall_time_s": 1.0,
-        }
-        if kind == "detection":
-            record |= {
-                "data": {"train": [SET], "test": [SET]},
-                "schedule": {"SOLVER.MAX_ITER": 10},
-                "protocol": {},
-                "evaluators": [{"name": "COCOEvaluator", "library": "x", "version": "1"}],
-                "detections": {},
-                "segmentations": {},
-                "metrics": {"bbox": {"AP": value, "AP50": 0.0}},
-                "pictures": [],
-            }
-        else:
-            record |= {
-                "mode": "fixed-feature",
-                "head": "logreg",
-                "data": {
-                    "set": "dtd",
-                    "classes": 47,
-                    "headline": "top1",
-                    "manifest": "bb" * 32,
-                    "train": 1,
-                    "val": 1,
-                    "test": 1,
-                },
-                "selection": {"on": "validation", "chosen": {}},
-                "quirks": [],
-                "evaluators": [],
-                "metrics": {"top1": value, "mean_per_class": 0.0},
-            }
-        folder = tmp_path / "runs" / str(len(list(tmp_path.glob("runs/*"))))
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(json.dumps({**record, **fields}))
-        return folder
-
-    return write
 
 
 def test_scores_are_correlated_with_the_mean_of_a_backbone_s_runs(
@@ -114,10 +47,20 @@ def test_runs_of_other_settings_are_apart(write_run: WriteRun, tmp_path: Path) -
     assert found[2].setting == "dtd, fixed-feature, logreg"
 
 
+def test_a_run_from_a_conversion_is_one_from_its_source(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    write_run("a", 1.0)
+    write_run("b", 3.0, weights={"path": "c.pth", "sha256": "b", "source_sha256": "a"})
+    [reached] = read_reached([tmp_path / "runs"])
+    assert reached.values == {"a": [1.0, 3.0]}
+
+
 def test_fewer_than_three_backbones_in_common_are_refused() -> None:
     reached = [Reached("cells", "bbox AP", {"a": [1.0], "b": [2.0], "x": [3.0]})]
     with pytest.raises(UserError, match=r"have 2 backbones of those that are ranked .* needs 3"):
-        correlations(reached, {"top1": {"a": 1.0, "b": 2.0, "c": 3.0}})
+        require_common(reached, "abc")
+    assert correlations(reached, {"top1": {"a": 1.0, "b": 2.0, "c": 3.0}}) == []
 
 
 def test_equal_scores_have_no_rank_correlation() -> None:
