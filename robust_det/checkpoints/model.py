@@ -36,6 +36,7 @@ class Model:
         notes: what was assumed or changed, one sentence each.
         assumed: that of the notes which says so of mean and std; empty if the file states them.
         described: whether the file carries a card of this project, so that nothing was guessed.
+        source_sha256: of the file that it was converted from, if it is a conversion.
         use: where in the file the tensors are, and what else it holds.
     """
 
@@ -51,6 +52,7 @@ class Model:
     notes: tuple[str, ...] = ()
     assumed: str = ""
     described: bool = False
+    source_sha256: str = ""
     use: Use = field(default_factory=Use)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class Pretraining(ClassifierTask):
         other_score: keys that choose the best weights and are others than in the session before.
     """
 
-    products = (RECORD_NAME,)
+    products: Sequence[str] = (RECORD_NAME,)
 
     def __init__(
         self,

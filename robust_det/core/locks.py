@@ -21,7 +21,7 @@ from typing import Any
 
 from robust_det.core.errors import UserError
 
-__all__ = ["NAME", "FolderLock", "sole_writer"]
+__all__ = ["NAME", "FolderLock", "in_turn", "sole_writer"]
 
 logger = logging.getLogger(__name__)
 
@@ -233,3 +233,30 @@ def _advice() -> str:
             " processes of a run, in one task a machine (--ntasks-per-node=1)"
         )
     return "wait for its end, stop it, or choose another output"
+
+
+@contextlib.contextmanager
+def in_turn(target: Path, doing: str) -> Iterator[None]:
+    """Hold the lock of a cached file, waiting for who holds it. The system frees it when its holder
+    dies.
+
+    Args:
+        target: the file; its folder is made.
+        doing: what another process does who holds it, such as ``fetching resnet50_l2_eps3``.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    from filelock import FileLock, Timeout
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info(f"waiting for another process, which is {doing}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -42,6 +42,11 @@ class Weights(File, frozen=True):
 
     source_sha256: str = ""
 
+    @property
+    def origin(self) -> str:
+        """The hash of what was trained: two conversions of one checkpoint are one pretraining."""
+        return self.source_sha256 or self.sha256
+
 
 class Change(Part, frozen=True):
     """A key of a run's config that was changed when the run went on.

@@ -34,6 +34,16 @@ __all__ = ["BEST", "FINAL", "LAST", "DivergedError", "Engine", "Plan", "Task", "
 logger = logging.getLogger(__name__)
 
 LAST, FINAL, BEST = "last.pth", "final.pth", "best.pth"
+# of the values of an epoch
+_SHOWN = (
+    "train_loss",
+    "train_top1",
+    "clean_top1",
+    "clean_top5",
+    "mean_per_class",
+    "adversarial_top1",
+    "adversarial_mean_per_class",
+)
 # steps whose loss waits on a GPU before it is read; reading stalls the GPU
 _UNREAD_STEPS = 20
 
@@ -394,9 +404,7 @@ class Engine:
         return f"epoch {epoch + 1}, step {step}/{self.plan.steps_per_epoch}"
 
     def _say_epoch(self, values: Mapping[str, Any]) -> None:
-        shown = ("train_loss", "train_top1", "clean_top1", "clean_top5", "mean_per_class")
-        shown += ("adversarial_top1", "adversarial_mean_per_class")
-        text = ", ".join(f"{k} {values[k]:.2f}" for k in shown if k in values)
+        text = ", ".join(f"{k} {values[k]:.2f}" for k in _SHOWN if k in values)
         self._say(f"epoch {values['epoch']}/{self.plan.epochs}: {text}")
         if corrupt := values["corrupt_skipped"]:
             self._say(f"skipped {corrupt} corrupt images in this epoch")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from robust_det.checkpoints.model import Model
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.files import sha256_file
-from robust_det.models import ModelCard
 from robust_det.records import environment
 from robust_det.records.base import File, Weights, as_json
 from robust_det.records.transfer import Selection, TransferData, TransferRecord
@@ -49,7 +49,7 @@ class Result:
 def transfer_record(
     cfg: CfgNode,
     name: str,
-    card: ModelCard,
+    model: Model,
     backbone: Path,
     sha256: str,
     data: TransferSet,
@@ -64,7 +64,7 @@ def transfer_record(
     Args:
         cfg: the resolved config.
         name: of the run.
-        card: of the backbone.
+        model: the backbone.
         backbone, sha256: its file.
         data: the set.
         result: what came out.
@@ -75,10 +75,10 @@ def transfer_record(
     classifier = result.classifier
     return TransferRecord(
         name=name,
-        arch=card.arch,
-        norm=card.norm,
-        eps=card.eps,
-        weights=Weights(str(backbone), sha256),
+        arch=model.arch,
+        norm=model.norm,
+        eps=model.eps,
+        weights=Weights(str(backbone), sha256, model.source_sha256),
         seed=cfg.SEED,
         raw_config=as_json(to_dict(cfg)),
         environment=environment(device),

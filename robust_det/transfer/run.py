@@ -107,7 +107,7 @@ def transfer(
         record = transfer_record(
             cfg,
             name,
-            model.card,
+            model,
             backbone.path,
             sha256,
             data,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from robust_det.core.errors import FileError, UserError
 from robust_det.core.files import remove_leftovers
 from robust_det.core.folders import cached_file, download_folder
+from robust_det.core.locks import in_turn
 from robust_det.zoo.original import Original, find_original
 from robust_det.zoo.published import PublishedModel, get_model
 
@@ -67,25 +68,15 @@ def _problem(model: PublishedModel, target: Path) -> str:
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
     """Hold the lock of a cached file. The system frees it when its holder dies."""
-    from filelock import FileLock, Timeout
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.with_suffix(".lock"))
+    with ExitStack() as held:
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.info("waiting for another process, which is fetching %s", target.stem)
-            lock.acquire()
-    except OSError as error:
-        raise UserError(
-            f"cannot write to the cache {target.parent}: {error.strerror or error};"
-            " set ROBUST_DET_CACHE to a folder of yours"
-        ) from error
-    try:
+            held.enter_context(in_turn(target, f"fetching {target.stem}"))
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the cache {target.parent}: {error.strerror or error};"
+                " set ROBUST_DET_CACHE to a folder of yours"
+            ) from error
         yield
-    finally:
-        lock.release()
 
 
 def _convert(model: PublishedModel, original: Original, target: Path) -> None:

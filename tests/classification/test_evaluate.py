@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
 from robust_det.attacks import PGD, make_threat
@@ -63,6 +67,61 @@ def test_adversarial_accuracy_by_hand() -> None:
     )
     assert result["clean_top1"] == pytest.approx(100)
     assert result["adversarial_top1"] == pytest.approx(100 / 3)
+
+
+class Half(World):
+    """One of two processes, the first of which only notes what it would share."""
+
+    noted: ClassVar[list[torch.Tensor]] = []
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        if self.rank == 0:
+            self.noted.append(values.clone())
+            return values
+        return values + self.noted.pop(0)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_means_over_classes_are_scikit_learns_balanced_accuracies() -> None:
+    # five of six classes occur, in numbers of their own
+    rng = np.random.default_rng(0)
+    targets = rng.choice([0, 1, 2, 3, 5], 40, p=[0.4, 0.3, 0.15, 0.1, 0.05])
+    redness = np.clip(targets / 10 + rng.normal(0, 0.08, 40), 0, 1)
+    attack = PGD(make_threat("linf", 0.02), 3, 0.01)
+    model = ByRedness()
+
+    def result(images: list[int], world: World) -> dict[str, float]:
+        return evaluate(
+            model,
+            batches(redness[images].tolist(), targets[images].tolist(), 7),
+            attack,
+            world=world,
+            device=CPU,
+            length=40,
+            classes=6,
+        )
+
+    found = result(list(range(40)), World())
+    (pixels,) = batches(redness.tolist(), targets.tolist(), 40)
+    clean = model(pixels.images.float() / 255).argmax(1).numpy()
+    expected = 100 * balanced_accuracy_score(targets, clean)
+    assert found["mean_per_class"] == pytest.approx(expected)
+    assert abs(found["mean_per_class"] - found["clean_top1"]) > 1
+
+    # what the attack does is known: it goes to that end of its radius which has the larger loss
+    x = pixels.images.float() / 255
+    towards = torch.stack([model((x + e).clamp(0, 1)) for e in (-0.02, 0.02)])
+    losses = nn.functional.cross_entropy(
+        towards.flatten(0, 1), torch.from_numpy(targets).repeat(2), reduction="none"
+    ).view(2, -1)
+    worst = towards[losses.argmax(0), torch.arange(40)].argmax(1).numpy()
+    expected = 100 * balanced_accuracy_score(targets, worst)
+    assert found["adversarial_mean_per_class"] == pytest.approx(expected)
+    assert abs(found["adversarial_mean_per_class"] - found["mean_per_class"]) > 1
+
+    Half.noted.clear()
+    result(list(range(0, 40, 2)), Half(0, 1))
+    assert result(list(range(1, 40, 2)), Half(1, 1)) == found and not Half.noted
 
 
 def test_images_are_counted_while_they_are_attacked() -> None:

@@ -216,3 +216,14 @@ def test_passes_of_the_attack_without_finite_logits_are_counted() -> None:
     step = TrainingStep(model, model, torch.optim.SGD(model.parameters(), 0.1), attack)
     loss, _ = step(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
     assert loss.isfinite() and step.overflows == 3
+
+
+def test_still_modules_are_in_eval_mode_and_all_others_in_training_mode() -> None:
+    model = build_classifier("resnet10_narrow", 3)
+    before = {k: v.clone() for k, v in model.state_dict().items() if "running" in k}
+    still = [module for name, module in model.named_modules() if ".layer2" in name]
+    step = TrainingStep(model, model, sgd(model), ATTACK, still=still)
+    step(torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 0]))
+    kept = {k for k, v in model.state_dict().items() if k in before and torch.equal(v, before[k])}
+    assert kept == {name for name in before if ".layer2." in name}
+    assert all(module.training == (module not in still) for module in model.modules())

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from robust_det import probes
 from robust_det.probes import logme
 from tests.support.features import Sample
 
@@ -80,3 +81,38 @@ def test_an_exact_fit_is_finite_and_above_others(sample: Sample) -> None:
     features, labels, classes = sample
     exact = torch.cat([features, torch.nn.functional.one_hot(labels).double()], 1)
     assert logme(features, labels, classes) < logme(exact, labels, classes) < math.inf
+
+
+def test_an_image_s_influence_is_what_the_value_gains_by_its_weight(sample: Sample) -> None:
+    features, labels, _ = sample
+    copies, labels = 40, labels[:60] % 3
+    features = features[:60, :12]
+    many = (features.repeat(copies, 1), labels.repeat(copies))
+    found = probes.evidence(*many, 3)
+    assert found.value == pytest.approx(logme(*many, 3), abs=1e-12)
+    for image in range(0, 60, 7):
+        # once more, and once less, among so many that the value is nearly linear
+        more = logme(
+            torch.cat([many[0], features[[image]]]), torch.cat([many[1], labels[[image]]]), 3
+        )
+        others = torch.arange(len(many[1])) != image
+        less = logme(many[0][others], many[1][others], 3)
+        assert float(found.influence[image]) == pytest.approx((more - less) / 2, rel=2e-3, abs=1e-7)
+
+
+def test_the_influences_give_the_spread_of_resamples(sample: Sample) -> None:
+    features, labels, classes = sample
+    features = features[:, :10]
+    found = probes.evidence(features, labels, classes)
+    noise = torch.Generator().manual_seed(0)
+    fitted, linear = [], []
+    for _ in range(200):
+        drawn = torch.randint(len(labels), (len(labels),), generator=noise)
+        if len(labels[drawn].unique()) == classes:
+            fitted.append(logme(features[drawn], labels[drawn], classes))
+            weights = torch.bincount(drawn, minlength=len(labels))
+            linear.append(found.value + float(((weights - 1) * found.influence).sum()))
+    spread = [torch.tensor(values).std() for values in (fitted, linear)]
+    assert float(spread[1] / spread[0]) == pytest.approx(1, abs=0.15)
+    together = torch.corrcoef(torch.tensor([fitted, linear]))[0, 1]
+    assert together > 0.9

@@ -89,3 +89,54 @@ def test_a_penalty_that_is_not_positive_is_refused(sample: Sample) -> None:
         decomposed.head(0.0)
     with pytest.raises(UserError, match=message):
         decomposed.left_out([1.0, 0.0])
+
+
+@pytest.mark.parametrize("which", ["sample", "wide"])
+def test_left_out_together_is_what_fits_without_each_group_predict(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    features, labels, classes = request.getfixturevalue(which)
+    features, labels = features[:60], labels[:60]
+    # sizes 1 to 7, in no order, and numbers with gaps
+    sizes = torch.tensor([1, 2, 3, 4, 5, 6, 7, 7, 7, 6, 5, 4, 2, 1])
+    noise = torch.Generator().manual_seed(0)
+    mixed = torch.randperm(len(labels), generator=noise)
+    groups = (3 * torch.arange(len(sizes))).repeat_interleave(sizes)[mixed]
+    left_out = Ridge.of(features, labels, classes).left_out_together(PENALTIES, groups)
+    for penalty, ours in zip(PENALTIES, left_out, strict=True):
+        for group in groups.unique():
+            inside = groups == group
+            if len(labels[~inside].unique()) < classes:
+                continue  # of whose fit no head is made; the test below has this case
+            head = Ridge.of(features[~inside], labels[~inside], classes).head(penalty)
+            assert torch.equal(ours[inside], head.predict(features[inside]))
+
+
+def test_groups_of_one_are_images_left_out_one_by_one(sample: Sample) -> None:
+    features, labels, classes = sample
+    decomposed = Ridge.of(features, labels, classes)
+    together = decomposed.left_out_together(PENALTIES, torch.arange(len(labels)))
+    for ours, alone in zip(together, decomposed.left_out(PENALTIES), strict=True):
+        assert torch.equal(ours, alone)
+
+
+def test_a_class_of_one_group_is_not_found_in_it(sample: Sample) -> None:
+    features, labels, _ = sample
+    labels = (torch.arange(len(labels)) < 10).long() + (labels % 2) * 2
+    labels = labels.clamp(max=2)
+    features = features.clone()
+    features[labels == 1, 0] += 100.0  # nothing is easier than this class
+    alone = (labels == 1).long()
+    groups = torch.where(alone == 1, 0, torch.arange(len(labels)) + 1)
+    decomposed = Ridge.of(features, labels, 3)
+    [together] = decomposed.left_out_together([1.0], groups)
+    assert not (together[labels == 1] == 1).any()
+    [one_by_one] = decomposed.left_out([1.0])
+    assert (one_by_one[labels == 1] == 1).all()
+
+
+@pytest.mark.parametrize("groups", [torch.zeros(60).long(), torch.arange(59)])
+def test_groups_that_leave_nothing_are_refused(sample: Sample, groups: torch.Tensor) -> None:
+    decomposed = Ridge.of(sample.features[:60], sample.labels[:60], sample.classes)
+    with pytest.raises(UserError, match=r"one number an image and two groups at least"):
+        decomposed.left_out_together([1.0], groups)

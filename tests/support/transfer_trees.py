@@ -3,10 +3,12 @@ three classes (two of CIFAR), small images of random pixels, and lists."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import scipy.io
 from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
-__all__ = ["TREES", "cifar_pickle", "folders", "picture"]
+__all__ = ["TREES", "cifar_pickle", "folders", "picture", "trees_below"]
 
 _numbers = itertools.count()
 
@@ -237,3 +239,25 @@ TREES: Mapping[str, Callable[[Path], None]] = {
     "pets": _pets,
     "sun397": _sun397,
 }
+
+
+@contextlib.contextmanager
+def trees_below(folder: Path) -> Iterator[Callable[[str], Path]]:
+    """Yield a function that writes the official layout of a set, and returns its folder."""
+    kept = [
+        (official, key, copy.deepcopy(getattr(official, key)))
+        for official in (CIFAR10, CIFAR100)
+        for key in ("train_list", "test_list", "meta")
+    ]
+
+    def make(name: str) -> Path:
+        root = folder / name
+        root.mkdir()
+        TREES[name](root)
+        return root
+
+    try:
+        yield make
+    finally:  # a tree of CIFAR has put its own MD5s into them
+        for official, key, value in kept:
+            setattr(official, key, value)

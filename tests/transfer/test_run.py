@@ -15,7 +15,9 @@ from sklearn.metrics import balanced_accuracy_score
 
 import robust_det
 from robust_det.checkpoints.model_file import NetworkFile
+from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
+from robust_det.core.files import sha256_file
 from robust_det.data.transfer.manifest import read_manifest
 from robust_det.records import read_record
 from robust_det.records.transfer import TransferRecord
@@ -261,3 +263,27 @@ def test_the_whole_network_is_trained_from_a_config_to_a_record(
     balanced = balanced_accuracy_score(true, predicted)
     assert record.metrics["mean_per_class"] == pytest.approx(100 * balanced)
     assert run([*given, "OPTIM.LR", "[0.02, 0.0001]"], backbone, resume=True).name == "run"
+
+
+def test_a_conversion_of_a_backbone_is_no_other_pretraining(
+    overrides: Overrides, backbone: Path, tmp_path: Path
+) -> None:
+    converted = tmp_path / "converted.pth"
+    convert(backbone, converted)
+    first = run(overrides(), backbone)
+    second = run(overrides(output="converted"), converted)
+    assert first.weights.sha256 != second.weights.sha256
+    assert first.weights.origin == second.weights.origin == sha256_file(backbone)
+    assert first.metrics == pytest.approx(second.metrics)
+    # what was trained further is another one
+    again = run(overrides(output="again"), tmp_path / "run/final.pth")
+    assert again.weights.origin == sha256_file(tmp_path / "run/final.pth")
+
+
+def test_a_transferred_classifier_says_so(
+    overrides: Overrides, backbone: Path, tmp_path: Path
+) -> None:
+    run(overrides(), backbone)
+    model = NetworkFile(tmp_path / "run/final.pth").read()
+    assert model.format == "transferred classifier"
+    assert any("norm and eps are of its backbone's pretraining" in note for note in model.notes)

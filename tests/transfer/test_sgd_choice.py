@@ -14,8 +14,10 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from robust_det import load_classifier
+from robust_det.attacks import PGD
 from robust_det.classification.adversarial_step import TrainingStep
-from robust_det.classification.attack_settings import eval_attack as real
+from robust_det.classification.attack_settings import eval_attack
+from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.data.classification.image_list import Batch
@@ -27,9 +29,9 @@ from robust_det.transfer.sgd.one_run import Ended
 from robust_det.transfer.sgd.task import TransferTask
 from tests.support.sgd_transfer import TEST, TRAIN, Transfer, colours, state_of, tensors
 
-SGD_HEAD = {"TRANSFER__MODE": "fixed-feature", "TRANSFER__HEAD": "sgd"}
-SEVERAL = {"TRANSFER__MODE": "full-network", "OPTIM__LR": [0.01, 0.0001]}
-ONE = {**SGD_HEAD, "OPTIM__LR": 0.1}
+SGD_HEAD: dict[str, Any] = {"TRANSFER__MODE": "fixed-feature", "TRANSFER__HEAD": "sgd"}
+SEVERAL: dict[str, Any] = {"TRANSFER__MODE": "full-network", "OPTIM__LR": [0.01, 0.0001]}
+ONE: dict[str, Any] = {**SGD_HEAD, "OPTIM__LR": 0.1}
 ENDED = Ended(Path(), 0.0, 0.0, 0, 0, 0.0)
 
 
@@ -100,7 +102,7 @@ def test_one_setting_is_trained_at_once(transfer: Transfer) -> None:
 
 
 def test_the_quirk_chooses_on_test_what_was_trained_on_all(transfer: Transfer) -> None:
-    quirk = {**SEVERAL, "PAPER__SELECT_ON_TEST": True}
+    quirk: dict[str, Any] = {**SEVERAL, "PAPER__SELECT_ON_TEST": True}
     outcome = transfer(**quirk, change=by_class)
     assert outcome.on == "test"
     cfg, data = transfer.cfg(**quirk), transfer.data(**quirk)
@@ -124,7 +126,12 @@ def test_patience_stops_the_choice_and_says_how_long_to_train(
     transfer: Transfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted(monkeypatch, {1: 40, 2: 60, 3: 50, 4: 60, 5: 90})
-    patient = {**ONE, "TRAIN__EPOCHS": 9, "TRANSFER__PATIENCE": 2, "OPTIM__SCHEDULE": "cosine"}
+    patient: dict[str, Any] = {
+        **ONE,
+        "TRAIN__EPOCHS": 9,
+        "TRANSFER__PATIENCE": 2,
+        "OPTIM__SCHEDULE": "cosine",
+    }
     outcome = transfer(**patient)
     assert outcome.chosen["epochs"] == 2 and outcome.tried[0].accuracy == 60
     chosen = transfer.output / "choice/lr0.1_wd0.0005"
@@ -174,7 +181,7 @@ def test_remarks_are_of_edges_alone(transfer: Transfer) -> None:
 
 
 def test_a_rate_that_diverges_is_not_chosen(transfer: Transfer) -> None:
-    wild = {**SGD_HEAD, "TRANSFER__MODE": "full-network", "OPTIM__WEIGHT_DECAY": 0}
+    wild: dict[str, Any] = {**SGD_HEAD, "TRANSFER__MODE": "full-network", "OPTIM__WEIGHT_DECAY": 0}
     del wild["TRANSFER__HEAD"]
     outcome = transfer(**wild, OPTIM__LR=[1e30, 0.01])
     assert outcome.chosen["lr"] == 0.01
@@ -189,7 +196,7 @@ def test_a_rate_that_diverges_is_not_chosen(transfer: Transfer) -> None:
 
 
 def test_nothing_is_chosen_without_a_validation_image(transfer: Transfer) -> None:
-    alone = {**SEVERAL, "TRANSFER__SUBSET": 1, "TRAIN__BATCH_SIZE": 3}
+    alone: dict[str, Any] = {**SEVERAL, "TRANSFER__SUBSET": 1, "TRAIN__BATCH_SIZE": 3}
     with pytest.raises(UserError, match="no class with two training images"):
         transfer(**alone)
     assert transfer(**{**alone, "OPTIM__LR": 0.1}).on == "none"
@@ -248,10 +255,12 @@ def test_adversarial_transfer_trains_on_attacked_images_and_is_judged_by_them(
 
     monkeypatch.setattr(TrainingStep, "_examples", watched)
     attacked: list[float] = []
-    monkeypatch.setattr(
-        "robust_det.classification.validate.eval_attack",
-        lambda cfg: attacked.append(cfg.EVAL.EPS) or real(cfg),
-    )
+
+    def noted(cfg: CfgNode) -> PGD:
+        attacked.append(cfg.EVAL.EPS)
+        return eval_attack(cfg)
+
+    monkeypatch.setattr("robust_det.classification.validate.eval_attack", noted)
     outcome = transfer(
         TRANSFER__MODE=mode, OPTIM__LR=[0.1, 0.01], TRAIN__EPOCHS=1, ATTACK__EPS=0.5, EVAL__EPS=0.25
     )

@@ -22,8 +22,12 @@ from tests.support.sgd_transfer import CLASSES, Transfer, colours, state_of, ten
 CPU = torch.device("cpu")
 STAGES = tensor_stages("resnet10_narrow")
 ORDER = ("stem", "res2", "res3", "res4", "res5", "head")
-SGD_HEAD = {"TRANSFER__MODE": "fixed-feature", "TRANSFER__HEAD": "sgd", "OPTIM__LR": 0.1}
-WHOLE = {"TRANSFER__MODE": "full-network", "OPTIM__LR": 0.1}
+SGD_HEAD: dict[str, Any] = {
+    "TRANSFER__MODE": "fixed-feature",
+    "TRANSFER__HEAD": "sgd",
+    "OPTIM__LR": 0.1,
+}
+WHOLE: dict[str, Any] = {"TRANSFER__MODE": "full-network", "OPTIM__LR": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def test_without_freezing_all_of_the_network_learns(transfer: Transfer) -> None:
 def test_an_update_is_as_large_as_its_stages_share_of_the_rate(
     root: Path, classifier_file: Path, tmp_path: Path
 ) -> None:
-    one_step = {"TRAIN__EPOCHS": 1, "TRAIN__BATCH_SIZE": 30, "OPTIM__MOMENTUM": 0.0}
+    one_step: dict[str, Any] = {"TRAIN__EPOCHS": 1, "TRAIN__BATCH_SIZE": 30, "OPTIM__MOMENTUM": 0.0}
     updates = []
     for decay in (1.0, 0.25):
         transfer = Transfer(root, classifier_file, tmp_path / f"{decay}")
@@ -149,7 +153,7 @@ def test_the_papers_head_of_dtd_has_outputs_without_a_class(transfer: Transfer, 
     def of_dtd(data: Any) -> Any:
         return dataclasses.replace(data, facts=facts_of("dtd"))
 
-    quirk = {"DATA__SET": "dtd", "PAPER__DTD_OUTPUTS": True, **WHOLE}
+    quirk: dict[str, Any] = {"DATA__SET": "dtd", "PAPER__DTD_OUTPUTS": True, **WHOLE}
     start = Start("", "", read_model(transfer.backbone))
     data = of_dtd(transfer.data(**WHOLE))
     card = card_of(transfer.cfg(**quirk), start, data)

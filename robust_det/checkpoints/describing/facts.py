@@ -186,6 +186,8 @@ def _of_conversion(model: Model, card: BackboneCard, value: Mapping[str, Any]) -
         std=tuple(v / 255 for v in card.pixel_std),
         image_size=card.image_size,
         described=True,
+        # what was trained further is no conversion of it
+        source_sha256="" if kind == "detector" else card.source_sha256,
         classes=card.classes if len(card.classes) == model.num_classes else (),
     )
 
@@ -193,9 +195,18 @@ def _of_conversion(model: Model, card: BackboneCard, value: Mapping[str, Any]) -
 def _of_pretraining(model: Model, value: Mapping[str, Any]) -> Model:
     card = card_of_pretraining(value)
     _agree(model.arch, card.arch)
+    kind, notes = PRETRAINING, model.notes
+    if "transfer" in value:
+        kind = "transferred classifier"
+        if card.eps is not None:
+            notes = (
+                *notes,
+                "a classifier was transferred: norm and eps are of its backbone's pretraining",
+            )
     return replace(
         model,
-        format=PRETRAINING,
+        format=kind,
+        notes=notes,
         norm=card.norm,
         eps=card.eps,
         mean=card.mean,

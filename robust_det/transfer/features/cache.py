@@ -6,6 +6,7 @@ What is not whole, or of another key, is told of, and extracted anew.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -22,7 +23,7 @@ from robust_det.classification.image_sets import CorruptImageError
 from robust_det.core.errors import FileError, UserError, reason_of
 from robust_det.core.files import remove_leftovers, require_regular, write_atomically
 from robust_det.core.folders import cache_folder
-from robust_det.core.locks import sole_writer
+from robust_det.core.locks import in_turn, sole_writer
 from robust_det.data.transfer.manifest import Entry
 from robust_det.transfer.features.extraction import Features
 
@@ -91,12 +92,12 @@ def cached_features(
     compute: Callable[[], Features],
     folder: Path | None = None,
     on_corrupt: str = "stop",
+    what: str = "images",
 ) -> Features:
     """Return the features of a key: those that were kept, or computed and kept.
 
-    Processes that compute the same at once write the same; none reads what is not whole. What
-    cannot be kept, since the disk is full or may not be written, is returned all the same, with a
-    warning.
+    Of processes that ask for the same at once, one computes it, and the others wait. What cannot be
+    kept, since the disk is full or may not be written, is returned all the same, with a warning.
 
     Args:
         key: all that the features depend on.
@@ -104,15 +105,19 @@ def cached_features(
         folder: of the files, by default ``features`` in the cache folder.
         on_corrupt: ``stop``, or ``skip``: whether the features may lack images that could not be
             decoded. They may have been kept by who skips such.
+        what: the features are of, in messages.
 
     Raises:
         CorruptImageError: they lack such, and may not.
     """
     path = (folder or cache_folder() / "features") / f"{key.digest}.safetensors"
-    features = _kept(path, key)
-    if features is None:
-        features = compute()
-        _keep(path, key, features)
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # nothing can be kept there, as a warning will say
+            held.enter_context(in_turn(path, f"extracting features of the same {what}"))
+        features = _kept(path, key, what)
+        if features is None:
+            features = compute()
+            _keep(path, key, features, what)
     if features.corrupt and on_corrupt == "stop":
         raise CorruptImageError(
             f"cannot decode {features.corrupt[0]}",
@@ -121,7 +126,7 @@ def cached_features(
     return features
 
 
-def _kept(path: Path, key: FeatureKey) -> Features | None:
+def _kept(path: Path, key: FeatureKey, what: str) -> Features | None:
     """Return what was kept; None if there is nothing, or nothing that can be used."""
     try:
         features = _read(path, key)
@@ -132,11 +137,11 @@ def _kept(path: Path, key: FeatureKey) -> Features | None:
         logger.warning(f"the cached features in {path} are not used: it {reason}; extracted anew")
         return None
     without = f", without {len(features.corrupt)} corrupt ones" if features.corrupt else ""
-    logger.info(f"features of {len(features.values):,} images{without} from the cache {path}")
+    logger.info(f"features of {len(features.values):,} {what}{without} from the cache {path}")
     return features
 
 
-def _keep(path: Path, key: FeatureKey, features: Features) -> None:
+def _keep(path: Path, key: FeatureKey, features: Features, what: str) -> None:
     tensors = {name: getattr(features, name).contiguous() for name in _DTYPES}
     corrupt = json.dumps(features.corrupt)
     metadata = {"key": key.json, "corrupt": corrupt, "sha256": _checksum(tensors, corrupt)}
@@ -146,9 +151,9 @@ def _keep(path: Path, key: FeatureKey, features: Features) -> None:
             content = safetensors_bytes(tensors, metadata)
             write_atomically(path, lambda file: file.write(content))
     except UserError as error:
-        logger.warning(f"features of {len(features.values):,} images are not cached: {error}")
+        logger.warning(f"features of {len(features.values):,} {what} are not cached: {error}")
     else:
-        logger.info(f"features of {len(features.values):,} images extracted, cached in {path}")
+        logger.info(f"features of {len(features.values):,} {what} extracted, cached in {path}")
 
 
 def _read(path: Path, key: FeatureKey) -> Features:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class TransferTask(ClassifierTask):
         run: this one.
     """
 
-    products = ()
+    products: Sequence[str] = ()
 
     def __init__(self, given: Given, run: Run) -> None:
         cfg, data, arch = run.cfg, given.data, given.model.arch

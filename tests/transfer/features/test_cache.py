@@ -8,7 +8,10 @@ import hashlib
 import json
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +59,14 @@ def extraction() -> Extraction:
 def kept(extraction: Extraction, tmp_path: Path) -> Path:
     """The file of features that were computed once."""
     cached_features(KEY, extraction, tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.safetensors")
     assert path == tmp_path / f"{KEY.digest}.safetensors"
     return path
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder, but for locks."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix != ".lock"]
 
 
 def same(a: Features, b: Features) -> bool:
@@ -79,7 +87,7 @@ def made_anew(path: Path, extraction: Extraction, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         assert same(cached_features(KEY, extraction, path.parent), extraction.features)
     assert extraction.runs == runs + 1 and not caplog.records
-    assert [*path.parent.iterdir()] == [path]
+    assert files_in(path.parent) == [path]
     return record.message
 
 
@@ -120,7 +128,7 @@ def test_each_part_of_the_key_makes_another_file(
     extraction: Extraction, kept: Path, change: dict[str, Any]
 ) -> None:
     cached_features(dataclasses.replace(KEY, **change), extraction, kept.parent)
-    assert extraction.runs == 2 and len([*kept.parent.iterdir()]) == 2
+    assert extraction.runs == 2 and len(files_in(kept.parent)) == 2
 
 
 def test_the_digest_is_that_of_the_canonical_json() -> None:
@@ -244,7 +252,7 @@ def test_a_full_disk_is_a_warning_and_leaves_nothing(
     (record,) = caplog.records
     assert "features of 6 images are not cached: cannot write" in record.message
     assert "No space left on device" in record.message
-    assert not [*tmp_path.iterdir()]
+    assert not files_in(tmp_path / "new")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -277,7 +285,7 @@ def test_while_another_one_writes_the_same_nothing_is_written(
     theirs.write_bytes(b"half")
     with sole_writer(tmp_path, name), caplog.at_level(logging.WARNING):
         assert same(cached_features(KEY, extraction, tmp_path), extraction.features)
-    assert [*tmp_path.iterdir()] == [theirs]
+    assert files_in(tmp_path) == [theirs]
     assert "not cached: this process is at work on" in caplog.records[0].message
 
 
@@ -287,7 +295,7 @@ def test_what_a_killed_writer_left_goes(
     kept.unlink()
     (kept.parent / f".{kept.name}.abc.tmp").write_bytes(b"half")
     cached_features(KEY, extraction, kept.parent)
-    assert [*kept.parent.iterdir()] == [kept]
+    assert files_in(kept.parent) == [kept]
 
 
 def test_corrupt_images_are_not_accepted_because_another_run_skipped_them(tmp_path: Path) -> None:
@@ -311,3 +319,25 @@ def test_images_are_their_contents_labels_and_order() -> None:
         images_digest([*entries[:2], dataclasses.replace(entries[2], sha256="9" * 64)], ["a", "b"]),
     ]
     assert len({digest, *others}) == 6
+
+
+def test_who_asks_for_what_another_one_extracts_waits_and_takes_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    extraction, begun, asked = Extraction(), threading.Event(), threading.Event()
+
+    def slow() -> Features:
+        begun.set()
+        assert asked.wait(30)
+        return extraction()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cached_features, KEY, slow, tmp_path)
+        assert begun.wait(30)
+        second = pool.submit(cached_features, KEY, extraction, tmp_path)
+        while "waiting for another process, which is extracting" not in caplog.text:
+            time.sleep(0.01)
+        asked.set()
+        assert same(first.result(30), second.result(30))
+    assert extraction.runs == 1

@@ -40,7 +40,7 @@ from robust_det.data.detection.readers.darknet_data import data_files
 from robust_det.data.detection.readers.yolo_yaml import yaml_files
 from robust_det.data.walking import walk
 
-__all__ = ["recognise"]
+__all__ = ["ImagesOfClasses", "recognise"]
 
 _READ = "COCO JSON, VOC XML, YOLO labels and CSV are recognised"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -48,6 +48,11 @@ _MASKS = ("mask", "masks", "trimaps", "segmentation", "segmentations", "labels",
 # of a kind, enough to tell what it is
 _FEW = 20
 _LABEL = 5  # numbers of a box in YOLO's labels
+_CLASSES = "images in folders that look like classes"
+
+
+class ImagesOfClasses(UserError):
+    """A folder holds images by class, and no boxes."""
 
 
 def recognise(place: str | Path) -> Layout:
@@ -168,7 +173,8 @@ def _of_folder(folder: Path) -> Layout:
             f" or folder of one, such as {' or '.join(map(str, examples))}"
         )
     if not forms:
-        raise UserError(*_nothing(there, json_files))
+        problem, advice = _nothing(there, json_files)
+        raise (ImagesOfClasses if _CLASSES in problem else UserError)(problem, advice)
     return next(iter(forms.values()))()
 
 
@@ -258,7 +264,7 @@ def _nothing(there: _There, json_files: list[CocoFile]) -> tuple[str, str]:
     if len(classes) > 1:
         listed = ", ".join(classes[:3])
         return (
-            f"{folder} holds no boxes, but images in folders that look like classes: {listed}, ...",
+            f"{folder} holds no boxes, but {_CLASSES}: {listed}, ...",
             "classes of images are for robust-det pretrain",
         )
     if json_files:

@@ -1,0 +1,1 @@
+"""Which backbone suits a data set, told from the features of frozen ones, without fine-tuning."""

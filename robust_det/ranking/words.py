@@ -1,0 +1,47 @@
+"""How figures and backbones are written for people."""
+
+from __future__ import annotations
+
+from robust_det.core.resampling import Interval
+from robust_det.ranking.scores import LOGME
+from robust_det.ranking.task import MEAN_PER_CLASS, TOP1
+from robust_det.zoo.published import format_eps
+
+__all__ = ["TITLES", "backbone_label", "eps_label", "format_figure", "listed", "norm_label"]
+
+TITLES = {MEAN_PER_CLASS: "per-class mean", TOP1: "top-1", LOGME: "LogME"}
+_NORMS = {"l2": "L2", "linf": "L∞"}
+
+
+def norm_label(norm: str) -> str:
+    """Return ``L2`` or ``L∞``; other names as they are."""
+    return _NORMS.get(norm, norm or "unknown norm")
+
+
+def eps_label(norm: str, eps: float | None) -> str:
+    """Return ``standard``, ``L2 ε 1``, ``L∞ ε 4/255`` or ``ε unknown``."""
+    if eps is None:
+        return "ε unknown"
+    return f"{norm_label(norm)} ε {format_eps(norm, eps)}" if eps else "standard"
+
+
+def backbone_label(arch: str, norm: str, eps: float | None) -> str:
+    """Return architecture and threat model."""
+    return f"{arch} {eps_label(norm, eps)}"
+
+
+def format_figure(figure: Interval, metric: str, signed: bool = False) -> str:
+    """Return a figure with its interval: accuracies with one digit, LogME with three."""
+    digits = 3 if metric == LOGME else 1
+    sign = "+" if signed else ""
+    value, low, high = (
+        f"{each:{sign}.{digits}f}".replace("-", "−")
+        for each in (figure.value, figure.low, figure.high)
+    )
+    return f"{value} ({low} to {high})"
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """Return names with commas between them, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
