@@ -6,7 +6,8 @@ ours along the path, scikit-learn's ``LogisticRegression`` (L-BFGS) as it comes 
 rectified responses that are correlated, not negative and of unequal scales, of classes that
 overlap. Of each fit the objective that was reached, evaluated in float64, and top-1 on images
 apart are compared. What is timed is the processor time of this process, which other processes
-stretch less than the clock.
+stretch less than the clock. scikit-learn's side takes a quarter of an hour; ``--kept DIR`` keeps
+its fits and their seconds there, one file each, and takes those that are there.
 
     taskset -c 1 python benchmarks/probes.py
     python benchmarks/probes.py --small
@@ -80,6 +81,16 @@ def timed(side: Callable[[], Any]) -> tuple[Any, float]:
     return side(), time.process_time() - start
 
 
+def kept_or_timed(file: Path | None, side: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what a side gives and its seconds; those of the file if it is there, else kept."""
+    if not file:
+        return timed(side)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(timed(side), file)
+    return torch.load(file, weights_only=False)
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Fit with both; of scikit-learn every ``--every``th strength, from the smallest."""
     images, width, classes = args.images, args.width, args.classes
@@ -102,8 +113,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         }
         print(f"C {one.strength:8.2e}  ours {_shown(row['ours'])}, {one.passes} passes", flush=True)
         if number % args.every == 0:
-            (head, iterations), taken = timed(
-                lambda c=one.strength: by_scikit_learn(*train, c, args.sk_tolerance, args.sk_most)
+            (head, iterations), taken = kept_or_timed(
+                args.kept and Path(args.kept, f"{one.strength:.6e}_{args.sk_tolerance:.0e}.pt"),
+                lambda c=one.strength: by_scikit_learn(*train, c, args.sk_tolerance, args.sk_most),
             )
             row["theirs"] = {
                 **described(head, one.strength),
@@ -119,7 +131,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "benchmark": "probes",
         "settings": {
-            name: value for name, value in vars(args).items() if name not in ("output", "table")
+            **{
+                name: value for name, value in vars(args).items() if name not in ("output", "table")
+            },
+            "kept": bool(args.kept),  # scikit-learn's side may be of an earlier run
         },
         "seconds": seconds,
         "fits": rows,
@@ -186,6 +201,7 @@ def main() -> None:
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="ours")
     parser.add_argument("--sk-tolerance", type=float, default=1e-4, help="scikit-learn's tol")
     parser.add_argument("--sk-most", type=int, default=10_000, help="its max_iter")
+    parser.add_argument("--kept", default="", help="folder of scikit-learn's fits, from run to run")
     parser.add_argument("--small", action="store_true", help="a few seconds, to see that it runs")
     args = parse_arguments(parser, table)
     if args is None:

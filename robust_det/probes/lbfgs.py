@@ -8,8 +8,6 @@ import torch
 
 __all__ = ["Memory"]
 
-_KEPT = 10  # steps
-
 
 class Memory:
     """An approximate inverse of the Hessian from the last steps.
@@ -17,12 +15,25 @@ class Memory:
     Args:
         inverse: the diagonal of a first approximation, positive, of the parameters' shape; it is
             scaled by the last step.
+        kept: how many steps.
     """
 
-    def __init__(self, inverse: torch.Tensor) -> None:
-        self._inverse = inverse
-        self._steps: deque[tuple[torch.Tensor, torch.Tensor, float]] = deque(maxlen=_KEPT)
+    def __init__(self, inverse: torch.Tensor, kept: int) -> None:
+        self._inverse, self._kept = inverse, kept
+        self._steps: deque[tuple[torch.Tensor, torch.Tensor, float]] = deque(maxlen=kept)
         self._scale = 1.0
+
+    def moved(self, inverse: torch.Tensor, more: torch.Tensor) -> Memory:
+        """Return the memory of an objective that has another diagonal quadratic term.
+
+        Args:
+            inverse: as above, of the other objective.
+            more: what its Hessian has more on the diagonal, of the parameters' shape.
+        """
+        memory = Memory(inverse, self._kept)
+        for step, change, _ in self._steps:
+            memory.add(step, change + more * step)
+        return memory
 
     def add(self, step: torch.Tensor, change: torch.Tensor) -> None:
         """Learn from a step and the change of the gradient along it.

@@ -23,6 +23,8 @@ STRENGTHS = tuple(10.0 ** (-6 + 11 * i / 44) for i in range(45))
 # of the norm of the gradient, see fit
 TOLERANCE = 1e-3
 
+_KEPT = (10, 40)  # steps of L-BFGS, at least and at most
+_NEAR = 10  # times the last strength: its steps still help, at 100 times they mislead
 _SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
 _FLAT = 0.8  # a slope at the step's end of up to this share of the first, upwards, is a decrease
 _IDLE = 20  # steps without a decrease that rounding cannot make are the last
@@ -75,7 +77,8 @@ def fit(
     as much: scale features first if that shall not be.
 
     L-BFGS (Nocedal 1980) in principal coordinates, in which the penalty is the same, preconditioned
-    by the diagonal of the Hessian; each strength starts from where the last two point. With
+    by the diagonal of the Hessian; each strength starts from where the last two point, with the
+    last one's memory of steps if it is near. With
     float32 features products are in float32, sums over images and all else in float64. On a CPU the
     same input and number of threads give the same bits.
 
@@ -135,6 +138,9 @@ class _Path:
         self._penalised = torch.ones_like(at)
         self._penalised[:, -1] = 0
         self._point = self._evaluate(at)
+        most = len(labels) // (4 * classes)  # so many take the memory of float32 scores
+        self._kept = min(max(most, _KEPT[0]), _KEPT[1])
+        self._memory, self._memory_of = Memory(at, self._kept), (0.0, at)
         self._none = (self._point.loss, float(self._point.gradient.norm()))
         spread = float(spectrum.variances.sum()) ** 0.5
         self._tells_nothing = self._none[1] <= torch.finfo(spectrum.scores.dtype).eps * spread
@@ -151,7 +157,8 @@ class _Path:
             self._passes += 1
             hessian = curvature(self._spectrum.scores, point.at) + ridge
             # a class that the head is sure of has none left
-            memory = Memory(1 / hessian.clamp_min(1e-12 * float(hessian.max())))
+            inverse = 1 / hessian.clamp_min(1e-12 * float(hessian.max()))
+            memory = self._moved(strength, ridge, inverse)
             values = [_objective(point, ridge)]
             while gradient > self._tolerance and iterations < self._max_iterations and not stuck:
                 after = self._step(point, ridge, memory)
@@ -160,6 +167,7 @@ class _Path:
                     gradient = self._remaining(point, ridge)
                     values.append(_objective(point, ridge))
                 stuck = after is None or self._idle(values)
+            self._memory, self._memory_of = memory, (strength, ridge)
         # the same logits but for what all classes share, and a lower penalty
         point = Point(point.at - point.at.mean(0), point.loss, point.gradient)
         gradient = self._remaining(point, ridge)
@@ -196,6 +204,14 @@ class _Path:
         ratio = math.log(strength / second) / math.log(second / first)
         ahead = self._evaluate(last + ratio * (last - before))
         return min(self._point, ahead, key=lambda point: _objective(point, ridge))
+
+    def _moved(self, strength: float, ridge: torch.Tensor, inverse: torch.Tensor) -> Memory:
+        """Return a memory to start with: of the last steps, if they were at a near strength."""
+        last, its_ridge = self._memory_of
+        if strength <= _NEAR * last:
+            # what they have shown of the loss holds nearly here as well
+            return self._memory.moved(inverse, ridge - its_ridge)
+        return Memory(inverse, self._kept)
 
     def _idle(self, values: list[float]) -> bool:
         """Return whether the last steps have lowered the objective by no more than rounding."""

@@ -29,3 +29,19 @@ def test_the_small_mode_runs_and_its_table_is_made(
         assert fit["ours"]["objective"] < fit["theirs"]["objective"] * (1 + 1e-5)
     head, _, row = printed("--table", record)
     assert head.count("|") == row.count("|") and row.startswith("| 500 | 32 | 5 | 3 | 1e-04 |")
+
+
+def test_fits_of_scikit_learn_are_kept_from_run_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, record, kept = ROOT / "benchmarks", tmp_path / "probes.jsonl", tmp_path / "kept"
+    monkeypatch.syspath_prepend(folder)
+    words = ["probes.py", "--small", "--every", "2", "--kept", str(kept), "--output", str(record)]
+    monkeypatch.setattr(sys, "argv", words)
+    for _ in range(2):
+        runpy.run_path(str(folder / "probes.py"), run_name="__main__")
+    first, second = map(json.loads, record.read_text().splitlines())
+    assert len(list(kept.iterdir())) == 2 and first["settings"]["kept"] is True
+    theirs = [[fit["theirs"] for fit in one["fits"][::2]] for one in (first, second)]
+    assert theirs[0] == theirs[1]
+    assert str(kept) not in record.read_text()
