@@ -34,9 +34,9 @@ __all__ = [
 HOW_TO_READ = (
     "A figure is the mean over pretraining runs, backbones of other weights; of one backbone its"
     " transfer seeds are averaged first, as they are no pretrainings of their own. [low, high] is"
-    " the 95% t interval over these means, and 1 pretraining run has none. Backbones of one"
-    " architecture, norm and ε are taken for runs of one recipe: a record does not say what they"
-    " were pretrained on."
+    " the 95% t interval over these means, cut off at 0 and 100; 1 pretraining run has none."
+    " Backbones of one architecture, norm and ε are taken for runs of one recipe: a record does not"
+    " say what they were pretrained on."
 )
 
 
