@@ -36,6 +36,7 @@ from robust_det.records import environment
 SMALL = {"images": 500, "width": 32, "classes": 5, "strengths": 3}
 LATENT, DRAWS, OVERLAP = 128, 4, 2.7
 FROM, TO = -6, 5  # powers of ten
+_PLACES = ("output", "table")
 
 
 def make_features(images: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,9 +132,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "benchmark": "probes",
         "settings": {
-            **{
-                name: value for name, value in vars(args).items() if name not in ("output", "table")
-            },
+            **{name: value for name, value in vars(args).items() if name not in _PLACES},
             "kept": bool(args.kept),  # scikit-learn's side may be of an earlier run
         },
         "seconds": seconds,

@@ -192,4 +192,5 @@ def _by_sgd(given: _Given, folder: Path, resume: bool) -> Result:
         assert card is not None
         said = description(cfg, card, data, given.path, given.sha256)
         write_classifier(path, outcome.classifier, said)
+    world.barrier()  # all read it for the record
     return Result(selection, values, skipped, path, outcome.seconds)

@@ -56,8 +56,9 @@ def tables(eps: float, **words: object) -> np.ndarray:
 
 def test_all_figures_are_there_in_the_projects_words() -> None:
     rows, best = reported(), best_settings()
+    every: list[Reported | BestSetting] = [*rows, *best]
     assert (len(rows), len(best)) == (1548, 96)
-    for row in (*rows, *best):
+    for row in every:
         assert row.set in SETS and row.arch in ARCHITECTURES
         assert row.norm in NORMS and row.mode in MODES
         assert set(row.remarks) <= set(REMARKS) and row.remark
@@ -66,7 +67,7 @@ def test_all_figures_are_there_in_the_projects_words() -> None:
     keys = {(r.set, r.arch, r.norm, r.eps, r.mode, r.downscale) for r in rows}
     assert len(keys) == len(rows)
     assert {row.downscale for row in rows} == {0, 32}
-    assert {key for row in (*rows, *best) for key in row.remarks} == set(REMARKS)
+    assert {key for row in every for key in row.remarks} == set(REMARKS)
     networks = {row.arch for row in best}
     assert {(r.set, r.arch, r.mode) for r in best} == set(product(set(SETS), LARGE, MODES)) - {
         (name, arch, mode) for name in ("folder", "csv") for arch in networks for mode in MODES
@@ -129,7 +130,9 @@ def test_the_digits_at_full_size_are_those_of_several_runs() -> None:
 
 def test_what_no_digits_tell_is_said() -> None:
     half = 0.5 * 10.0**-DIGITS
-    alike = defaultdict(list)  # what was trained and reported in one way
+    alike: dict[object, list[Reported]] = defaultdict(
+        list
+    )  # what was trained and reported in one way
     for (name, arch, downscale), rows in groups().items():
         alike[name, arch in LARGE, downscale, rows[0].metric] += rows
     for (name, arch, downscale), rows in groups().items():

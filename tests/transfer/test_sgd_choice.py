@@ -169,8 +169,10 @@ def test_of_equals_the_lower_rate_and_then_the_lower_decay_is_chosen() -> None:
 
 def test_remarks_are_of_edges_alone(transfer: Transfer) -> None:
     cfg = transfer.cfg(**ONE)
-    judged = [Judged(Choice(lr, wd), ENDED, 1.0, 2) for lr in (0.1, 0.2, 0.3) for wd in (0, 1e-3)]
-    assert remarks_on(cfg, judged, judged[2]) == [
+    choices = [Choice(lr, decay) for lr in (0.1, 0.2, 0.3) for decay in (0, 1e-3)]
+    judged = [Judged(choice, ENDED, float(choice.lr < 0.3), 2) for choice in choices]
+    assert best_of(judged) == judged[0]  # of the lowest rate, and 0.2 is as good
+    assert remarks_on(cfg, judged, judged[0]) == [
         "The best weight decay, 0, is the smallest of those tried."
     ]
     assert remarks_on(cfg, judged[:1], judged[0]) == []

@@ -156,3 +156,14 @@ def test_another_rate_that_is_added_is_all_that_is_trained(
     more: dict[str, Any] = {**TWO, "OPTIM__LR": [0.01, 0.001, 0.00001]}
     outcome = transfer(**more, TRAIN__EPOCHS=1, resume=True)
     assert trained == {"lr1e-05_wd0.0005"} and len(outcome.tried) == 3
+
+    # the last run of another choice is not taken for that of this one
+    monkeypatch.setattr(TransferTask, "score", lambda self, values: 101.0)
+    more["OPTIM__LR"] = [0.01, 0.001, 0.02]
+    with pytest.raises(UserError) as raised:
+        transfer(**more, TRAIN__EPOCHS=1, resume=True)
+    assert str(raised.value) == (
+        f"{transfer.output}/final/last.pth is of a run at the learning rate 0.01 and weight decay"
+        " 0.0005, which was chosen from others, and 0.02 and 0.0005 are chosen now; delete"
+        f" {transfer.output}/final, or choose another OUTPUT_DIR"
+    )

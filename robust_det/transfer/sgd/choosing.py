@@ -8,10 +8,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from robust_det.core.config.reading import CfgNode
-from robust_det.records.transfer import Tried
+from robust_det.records.transfer import ChosenOn, Tried
 from robust_det.training.engine import DivergedError
 from robust_det.transfer.settings import Choice, choices_of, with_choice
 from robust_det.transfer.sgd.given import Given, Run
@@ -22,7 +21,7 @@ __all__ = ["Judged", "best_counts", "best_of", "chosen_on", "judged_runs", "rema
 logger = logging.getLogger(__name__)
 
 
-def chosen_on(cfg: CfgNode) -> Literal["validation", "test", "none"]:
+def chosen_on(cfg: CfgNode) -> ChosenOn:
     """Return the images that settings are chosen by; ``none`` if there is nothing to choose."""
     if len(choices_of(cfg)) == 1 and not cfg.TRANSFER.PATIENCE:
         return "none"
@@ -100,12 +99,20 @@ def best_of(judged: Sequence[Judged]) -> Judged:
 def remarks_on(cfg: CfgNode, judged: Sequence[Judged], best: Judged) -> list[str]:
     """Return what speaks against a choice, such as that something better may be beyond it."""
     found = []
-    for words, values, value in (
-        ("learning rate", {one.choice.lr for one in judged}, best.choice.lr),
-        ("weight decay", {one.choice.weight_decay for one in judged}, best.choice.weight_decay),
+    equals = [one.choice for one in judged if one.ended and one.accuracy == best.accuracy]
+    for words, tried, good in (
+        ("learning rate", [one.choice.lr for one in judged], [one.lr for one in equals]),
+        (
+            "weight decay",
+            [one.choice.weight_decay for one in judged],
+            [one.weight_decay for one in equals],
+        ),
     ):
-        if len(values) > 1 and value in (min(values), max(values)):
-            side = "smallest" if value == min(values) else "largest"
+        low, high = min(tried), max(tried)
+        # where an inner one is as good, it is the tie that ends at the edge
+        if low < high and all(value in (low, high) for value in good):
+            value = good[equals.index(best.choice)]
+            side = "smallest" if value == low else "largest"
             found.append(f"The best {words}, {value:g}, is the {side} of those tried.")
     if cfg.TRANSFER.PATIENCE and best.epochs == cfg.TRAIN.EPOCHS:
         found.append(f"The best epoch is the last of {best.epochs}: more may be better still.")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from robust_det.models import Classifier
-from robust_det.records.transfer import Tried
+from robust_det.records.transfer import ChosenOn, Tried
 
 __all__ = ["Outcome"]
 
@@ -30,7 +29,7 @@ class Outcome:
     classifier: Classifier
     weights: Path
     chosen: dict[str, float]
-    on: Literal["validation", "test", "none"]
+    on: ChosenOn
     tried: list[Tried]
     remarks: list[str]
     seconds: float

@@ -17,6 +17,7 @@ from robust_det.core.errors import UserError, naming
 from robust_det.training.run_folder import refuse_other_config
 from robust_det.training.state import require_resumable
 from robust_det.transfer.classifier import description
+from robust_det.transfer.settings import choices_of
 from robust_det.transfer.sgd.given import Given, Run
 from robust_det.transfer.sgd.network import (
     build_network,
@@ -26,6 +27,8 @@ from robust_det.transfer.sgd.network import (
 )
 
 __all__ = ["TransferTask"]
+
+_CHOSEN = ("LR", "WEIGHT_DECAY")
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +124,7 @@ class TransferTask(ClassifierTask):
                 f" {self.given.path}, which is another file",
                 elsewhere,
             )
+        self._refuse_other_choice(content, path)
         refuse_other_config(content["config"], to_dict(self.cfg), _FREE_KEYS, path)
         if known["manifest"] != self.given.data.manifest.digest:
             raise UserError(
@@ -131,6 +135,17 @@ class TransferTask(ClassifierTask):
             raise UserError(
                 f"{path} is of a run with other settings, which an earlier choice was for",
                 elsewhere,
+            )
+
+    def _refuse_other_choice(self, content: Mapping[str, Any], path: Path) -> None:
+        """Refuse a last run whose settings are not those that are chosen now, from others."""
+        before, now = content["config"]["OPTIM"], self.cfg.OPTIM
+        if len(choices_of(self.given.cfg)) > 1 and any(before[key] != now[key] for key in _CHOSEN):
+            raise UserError(
+                f"{path} is of a run at the learning rate {before['LR']:g} and weight decay"
+                f" {before['WEIGHT_DECAY']:g}, which was chosen from others, and {now['LR']:g} and"
+                f" {now['WEIGHT_DECAY']:g} are chosen now; delete {path.parent}, or choose another"
+                " OUTPUT_DIR"
             )
 
     def conclude(self, weights: Path, values: Mapping[str, Any], seconds: float) -> None:

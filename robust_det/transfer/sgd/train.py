@@ -60,7 +60,9 @@ def train_by_sgd(
     """Train a classifier that starts from a backbone.
 
     Runs that choose are in ``choice/lr0.01_wd0.0005`` and so on, the last one is in ``final``;
-    where the head is trained first, its runs are in ``head/choice`` and ``head/final``.
+    where the head is trained first, its runs are in ``head/choice`` and ``head/final``. By
+    ``PAPER.SELECT_ON_TEST`` those that choose are trained on all training images, and the chosen
+    one is the last.
 
     Args:
         cfg: a resolved config that :func:`.settings.trains_by_sgd`.
