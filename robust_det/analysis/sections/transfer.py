@@ -26,6 +26,12 @@ from robust_det.analysis.transfer.findings import transfer_findings
 from robust_det.analysis.transfer.grouping import Row, Setting, group_runs
 from robust_det.analysis.transfer.modes import HOW_TO_READ_MODES, pairs_of
 from robust_det.analysis.transfer.plots import plots_of
+from robust_det.analysis.transfer.published import (
+    HOW_TO_READ_PUBLISHED,
+    published_block,
+    published_csv,
+    published_of,
+)
 from robust_det.analysis.transfer.runs import Run, runs_of
 from robust_det.core.figures import PLACEHOLDER, image_bytes, inline_svg
 from robust_det.records.transfer import TransferRecord
@@ -64,12 +70,18 @@ def transfer_section(records: Sequence[tuple[Path, TransferRecord]], options: Op
         ("Which ε on which set", contests, HOW_TO_READ_CONTESTS),
         ("Frozen and fine-tuned", modes, HOW_TO_READ_MODES),
     ]
+    if published := published_of(settings):
+        parts.append(
+            ("Beside reported figures", [published_block(published)], HOW_TO_READ_PUBLISHED)
+        )
     parts = [part for part in parts if part[1]]
     files: dict[str, bytes | Path] = {"transfer.csv": figures_csv(settings).encode()}
     if families:
         files["transfer_differences.csv"] = contests_csv(families).encode()
     if pairs:
         files["transfer_modes.csv"] = pairs_csv(pairs).encode()
+    if published:
+        files["transfer_reported.csv"] = published_csv(published).encode()
     for plot in plots:
         figure = plot.draw()
         for kind in ("png", "svg"):

@@ -17,7 +17,7 @@ from robust_det.analysis.transfer.cells import (
 from robust_det.analysis.transfer.conditions import METRIC_LABELS
 from robust_det.analysis.transfer.contests import Contest, Family
 from robust_det.analysis.transfer.grouping import Row, Setting
-from robust_det.analysis.transfer.modes import Change, Pair
+from robust_det.analysis.transfer.modes import Pair
 from robust_det.analysis.transfer.runs import ADVERSARIAL_TOP1
 from robust_det.records.pretrain import AttackEvaluator
 
@@ -34,9 +34,9 @@ __all__ = [
 HOW_TO_READ = (
     "A figure is the mean over pretraining runs, backbones of other weights; of one backbone its"
     " transfer seeds are averaged first, as they are no pretrainings of their own. [low, high] is"
-    " the 95% t interval over these means, and 1 pretraining run has none. Backbones of one"
-    " architecture, norm and ε are taken for runs of one recipe: a record does not say what they"
-    " were pretrained on."
+    " the 95% t interval over these means, cut off at 0 and 100; 1 pretraining run has none."
+    " Backbones of one architecture, norm and ε are taken for runs of one recipe: a record does not"
+    " say what they were pretrained on."
 )
 
 
@@ -162,36 +162,18 @@ def _best(one: Contest) -> list[str]:
 
 
 def pair_block(pair: Pair) -> Block:
-    """Return frozen beside fine-tuned figures, one row a backbone setting and attack."""
+    """Return frozen beside fine-tuned figures, one row a backbone setting, clean or attacked."""
     own = pair.frozen.conditions
     attacks = [one.attack for _, _, under in pair.rows for one in under if one.attack]
     labels = attack_labels(list(dict.fromkeys(attacks)))
-    before, after = own.mode, pair.tuned.conditions.mode
-    headers = ["arch", "backbone", f"{own.headline} %, {before}", after, "Δ"]
-    if labels:
-        headers += ["attack", f"adversarial top-1 %, {before}", after, "Δ"]
     rows = []
     for row, clean, under in pair.rows:
-        cells = [row.arch, row.eps_label, *_change(clean)]
-        if not labels:
-            rows.append([*cells, str(len(clean.backbones))])
-        for number, one in enumerate(under or (None,) if labels else ()):
-            shown = cells if not number else [*cells[:2], "", "", ""]
-            attacked = [NONE] * 4 if one is None else [labels[_attack(one)], *_change(one)]
-            rows.append([*shown, *attacked, str(len((one or clean).backbones))])
-    notes = (pair.note,) if pair.note else ()
+        for one in (clean, *under):
+            what = own.headline if one.attack is None else f"top-1, under {labels[one.attack]}"
+            figures = [figure_cell(one.before), figure_cell(one.after)]
+            gap = difference_cell(one.difference, mark=False)
+            rows.append([row.arch, row.eps_label, what, *figures, gap, str(len(one.backbones))])
+    headers = ["arch", "backbone", "accuracy", f"{own.how} %", f"{pair.tuned.conditions.how} %"]
     heading = f"{pair.heading} ({pair.frozen.name}, {pair.tuned.name})"
-    return Block(heading, [*headers, "pretraining runs"], rows, 2, notes)
-
-
-def _attack(one: Change) -> AttackEvaluator:
-    assert one.attack is not None  # it is a change under one
-    return one.attack
-
-
-def _change(one: Change) -> list[str]:
-    return [
-        figure_cell(one.before),
-        figure_cell(one.after),
-        difference_cell(one.difference, mark=False),
-    ]
+    notes = (pair.note,) if pair.note else ()
+    return Block(heading, [*headers, "Δ", "pretraining runs"], rows, 3, notes)

@@ -26,16 +26,14 @@ NONE = "—"
 
 
 def figure_cell(one: Estimate) -> str:
-    """``62.3 [60.1, 64.5]``, or ``62.3`` without an interval; a dash if undefined."""
+    """``62.3 [60.1, 64.5]``, or ``62.3`` without an interval; a dash if undefined.
+
+    Ends beyond 0 and 100, as of few runs, are cut off there: no accuracy is.
+    """
     if not one.n:
         return NONE
-    # an interval of few runs may leave what an accuracy can be
-    ends = "" if math.isnan(one.low) else f" [{_plain(one.low)}, {_plain(one.high)}]"
+    ends = "" if math.isnan(one.low) else f" [{max(one.low, 0):.1f}, {min(one.high, 100):.1f}]"
     return f"{one.mean:.1f}{ends}"
-
-
-def _plain(value: float) -> str:
-    return signed(value) if value < 0 else f"{value:.1f}"
 
 
 def difference_cell(one: Difference | None, mark: bool = True) -> str:

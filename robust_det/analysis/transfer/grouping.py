@@ -230,8 +230,8 @@ def _note(setting: Setting) -> None:
         remarks = Counter(text for run in remarked for text in run.record.selection.remarks)
         text, number = remarks.most_common(1)[0]
         setting.notes.append(
-            f"{counted(len(remarked), 'run')} of {len(runs)} have remarks on the choice of their"
-            f" settings, which stand by each run; {number} times: {text}"
+            f"Remarks on the choice of settings stand by {counted(len(remarked), 'run')} of"
+            f" {len(runs)}; most often, {counted(number, 'time')}: {text}"
         )
     if skipped := setting.conditions.data.skipped:
         setting.notes.append(f"{counted(skipped, 'image')} could not be read.")

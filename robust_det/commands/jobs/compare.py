@@ -1,4 +1,4 @@
-"""Compare the AP of detection runs, or the accuracy of classifiers, by their records.
+"""Compare the AP of detection runs, or the accuracy of transfers and classifiers, by their records.
 
 robust-det compare RUN [RUN ...] --output DIR [--title T]
                    [--significance [--resamples N] [--seed N] [--interval KIND]] [--errors]
@@ -8,7 +8,7 @@ Prints the answer and the tables and writes them as Markdown and CSV, with plots
 into DIR. With --significance it adds 95% bootstrap intervals over images and paired differences, on
 which a yes or no rests, and with --errors the kinds of errors, from the detections that the runs
 have kept. Intervals of single figures are of the basic (reflected percentile) kind, those of
-differences the percentiles.
+differences the percentiles. Transfers have t intervals over pretraining runs without an option.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def add_arguments(parser: Parser) -> None:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="a run's folder, a folder of such, or a record.json; classifiers' too",
+        help="a run's folder, a folder of such, or a record.json; transfers' and classifiers' too",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the report")
     parser.add_argument("--title", help="heading of the page")

@@ -12,8 +12,10 @@ import pytest
 from scipy import stats
 
 from robust_det.analysis.compare import compare
+from robust_det.analysis.transfer.cells import figure_cell
 from robust_det.analysis.transfer.grouping import Setting
 from robust_det.core.errors import UserError
+from robust_det.records.transfer import Selection
 from tests.support.transfer_records import attack_of
 
 Write = Callable[..., Path]
@@ -171,3 +173,27 @@ def test_a_record_that_cannot_be_placed_is_refused(
         compare([path], tmp_path / "report")
     assert str(caught.value).startswith(f"run record {path}: ") and said in str(caught.value)
     assert not (tmp_path / "report").exists()
+
+
+def test_how_settings_were_chosen_is_told(write: Write, settings: Settings) -> None:
+    edge = Selection("test", {"strength": 1e5}, remarks=["the strength is the largest tried"])
+    write(1.0, 60.0, selection=edge)
+    write(1.0, 61.0, seed=1)
+    (setting,) = settings()
+    assert "Settings were chosen on the test images" in setting.notes[1]
+    assert setting.notes[2] == (
+        "Remarks on the choice of settings stand by 1 run of 2; most often, 1 time: the strength is"
+        " the largest tried"
+    )
+
+
+def test_an_interval_is_shown_within_what_an_accuracy_can_be(
+    write: Write, settings: Settings
+) -> None:
+    write(1.0, 90.0)
+    write(1.0, 99.0, pretraining=1)
+    (setting,) = settings()
+    figure = setting.figure(setting.rows[0])
+    half = stats.t.ppf(0.975, 1) * np.std([90, 99], ddof=1) / np.sqrt(2)
+    assert figure.high == pytest.approx(94.5 + half)
+    assert figure_cell(figure) == f"94.5 [{94.5 - half:.1f}, 100.0]"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 
+from robust_det.analysis.transfer.blocks import pair_block
 from robust_det.analysis.transfer.findings import transfer_findings
 from robust_det.analysis.transfer.grouping import Setting
 from robust_det.analysis.transfer.modes import pairs_of
@@ -82,3 +84,16 @@ def test_other_images_are_no_pair(
     write(1.0, 60.0)
     write(1.0, 70.0, mode="full-network", data=data)
     assert pairs_of(settings()) == []
+
+
+def test_the_table_has_a_row_clean_and_one_under_attack(write: Write, settings: Settings) -> None:
+    put(write)
+    (pair,) = pairs_of(settings())
+    block = pair_block(pair)
+    assert block.title == "DTD: fixed-feature (logreg) and full-network (T1, T2)"
+    assert [row[2] for row in block.rows] == ["top-1", "top-1, under L2 ε 1"]
+    for row, before, after in zip(block.rows, (FROZEN, BEFORE), (TUNED, AFTER), strict=True):
+        low, high = stats.t.interval(0.95, 2, np.mean(before), stats.sem(before))
+        assert row[3] == f"{np.mean(before):.1f} [{low:.1f}, {high:.1f}]"
+        gap = np.mean(after) - np.mean(before)
+        assert row[5].replace("−", "-").startswith(f"{gap:+.1f} [") and row[6] == "3"
