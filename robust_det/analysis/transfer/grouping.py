@@ -36,8 +36,8 @@ class Backbone:
 
     @property
     def sha256(self) -> str:
-        """Of its weights."""
-        return self.runs[0].record.weights.sha256
+        """Of its weights, or of what these were converted from."""
+        return self.runs[0].record.weights.origin
 
     def mean(self, metric: str) -> float:
         """The mean of a clean figure over transfer seeds; NaN if it is defined in none."""
@@ -147,12 +147,12 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     for run in runs:
         key, record = as_key(run.conditions), run.record
         setting = settings.setdefault(key, Setting("", run.conditions))
-        unknown = record.weights.sha256 if record.eps is None else ""
+        unknown = record.weights.origin if record.eps is None else ""
         row_key = (key, record.arch, run.norm, record.eps, unknown)
         if row_key not in rows:
             rows[row_key] = Row(record.arch, run.norm, record.eps)
             setting.rows.append(rows[row_key])
-        backbone_key = (*row_key, record.weights.sha256)
+        backbone_key = (*row_key, record.weights.origin)
         if backbone_key not in backbones:
             backbones[backbone_key] = Backbone()
             rows[row_key].backbones.append(backbones[backbone_key])

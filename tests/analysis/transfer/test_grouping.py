@@ -15,6 +15,7 @@ from robust_det.analysis.compare import compare
 from robust_det.analysis.transfer.cells import figure_cell
 from robust_det.analysis.transfer.grouping import Setting
 from robust_det.core.errors import UserError
+from robust_det.records.base import Weights
 from robust_det.records.transfer import Selection
 from tests.support.transfer_records import attack_of
 
@@ -197,3 +198,13 @@ def test_an_interval_is_shown_within_what_an_accuracy_can_be(
     half = stats.t.ppf(0.975, 1) * np.std([90, 99], ddof=1) / np.sqrt(2)
     assert figure.high == pytest.approx(94.5 + half)
     assert figure_cell(figure) == f"94.5 [{94.5 - half:.1f}, 100.0]"
+
+
+def test_a_conversion_and_its_source_are_one_pretraining(write: Write, settings: Settings) -> None:
+    source = "a" * 64
+    write(1.0, 60.0, seed=0, weights=Weights("source.pth", source))
+    write(1.0, 62.0, seed=1, weights=Weights("converted.pth", "b" * 64, source))
+    write(1.0, 50.0, seed=0, pretraining=1)
+    (setting,) = settings()
+    figure = setting.figure(setting.rows[0])
+    assert figure.n == 2 and figure.mean == pytest.approx((61 + 50) / 2)
