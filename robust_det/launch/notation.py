@@ -31,6 +31,7 @@ _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _GLOB = re.compile(r"[*?\[]")
 _QUOTES = "'\""
 _LONGEST_NAME = 120
+_NO_CONFIG = "base_transfer.yaml"  # has the defaults, which --data alone means
 _MOST_RUNS = 10_000
 
 
@@ -156,10 +157,11 @@ def _options(text: str, where: str) -> list[str]:
 def _entry(words: tuple[str, ...], where: str) -> Entry:
     job = words[0] if words[0] in JOBS else TRAIN
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", required=True)
+    parser.add_argument("--config", required=job == TRAIN)
     parser.add_argument("--backbone")
     if job == TRANSFER:
         parser.add_argument("--mode")
+        parser.add_argument("--data")
     parser.add_argument("overrides", nargs="*")
 
     def refuse(message: str) -> NoReturn:
@@ -172,8 +174,14 @@ def _entry(words: tuple[str, ...], where: str) -> Entry:
     pairs = tuple(zip(args.overrides[::2], args.overrides[1::2], strict=True))
     if any(key == "OUTPUT_DIR" for key, _ in pairs):
         raise UserError(f"{where}: leave OUTPUT_DIR out; each run gets a folder of its own")
-    if job == TRANSFER and args.mode:
-        if any(key == "TRANSFER.MODE" for key, _ in pairs):
-            raise UserError(f"{where}: --mode and TRANSFER.MODE say the same; give one")
-        pairs = (("TRANSFER.MODE", args.mode), *pairs)
-    return Entry(args.config, args.backbone, pairs, job)
+    config = args.config
+    if job == TRANSFER:
+        if not config and not args.data:
+            refuse("nothing says which images")
+        config = config or _NO_CONFIG
+        for option, key in (("data", "DATA.ROOT"), ("mode", "TRANSFER.MODE")):
+            if value := getattr(args, option):
+                if any(name == key for name, _ in pairs):
+                    raise UserError(f"{where}: --{option} and {key} say the same; give one")
+                pairs = ((key, value), *pairs)
+    return Entry(config, args.backbone, pairs, job)

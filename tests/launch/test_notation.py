@@ -106,3 +106,16 @@ def test_a_glob_stands_for_the_backbones_that_it_matches(tmp_path: Path) -> None
     assert first.backbone == f"{tmp_path}/eps3/final.pth"
     quoted = parse_sweep(["--config a.yaml --backbone '[ab]*.pth'"], "runs.txt")
     assert quoted[0].backbone == "[ab]*.pth"
+
+
+def test_a_transfer_needs_a_config_or_a_folder_of_images() -> None:
+    [entry] = parse_sweep(["transfer --data images --backbone b.pth SEED 1"], "runs.txt")
+    assert entry.config == "base_transfer.yaml"
+    assert entry.overrides == (("DATA.ROOT", "images"), ("SEED", "1"))
+    for line, message in (
+        ("transfer --backbone b.pth", "nothing says which images"),
+        ("transfer --data a --backbone b.pth DATA.ROOT c", "--data and DATA.ROOT say the same"),
+        ("--data a --backbone b.pth", "--config"),
+    ):
+        with pytest.raises(UserError, match=message):
+            parse_sweep([line], "runs.txt")
