@@ -50,7 +50,7 @@ class Tried(Part, frozen=True):
     Attributes:
         settings: by name, such as ``lr`` or ``strength``.
         accuracy: headline accuracy in percent on the images it was chosen by.
-        converged: whether the fit did; always of training by SGD.
+        converged: whether the fit did; of training by SGD, whether it did not diverge.
     """
 
     settings: dict[str, float]

@@ -84,6 +84,14 @@ def _threat(cfg: CfgNode, model: Model, where: str) -> list[str]:
             f"EVAL.NORM {cfg.EVAL.NORM} needs EVAL.EPS: eps {model.eps:g} of {where} is of"
             f" {model.norm}"
         )
+    if not model.eps and cfg.ATTACK.EPS > 0:  # what it is trained against is what it may withstand
+        if cfg.EVAL.NORM not in ("", cfg.ATTACK.NORM):
+            raise UserError(
+                f"EVAL.NORM {cfg.EVAL.NORM} needs EVAL.EPS: ATTACK.EPS {cfg.ATTACK.EPS:g} is of"
+                f" {cfg.ATTACK.NORM}"
+            )
+        cfg.EVAL.NORM, cfg.EVAL.EPS = cfg.ATTACK.NORM, cfg.ATTACK.EPS
+        return []
     cfg.EVAL.NORM = cfg.EVAL.NORM or model.norm or cfg.ATTACK.NORM
     cfg.EVAL.EPS = model.eps or 0.0
     if model.eps is None:

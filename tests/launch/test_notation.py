@@ -69,7 +69,7 @@ def test_ranges_go_either_way() -> None:
         (["--config a.yaml OUTPUT_DIR out"], "leave OUTPUT_DIR out"),
         (["--config a.yaml --mode full-network"], "line 1: unrecognized arguments: --mode"),
         (["transfer --config a.yaml --resume"], "line 1: unrecognized arguments: --resume"),
-        (["transfer --backbone b.pth"], "line 1: the following arguments are required: --config"),
+        (["transfer --backbone b.pth"], "line 1: nothing says which images"),
         (["transfer --config a.yaml --mode x TRANSFER.MODE y"], "--mode and TRANSFER.MODE say"),
         (["--config a.yaml --backbone none/*.pth"], "no file matches --backbone none/*.pth"),
         (["--config a.yaml SEED {0..10000000}"], "at most 10000 runs"),

@@ -35,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
         raise UserError("nothing says which images: give --data DIR, or --config FILE")
 
     from robust_det.checkpoints.model_file import NetworkFile
+    from robust_det.training.world import world_from_environment
     from robust_det.transfer.run import transfer
     from robust_det.transfer.settings import explain, paper_protocol
     from robust_det.zoo.load import path_of
@@ -48,7 +49,9 @@ def main(args: argparse.Namespace) -> None:
     given = NetworkFile(path_of(cfg.TRANSFER.BACKBONE), args.arch, args.prefix)
     cfg.freeze()
     name = Path(args.config).stem if args.config else Path(cfg.OUTPUT_DIR).name
-    print(f"\n{_table(transfer(cfg, name, given, args.resume))}")
+    record = transfer(cfg, name, given, args.resume)
+    if world_from_environment().is_main:
+        print(f"\n{_table(record)}")
 
 
 def _options(args: argparse.Namespace) -> Iterator[str]:
