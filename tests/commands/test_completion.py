@@ -38,7 +38,7 @@ def press_tab(command: Any, tmp_path: Path) -> Any:
 
 
 def test_bash_completes_commands_options_configs_and_keys(press_tab: Any) -> None:
-    assert press_tab("tr") == {"train", "transfer-data"}
+    assert press_tab("tr") == {"train", "transfer", "transfer-data"}
     assert press_tab("train", "--c") == {"--config"}
     assert press_tab("train", "--config", "robust_r50_eps1_") == {
         "robust_r50_eps1_coco.yaml",

@@ -127,4 +127,4 @@ def _span(differences: Sequence[Difference]) -> str:
     clear = sum(one.low > 0 or one.high < 0 for one in differences)
     low, high = signed(min(values)), signed(max(values))
     span = low if len(values) == 1 else f"{low} to {high}"
-    return f"{span} (of {counted(len(values), 'difference')} {clear} with an interval without 0)"
+    return f"{span} ({clear} of {counted(len(values), 'interval')} without 0)"

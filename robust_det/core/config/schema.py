@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from robust_det.core.config.setting import Setting
 from robust_det.core.errors import UserError
 from robust_det.core.installation import SCHEMAS
+
+if TYPE_CHECKING:
+    from robust_det.core.config.setting import Setting
 
 __all__ = ["KINDS", "config_schema", "kind_of", "known_keys", "read_schema"]
 

@@ -50,9 +50,8 @@ def test_differences_are_paired_by_backbone(write: Write, settings: Settings) ->
         assert change.difference.high == pytest.approx(interval.high)
     said = transfer_findings(found, (), [pair])[-1]
     assert said == (
-        "full-network against fixed-feature (logreg) on DTD (T2, T1): +12.2 (of 1 difference 1 with"
-        " an interval without 0) top-1; −26.0 (of 1 difference 1 with an interval without 0) top-1"
-        " under attack."
+        "full-network against fixed-feature (logreg) on DTD (T2, T1): +12.2 (1 of 1 interval"
+        " without 0) top-1; −26.0 (1 of 1 interval without 0) top-1 under attack."
     )
 
 
