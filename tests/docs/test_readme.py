@@ -55,7 +55,7 @@ OTHERS = {
     "pip",
 }
 OTHERS |= {"python3", "sbatch", "srun", "tensorboard", "unzip", "uv", "wget", "xdg-open"}
-OURS = {"make", "python", "robust-det", "torchrun"}
+OURS = {"make", "python", "robust-det", "taskset", "torchrun"}
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,8 @@ def calls_in(script: str, folder: Path) -> list[list[str]]:
 def check_call(call: list[str]) -> None:
     """Let the tools' own parsers read a command."""
     program, *arguments = call
+    if program == "taskset":  # -c CORES, and a command
+        program, *arguments = arguments[2:]
     if program in OTHERS:
         return
     if program == "make":
