@@ -84,12 +84,14 @@ def table(path: Path) -> str:
             f"{one['settings']['images']:,} at {one['settings']['size']} px",
             f"{one['boxes']:,}",
             one["cores"],
+            one["environment"]["threads"],
             f"{one['wall_seconds']:.0f}",
             f"{one['processor_seconds']:.0f}",
         )
         for one in read_results(path)
     ]
-    return markdown_table(("backbones", "images", "boxes", "cores", "s", "processor s"), rows)
+    head = ("backbones", "images", "boxes", "cores", "threads", "s", "processor s")
+    return markdown_table(head, rows)
 
 
 def main() -> None:
