@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from robust_det.analysis.tables import signed
 from robust_det.analysis.transfer.cells import difference_cell, figure_cell, p_cell
 from robust_det.analysis.transfer.contests import Contest, Family
-from robust_det.analysis.transfer.estimates import Difference
+from robust_det.analysis.transfer.estimates import LEVEL, Difference
 from robust_det.analysis.transfer.grouping import Setting
 from robust_det.analysis.transfer.modes import Pair
 from robust_det.core.errors import counted
@@ -77,6 +77,14 @@ def _best(one: Contest) -> str:
     else:
         answer, verb = "Not known" if math.isnan(one.p_best) else "Not shown", "may be"
     missing = f"; {_missing(one)}" if math.isnan(one.p_best) else ""
+    gain = one.gain()
+    if not one.shown and gain is not None and gain.value > 0 and gain.p < LEVEL:
+        return (
+            f"Yes, on this data: of {len(one.line.rows)} ε on {where}, {one.best.eps_label} has the"
+            f" highest mean, {figure_cell(figure)} {own.headline}, and is above the standard"
+            f" backbone: {_test(gain, gain.p)}. That it is the best of them is not shown:"
+            f" {_test(gap, one.p_best)} to the next, {second.eps_label}."
+        )
     return (
         f"{answer}: of {len(one.line.rows)} ε on {where}, {one.best.eps_label} has the highest mean"
         f" and {verb} the best: {figure_cell(figure)} {own.headline}, {_test(gap, one.p_best)} to"

@@ -119,3 +119,20 @@ def test_a_single_eps_has_no_answer(write: Write, settings: Settings) -> None:
     write(1.0, 60.0)
     (said,) = sentences(settings())
     assert said.startswith("No answer: DTD, fixed-feature (logreg) is there at a single ε")
+
+
+def test_a_gain_is_told_where_the_best_of_several_is_not(write: Write, settings: Settings) -> None:
+    for eps, values in {
+        0.0: (50, 50.4, 50.2),
+        0.5: (60, 60.5, 61),
+        1.0: (60.2, 60.1, 60.6),
+    }.items():
+        for pretraining, value in enumerate(values):
+            write(eps, float(value), pretraining=pretraining)
+    [said] = sentences(settings())
+    gain = stats.ttest_ind([60, 60.5, 61], [50, 50.4, 50.2], equal_var=False)
+    assert gain.pvalue * 2 < 0.05
+    assert said.startswith("Yes, on this data: of 3 ε on DTD (T1)")
+    assert "L2 ε 0.5 has the highest mean, 60.5 [59.3, 61.7] top-1" in said
+    assert "is above the standard backbone: +10.3 [" in said
+    assert "That it is the best of them is not shown: +0.2 [" in said
