@@ -107,7 +107,7 @@ class APGD:
             before=x,
             losses=losses,
             grad=grad,
-            best=x,
+            best=torch.where(as_wide(losses.isnan(), x), center, x),
             best_grad=grad,
             highest=losses.nan_to_num(nan=-torch.inf),
             size=torch.full_like(wide, 2 * self.threat.eps, dtype=x.dtype),

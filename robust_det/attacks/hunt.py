@@ -68,7 +68,8 @@ class Hunt:
 
     def look(self, x: torch.Tensor) -> None:
         """Look at what an attack returned, of all images that there were at first."""
-        self.success(x[self._rows])
+        if len(self._rows):
+            self.success(x[self._rows])
 
     def narrow(self) -> torch.Tensor | None:
         """Leave out the images that have been missed; see :class:`Narrowing`."""

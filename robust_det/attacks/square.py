@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ class Square:
         side = min(height, width) // 5
         down, across = height // side, width // side
         drawn = uniform(center, (down, across, 1 + channels), noise)
-        pattern = _pattern(side, center)
+        pattern = _pattern(side, center.dtype, center.device)
         delta = torch.zeros_like(center)
         # what the tiles leave is shared by both borders
         top, left = (height - down * side) // 2, (width - across * side) // 2
@@ -157,7 +158,7 @@ class Square:
         used = delta.flatten(1).norm(dim=1)[:, None, None, None]
         either = (delta * torch.maximum(to, gone)).norm(dim=(2, 3), keepdim=True)
         unused = (self.threat.eps**2 - used**2).clamp(min=0) / delta.shape[1]
-        pattern = _turned(_pattern(side, best), drawn[:, 4])
+        pattern = _turned(_pattern(side, best.dtype, best.device), drawn[:, 4])
         pattern = pattern * _signs(drawn[:, 5:])[:, :, None, None]
         old = _unit(delta * to, (2, 3))
         fresh = _unit(_placed(pattern, drawn[:, 0:2], best) + old, (2, 3))
@@ -201,16 +202,16 @@ def _placed(pattern: torch.Tensor, drawn: torch.Tensor, like: torch.Tensor) -> t
     return out
 
 
-def _pattern(side: int, like: torch.Tensor) -> torch.Tensor:
+@functools.lru_cache(maxsize=32)  # few sides, and thousands of queries
+def _pattern(side: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Two hills side by side, the second one negative, of unit norm: (side, side)."""
-    upper = _hill(side // 2, side, like)
-    lower = _hill(side - side // 2, side, like)
-    return _unit(torch.cat([upper, -lower]), (0, 1))
+    upper, lower = _hill(side // 2, side), _hill(side - side // 2, side)
+    return _unit(torch.cat([upper, -lower]), (0, 1)).to(device, dtype)
 
 
-def _hill(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
+def _hill(height: int, width: int) -> torch.Tensor:
     """Rectangles around a middle, each ring one pixel wider, that add up 1 / ring ** 2."""
-    hill = like.new_zeros(height, width)
+    hill = torch.zeros(height, width)
     y, x = height // 2, width // 2
     for ring in range(max(height, width) // 2 + 1):
         rows = slice(max(y - ring, 0), y + ring + 1)
