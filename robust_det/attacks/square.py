@@ -28,7 +28,8 @@ class Square:
 
     It asks for no gradient, so that it sees through networks whose gradients are masked. Linf
     squares are at a corner of the ball in each channel; L2 ones move the budget of one window to
-    another. Each image has squares of its own.
+    another. Each image has squares of its own, which may lie at every border, as in the paper;
+    the published code leaves out the last row and column, which matters on small images.
 
     It narrows with an objective that is done with an image, which does not change the others.
 
