@@ -91,16 +91,16 @@ def test_the_targeted_dlr_sees_through_a_masked_cross_entropy(case: list[str]) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", of("apgd-t"), ids=" ".join)
+@pytest.mark.parametrize("case", of("apgd-t", scale="1"), ids=" ".join)
 def test_targeted_apgd_leaves_as_many_images_as_published(case: list[str]) -> None:
     differ = abs(int(standing(case).sum()) - int(recorded(case).sum()))
     assert differ <= ALLOWED * len(TARGETS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", of("fab-t", "all"), ids=" ".join)
+@pytest.mark.parametrize("case", of("fab-t", "all", scale="1"), ids=" ".join)
 def test_fab_and_the_ensemble_leave_the_published_images_standing(case: list[str]) -> None:
-    images = 40  # of which none may differ: one is 2.5 %
+    images = 30  # of which none may differ: one is 3.3 %
     assert torch.equal(standing(case, images), recorded(case)[:images])
 
 
@@ -109,7 +109,7 @@ def test_fab_and_the_ensemble_leave_the_published_images_standing(case: list[str
 def test_square_is_the_published_one_but_for_the_last_row_and_column(
     case: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = 80
+    images = 50
     theirs = int(recorded(case)[:images].sum())
     # squares may lie at the border, as in the paper: on 16 pixels that is worth images
     assert int(standing(case, images).sum()) <= theirs + 0.02 * images
