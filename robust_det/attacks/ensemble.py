@@ -51,6 +51,7 @@ def worst_case(
     seed: int = 0,
     amp_dtype: torch.dtype | None = None,
     after: Callable[[str, int], None] = lambda name, standing: None,
+    on_pass: Callable[[int], None] = lambda images: None,
 ) -> WorstCase:
     """Attack every image until one attack of a sequence succeeds.
 
@@ -69,6 +70,8 @@ def worst_case(
         seed: of all random numbers.
         amp_dtype: autocast the attacks' passes to this type; None for the network's own precision.
         after: is told of every attack that is over: its name, and how many images stand.
+        on_pass: is told of each forward pass of an attack, of how many images it is; of all images
+            they add up to no more than the attacks' costs.
 
     Raises:
         UserError: two attacks have one name, or logits of images as they are are not finite.
@@ -83,8 +86,11 @@ def worst_case(
         with torch.no_grad():
             logits = network(images)
         if not bool(logits.isfinite().all()):
-            raise UserError("the network gives NaN or Inf for images as they are")
-        ranked = logits.argsort(1, descending=True)
+            raise UserError(
+                "the network gives NaN or Inf for images as they are",
+                "it has diverged or overflows: there is no accuracy of it",
+            )
+        ranked = logits.argsort(dim=1, descending=True, stable=True)
         clean = ranked[:, 0] == targets
         standing, result = clean.clone(), images.clone()
         by = torch.full_like(targets, -1)
@@ -106,6 +112,7 @@ def worst_case(
                     member.loss,
                     None if towards is None else towards[rows],
                     amp_dtype,
+                    on_pass,
                 )
                 _run(member, hunt, images[rows], [noise[row] for row in rows.tolist()])
                 not_finite += int(hunt.not_finite)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -31,6 +33,7 @@ class Hunt:
         loss: a name of :data:`robust_det.attacks.OBJECTIVES`, or a loss of logits like them.
         towards: (N,) classes to be taken for; None is untargeted.
         amp_dtype: autocast the network to this type; None for its own precision.
+        tell: is told of each pass of the network, of how many images it is.
 
     Attributes:
         fooled: (N,) which images have been missed.
@@ -47,10 +50,11 @@ class Hunt:
         loss: str | LogitLoss,
         towards: torch.Tensor | None = None,
         amp_dtype: torch.dtype | None = None,
+        tell: Callable[[int], None] = lambda images: None,
     ) -> None:
         self._network, self._threat, self._loss = network, threat, loss
         self._images, self._targets, self._towards = images, targets, towards
-        self._amp_dtype = amp_dtype
+        self._amp_dtype, self._tell = amp_dtype, tell
         self._rows = torch.arange(len(images), device=images.device)
         self.fooled = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         self.found = images.clone()
@@ -94,6 +98,7 @@ class Hunt:
 
     def _noted(self, logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         rows = self._rows
+        self._tell(len(rows))
         finite = logits.isfinite().all(1)
         self.not_finite += (~finite).sum()
         missed = finite & (logits.argmax(1) != self._targets[rows])

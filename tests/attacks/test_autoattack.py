@@ -84,9 +84,9 @@ def test_apgd_leaves_the_published_images_standing(case: list[str]) -> None:
         assert abs(int(ours.sum()) - int(theirs.sum())) <= 0.02 * len(TARGETS)
 
 
-@pytest.mark.parametrize("case", of("apgd-t", scale="300"), ids=" ".join)
+@pytest.mark.parametrize("case", of("apgd-t", scale="300")[:1], ids=" ".join)
 def test_the_targeted_dlr_sees_through_a_masked_cross_entropy(case: list[str]) -> None:
-    images = 30
+    images = 20
     assert torch.equal(standing(case, images), recorded(case)[:images])
 
 

@@ -182,7 +182,10 @@ def test_budgets_cost_what_they_say_where_nothing_falls(
         assert isinstance(last.attack, Square) and last.attack.queries == 5000
         fewer = dataclasses.replace(last, attack=Square(last.attack.threat, 50))
         plan = dataclasses.replace(plan, members=(*others, fewer))
-    worst_case(Flat(), torch.rand(1, 3, 5, 5), torch.tensor([0]), plan.members)
+    told: list[int] = []
+    x, y = torch.rand(2, 3, 5, 5), torch.tensor([0, 0])
+    worst_case(Flat(), x, y, plan.members, on_pass=told.append)
+    assert sum(told) == 2 * sum(member.passes.forward for member in plan.members)
     # nothing was found that would be asked once more
     assert (passes[0] + 1, passes[1]) == plan.passes
     assert len(plan.notes) == len(notes)
