@@ -7,13 +7,13 @@ attacked, in which mode, at which precision and by which loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
 from robust_det.attacks.threat import ThreatModel
 
-__all__ = ["Attack", "Noise", "Objective"]
+__all__ = ["Attack", "Narrowing", "Noise", "Objective", "Passes", "narrowed"]
 
 # images (N, ...) in [0, 1] -> losses (N,), to be maximised: differentiable, and each a function of
 # its own image alone
@@ -24,12 +24,44 @@ Objective = Callable[[torch.Tensor], torch.Tensor]
 Noise = torch.Generator | Sequence[torch.Generator] | None
 
 
+class Passes(NamedTuple):
+    """What an attack costs an image at most: passes through the network."""
+
+    forward: int
+    backward: int
+
+
+@runtime_checkable
+class Narrowing(Protocol):
+    """An objective that is done with some of its images before the attack is.
+
+    An attack may ask between two steps; one that never asks goes on with all of them.
+    """
+
+    def narrow(self) -> torch.Tensor | None:
+        """Leave out the images that are done with.
+
+        Returns:
+            The rows that are left of the images that the objective took until now, in order, and
+            from now on takes alone; None if all are.
+        """
+
+
+def narrowed(objective: Objective) -> torch.Tensor | None:
+    """Return the rows that an objective has narrowed itself to; None if it did not."""
+    return objective.narrow() if isinstance(objective, Narrowing) else None
+
+
 class Attack(Protocol):
     """An optimiser under a threat model."""
 
     @property
     def threat(self) -> ThreatModel:
         """What may be changed, and how far."""
+
+    @property
+    def passes(self) -> Passes:
+        """What the attack costs an image at most."""
 
     def __call__(
         self, objective: Objective, images: torch.Tensor, noise: Noise = None

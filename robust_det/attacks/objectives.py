@@ -12,7 +12,14 @@ from robust_det.attacks.interface import Objective
 from robust_det.core.device import autocast
 from robust_det.core.errors import UserError, did_you_mean
 
-__all__ = ["OBJECTIVES", "classifier_objective", "count_not_finite", "get_objective"]
+__all__ = [
+    "OBJECTIVES",
+    "LogitLoss",
+    "classifier_objective",
+    "count_not_finite",
+    "get_objective",
+    "lead",
+]
 
 # logits (N, K), true classes (N,), and classes to be taken for (N,) or None -> losses (N,)
 LogitLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -39,8 +46,8 @@ def margin(
     succeeded.
     """
     wanted = targets if towards is None else towards
-    lead = _of(logits, wanted) - _largest_other(logits, wanted)
-    return -lead if towards is None else lead
+    ahead = _of(logits, wanted) - _largest_other(logits, wanted)
+    return -ahead if towards is None else ahead
 
 
 def dlr(
@@ -61,8 +68,19 @@ def dlr(
     z = logits.topk(needed, dim=1).values
     if towards is None:
         return margin(logits, targets) / (z[:, 0] - z[:, 2] + 1e-12)
-    lead = _of(logits, towards) - _of(logits, targets)
-    return lead / (z[:, 0] - (z[:, 2] + z[:, 3]) / 2 + 1e-12)
+    return lead(logits, targets, towards) / (z[:, 0] - (z[:, 2] + z[:, 3]) / 2 + 1e-12)
+
+
+def lead(
+    logits: torch.Tensor, targets: torch.Tensor, towards: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The logit of the class aimed at minus the true one; untargeted, the margin.
+
+    0 is the boundary between the two classes alone, to which minimum distance attacks project.
+    """
+    if towards is None:
+        return margin(logits, targets)
+    return _of(logits, towards) - _of(logits, targets)
 
 
 OBJECTIVES: dict[str, LogitLoss] = {
@@ -87,7 +105,7 @@ def get_objective(name: str) -> LogitLoss:
 def classifier_objective(
     network: nn.Module,
     targets: torch.Tensor,
-    name: str = "cross_entropy",
+    name: str | LogitLoss = "cross_entropy",
     *,
     towards: torch.Tensor | None = None,
     amp_dtype: torch.dtype | None = None,
@@ -99,7 +117,7 @@ def classifier_objective(
         network: takes images (N, C, H, W) in [0, 1], returns logits (N, K); in the mode it is in,
             which :func:`robust_det.attacks.frozen` sets.
         targets: (N,) true classes.
-        name: one of :data:`OBJECTIVES`.
+        name: one of :data:`OBJECTIVES`, or a loss of logits like them.
         towards: (N,) classes to be taken for, other than the true ones; None is untargeted.
         amp_dtype: autocast the network to this type; None for its own precision. With float16 the
             losses are 1,024 times as large, or small gradients would be 0.
@@ -109,7 +127,7 @@ def classifier_objective(
     Raises:
         UserError: the name is unknown, or a class aimed at is the true one.
     """
-    loss = get_objective(name)
+    loss = get_objective(name) if isinstance(name, str) else name
     if towards is not None and bool((towards == targets).any()):
         raise UserError("a targeted attack needs classes other than the true ones in 'towards'")
     scale = _FP16_LOSS_SCALE if amp_dtype == torch.float16 else 1.0

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from robust_det.attacks.interface import Noise, Objective
+from robust_det.attacks.interface import Noise, Objective, Passes
+from robust_det.attacks.steps import as_wide, ascent, evaluated, random_start
 from robust_det.attacks.threat import ThreatModel
 from robust_det.core.errors import UserError
 
@@ -52,6 +53,13 @@ class PGD:
         if not 0 <= self.resolution < 1:
             raise UserError(f"PGD needs a resolution in [0, 1), not {self.resolution}")
 
+    @property
+    def passes(self) -> Passes:
+        """What the attack costs an image at most."""
+        compared = self.restarts > 1 or (self.best_iterate and self.steps > 0)
+        gradients = self.restarts * self.steps
+        return Passes(gradients + self.restarts * compared, gradients)
+
     def __call__(
         self,
         objective: Objective,
@@ -90,18 +98,18 @@ class PGD:
             elif restart == 0 and not self.random_start:
                 x = center
             else:
-                x = _random_start(self.threat, center, noise)
+                x = random_start(self.threat, center, noise)
             own, own_highest = center, nothing
             for i in range(rounds):
-                losses, grad = _ascent(objective, x)
+                losses, grad = ascent(objective, x)
                 if self.best_iterate:
                     own, own_highest = self._later(x, losses, own, own_highest)
                 moved = self.threat.project(self.threat.step(x, grad, self.step_size), center)
-                x = moved if steps is None else torch.where(_as_wide(i < steps, x), moved, x)
+                x = moved if steps is None else torch.where(as_wide(i < steps, x), moved, x)
             if not compared:
                 return x
             with torch.no_grad():
-                losses = _evaluated(objective, x)
+                losses = evaluated(objective, x)
             own, own_highest = self._later(x, losses, own, own_highest)
             best, highest = _chosen(own_highest > highest, own, own_highest, best, highest)
         return best
@@ -115,7 +123,7 @@ class PGD:
         of ascent lead upwards. The bar stays the highest loss seen, so that slow descent adds up.
         """
         bar = highest - self.resolution * highest.abs().nan_to_num(posinf=0.0)
-        kept = torch.where(_as_wide(losses >= bar, x), x, best)
+        kept = torch.where(as_wide(losses >= bar, x), x, best)
         return kept, torch.fmax(losses, highest)
 
     def _rounds(self, steps: torch.Tensor, images: int) -> int:
@@ -129,32 +137,6 @@ class PGD:
         return highest
 
 
-def _ascent(objective: Objective, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the losses (N,) at ``x`` and their gradients; detached."""
-    x = x.detach().requires_grad_(True)
-    with torch.enable_grad():
-        losses = _evaluated(objective, x)
-        (grad,) = torch.autograd.grad(losses.sum(), x)
-    # what overflowed tells no direction
-    return losses.detach(), grad.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _evaluated(objective: Objective, x: torch.Tensor) -> torch.Tensor:
-    losses = objective(x)
-    if losses.shape != (len(x),):
-        raise UserError(
-            f"an objective returns one loss an image, ({len(x)},), not {tuple(losses.shape)}"
-        )
-    return losses
-
-
-def _random_start(threat: ThreatModel, center: torch.Tensor, noise: Noise) -> torch.Tensor:
-    if noise is None or isinstance(noise, torch.Generator):
-        return threat.random_start(center, noise)
-    pairs = zip(center.split(1), noise, strict=True)
-    return torch.cat([threat.random_start(image, own) for image, own in pairs])
-
-
 def _chosen(
     better: torch.Tensor,
     x: torch.Tensor,
@@ -163,9 +145,4 @@ def _chosen(
     highest: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Replace the best images and their losses where there are better ones."""
-    return torch.where(_as_wide(better, x), x, best), torch.where(better, losses, highest)
-
-
-def _as_wide(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """View a mask of images as one of their values."""
-    return mask.view(-1, *[1] * (x.dim() - 1))
+    return torch.where(as_wide(better, x), x, best), torch.where(better, losses, highest)

@@ -14,6 +14,8 @@ from robust_det.core.errors import UserError, did_you_mean
 
 __all__ = ["NORMS", "L2Ball", "LinfBall", "ThreatModel", "make_threat"]
 
+Size = float | torch.Tensor
+
 
 def _norms(x: torch.Tensor) -> torch.Tensor:
     # over dims, not a flattened copy: channels_last tensors would be copied
@@ -32,8 +34,14 @@ class ThreatModel:
 
     norm = ""
 
-    def step(self, x: torch.Tensor, grad: torch.Tensor, size: float) -> torch.Tensor:
-        """Move ``x`` by ``size`` along the steepest ascent direction of this norm."""
+    def step(self, x: torch.Tensor, grad: torch.Tensor, size: Size) -> torch.Tensor:
+        """Move ``x`` by ``size`` along the steepest ascent direction of this norm.
+
+        Args:
+            x: (N, ...).
+            grad: like ``x``.
+            size: of all images, or (N, 1, ...) one an image.
+        """
         raise NotImplementedError
 
     def project(self, x: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
@@ -44,6 +52,17 @@ class ThreatModel:
         """Draw a random start in the ball around ``center``, cut to [0, 1]."""
         raise NotImplementedError
 
+    def distance(self, x: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return how far images ``x`` (N, ...) are from ``center``, by this norm: (N,)."""
+        order = torch.inf if self.norm == "linf" else 2
+        dims = tuple(range(1, x.dim()))
+        return torch.linalg.vector_norm(x - center, order, dim=dims)
+
+    def holds(self, x: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return which of images ``x`` (N, ...) are in the ball and in [0, 1], but for rounding."""
+        boxed = ((x >= 0) & (x <= 1)).flatten(1).all(1)
+        return boxed & (self.distance(x, center) <= self.eps * (1 + 1e-5) + 1e-6)
+
 
 @dataclass(frozen=True)
 class L2Ball(ThreatModel):
@@ -51,7 +70,7 @@ class L2Ball(ThreatModel):
 
     norm = "l2"
 
-    def step(self, x: torch.Tensor, grad: torch.Tensor, size: float) -> torch.Tensor:
+    def step(self, x: torch.Tensor, grad: torch.Tensor, size: Size) -> torch.Tensor:
         return x + grad * (size / (_norms(grad) + 1e-10))
 
     def project(self, x: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
@@ -71,7 +90,7 @@ class LinfBall(ThreatModel):
 
     norm = "linf"
 
-    def step(self, x: torch.Tensor, grad: torch.Tensor, size: float) -> torch.Tensor:
+    def step(self, x: torch.Tensor, grad: torch.Tensor, size: Size) -> torch.Tensor:
         return x + grad.sign().mul_(size)
 
     def project(self, x: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
