@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from robust_det.analysis.labels import format_eps
+from robust_det.core.epsilon import format_eps
 
 __all__ = ["eps_axis", "plain_axes"]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robust_det.analysis.differences import as_key, condition_differences
-from robust_det.analysis.labels import condition_labels, eps_label
+from robust_det.analysis.labels import condition_labels
 from robust_det.analysis.runs import Conditions, Run
 from robust_det.analysis.summary import Summary, difference, summarise
+from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import UserError
 from robust_det.records.metrics import task_of, task_order
 

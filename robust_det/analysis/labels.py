@@ -10,36 +10,7 @@ import msgspec
 from robust_det.analysis.runs import Conditions
 from robust_det.records.detection import DataSet, Evaluator
 
-__all__ = [
-    "condition_labels",
-    "eps_label",
-    "evaluator_names",
-    "format_eps",
-    "libraries",
-    "norm_label",
-]
-
-_NORMS = {"l2": "L2", "linf": "L∞"}
-
-
-def norm_label(norm: str) -> str:
-    """``L2`` or ``L∞``; other names as they are."""
-    return _NORMS.get(norm, norm)
-
-
-def format_eps(norm: str | None, eps: float) -> str:
-    """Write eps as people do: L∞ in 255ths where that is a multiple of a half, else a decimal."""
-    scaled = eps * 255
-    if norm == "linf" and 0 < eps <= 1 and abs(scaled * 2 - round(scaled * 2)) < 1e-3:
-        return f"{round(scaled * 2) / 2:g}/255"
-    return f"{eps:g}"
-
-
-def eps_label(norm: str | None, eps: float) -> str:
-    """``standard``, ``L2 ε 1`` or ``L∞ ε 4/255``."""
-    if eps == 0:
-        return "standard"
-    return f"{norm_label(norm) if norm else 'unknown norm'} ε {format_eps(norm, eps)}"
+__all__ = ["condition_labels", "evaluator_names", "libraries"]
 
 
 def evaluator_names(evaluators: Sequence[Evaluator]) -> str:

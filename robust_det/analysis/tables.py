@@ -11,8 +11,8 @@ from typing import Any
 from tabulate import tabulate
 
 from robust_det.analysis.grouping import Row, Setting, setting_differences
-from robust_det.analysis.labels import norm_label
 from robust_det.analysis.summary import Summary
+from robust_det.core.epsilon import norm_label
 from robust_det.core.errors import counted
 from robust_det.records.metrics import task_of
 

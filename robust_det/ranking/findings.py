@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robust_det.core.epsilon import eps_label
 from robust_det.ranking.comparison import Row
 from robust_det.ranking.correlation import rank_correlation
 from robust_det.ranking.scores import LOGME
-from robust_det.ranking.words import TITLES, eps_label, format_figure, listed
+from robust_det.ranking.words import TITLES, format_figure, listed
 
 __all__ = ["agreement", "findings"]
 

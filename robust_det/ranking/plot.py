@@ -8,10 +8,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from robust_det.core.epsilon import format_eps, norm_label
 from robust_det.core.figures import COLOURS, INK, STYLE
 from robust_det.ranking.comparison import Row
-from robust_det.ranking.words import TITLES, norm_label
-from robust_det.zoo.published import format_eps
+from robust_det.ranking.words import TITLES
 
 __all__ = ["score_figure"]
 
@@ -56,7 +56,9 @@ def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
         own = [row for row in ordered if row.arch == arch]
         norms = dict.fromkeys(row.norm for row in own if row.eps)
         for norm in norms:
-            lines[f"{arch}, {norm_label(norm)}"] = [r for r in own if not r.eps or r.norm == norm]
+            lines[f"{arch}, {norm_label(norm) or 'unknown norm'}"] = [
+                r for r in own if not r.eps or r.norm == norm
+            ]
         if not norms:
             lines[f"{arch}, standard"] = own
     return lines

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
+from robust_det.core.epsilon import eps_label
 from robust_det.core.resampling import Interval
 from robust_det.ranking.scores import LOGME
 from robust_det.ranking.task import MEAN_PER_CLASS, TOP1
-from robust_det.zoo.published import format_eps
 
-__all__ = ["TITLES", "backbone_label", "eps_label", "format_figure", "listed", "norm_label"]
+__all__ = ["TITLES", "backbone_label", "format_figure", "listed"]
 
 TITLES = {MEAN_PER_CLASS: "per-class mean", TOP1: "top-1", LOGME: "LogME"}
-_NORMS = {"l2": "L2", "linf": "L∞"}
-
-
-def norm_label(norm: str) -> str:
-    """Return ``L2`` or ``L∞``; other names as they are."""
-    return _NORMS.get(norm, norm or "unknown norm")
-
-
-def eps_label(norm: str, eps: float | None) -> str:
-    """Return ``standard``, ``L2 ε 1``, ``L∞ ε 4/255`` or ``ε unknown``."""
-    if eps is None:
-        return "ε unknown"
-    return f"{norm_label(norm)} ε {format_eps(norm, eps)}" if eps else "standard"
 
 
 def backbone_label(arch: str, norm: str, eps: float | None) -> str:

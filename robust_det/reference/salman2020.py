@@ -33,7 +33,6 @@ __all__ = [
     "beside",
     "best_settings",
     "comparable",
-    "eps_words",
     "reported",
 ]
 
@@ -143,11 +142,6 @@ class Beside:
     ours: float | None
     difference: float | None
     reason: str
-
-
-def eps_words(norm: str, eps: float) -> str:
-    """Return eps as the paper writes it: ``4/255`` for linf, ``3`` for l2."""
-    return f"{eps * 255:.4g}/255" if norm == "linf" and eps else f"{eps:g}"
 
 
 def reported(

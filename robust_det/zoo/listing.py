@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
+from robust_det.core.epsilon import format_eps
 from robust_det.core.errors import UserError, one_line
 from robust_det.core.folders import backbone_folder, cached_file, download_folder
-from robust_det.zoo.published import PublishedModel, all_models, find_model, format_eps
+from robust_det.zoo.published import PublishedModel, all_models, find_model
 
 __all__ = ["Entry", "entries", "table"]
 

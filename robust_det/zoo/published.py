@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robust_det.core.epsilon import format_eps
 from robust_det.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ __all__ = [
     "PublishedModel",
     "all_models",
     "find_model",
-    "format_eps",
     "get_model",
 ]
 
@@ -84,13 +84,6 @@ class PublishedModel:
             for m in (card, self)
         )
         return f"holds {found}, not {own}"
-
-
-def format_eps(norm: str, eps: float | None) -> str:
-    """Return eps as people write it: ``4/255`` for linf, ``3`` for l2."""
-    if eps is None:
-        return "?"
-    return f"{eps * 255:.4g}/255" if norm == "linf" and eps else f"{eps:g}"
 
 
 def _rows(file: str) -> list[dict[str, str]]:

@@ -15,8 +15,8 @@ from robust_det.analysis.grouping import (
     group_runs,
     setting_differences,
 )
-from robust_det.analysis.labels import format_eps
 from robust_det.analysis.runs import runs_of
+from robust_det.core.epsilon import format_eps
 from robust_det.core.errors import UserError
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.store import find_records, load_records

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from robust_det.core.epsilon import format_eps
 from robust_det.core.errors import UserError
 from robust_det.data.transfer.catalogue import MEAN_PER_CLASS, SETS, TOP1
 from robust_det.models import ARCHITECTURES
@@ -22,7 +23,6 @@ from robust_det.reference.salman2020 import (
     beside,
     best_settings,
     comparable,
-    eps_words,
     reported,
 )
 
@@ -80,7 +80,7 @@ def test_eps_are_those_of_images_in_0_to_1() -> None:
     assert sorted({row.eps for row in linf}) == [0, *(k / 255 for k in (0.5, 1, 2, 4, 8))]
     l2 = {0, 0.01, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 3, 5}
     assert {row.eps for row in reported(norm="l2")} == l2
-    assert {eps_words("linf", row.eps) for row in linf} == {
+    assert {format_eps("linf", row.eps) for row in linf} == {
         *("0", "0.5/255", "1/255", "2/255", "4/255", "8/255")
     }
     (one,) = reported("cifar10", "resnet50", "linf", 4 / 255 + 1e-12, "fixed-feature")

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from robust_det.analysis.labels import norm_label
 from robust_det.analysis.options import Options
 from robust_det.analysis.sections.provenance import provenance_entry
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.tables import csv_of, render_table, title
+from robust_det.core.epsilon import norm_label
 from robust_det.core.errors import counted
 from robust_det.records.pretrain import (
     AttackEvaluator,

@@ -9,12 +9,7 @@ from markupsafe import Markup
 
 from robust_det.analysis.gallery.gallery import Gallery
 from robust_det.analysis.grouping import Row, Setting, setting_differences
-from robust_det.analysis.labels import (
-    evaluator_names,
-    format_eps,
-    libraries,
-    norm_label,
-)
+from robust_det.analysis.labels import evaluator_names, libraries
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import Run
 from robust_det.analysis.sections.provenance import provenance_entry
@@ -22,6 +17,7 @@ from robust_det.analysis.significance.evidence import scored_by_coco
 from robust_det.analysis.significance.study import TaskStudy, study_of
 from robust_det.analysis.significance.text import page_parts
 from robust_det.analysis.tables import HOW_TO_READ_SEEDS, format_delta, format_mean
+from robust_det.core.epsilon import format_eps, norm_label
 from robust_det.core.errors import counted
 from robust_det.core.figures import PLACEHOLDER, inline_svg
 from robust_det.records.metrics import task_of

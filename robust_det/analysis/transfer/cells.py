@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from robust_det.analysis.labels import eps_label
 from robust_det.analysis.tables import signed
 from robust_det.analysis.transfer.estimates import LEVEL, Difference, Estimate
+from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import counted
 from robust_det.records.pretrain import AttackEvaluator
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robust_det.analysis.labels import norm_label
 from robust_det.analysis.transfer.estimates import LEVEL, Difference, holm, welch
 from robust_det.analysis.transfer.grouping import Row, Setting
+from robust_det.core.epsilon import norm_label
 
 __all__ = ["HOW_TO_READ_CONTESTS", "Contest", "Family", "Line", "families_of", "lines_of"]
 

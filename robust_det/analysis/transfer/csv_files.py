@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from robust_det.analysis.labels import norm_label
 from robust_det.analysis.tables import csv_of
 from robust_det.analysis.transfer.contests import Family
 from robust_det.analysis.transfer.estimates import Estimate
 from robust_det.analysis.transfer.grouping import Row, Setting
 from robust_det.analysis.transfer.modes import Change, Pair
+from robust_det.core.epsilon import norm_label
 from robust_det.records.pretrain import AttackEvaluator
 
 __all__ = ["contests_csv", "figures_csv", "pairs_csv"]

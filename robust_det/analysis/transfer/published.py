@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from robust_det.analysis.labels import norm_label
 from robust_det.analysis.tables import csv_of, signed
 from robust_det.analysis.transfer.blocks import Block
 from robust_det.analysis.transfer.cells import NONE, figure_cell
 from robust_det.analysis.transfer.conditions import METRIC_LABELS
 from robust_det.analysis.transfer.grouping import Row, Setting
+from robust_det.core.epsilon import norm_label
 from robust_det.reference.salman2020 import MODES, REMARKS, SOURCE, Beside, beside
 
 __all__ = ["HOW_TO_READ_PUBLISHED", "Published", "published_block", "published_csv", "published_of"]

@@ -115,6 +115,7 @@ def show_reference(args: argparse.Namespace) -> None:
     """Print reported accuracies, a line each, and what their remarks mean."""
     from tabulate import tabulate
 
+    from robust_det.core.epsilon import format_eps
     from robust_det.reference import salman2020
 
     words = {"set": args.set, "arch": args.arch, "norm": args.norm, "mode": args.mode}
@@ -128,7 +129,7 @@ def show_reference(args: argparse.Namespace) -> None:
             row.set,
             row.arch,
             row.norm,
-            salman2020.eps_words(row.norm, row.eps),
+            format_eps(row.norm, row.eps),
             row.mode,
             *(
                 (f"{row.lr:g}",)
