@@ -18,6 +18,7 @@ from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
 from robust_det.data.classification.crops import eval_transform
 from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.sizes import usual_resize
 from robust_det.models import Classifier
 from robust_det.training.world import World
 
@@ -84,7 +85,7 @@ def open_images(folder: str | Path, model: Model, limit: int | None = None) -> I
     folder = Path(folder).expanduser()
     split = "val" if (folder / "val").is_dir() else ""
     size = model.image_size
-    images = _Images(folder, split, eval_transform(round(size * 256 / 224), size))
+    images = _Images(folder, split, eval_transform(usual_resize(size), size))
     images.targets = np.array(class_indices(images.classes, model, images.folder))[images.targets]
     if limit is not None:
         images.keep(limit)

@@ -22,7 +22,7 @@ from robust_det.records.pretrain import (
     ValImages,
 )
 
-__all__ = ["write_evaluation_record", "write_pretrain_record"]
+__all__ = ["attack_evaluator", "write_evaluation_record", "write_pretrain_record"]
 
 
 def write_pretrain_record(
@@ -64,7 +64,7 @@ def write_pretrain_record(
         environment=environment(device),
         wall_time_s=round(seconds, 1),
         data=ImageSets(TrainImages(train_images, len(card.classes)), _validated(values)),
-        evaluators=[_evaluator(cfg, values)],
+        evaluators=[attack_evaluator(cfg, values)],
         started_from=File(**started_from) if started_from else None,
         changes=list(changes),
         metrics=_metrics(values),
@@ -110,7 +110,7 @@ def write_evaluation_record(
         wall_time_s=round(seconds, 1),
         data=_validated(values),
         classes=classes,
-        evaluators=[_evaluator(cfg, values)],
+        evaluators=[attack_evaluator(cfg, values)],
         metrics=_metrics(values),
         processes=processes,
     )
@@ -121,7 +121,7 @@ def _metrics(values: Mapping[str, Any]) -> dict[str, float | None]:
     return {metric: values[metric] for metric in PRETRAIN_METRICS if metric in values}
 
 
-def _evaluator(cfg: CfgNode, values: Mapping[str, Any]) -> AttackEvaluator:
+def attack_evaluator(cfg: CfgNode, values: Mapping[str, Any]) -> AttackEvaluator:
     """Return the attack of a config's validation, and how many images it was measured on."""
     attack = eval_attack(cfg)
     return AttackEvaluator(

@@ -24,10 +24,12 @@ from robust_det.core.config.setting import Setting, add_defaults, check_settings
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import SEEDS, check_seed
+from robust_det.data.classification.sizes import usual_resize
 from robust_det.models import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, get_architecture
 from robust_det.training.schedule import SCHEDULES
 
 __all__ = [
+    "OF_TRAINING",
     "SETTINGS",
     "check_config",
     "check_size",
@@ -121,7 +123,7 @@ _OF_EVAL_ATTACK = tuple(
     if key.startswith("EVAL.") and key not in ("EVAL.EPS", "EVAL.EPOCHS", "EVAL.BATCH_SIZE")
 )
 # what validation alone has no use for
-_OF_TRAINING = (
+OF_TRAINING = (
     *_OF_TRAINING_ATTACK,
     *(key for key in SETTINGS if key.startswith("OPTIM.")),
     "DATA.CROP_SCALE",
@@ -193,11 +195,11 @@ def idle_remarks(cfg: CfgNode, origins: Mapping[str, str]) -> list[str]:
 
 def _refuse_training(origins: Mapping[str, str]) -> None:
     """Refuse keys of training on the command line of an evaluation."""
-    idle = [key for key in _OF_TRAINING if origins.get(key) == COMMAND_LINE]
+    idle = [key for key in OF_TRAINING if origins.get(key) == COMMAND_LINE]
     if not idle:
         return
     twins = (f"EVAL.{key.partition('.')[2]}" for key in idle)
-    own = [key for key in twins if key in SETTINGS and key not in _OF_TRAINING]
+    own = [key for key in twins if key in SETTINGS and key not in OF_TRAINING]
     meant = f", or set {', '.join(own)}" if own else ""
     raise UserError(
         f"{', '.join(idle)} would have no effect on --eval-only, which trains nothing",
@@ -250,7 +252,7 @@ def check_size(cfg: CfgNode) -> None:
     if cfg.DATA.RESIZE < cfg.DATA.IMAGE_SIZE:
         raise UserError(
             f"DATA.RESIZE {cfg.DATA.RESIZE} must not be below DATA.IMAGE_SIZE"
-            f" {cfg.DATA.IMAGE_SIZE}; the usual one is {round(cfg.DATA.IMAGE_SIZE * 256 / 224)}"
+            f" {cfg.DATA.IMAGE_SIZE}; the usual one is {usual_resize(cfg.DATA.IMAGE_SIZE)}"
         )
 
 

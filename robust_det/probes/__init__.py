@@ -8,7 +8,7 @@ from robust_det.probes.choice import Choice, choose, refit
 from robust_det.probes.head import LinearHead
 from robust_det.probes.intervals import accuracy_interval, difference_interval
 from robust_det.probes.logme import Evidence, evidence, logme
-from robust_det.probes.logreg import STRENGTHS, LogisticFit, fit
+from robust_det.probes.logreg import STRENGTHS, LogisticFit, fit, strengths
 from robust_det.probes.nearest import TEMPERATURE, nearest_neighbours
 from robust_det.probes.ridge import Ridge
 
@@ -28,4 +28,5 @@ __all__ = [
     "logme",
     "nearest_neighbours",
     "refit",
+    "strengths",
 ]

@@ -15,10 +15,16 @@ from robust_det.probes.head import LinearHead
 from robust_det.probes.lbfgs import Memory
 from robust_det.probes.spectrum import Spectrum, spectrum_of
 
-__all__ = ["STRENGTHS", "TOLERANCE", "LogisticFit", "fit"]
+__all__ = ["STRENGTHS", "TOLERANCE", "LogisticFit", "fit", "strengths"]
+
+
+def strengths(count: int) -> list[float]:
+    """Return so many numbers, 2 at least, from 1e-6 to 1e5, evenly spaced in their logarithm."""
+    return [10.0 ** (-6 + 11 * i / (count - 1)) for i in range(count)]
+
 
 # of C, as in the evaluation of DINOv2 (Oquab et al. 2023)
-STRENGTHS = tuple(10.0 ** (-6 + 11 * i / 44) for i in range(45))
+STRENGTHS = tuple(strengths(45))
 
 # of the norm of the gradient, see fit
 TOLERANCE = 1e-3

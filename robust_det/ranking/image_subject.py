@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,23 +10,20 @@ import torch
 from robust_det.checkpoints.model_file import read_model
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import FileError, UserError, counted
-from robust_det.data.classification.crops import eval_transform
+from robust_det.data.classification.sizes import usual_resize
 from robust_det.data.transfer.contents import look_at
-from robust_det.data.transfer.images import ManifestImages
 from robust_det.data.transfer.manifest import Entry
 from robust_det.data.transfer.splits import by_class, subset
 from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.task import Task
 from robust_det.ranking.words import listed
-from robust_det.transfer.features.cache import FeatureKey, cached_features, images_digest
-from robust_det.transfer.features.extraction import extract
-from robust_det.transfer.features.network import feature_network
+from robust_det.transfer.features.cache import images_digest
+from robust_det.transfer.features.of_images import View, features_of_images
 from robust_det.transfer.resolve import normalisation
 from robust_det.transfer.sets import TransferSet, open_set
 
 __all__ = ["ImageSubject"]
 
-_CROP = 256 / 224
 _IMAGES, _PER_CLASS = 1000, 5  # that are taken if nothing says how many
 _BATCH = 64
 
@@ -66,7 +62,7 @@ class ImageSubject:
         # nothing is held out here
         notes = [note for note in self._set.notes if not note.startswith("validation: ")]
         self._size = size or cfg.DATA.IMAGE_SIZE or _size_of(files, notes)
-        self._resize = cfg.DATA.RESIZE or round(self._size * _CROP)
+        self._resize = cfg.DATA.RESIZE or usual_resize(self._size)
         if self._resize < self._size:
             raise UserError(
                 f"images of {self._size} pixels cannot be cut from a shorter side of"
@@ -102,24 +98,17 @@ class ImageSubject:
         """See :class:`~robust_det.ranking.subject.Subject`."""
         model = read_model(file.path)
         mean, std = normalisation(self._cfg, model)
-        network = feature_network(dataclasses.replace(model, mean=mean, std=std), str(file.path))
-        transform = eval_transform(self._resize, self._size, self._cfg.TRANSFER.DOWNSCALE)
-        images = ManifestImages(self._set.manifest, self._entries, self._set.base, transform)
-        key = FeatureKey(
+        features = features_of_images(
+            model,
+            str(file.path),
             file.sha256,
-            self.data["digest"],
-            {**self.settings, "mean": list(mean), "std": list(std)},
-        )
-        features = cached_features(
-            key,
-            lambda: extract(
-                network,
-                images,
-                name=file.name,
-                device=device,
-                batch_size=_BATCH,
-                channels_last=True,
-            ),
+            View(self._size, self._resize, self._cfg.TRANSFER.DOWNSCALE, mean, std),
+            self._set.manifest,
+            self._set.base,
+            self._entries,
+            name=file.name,
+            device=device,
+            batch_size=_BATCH,
         )
         return features.values
 

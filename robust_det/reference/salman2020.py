@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.data.transfer.catalogue import MEAN_PER_CLASS, TOP1, facts_of
@@ -290,19 +291,7 @@ def _check(
 @lru_cache(maxsize=1)
 def _accuracies() -> tuple[Reported, ...]:
     return tuple(
-        Reported(
-            set=row["set"],
-            arch=row["arch"],
-            norm=row["norm"],
-            eps=_eps(row["eps"]),
-            mode=row["mode"],
-            downscale=int(row["downscale"]),
-            accuracy=float(row["accuracy"]),
-            metric=row["metric"],
-            test_images=int(row["test_images"]),
-            remarks=tuple(row["remarks"].split()),
-        )
-        for row in _rows("salman2020.csv")
+        Reported(**_common(row), downscale=int(row["downscale"])) for row in _rows("salman2020.csv")
     )
 
 
@@ -310,23 +299,30 @@ def _accuracies() -> tuple[Reported, ...]:
 def _settings() -> tuple[BestSetting, ...]:
     return tuple(
         BestSetting(
-            set=row["set"],
-            arch=row["arch"],
-            norm=row["norm"],
-            eps=_eps(row["eps"]),
-            mode=row["mode"],
+            **_common(row),
             lr=float(row["lr"]),
             weight_decay=float(row["weight_decay"]),
             batch_size=int(row["batch_size"]),
             epochs=int(row["epochs"]),
             lr_step=int(row["lr_step"]),
-            accuracy=float(row["accuracy"]),
-            metric=row["metric"],
-            test_images=int(row["test_images"]),
-            remarks=tuple(row["remarks"].split()),
         )
         for row in _rows("salman2020_best.csv")
     )
+
+
+def _common(row: Mapping[str, str]) -> dict[str, Any]:
+    """Return what both tables have."""
+    return {
+        "set": row["set"],
+        "arch": row["arch"],
+        "norm": row["norm"],
+        "eps": _eps(row["eps"]),
+        "mode": row["mode"],
+        "accuracy": float(row["accuracy"]),
+        "metric": row["metric"],
+        "test_images": int(row["test_images"]),
+        "remarks": tuple(row["remarks"].split()),
+    }
 
 
 def _eps(words: str) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 
 import torch
 
-from robust_det.classification.attack_settings import eval_attack
+from robust_det.classification.pretrain_record import attack_evaluator
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
@@ -16,8 +16,6 @@ from robust_det.training.world import World
 from robust_det.transfer.sets import TransferSet
 
 __all__ = ["attack_evaluators", "measured", "require_agreement"]
-
-logger = logging.getLogger(__name__)
 
 # points of top-1 by which the classifier's file and the head on cached features may differ: folded
 # norms and other batches round differently, and turn an image or two in a thousand
@@ -38,23 +36,11 @@ def measured(
     return {"top1" if name == "clean_top1" else name: value for name, value in values.items()}
 
 
-def attack_evaluators(cfg: CfgNode, values: dict[str, float]) -> list[AttackEvaluator]:
+def attack_evaluators(cfg: CfgNode, values: Mapping[str, float]) -> list[AttackEvaluator]:
     """Return what the record says of the attack of an evaluation; nothing if there was none."""
-    attack = eval_attack(cfg)
-    if "adversarial_top1" not in values or attack.threat.eps == 0:
+    if "adversarial_top1" not in values:
         return []
-    return [
-        AttackEvaluator(
-            name="PGD",
-            norm=attack.threat.norm,
-            eps=attack.threat.eps,
-            steps=attack.steps,
-            step_size=attack.step_size,
-            objective=cfg.EVAL.OBJECTIVE,
-            restarts=attack.restarts,
-            images=int(values["attacked_images"]),
-        )
-    ]
+    return [attack_evaluator(cfg, values)]
 
 
 def require_agreement(of_file: float, of_features: float) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.core.config.reading import CfgNode
-from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.data.transfer.manifest import read_manifest
 from robust_det.data.transfer.sets.reading import read_set
 from robust_det.records import RECORD_NAME
 from robust_det.transfer.resolve import resolved
 from robust_det.transfer.run import finished_record
-from robust_det.transfer.settings import explain
+from robust_det.transfer.settings import explain, given_backbone
 
 __all__ = ["TransferCheck"]
 
@@ -52,9 +51,7 @@ class TransferCheck:
         """
         options = ["TRANSFER.BACKBONE", backbone] if backbone else []
         cfg, _ = explain(config, overrides, options)
-        if not cfg.TRANSFER.BACKBONE:
-            raise UserError("nothing says what is transferred: give --backbone FILE_OR_NAME")
-        path = self._locate(cfg.TRANSFER.BACKBONE)
+        path = self._locate(given_backbone(cfg))
         if path not in self._backbones:
             # without the tensors, of which there may be many
             model = replace(NetworkFile(path).read(), state={})

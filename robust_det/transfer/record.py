@@ -100,7 +100,7 @@ def transfer_record(
         ),
         selection=result.selection,
         quirks=list(quirks_of(cfg)),
-        evaluators=attack_evaluators(cfg, dict(result.values)),
+        evaluators=attack_evaluators(cfg, result.values),
         metrics={k: v for k, v in result.values.items() if k in _METRICS or "corrupted" in k},
         classifier=File(classifier.name, sha256_file(classifier)) if classifier else None,
         processes=processes,

@@ -10,10 +10,10 @@ from robust_det.classification.attack_settings import attack_doubts, check_attac
 from robust_det.classification.settings import check_size
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
+from robust_det.data.classification.sizes import usual_resize
 
 __all__ = ["normalisation", "resolved"]
 
-_CROP = 256 / 224
 _MOST_WORKERS = 8
 
 
@@ -44,7 +44,7 @@ def resolved(cfg: CfgNode, model: Model, where: str) -> tuple[CfgNode, list[str]
             f"{where} was trained on images of {model.image_size} px; DATA.IMAGE_SIZE"
             f" {own.DATA.IMAGE_SIZE} counts"
         )
-    own.DATA.RESIZE = own.DATA.RESIZE or round(own.DATA.IMAGE_SIZE * _CROP)
+    own.DATA.RESIZE = own.DATA.RESIZE or usual_resize(own.DATA.IMAGE_SIZE)
     check_size(own)
     if 0 < own.DATA.IMAGE_SIZE <= own.TRANSFER.DOWNSCALE:
         raise UserError(

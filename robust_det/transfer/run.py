@@ -5,12 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import resolve_device
@@ -22,7 +18,7 @@ from robust_det.data.transfer.metrics import accuracies
 from robust_det.records import RECORD_NAME, read_record, write_record
 from robust_det.records.transfer import Selection, TransferRecord
 from robust_det.training.run_folder import held_folder, refuse_other_config, refuse_other_run
-from robust_det.training.world import World, joined_world, world_from_environment
+from robust_det.training.world import joined_world, world_from_environment
 from robust_det.transfer.classifier import (
     classifier_of,
     description,
@@ -32,10 +28,11 @@ from robust_det.transfer.classifier import (
 from robust_det.transfer.corruptions import corrupted_accuracy, require_corruptions
 from robust_det.transfer.fixed_feature.extracted import extracted
 from robust_det.transfer.fixed_feature.find import find_head
+from robust_det.transfer.given import Given
 from robust_det.transfer.measure import measured, require_agreement
 from robust_det.transfer.record import Result, transfer_record
 from robust_det.transfer.resolve import resolved
-from robust_det.transfer.sets import TransferSet, open_set
+from robust_det.transfer.sets import open_set
 from robust_det.transfer.settings import trains_by_sgd
 from robust_det.transfer.sgd.train import train_by_sgd
 
@@ -44,21 +41,9 @@ __all__ = ["CLASSIFIER", "MANIFEST", "finished_record", "transfer"]
 logger = logging.getLogger(__name__)
 
 CLASSIFIER, MANIFEST = "final.pth", "manifest.csv"
+_PRODUCTS = (RECORD_NAME, CLASSIFIER)
 # keys that change where or how fast a run goes, but not what comes out
 _FREE_KEYS = ("OUTPUT_DIR", "DEVICE", "DATA.ROOT", "DATA.MANIFEST", "DATA.WORKERS")
-
-
-@dataclass(frozen=True)
-class _Given:
-    """What a run is given."""
-
-    cfg: CfgNode
-    model: Model
-    path: Path
-    sha256: str
-    data: TransferSet
-    device: torch.device
-    world: World
 
 
 def transfer(
@@ -86,8 +71,7 @@ def transfer(
                 " SGD"
             )
         resume = resume or held.restarted
-        if not resume:
-            refuse_other_run(folder, (RECORD_NAME, CLASSIFIER), resume, (RECORD_NAME, CLASSIFIER))
+        refuse_other_run(folder, _PRODUCTS, resume, _PRODUCTS)
         model, sha256 = backbone.read(), sha256_file(backbone.path)
         cfg, remarks = resolved(cfg, model, str(backbone.path))
         require_corruptions(cfg)
@@ -102,8 +86,8 @@ def transfer(
         held.begin()
         seed_generators(cfg.SEED)
         begun = time.perf_counter()
-        given = _Given(cfg, model, backbone.path, sha256, data, device, world)
-        result = _by_sgd(given, folder, resume) if trains_by_sgd(cfg) else _on_features(given)
+        given = Given(cfg, model, backbone.path, sha256, data, device, world, resume)
+        result = _by_sgd(given, folder) if trains_by_sgd(cfg) else _on_features(given)
         record = transfer_record(
             cfg,
             name,
@@ -145,7 +129,7 @@ def finished_record(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
     return record
 
 
-def _on_features(given: _Given) -> Result:
+def _on_features(given: Given) -> Result:
     """Find a head on features."""
     cfg, data, device = given.cfg, given.data, given.device
     found = extracted(cfg, given.model, given.sha256, data, device, str(given.path))
@@ -167,20 +151,10 @@ def _on_features(given: _Given) -> Result:
     return Result(head.selection, values, found.skipped, path)
 
 
-def _by_sgd(given: _Given, folder: Path, resume: bool) -> Result:
+def _by_sgd(given: Given, folder: Path) -> Result:
     """Train on images."""
     cfg, data, world = given.cfg, given.data, given.world
-    outcome = train_by_sgd(
-        cfg,
-        given.model,
-        given.path,
-        given.sha256,
-        data,
-        folder,
-        device=given.device,
-        world=world,
-        resume=resume,
-    )
+    outcome = train_by_sgd(given, folder)
     selection = Selection(outcome.on, outcome.chosen, outcome.tried, outcome.remarks)
     values = measured(cfg, outcome.classifier, data, given.device, world)
     skipped = int(values["corrupt"])

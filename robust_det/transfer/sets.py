@@ -49,15 +49,8 @@ class TransferSet:
         Raises:
             FileError: files are missing.
         """
-        return self._list(self.used, split, cfg, _as_validated(cfg))
-
-    def whole(self, cfg: CfgNode, split: str) -> ManifestImages:
-        """Return all images of a split of the manifest as validation sees them, whatever is used.
-
-        Raises:
-            FileError: files are missing.
-        """
-        return self._list(self.manifest, split, cfg, _as_validated(cfg))
+        transform = eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE, cfg.TRANSFER.DOWNSCALE)
+        return self._list(split, cfg, transform)
 
     def augmented(self, cfg: CfgNode, split: str) -> ManifestImages:
         """Return a split as training sees it.
@@ -75,22 +68,13 @@ class TransferSet:
             downscale=cfg.TRANSFER.DOWNSCALE,
         )
         skip = cfg.DATA.ON_CORRUPT == "skip"
-        return self._list(self.used, split, cfg, transform, substitute=skip)
+        return self._list(split, cfg, transform, substitute=skip)
 
     def _list(
-        self,
-        manifest: Manifest,
-        split: str,
-        cfg: CfgNode,
-        transform: Transform,
-        substitute: bool = False,
+        self, split: str, cfg: CfgNode, transform: Transform, substitute: bool = False
     ) -> ManifestImages:
-        entries = manifest.entries(split)
-        return ManifestImages(manifest, entries, self.base, transform, cfg.SEED, substitute)
-
-
-def _as_validated(cfg: CfgNode) -> Transform:
-    return eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE, cfg.TRANSFER.DOWNSCALE)
+        entries = self.used.entries(split)
+        return ManifestImages(self.used, entries, self.base, transform, cfg.SEED, substitute)
 
 
 def open_set(cfg: CfgNode) -> TransferSet:

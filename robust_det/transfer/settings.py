@@ -40,6 +40,7 @@ __all__ = [
     "Choice",
     "choices_of",
     "explain",
+    "given_backbone",
     "paper_protocol",
     "quirks_of",
     "trains_by_sgd",
@@ -168,23 +169,9 @@ def _settings() -> dict[str, Setting]:
 
 SETTINGS = _settings()
 
-_OF_SGD = (
-    *(key for key in SETTINGS if key.partition(".")[0] in ("ATTACK", "OPTIM")),
-    "DATA.CROP_SCALE",
-    "DATA.FLIP",
-    "DATA.COLOR_JITTER",
-    "DATA.EXACT_DECODE",
-    "TRAIN.EPOCHS",
-    "TRAIN.BATCH_SIZE",
-    "TRAIN.ACCUMULATE",
-    "TRAIN.COMPILE",
-    "TRAIN.CHECKPOINT_STEPS",
-    "EVAL.EPOCHS",
-    "TRANSFER.PATIENCE",
-    "PAPER.BEST_EPOCH",
-)
+_OF_SGD = (*pretraining.OF_TRAINING, "ATTACK.NORM", "ATTACK.EPS", "TRANSFER.PATIENCE")
 _OF_TRAINING_ATTACK = tuple(
-    key for key in SETTINGS if key.startswith("ATTACK.") and key not in ("ATTACK.EPS",)
+    key for key in SETTINGS if key.startswith("ATTACK.") and key != "ATTACK.EPS"
 )
 _OF_EVAL_ATTACK = tuple(
     key
@@ -241,6 +228,17 @@ def _listed(keys: dict[str, Any]) -> None:
         leaf = key.partition(".")[2]
         if isinstance(optim, dict) and isinstance(optim.get(leaf), int | float | str):
             optim[leaf] = [optim[leaf]]
+
+
+def given_backbone(cfg: CfgNode) -> str:
+    """Return what is transferred, a file or a name.
+
+    Raises:
+        UserError: nothing says it.
+    """
+    if not cfg.TRANSFER.BACKBONE:
+        raise UserError("nothing says what is transferred: give --backbone FILE_OR_NAME")
+    return str(cfg.TRANSFER.BACKBONE)
 
 
 def trains_by_sgd(cfg: CfgNode) -> bool:

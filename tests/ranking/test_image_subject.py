@@ -63,7 +63,7 @@ def test_features_are_what_the_last_layer_is_given(
             classifier(pixels[None] / 255)
     torch.testing.assert_close(ours[::5], torch.cat(given), rtol=1e-3, atol=1e-4)
     # the next time they come from the cache
-    monkeypatch.setattr("robust_det.ranking.image_subject.extract", None)
+    monkeypatch.setattr("robust_det.transfer.features.of_images.extract", None)
     assert torch.equal(found.features(file, CPU, lambda n: None), ours)
 
 

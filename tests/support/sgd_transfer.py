@@ -15,6 +15,7 @@ from robust_det.checkpoints.model_file import read_model
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.files import sha256_file
 from robust_det.training.world import World
+from robust_det.transfer.given import Given
 from robust_det.transfer.resolve import resolved
 from robust_det.transfer.sets import TransferSet, open_set
 from robust_det.transfer.settings import explain
@@ -101,17 +102,17 @@ class Transfer:
     ) -> Outcome:
         """Run it."""
         cfg = self.cfg(**settings)
-        return train_by_sgd(
+        given = Given(
             cfg,
             read_model(self.backbone),
             self.backbone,
             sha256_file(self.backbone),
             change(open_set(cfg)),
-            self.output,
-            device=torch.device("cpu"),
-            world=World(),
-            resume=resume,
+            torch.device("cpu"),
+            World(),
+            resume,
         )
+        return train_by_sgd(given, self.output)
 
 
 def state_of(path: Path) -> dict[str, Any]:

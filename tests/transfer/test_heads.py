@@ -8,12 +8,12 @@ import torch
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
 from robust_det.data.transfer.metrics import accuracies
+from robust_det.probes import strengths
 from robust_det.transfer.fixed_feature.heads import (
     Labelled,
     logreg_head,
     nearest_head,
     ridge_head,
-    strengths,
 )
 from tests.support.features import make_sample
 

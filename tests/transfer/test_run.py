@@ -109,7 +109,7 @@ def test_features_are_extracted_once_for_all_heads_seeds_and_subsets(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("features are extracted again")
 
-    monkeypatch.setattr("robust_det.transfer.fixed_feature.extracted.extract", refuse)
+    monkeypatch.setattr("robust_det.transfer.features.of_images.extract", refuse)
     run(overrides("TRANSFER.HEAD", "ridge", "SEED", "3", output="ridge"), backbone)
     small = run(overrides("TRANSFER.SUBSET", "4", "SEED", "1", output="few"), backbone)
     assert (small.data.train, small.data.val, small.data.subset) == (9, 3, 4)

@@ -37,16 +37,14 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.checkpoints.model_file import NetworkFile
     from robust_det.training.world import world_from_environment
     from robust_det.transfer.run import transfer
-    from robust_det.transfer.settings import explain, paper_protocol
+    from robust_det.transfer.settings import explain, given_backbone, paper_protocol
     from robust_det.zoo.load import path_of
 
     options = list(_options(args))
     cfg, _ = explain(args.config, args.overrides, options)
     if args.protocol == "paper":
         cfg, _ = explain(args.config, [*paper_protocol(cfg), *args.overrides], options)
-    if not cfg.TRANSFER.BACKBONE:
-        raise UserError("nothing says what is transferred: give --backbone FILE_OR_NAME")
-    given = NetworkFile(path_of(cfg.TRANSFER.BACKBONE), args.arch, args.prefix)
+    given = NetworkFile(path_of(given_backbone(cfg)), args.arch, args.prefix)
     cfg.freeze()
     name = Path(args.config).stem if args.config else Path(cfg.OUTPUT_DIR).name
     record = transfer(cfg, name, given, args.resume)
@@ -90,7 +88,7 @@ def _table(record: TransferRecord) -> str:
     eps = "unknown" if record.eps is None else f"{record.eps:g}"
     chosen = ", ".join(f"{name} {value:g}" for name, value in record.selection.chosen.items())
     rows = [
-        ("backbone", f"{record.arch}, {record.norm} eps {eps}".replace(",  ", ", ")),
+        ("backbone", f"{record.arch}, {f'{record.norm} eps {eps}'.strip()}"),
         ("mode", f"{record.mode}, {record.head}"),
         ("chosen", f"{chosen} (on {record.selection.on})"),
         ("top-1", shown("top1", record.data.test)),

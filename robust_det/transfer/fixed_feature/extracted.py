@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,9 +11,8 @@ from robust_det.checkpoints.model import Model
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError, counted
 from robust_det.data.transfer.manifest import Entry
-from robust_det.transfer.features.cache import FeatureKey, cached_features, images_digest
-from robust_det.transfer.features.extraction import Features, extract
-from robust_det.transfer.features.network import feature_network
+from robust_det.transfer.features.extraction import Features
+from robust_det.transfer.features.of_images import View, features_of_images
 from robust_det.transfer.fixed_feature.heads import Labelled
 from robust_det.transfer.resolve import normalisation
 from robust_det.transfer.sets import TransferSet
@@ -60,36 +58,25 @@ def extracted(
     Raises:
         UserError: an image cannot be read, unless the config says to skip such.
     """
-    mean, std = normalisation(cfg, model)
-    network = feature_network(dataclasses.replace(model, mean=mean, std=std), where)
+    own, (mean, std) = cfg.DATA, normalisation(cfg, model)
+    view = View(own.IMAGE_SIZE, own.RESIZE, cfg.TRANSFER.DOWNSCALE, mean, std)
 
     def of(split: str) -> Features:
-        def compute() -> Features:
-            return extract(
-                network,
-                data.whole(cfg, split),
-                name=f"{_WORDS[split]} images",
-                device=device,
-                batch_size=cfg.EVAL.BATCH_SIZE,
-                workers=cfg.DATA.WORKERS,
-                precision=cfg.TRAIN.PRECISION,
-                on_corrupt=cfg.DATA.ON_CORRUPT,
-            )
-
-        entries = data.manifest.entries(split)
-        key = FeatureKey(
+        return features_of_images(
+            model,
+            where,
             sha256,
-            images_digest(entries, data.classes),
-            {
-                "resize": cfg.DATA.RESIZE,
-                "size": cfg.DATA.IMAGE_SIZE,
-                "downscale": cfg.TRANSFER.DOWNSCALE,
-                "mean": list(mean),
-                "std": list(std),
-            },
-            cfg.TRAIN.PRECISION,
+            view,
+            data.manifest,
+            data.base,
+            data.manifest.entries(split),
+            name=f"{split} images",
+            device=device,
+            batch_size=cfg.EVAL.BATCH_SIZE,
+            workers=own.WORKERS,
+            precision=cfg.TRAIN.PRECISION,
+            on_corrupt=own.ON_CORRUPT,
         )
-        return cached_features(key, compute, on_corrupt=cfg.DATA.ON_CORRUPT)
 
     trained, tested = of("training"), of("test")
     known = data.manifest.training
@@ -98,9 +85,6 @@ def extracted(
     }
     test = Labelled(tested.values, tested.targets)
     return Extracted(**splits, test=test, skipped=len(trained.corrupt) + len(tested.corrupt))
-
-
-_WORDS = {"training": "training", "test": "test"}
 
 
 def _rows(

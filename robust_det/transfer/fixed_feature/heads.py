@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import torch
 
 from robust_det.core.progress import progress_bar
-from robust_det.probes import LinearHead, Ridge, choose, fit, nearest_neighbours, refit
+from robust_det.probes import LinearHead, Ridge, choose, fit, nearest_neighbours, refit, strengths
 from robust_det.records.transfer import ChosenOn, Selection, Tried
 
 __all__ = ["Accuracy", "FoundHead", "Labelled", "logreg_head", "nearest_head", "ridge_head"]
 
 # of predicted and true classes (N,), in percent
 Accuracy = Callable[[torch.Tensor, torch.Tensor], float]
-_LOWEST, _HIGHEST = -6, 5  # powers of ten
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,6 @@ class FoundHead:
     predict: Callable[[torch.Tensor], torch.Tensor]
     selection: Selection
     linear: LinearHead | None = None
-
-
-def strengths(count: int) -> list[float]:
-    """Return so many numbers from 1e-6 to 1e5, evenly spaced in their logarithm.
-
-    45 of them are those of C in the evaluation of DINOv2 (Oquab et al. 2023).
-    """
-    span = _HIGHEST - _LOWEST
-    return [10.0 ** (_LOWEST + span * i / (count - 1)) for i in range(count)]
 
 
 def logreg_head(

@@ -12,9 +12,10 @@ from pathlib import Path
 from robust_det.core.config.reading import CfgNode
 from robust_det.records.transfer import ChosenOn, Tried
 from robust_det.training.engine import DivergedError
+from robust_det.transfer.given import Given
 from robust_det.transfer.settings import Choice, choices_of, with_choice
-from robust_det.transfer.sgd.given import Given, Run
 from robust_det.transfer.sgd.one_run import Ended, trained
+from robust_det.transfer.sgd.planned import Run
 
 __all__ = ["Judged", "best_counts", "best_of", "chosen_on", "judged_runs", "remarks_on"]
 

@@ -13,7 +13,8 @@ from robust_det.core.errors import UserError
 from robust_det.training.engine import BEST, FINAL, LAST, Engine
 from robust_det.training.run_folder import refuse_other_run
 from robust_det.training.state import Progress, TrainingState
-from robust_det.transfer.sgd.given import Given, Run
+from robust_det.transfer.given import Given
+from robust_det.transfer.sgd.planned import Run
 from robust_det.transfer.sgd.task import TransferTask
 
 __all__ = ["Ended", "trained"]

@@ -17,14 +17,15 @@ from robust_det.core.errors import UserError, naming
 from robust_det.training.run_folder import refuse_other_config
 from robust_det.training.state import require_resumable
 from robust_det.transfer.classifier import description
+from robust_det.transfer.given import Given
 from robust_det.transfer.settings import choices_of
-from robust_det.transfer.sgd.given import Given, Run
 from robust_det.transfer.sgd.network import (
     build_network,
     card_of,
     learning_groups,
     still_modules,
 )
+from robust_det.transfer.sgd.planned import Run
 
 __all__ = ["TransferTask"]
 

@@ -13,17 +13,13 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
 from robust_det.classification.starting import Start
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.records.transfer import Tried
-from robust_det.training.world import World
-from robust_det.transfer.sets import TransferSet
+from robust_det.transfer.given import Given
 from robust_det.transfer.settings import (
     FIXED_FEATURE,
     HEAD_THEN_ALL,
@@ -38,25 +34,14 @@ from robust_det.transfer.sgd.choosing import (
     judged_runs,
     remarks_on,
 )
-from robust_det.transfer.sgd.given import Given, Run
 from robust_det.transfer.sgd.one_run import Ended, trained
 from robust_det.transfer.sgd.outcome import Outcome
+from robust_det.transfer.sgd.planned import Run
 
 __all__ = ["train_by_sgd"]
 
 
-def train_by_sgd(
-    cfg: CfgNode,
-    model: Model,
-    backbone: Path,
-    backbone_sha256: str,
-    data: TransferSet,
-    folder: Path,
-    *,
-    device: torch.device,
-    world: World,
-    resume: bool,
-) -> Outcome:
+def train_by_sgd(given: Given, folder: Path) -> Outcome:
     """Train a classifier that starts from a backbone.
 
     Runs that choose are in ``choice/lr0.01_wd0.0005`` and so on, the last one is in ``final``;
@@ -65,13 +50,8 @@ def train_by_sgd(
     one is the last.
 
     Args:
-        cfg: a resolved config that :func:`.settings.trains_by_sgd`.
-        model, backbone, backbone_sha256: the backbone, and its file.
-        data: the set.
+        given: what it is given; its config :func:`.settings.trains_by_sgd`.
         folder: of the transfer, whose lock the caller holds.
-        device, world: where it runs, and beside whom.
-        resume: whether runs in the folder may be gone on with; those that are finished are not
-            trained again.
 
     Raises:
         UserError: a run in the folder is of another config, backbone or set; there is something to
@@ -79,8 +59,8 @@ def train_by_sgd(
         SystemExit: SIGTERM or SIGUSR1, and the state is saved.
         KeyboardInterrupt: Ctrl-C, likewise.
     """
-    given = Given(cfg, model, backbone, backbone_sha256, data, device, world, resume)
-    start = Start(str(backbone), backbone_sha256, model)
+    cfg = given.cfg
+    start = Start(str(given.path), given.sha256, given.model)
     begin = _Beginning(start, start)
     if cfg.TRANSFER.MODE == HEAD_THEN_ALL:
         head = _learn(given, folder / "head", begin, head_alone=True)
@@ -93,7 +73,7 @@ def train_by_sgd(
         parts = {"": _learn(given, folder, begin, head_alone=alone)}
     weights = parts[""].weights
     # a copy, so that the file may change or go while the classifier is in use
-    classifier = copy.deepcopy(read_model(weights).classifier()).to(device)
+    classifier = copy.deepcopy(read_model(weights).classifier()).to(given.device)
     named = list(parts.items())
     return Outcome(
         classifier,

@@ -1,4 +1,4 @@
-"""What a transfer by SGD is given, and its runs."""
+"""One run of training among those of a transfer."""
 
 from __future__ import annotations
 
@@ -6,37 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from robust_det.checkpoints.model import Model
 from robust_det.classification.starting import Start
 from robust_det.core.config.reading import CfgNode
-from robust_det.training.world import World
-from robust_det.transfer.sets import TransferSet
 
-__all__ = ["Given", "Run"]
-
-
-@dataclass(frozen=True)
-class Given:
-    """What all runs of a transfer are given.
-
-    Attributes:
-        cfg: a resolved config.
-        model, path, sha256: the backbone, and its file.
-        data: the set.
-        device, world: where it runs, and beside whom.
-        resume: whether runs that are there may be gone on with.
-    """
-
-    cfg: CfgNode
-    model: Model
-    path: Path
-    sha256: str
-    data: TransferSet
-    device: torch.device
-    world: World
-    resume: bool
+__all__ = ["Run"]
 
 
 @dataclass(frozen=True)
