@@ -9,11 +9,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robust_det.analysis.axes import eps_axis, plain_axes
 from robust_det.analysis.grouping import Row, Setting
 from robust_det.analysis.significance.bootstrap import Interval
 from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.summary import Summary
+from robust_det.core.axes import eps_axis, plain_axes
 from robust_det.core.epsilon import norm_label
 from robust_det.core.figures import COLOURS, INK, STYLE
 from robust_det.records.metrics import task_of

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from robust_det.core.config.reading import CfgNode, config_differences, to_dict
 from robust_det.core.errors import UserError
 from robust_det.core.signals import leave_to_parent
-from robust_det.data.classification.crops import eval_transform, train_transform
+from robust_det.data.classification.crops import Transform, eval_transform, train_transform
 from robust_det.data.classification.identity import in_both, names_digest
 from robust_det.data.classification.image_folder import ImageFolder
 from robust_det.data.classification.image_list import Batch, ImageList, collate
@@ -24,6 +24,7 @@ from robust_det.training.world import World
 
 __all__ = [
     "CorruptImageError",
+    "augmentation",
     "batches_of",
     "load_batches",
     "require_room",
@@ -43,20 +44,26 @@ class CorruptImageError(UserError):
     """An image of the data set cannot be decoded."""
 
 
+def augmentation(cfg: CfgNode, downscale: int = 0) -> Transform:
+    """Return the config's augmentation; see :func:`.crops.train_transform`."""
+    low, high = cfg.DATA.CROP_SCALE
+    return train_transform(
+        cfg.DATA.IMAGE_SIZE,
+        (low, high),
+        cfg.DATA.FLIP,
+        cfg.DATA.COLOR_JITTER,
+        exact=cfg.DATA.EXACT_DECODE,
+        downscale=downscale,
+    )
+
+
 def training_set(cfg: CfgNode) -> ImageFolder:
     """Open ``DATA.ROOT/train`` with the config's augmentation.
 
     Raises:
         UserError: fewer than two classes; or see :class:`ImageFolder`.
     """
-    low, high = cfg.DATA.CROP_SCALE
-    transform = train_transform(
-        cfg.DATA.IMAGE_SIZE,
-        (low, high),
-        cfg.DATA.FLIP,
-        cfg.DATA.COLOR_JITTER,
-        exact=cfg.DATA.EXACT_DECODE,
-    )
+    transform = augmentation(cfg)
     skip = cfg.DATA.ON_CORRUPT == "skip"
     data = ImageFolder(cfg.DATA.ROOT, "train", transform, seed=cfg.SEED, substitute=skip)
     if len(data.classes) < 2:

@@ -8,7 +8,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robust_det.core.epsilon import format_eps, norm_label
+from robust_det.core.axes import eps_axis
+from robust_det.core.epsilon import norm_label
 from robust_det.core.figures import COLOURS, INK, STYLE
 from robust_det.ranking.comparison import Row
 from robust_det.ranking.words import TITLES
@@ -85,16 +86,7 @@ def _draw(axes: Axes, rows: Sequence[Row], headline: str, label: str, number: in
 
 
 def _finish(axes: Axes, rows: Sequence[Row]) -> None:
-    positive = [row.eps for row in rows if row.eps]
-    smallest, largest = min(positive, default=1.0), max(positive, default=1.0)
-    axes.set_xscale("symlog", linthresh=smallest, linscale=0.6)
-    axes.set_xlim(-0.12 * smallest, largest * 1.2)
-    places = {0.0: "0"}
-    for row in rows:
-        if row.eps:
-            places.setdefault(row.eps, format_eps(row.norm, row.eps))
-    axes.set_xticks(list(places), list(places.values()))
-    axes.set_xticks([], minor=True)
+    eps_axis(axes, [(row.norm, row.eps) for row in rows if row.eps is not None])
     bottom, top = axes.get_ylim()
     if top - bottom < _LEAST_RANGE:
         middle = (top + bottom) / 2

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from robust_det.classification.image_sets import augmentation
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError, counted
-from robust_det.data.classification.crops import Transform, eval_transform, train_transform
+from robust_det.data.classification.crops import Transform, eval_transform
 from robust_det.data.transfer.build import build_manifest
 from robust_det.data.transfer.catalogue import Facts, facts_of
 from robust_det.data.transfer.check import OFFICIAL, OWN, judge
@@ -58,15 +59,7 @@ class TransferSet:
         Raises:
             FileError: files are missing.
         """
-        low, high = cfg.DATA.CROP_SCALE
-        transform = train_transform(
-            cfg.DATA.IMAGE_SIZE,
-            (low, high),
-            cfg.DATA.FLIP,
-            cfg.DATA.COLOR_JITTER,
-            exact=cfg.DATA.EXACT_DECODE,
-            downscale=cfg.TRANSFER.DOWNSCALE,
-        )
+        transform = augmentation(cfg, cfg.TRANSFER.DOWNSCALE)
         skip = cfg.DATA.ON_CORRUPT == "skip"
         return self._list(split, cfg, transform, substitute=skip)
 

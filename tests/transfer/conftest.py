@@ -13,6 +13,7 @@ from PIL import Image
 from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.models import ModelCard, build_classifier
+from tests.support.sgd_transfer import Transfer, colours
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (200, 50, 40)}
 SIZE = 32
@@ -88,3 +89,13 @@ def overrides(images: Path, tmp_path: Path) -> Overrides:
         ]
 
     return make
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return colours(tmp_path_factory.mktemp("colours"))
+
+
+@pytest.fixture
+def transfer(root: Path, classifier_file: Path, tmp_path: Path) -> Transfer:
+    return Transfer(root, classifier_file, tmp_path / "run")

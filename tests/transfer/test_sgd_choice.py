@@ -35,16 +35,6 @@ ONE: dict[str, Any] = {**SGD_HEAD, "OPTIM__LR": 0.1}
 ENDED = Ended(Path(), 0.0, 0.0, 0, 0, 0.0)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return colours(tmp_path_factory.mktemp("colours"))
-
-
-@pytest.fixture
-def transfer(root: Path, classifier_file: Path, tmp_path: Path) -> Transfer:
-    return Transfer(root, classifier_file, tmp_path / "run")
-
-
 def by_class(data: Any) -> Any:
     """Report the set by its per-class mean."""
     facts = dataclasses.replace(data.facts, headline=MEAN_PER_CLASS)

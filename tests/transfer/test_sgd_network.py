@@ -18,7 +18,7 @@ from robust_det.data.transfer.catalogue import facts_of
 from robust_det.models import Classifier
 from robust_det.models.stages import empty_network, tensor_stages
 from robust_det.transfer.sgd.network import build_network, card_of, learning_groups, still_modules
-from tests.support.sgd_transfer import CLASSES, Transfer, colours, state_of, tensors
+from tests.support.sgd_transfer import CLASSES, Transfer, state_of, tensors
 
 CPU = torch.device("cpu")
 STAGES = tensor_stages("resnet10_narrow")
@@ -29,16 +29,6 @@ SGD_HEAD: dict[str, Any] = {
     "OPTIM__LR": 0.1,
 }
 WHOLE: dict[str, Any] = {"TRANSFER__MODE": "full-network", "OPTIM__LR": 0.1}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return colours(tmp_path_factory.mktemp("colours"))
-
-
-@pytest.fixture
-def transfer(root: Path, classifier_file: Path, tmp_path: Path) -> Transfer:
-    return Transfer(root, classifier_file, tmp_path / "run")
 
 
 def changed(transfer: Transfer, **settings: Any) -> set[str]:

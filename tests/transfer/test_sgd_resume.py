@@ -15,7 +15,7 @@ from torch import nn
 
 from robust_det.core.errors import UserError
 from robust_det.transfer.sgd.task import TransferTask
-from tests.support.sgd_transfer import Transfer, colours, state_of
+from tests.support.sgd_transfer import Transfer, state_of
 
 TWO: dict[str, Any] = {
     "TRANSFER__MODE": "full-network",
@@ -24,16 +24,6 @@ TWO: dict[str, Any] = {
     "OPTIM__SCHEDULE": "cosine",
 }
 ONE: dict[str, Any] = {**TWO, "OPTIM__LR": 0.01}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return colours(tmp_path_factory.mktemp("colours"))
-
-
-@pytest.fixture
-def transfer(root: Path, classifier_file: Path, tmp_path: Path) -> Transfer:
-    return Transfer(root, classifier_file, tmp_path / "run")
 
 
 def assert_same(a: Any, b: Any, where: str = "") -> None:

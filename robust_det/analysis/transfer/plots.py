@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from robust_det.analysis.axes import eps_axis, plain_axes
 from robust_det.analysis.differences import as_key
 from robust_det.analysis.transfer.cells import attack_labels
 from robust_det.analysis.transfer.conditions import Conditions
@@ -21,6 +20,7 @@ from robust_det.analysis.transfer.contests import Line, lines_of
 from robust_det.analysis.transfer.estimates import Estimate
 from robust_det.analysis.transfer.grouping import Row, Setting
 from robust_det.analysis.transfer.runs import ADVERSARIAL_TOP1
+from robust_det.core.axes import eps_axis, plain_axes
 from robust_det.core.figures import COLOURS, INK, STYLE
 from robust_det.records.pretrain import AttackEvaluator
 
