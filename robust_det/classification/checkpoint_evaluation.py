@@ -13,7 +13,7 @@ import numpy as np
 
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import NetworkFile
-from robust_det.classification.attack_settings import attack_doubts, eval_attack
+from robust_det.classification.attack_settings import attack_doubts, eval_attack_words
 from robust_det.classification.class_order import class_indices, class_notes
 from robust_det.classification.image_sets import require_room, validation_set
 from robust_det.classification.pretrain_record import write_evaluation_record
@@ -205,15 +205,9 @@ def _description(cfg: CfgNode, model: Model, path: Path, data: ImageFolder) -> I
         f" {cfg.DATA.IMAGE_SIZE} px out of {cfg.DATA.RESIZE}, mean {_shown(cfg.MODEL.MEAN)}, std"
         f" {_shown(cfg.MODEL.STD)}"
     )
-    attack, total = eval_attack(cfg), len(data)
-    eps = attack.threat.eps
-    if eps == 0:
-        yield f"no attack (eps 0), {total} images; EVAL.EPS asks for one"
-        return
-    pixels = f" ({eps * 255:.4g}/255)" if attack.threat.norm == "linf" else ""
-    count = min(cfg.EVAL.ADVERSARIAL_IMAGES or total, total)
+    words = eval_attack_words(cfg, len(data))
     yield (
-        f"attack: PGD, norm {attack.threat.norm}, eps {eps:.6g}{pixels}, {attack.steps} steps of"
-        f" {attack.step_size:.4g}, {attack.restarts} restarts, objective {cfg.EVAL.OBJECTIVE}, on"
-        f" {count} of {total} images"
+        f"attack: {words}"
+        if words
+        else (f"no attack (eps 0), {len(data)} images; EVAL.EPS asks for one")
     )

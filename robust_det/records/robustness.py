@@ -7,6 +7,7 @@ from typing import Literal
 from robust_det.records.base import File, Part, Record
 
 __all__ = [
+    "AttackNorm",
     "CheckFigure",
     "CheckOutcome",
     "Checks",
@@ -15,6 +16,8 @@ __all__ = [
     "RobustAccuracy",
     "RobustnessRecord",
 ]
+
+AttackNorm = Literal["l2", "linf", ""]
 
 
 class EvaluatedImages(Part, frozen=True):
@@ -133,7 +136,7 @@ class RobustnessRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag=
     data: EvaluatedImages
     metrics: dict[str, float | None]
     correct: int
-    attack_norm: Literal["l2", "linf", ""]
+    attack_norm: AttackNorm
     budget: str
     budget_version: int
     members: list[EnsembleMember]

@@ -11,6 +11,7 @@ from robust_det.classification.robustness.eps_list import check_order
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.core.seeding import check_seed
 from robust_det.data.classification.sizes import usual_resize
+from robust_det.records.robustness import AttackNorm
 
 __all__ = ["FEWEST_PIXELS", "Asked"]
 
@@ -37,7 +38,7 @@ class Asked:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
-    norm: str = ""
+    norm: AttackNorm = ""
     eps: tuple[float, ...] = (0.0,)
     budget: str = ""
     images: int | None = None

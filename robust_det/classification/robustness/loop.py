@@ -15,11 +15,9 @@ from robust_det.classification.robustness.batches import batches_at
 from robust_det.classification.robustness.fates import Fate, from_plain, name_of
 from robust_det.classification.robustness.progress import PassCount
 from robust_det.classification.robustness.subject import Subject
-from robust_det.core.cli import resuming_command
 from robust_det.core.errors import UserError, counted
 from robust_det.core.journal import Journal
 from robust_det.core.progress import progress_bar
-from robust_det.core.signals import Terminated
 
 __all__ = ["fates_of_all"]
 
@@ -46,8 +44,7 @@ def fates_of_all(
         What became of all images, in their order.
 
     Raises:
-        UserError: the journal is damaged, an image cannot be read, or a batch has no room in the
-            memory of the GPU.
+        UserError: the journal is damaged, or an image cannot be read.
     """
     names = [name_of(name) for name in subject.data.names]
     fates = {fate.image: fate for fate in _known(journal)}
@@ -55,37 +52,25 @@ def fates_of_all(
     if fates:
         logger.info(f"{len(fates):,} of {counted(len(names), 'image')} are done already")
     passes = sum(budget.passes.forward for _, budget in budgets)
-    try:
-        with progress_bar(len(names), "evaluate", "img", initial=len(fates), smoothing=0) as bar:
-            begun = time.monotonic()
-            for x, y, places in batches_at(subject, asked, todo, device) if todo else ():
-                count = PassCount(len(x), passes, bar.update)
-                new, not_finite = fates_of(
-                    subject.classifier,
-                    x,
-                    y,
-                    [names[place] for place in places],
-                    budgets,
-                    seed=asked.seed,
-                    on_pass=count.add,
-                )
-                count.finish()
-                now = time.monotonic()
-                part = {"seconds": round(now - begun, 3), "not_finite": not_finite}
-                journal.add([{**part, "images": [fate.plain() for fate in new]}])
-                fates |= {fate.image: fate for fate in new}
-                begun = now
-    except (KeyboardInterrupt, Terminated):
-        logger.info(
-            f"{len(fates):,} of {counted(len(names), 'image')} are done and kept;"
-            f" {resuming_command()} goes on"
-        )
-        raise
-    except torch.cuda.OutOfMemoryError as error:
-        raise UserError(
-            f"{asked.batch_size} images at a time do not fit into the memory of the GPU",
-            "lower --batch-size, and pass --resume",
-        ) from error
+    with progress_bar(len(names), "evaluate", "img", initial=len(fates), smoothing=0) as bar:
+        begun = time.monotonic()
+        for x, y, places in batches_at(subject, asked, todo, device) if todo else ():
+            count = PassCount(len(x), passes, bar.update)
+            new, not_finite = fates_of(
+                subject.classifier,
+                x,
+                y,
+                [names[place] for place in places],
+                budgets,
+                seed=asked.seed,
+                on_pass=count.add,
+            )
+            count.finish()
+            now = time.monotonic()
+            part = {"seconds": round(now - begun, 3), "not_finite": not_finite}
+            journal.add([{**part, "images": [fate.plain() for fate in new]}])
+            fates |= {fate.image: fate for fate in new}
+            begun = now
     return [fates[name] for name in names]
 
 

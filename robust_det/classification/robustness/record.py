@@ -34,7 +34,7 @@ def settings_of(subject: Subject, asked: Asked) -> dict[str, Any]:
         "size": subject.size,
         "resize": subject.resize,
         "norm": asked.norm,
-        "eps": list(asked.eps),
+        "eps": list(asked.radii),
         "budget": asked.budget,
         "budget_version": asked.version,
         "check_images": asked.checks_of(len(subject.data)),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import methodcaller
 from pathlib import Path
 
@@ -27,10 +28,13 @@ from robust_det.classification.robustness.loop import fates_of_all
 from robust_det.classification.robustness.record import robustness_record, settings_of
 from robust_det.classification.robustness.subject import Subject, open_subject
 from robust_det.classification.robustness.words import announcement
+from robust_det.core.cli import resuming_command
 from robust_det.core.device import resolve_device
-from robust_det.core.errors import counted
+from robust_det.core.errors import UserError, counted
 from robust_det.core.files import write_atomically
+from robust_det.core.journal import Journal
 from robust_det.core.locks import sole_writer
+from robust_det.core.signals import Terminated
 from robust_det.records import write_record
 from robust_det.records.robustness import Checks, RobustnessRecord
 
@@ -79,9 +83,10 @@ def evaluate_robustness(
         _say(subject, asked, budgets)
         subject.classifier.to(device)
         journal = open_journal(output, settings)
-        fates = fates_of_all(subject, asked, budgets, journal, device)
-        begun = time.monotonic()
-        checks = _checks(subject, asked, device)
+        with _saying_what_is_kept(journal, len(subject.data), asked.batch_size):
+            fates = fates_of_all(subject, asked, budgets, journal, device)
+            begun = time.monotonic()
+            checks = _checks(subject, asked, device)
         table = output / IMAGES_NAME
         folders = [name_of(name).partition("/")[0] for name in subject.data.names]
         rows = zip(folders, subject.data.targets.tolist(), fates, strict=True)
@@ -110,6 +115,24 @@ def _say(subject: Subject, asked: Asked, budgets: Sequence[tuple[float, Budget]]
     of_budget = budgets[0][1].notes if budgets else ()
     for remark in (*subject.notes, *asked.doubts(), *of_budget):
         logger.warning(remark)
+
+
+@contextlib.contextmanager
+def _saying_what_is_kept(journal: Journal, images: int, batch_size: int) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated):
+        done = sum(len(part["images"]) for part in journal.results)
+        logger.info(
+            f"{done:,} of {counted(images, 'image')} are done and kept; {resuming_command()} goes"
+            " on"
+        )
+        raise
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(
+            f"{batch_size} images at a time do not fit into the memory of the GPU",
+            "lower --batch-size, and pass --resume",
+        ) from error
 
 
 def _checks(subject: Subject, asked: Asked, device: torch.device) -> Checks | None:

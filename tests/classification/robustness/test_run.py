@@ -122,7 +122,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("--eps", "0.5"), "eps: [0.5, 2.0] -> [0.5]"),
+        (("--eps", "0", "0.5"), "eps: [0.5, 2.0] -> [0.5]"),
         (("--budget", "standard"), "budget: quick -> standard"),
         (("--seed", 1), "seed: 0 -> 1"),
         (("--norm", "linf", "--eps", "4/255"), "norm: l2 -> linf"),
