@@ -18,8 +18,8 @@ from robust_det.core.errors import UserError
 
 EXAMPLES = (
     "robust-det evaluate final.pth --data images --norm l2 --eps 0.5 --output output/final",
-    "robust-det evaluate resnet50_linf_eps4 --data imagenet --norm linf --eps 2/255 4/255 --output o",
-    "robust-det evaluate a.pth --data in --norm l2 --eps 1 --budget standard --images 1000 --output o",
+    "robust-det evaluate resnet50_linf_eps4 --data in --norm linf --eps 2/255 4/255 --output o",
+    "robust-det evaluate a.pth --data in --norm l2 --eps 1 --budget autoattack --output out",
 )
 _BUDGETS = ("quick", "standard", "autoattack")
 
