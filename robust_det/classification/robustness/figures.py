@@ -9,13 +9,18 @@ from robust_det.classification.measure import wilson_interval
 from robust_det.classification.robustness.fates import STANDING, Fate
 from robust_det.records.robustness import RobustAccuracy
 
-__all__ = ["clean_metrics", "interval", "robust_accuracies"]
+__all__ = ["clean_metrics", "correct_of", "interval", "robust_accuracies", "telling_eps"]
+
+
+def correct_of(fates: Sequence[Fate], targets: Sequence[int]) -> int:
+    """Return how many images are classified right as they are."""
+    return sum(fate.prediction == y for fate, y in zip(fates, targets, strict=True))
 
 
 def clean_metrics(fates: Sequence[Fate], targets: Sequence[int]) -> dict[str, float | None]:
     """Return ``clean_top1``, and ``clean_top5`` of five classes or more, in percent."""
-    right = sum(fate.prediction == y for fate, y in zip(fates, targets, strict=True))
-    metrics: dict[str, float | None] = {"clean_top1": 100 * right / len(fates)}
+    share = 100 * correct_of(fates, targets) / len(fates)
+    metrics: dict[str, float | None] = {"clean_top1": share}
     if fates[0].top5 is not None:
         metrics["clean_top5"] = 100 * sum(bool(fate.top5) for fate in fates) / len(fates)
     return metrics
@@ -41,6 +46,17 @@ def robust_accuracies(
         share = 100 * standing / len(fates)
         found.append(RobustAccuracy(eps, earlier, felled, standing, share, low, high))
     return found
+
+
+def telling_eps(robust: Sequence[RobustAccuracy], correct: int) -> float:
+    """Return the eps that fells nearest to half of the images: where all or none stand, a check
+    tells nothing.
+
+    Args:
+        robust: what was left at each; at least one.
+        correct: how many images are classified right as they are.
+    """
+    return min(robust, key=lambda one: (abs(2 * one.standing - correct), one.eps)).eps
 
 
 def interval(count: int, of: int) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any
 from robust_det.attacks.budgets import Budget, Member
 from robust_det.classification.robustness.asked import Asked
 from robust_det.classification.robustness.fates import Fate
-from robust_det.classification.robustness.figures import clean_metrics, robust_accuracies
+from robust_det.classification.robustness.figures import clean_metrics, correct_of
 from robust_det.classification.robustness.subject import Subject
 from robust_det.core.files import sha256_file
 from robust_det.records import environment
@@ -18,6 +18,7 @@ from robust_det.records.robustness import (
     Checks,
     EnsembleMember,
     EvaluatedImages,
+    RobustAccuracy,
     RobustnessRecord,
 )
 
@@ -47,6 +48,7 @@ def robustness_record(
     asked: Asked,
     budgets: Sequence[tuple[float, Budget]],
     fates: Sequence[Fate],
+    robust: Sequence[RobustAccuracy],
     *,
     table: Path,
     settings: Mapping[str, Any],
@@ -60,6 +62,7 @@ def robustness_record(
     Args:
         subject, asked, budgets: what was evaluated, and by which attacks.
         fates: what became of the images, in their order.
+        robust: what was left at each eps.
         table: the file that says so of each, beside the record.
         settings: see :func:`settings_of`.
         checks: of masked gradients, if there were any.
@@ -68,7 +71,6 @@ def robustness_record(
         seconds: that it took, over all sessions.
     """
     targets = subject.data.targets.tolist()
-    correct = sum(fate.prediction == y for fate, y in zip(fates, targets, strict=True))
     card, first = subject.model.card, budgets[0][1] if budgets else None
     return RobustnessRecord(
         name=table.resolve().parent.name,
@@ -90,13 +92,13 @@ def robustness_record(
             subject.resize,
         ),
         metrics=clean_metrics(fates, targets),
-        correct=correct,
+        correct=correct_of(fates, targets),
         attack_norm=asked.norm,
         budget=asked.budget,
         budget_version=asked.version,
         members=[_member(one) for one in first.members] if first else [],
         notes=list(first.notes) if first else [],
-        robust=robust_accuracies(fates, correct, budgets),
+        robust=list(robust),
         not_finite=not_finite,
         checks=checks,
         images=File(table.name, sha256_file(table)),

@@ -18,6 +18,11 @@ from robust_det.classification.robustness.asked import Asked
 from robust_det.classification.robustness.batches import batches_at
 from robust_det.classification.robustness.checks import checked
 from robust_det.classification.robustness.fates import fates_csv, name_of
+from robust_det.classification.robustness.figures import (
+    correct_of,
+    robust_accuracies,
+    telling_eps,
+)
 from robust_det.classification.robustness.folder import (
     IMAGES_NAME,
     finished_record,
@@ -86,10 +91,15 @@ def evaluate_robustness(
         with _saying_what_is_kept(journal, len(subject.data), asked.batch_size):
             fates = fates_of_all(subject, asked, budgets, journal, device)
             begun = time.monotonic()
-            checks = _checks(subject, asked, device)
+            targets = subject.data.targets.tolist()
+            correct = correct_of(fates, targets)
+            robust = robust_accuracies(fates, correct, budgets)
+            checks = None
+            if count := asked.checks_of(len(targets)):
+                checks = _checks(subject, asked, telling_eps(robust, correct), count, device)
         table = output / IMAGES_NAME
         folders = [name_of(name).partition("/")[0] for name in subject.data.names]
-        rows = zip(folders, subject.data.targets.tolist(), fates, strict=True)
+        rows = zip(folders, targets, fates, strict=True)
         content = fates_csv(rows, asked.norm, asked.radii)
         write_atomically(table, methodcaller("write", content))
         record = robustness_record(
@@ -97,6 +107,7 @@ def evaluate_robustness(
             asked,
             budgets,
             fates,
+            robust,
             table=table,
             settings=settings,
             checks=checks,
@@ -112,7 +123,7 @@ def evaluate_robustness(
 def _say(subject: Subject, asked: Asked, budgets: Sequence[tuple[float, Budget]]) -> None:
     for line in announcement(subject, asked, budgets):
         logger.info(line)
-    of_budget = budgets[0][1].notes if budgets else ()
+    of_budget = [f"budget {asked.budget} {note}" for _, one in budgets[:1] for note in one.notes]
     for remark in (*subject.notes, *asked.doubts(), *of_budget):
         logger.warning(remark)
 
@@ -135,13 +146,9 @@ def _saying_what_is_kept(journal: Journal, images: int, batch_size: int) -> Iter
         ) from error
 
 
-def _checks(subject: Subject, asked: Asked, device: torch.device) -> Checks | None:
-    """Check some of the images, at the smallest eps, where most of them stand."""
+def _checks(subject: Subject, asked: Asked, eps: float, count: int, device: torch.device) -> Checks:
+    """Check so many of the images at an eps."""
     images = len(subject.data)
-    count = asked.checks_of(images)
-    if count == 0:
-        return None
-    eps = asked.radii[0]
     logger.info(f"checks on {counted(count, 'image')} at eps {eps:g}")
     places = [number * images // count for number in range(count)]
     ((x, y, _),) = batches_at(subject, asked, places, device)

@@ -18,6 +18,7 @@ from robust_det.classification.robustness.figures import (
     clean_metrics,
     interval,
     robust_accuracies,
+    telling_eps,
 )
 from robust_det.core.errors import UserError
 
@@ -125,6 +126,7 @@ def test_figures_are_counts_and_intervals_those_of_scipy(network: Linear) -> Non
         {"pgd-ce": 2, "pgd-margin": 0},
         {"pgd-ce": 1, "pgd-margin": 0},
     ]
+    assert telling_eps(found, 7) == 0.25 and telling_eps(found[1:], 7) == 0.5
     for one in found:
         known = binomtest(one.standing, 8).proportion_ci(0.95, "wilson")
         assert (one.low, one.high) == pytest.approx((100 * known.low, 100 * known.high))
