@@ -103,7 +103,7 @@ SETTINGS = {
     "EVAL.EPS": Setting(-1.0, "radius in [0, 1] pixel units; the training eps if negative"),
     "EVAL.STEPS": Setting(10, "of PGD", least=1),
     "EVAL.STEP_SIZE": Setting(0.0, "0 means 2.5 * eps / steps (Madry et al. 2018)", least=0),
-    "EVAL.OBJECTIVE": Setting("cross_entropy", "what it maximises", tuple(OBJECTIVES)),
+    "EVAL.OBJECTIVE": Setting("margin", "what it maximises", tuple(OBJECTIVES)),
     "EVAL.RESTARTS": Setting(1, "random starts, of which each image counts the worst", least=1),
     "EVAL.ADVERSARIAL_IMAGES": Setting(
         0, "attack only the first N (evenly spread); 0 is all", least=0
