@@ -1,22 +1,25 @@
-"""Any other network of torchvision as a Detectron2 backbone: one wrapper around its features."""
+"""Any other network of torchvision or timm as a Detectron2 backbone: one wrapper around its
+features."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from detectron2.modeling import Backbone
-from torch import nn
+from torch import fx, nn
 from torchvision.models.feature_extraction import DualGraphModule
 from torchvision.ops import StochasticDepth
 
 from robust_det.backbones.norms import replace_batch_norms
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, reason_of
 from robust_det.models import get_architecture
 from robust_det.models.features import extract_features
 from robust_det.models.stages import empty_network, module_stages
+from robust_det.models.timm_layers import STOCHASTIC
 
 __all__ = ["TracedBackbone", "trace_last_stage"]
 
@@ -46,12 +49,12 @@ class TracedBackbone(Backbone):
         super().__init__()
         self.body = _trace(arch, tuple(out_features), norm)
         self._out_features = list(out_features)
+        _check_order(arch, self.body)
         self._measure(arch)
         self._freeze(arch, freeze_at)
 
     def _measure(self, arch: str) -> None:
-        with torch.no_grad():
-            features = self.body.eval()(torch.zeros(1, 3, 64, 64))
+        features = _shapes(self.body.eval(), arch)
         self.body.train()
         self._out_feature_channels = {name: f.shape[1] for name, f in features.items()}
         self._out_feature_strides = {name: 64 // f.shape[2] for name, f in features.items()}
@@ -74,14 +77,83 @@ class TracedBackbone(Backbone):
         for name in built:
             for parameter in modules[name].parameters(recurse=False):
                 parameter.requires_grad = False
-            if isinstance(modules[name], (StochasticDepth, nn.Dropout)):
-                modules[name].p = 0.0  # computes what it does in evaluation
+            _leave_nothing_to_chance(modules[name])
         replace_batch_norms(self.body, built, "FrozenBN")
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the stages by name, (N, C, H / stride, W / stride), of images (N, 3, H, W)."""
         features = self.body(x)
         return {name: features[name] for name in self._out_features}
+
+
+def _check_order(arch: str, features: DualGraphModule) -> None:
+    """Check that each stage is computed by its own modules and those of earlier stages alone, which
+    is told from the order in which a network defines them.
+
+    Raises:
+        UserError: one is not.
+    """
+    owners = module_stages(arch)
+    order = ["stem", *(stage.name for stage in get_architecture(arch).stages)]
+    (output,) = features.eval_graph.find_nodes(op="output")
+    ends: dict[str, fx.Node] = output.args[0]
+    before = {stage: _ancestors(end) for stage, end in ends.items()}
+    for node in set[fx.Node]().union(*before.values()):
+        if node.op not in ("call_module", "get_attr"):
+            continue
+        name = str(node.target)
+        own = owners.get(name, owners.get(name.rpartition(".")[0], "head"))
+        wrong = [
+            stage
+            for stage, nodes in before.items()
+            if (node in nodes and own not in order[: order.index(stage) + 1])
+            or (own == stage and node not in nodes)
+        ]
+        if wrong:
+            raise UserError(
+                f"the registry's entry of {arch}: '{name}' is defined in {own}, and {wrong[0]} is"
+                " not computed so; it is no backbone"
+            )
+
+
+def _ancestors(end: fx.Node) -> set[fx.Node]:
+    """Return the nodes that one is computed from, and itself."""
+    found, todo = {end}, [end]
+    while todo:
+        new = set(todo.pop().all_input_nodes) - found
+        found |= new
+        todo += new
+    return found
+
+
+def _shapes(body: nn.Module, arch: str) -> dict[str, torch.Tensor]:
+    """Return the stages of an image of 64 x 96 pixels, without values: stages whose channels come
+    last have another shape than any that is expected."""
+    tensors = itertools.chain(body.named_parameters(), body.named_buffers())
+    without = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    with torch.no_grad():
+        try:
+            features: dict[str, torch.Tensor] = torch.func.functional_call(
+                body, without, torch.zeros(1, 3, 64, 96, device="meta")
+            )
+        except Exception as error:  # a network's own code may raise anything
+            raise UserError(
+                f"{arch} is no backbone: it cannot take images of 64 x 96 px ({reason_of(error)})",
+                "it is a classifier, for evaluation and transfer",
+            ) from error
+    for name, stage in features.items():
+        if not isinstance(stage, torch.Tensor) or stage.dim() != 4:
+            raise UserError(f"{arch} is no backbone: its {name} is not (N, C, H, W)")
+    return features
+
+
+def _leave_nothing_to_chance(module: nn.Module) -> None:
+    """Let a module compute in training what it does in evaluation, if it is of those that differ by
+    chance alone."""
+    if isinstance(module, (StochasticDepth, nn.modules.dropout._DropoutNd)):
+        module.p = 0.0
+    elif (rate := STOCHASTIC.get(type(module).__name__)) is not None:
+        setattr(module, rate, 0.0)
 
 
 class _Features(DualGraphModule):

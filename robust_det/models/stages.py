@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
-import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from robust_det.core.errors import UserError
+from robust_det.models.building import without_values
 from robust_det.models.registry import get_architecture
 
 __all__ = ["empty_network", "module_stages", "tensor_shapes", "tensor_stages"]
 
 # the head's width while shapes are looked at; a file says its own
 _CLASSES = 1000
-# the methods of a tensor by which torch.nn.init fills it
-_FILLS = ("normal_", "uniform_", "fill_", "zero_", "erfinv_", "clamp_", "mul_", "add_")
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Leaves parameters as they are allocated: filling them takes a third of the time of building a
-    network, and a file is to say what they hold. Whatever else a constructor computes is kept."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        fills = getattr(func, "__name__", "") in _FILLS
-        if fills and args and isinstance(args[0], nn.Parameter):
-            return args[0]
-        return func(*args, **(kwargs or {}))
 
 
 def empty_network(arch: str, num_classes: int) -> nn.Module:
-    """Build a network on the meta device: shapes without values."""
+    """Build a network on the meta device: shapes without values, see :func:`.without_values`."""
     build = get_architecture(arch).build
-    with _Uninitialised():
-        try:
-            with torch.device("meta"):
-                return build(num_classes)
-        except RuntimeError:
-            # it computes with tensors that have no values there, as RegNet does its widths
-            with torch.device("cpu"):
-                return build(num_classes).to("meta")
+    return without_values(lambda: build(num_classes))
 
 
 @functools.cache
@@ -66,8 +42,9 @@ def tensor_shapes(arch: str) -> dict[str, tuple[int, ...]]:
 def module_stages(arch: str) -> dict[str, str]:
     """Return the stage of every module: ``stem``, ``res2`` .. ``res5`` or ``head``.
 
-    torchvision's networks define their modules in the order in which they run, so what comes up to
-    the module that ends a stage is its own or an earlier stage's.
+    Networks define their modules in the order in which they run, so what comes up to the module
+    that ends a stage is its own or an earlier stage's; a backbone checks that it is so. Of a
+    network without stages all before the head is the stem.
 
     Raises:
         UserError: the registry's entry does not divide the network so.
@@ -79,7 +56,7 @@ def module_stages(arch: str) -> dict[str, str]:
     for stage, node in nodes.items():
         inside = [i for i, name in enumerate(modules) if f"{name}.".startswith(f"{node}.")]
         # a call in the forward pass is no module: it comes last
-        ends[stage] = inside[-1] if inside else len(modules)
+        ends[stage] = inside[-1] if node and inside else len(modules)
     if list(ends.values()) != sorted(ends.values()):
         raise UserError(
             f"the registry's entry of {arch}: its stages {', '.join(nodes.values())} are not"

@@ -41,8 +41,8 @@ class FeatureNetwork:
         """Yield what computes the same, its batch norms folded into convolutions, without
         parameter gradients.
 
-        Values differ by rounding alone, so an architecture that cannot be traced, which none of
-        this package's is, runs as it is, and a warning says that it is slower.
+        Values differ by rounding alone, so an architecture that cannot be traced, as some of timm
+        cannot, runs as it is, and a warning says that it is slower.
         """
         try:
             folding = FoldedNorms(self.module)
