@@ -55,6 +55,9 @@ class TracedBackbone(Backbone):
 
     def _measure(self, arch: str) -> None:
         features = _shapes(self.body.eval(), arch)
+        self._divides = (
+            0 if _takes_any_size(self.body) else max(64 // f.shape[2] for f in features.values())
+        )
         self.body.train()
         self._out_feature_channels = {name: f.shape[1] for name, f in features.items()}
         self._out_feature_strides = {name: 64 // f.shape[2] for name, f in features.items()}
@@ -79,6 +82,11 @@ class TracedBackbone(Backbone):
                 parameter.requires_grad = False
             _leave_nothing_to_chance(modules[name])
         replace_batch_norms(self.body, built, "FrozenBN")
+
+    @property
+    def size_divisibility(self) -> int:
+        """What Detectron2 pads the sides of images to multiples of; 0 if any side will do."""
+        return self._divides
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the stages by name, (N, C, H / stride, W / stride), of images (N, 3, H, W)."""
@@ -129,22 +137,36 @@ def _ancestors(end: fx.Node) -> set[fx.Node]:
 def _shapes(body: nn.Module, arch: str) -> dict[str, torch.Tensor]:
     """Return the stages of an image of 64 x 96 pixels, without values: stages whose channels come
     last have another shape than any that is expected."""
-    tensors = itertools.chain(body.named_parameters(), body.named_buffers())
-    without = {name: tensor.detach().to("meta") for name, tensor in tensors}
-    with torch.no_grad():
-        try:
-            features: dict[str, torch.Tensor] = torch.func.functional_call(
-                body, without, torch.zeros(1, 3, 64, 96, device="meta")
-            )
-        except Exception as error:  # a network's own code may raise anything
-            raise UserError(
-                f"{arch} is no backbone: it cannot take images of 64 x 96 px ({reason_of(error)})",
-                "it is a classifier, for evaluation and transfer",
-            ) from error
+    try:
+        features = _run(body, 64, 96)
+    except Exception as error:  # a network's own code may raise anything
+        raise UserError(
+            f"{arch} is no backbone: it cannot take images of 64 x 96 px ({reason_of(error)})",
+            "it is a classifier, for evaluation and transfer",
+        ) from error
     for name, stage in features.items():
         if not isinstance(stage, torch.Tensor) or stage.dim() != 4:
             raise UserError(f"{arch} is no backbone: its {name} is not (N, C, H, W)")
     return features
+
+
+def _takes_any_size(body: nn.Module) -> bool:
+    """Whether a network takes images with sides that its strides do not divide."""
+    try:
+        _run(body, 75, 101)
+    except Exception:
+        return False  # such as for branches of different sizes
+    return True
+
+
+@torch.no_grad()
+def _run(body: nn.Module, height: int, width: int) -> dict[str, torch.Tensor]:
+    """Return the stages of an image of that size, without values."""
+    tensors = itertools.chain(body.named_parameters(), body.named_buffers())
+    without = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    image = torch.zeros(1, 3, height, width, device="meta")
+    stages: dict[str, torch.Tensor] = torch.func.functional_call(body, without, image)
+    return stages
 
 
 def _leave_nothing_to_chance(module: nn.Module) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from robust_det.checkpoints.model import Model
 from robust_det.core.errors import UserError
 from robust_det.models import Classifier, Normalize, get_architecture
 from robust_det.models.features import own_features
+
+if TYPE_CHECKING:
+    from detectron2.modeling import Backbone
 
 __all__ = ["TOLERANCE", "Proof", "photographs", "prove", "random_images", "stage_differences"]
 
@@ -57,7 +61,7 @@ class Proof:
 
 def prove(
     model: Model,
-    backbone: nn.Module,
+    backbone: Backbone,
     settings: tuple[Sequence[float], Sequence[float], str],
     source: str,
 ) -> Proof:
@@ -74,8 +78,10 @@ def prove(
             networks: they differ by more than :data:`TOLERANCE`, and do so in float64 as well.
     """
     classifier = Classifier(model.body(), model.mean, model.std)
-    # sides that no stride divides are padded elsewhere in some networks
-    images = {"random": random_images(), "real": photographs()[..., :147, :133]}
+    real = photographs()
+    if not backbone.size_divisibility:
+        real = real[..., :147, :133]  # some networks pad otherwise where no stride divides a side
+    images = {"random": random_images(), "real": real}
     differences = {
         kind: stage_differences(model.arch, classifier, backbone, *settings, images=batch)
         for kind, batch in images.items()

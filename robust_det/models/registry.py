@@ -84,8 +84,8 @@ class Architecture:
         name: the registry name, as torchvision calls it where it has it.
         build: ``num_classes -> nn.Module`` with the library's parameter names, randomly
             initialised; takes normalised images (N, 3, H, W), returns logits (N, num_classes).
-        head: name of the linear layer that makes the logits. Its first part, up to a dot, holds
-            all that comes after the features, but for ``behind``.
+        head: name of the layer that makes the logits, see :mod:`.heads`. Its first part, up to a
+            dot, holds all that comes after the features, but for ``behind``.
         stem: the node that ends the stem, which comes before the first stage; empty without stages.
         stages: the feature stages, shallow to deep; none of a network that is no backbone.
         layout: of a residual network, how Detectron2 spells it.

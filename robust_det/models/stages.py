@@ -8,6 +8,7 @@ from torch import nn
 
 from robust_det.core.errors import UserError
 from robust_det.models.building import without_values
+from robust_det.models.heads import features_of_head
 from robust_det.models.registry import get_architecture
 
 __all__ = ["empty_network", "module_stages", "tensor_shapes", "tensor_stages"]
@@ -27,7 +28,7 @@ def _anatomy(arch: str) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     """Return the shapes of the tensors and the names of the modules."""
     network, head = empty_network(arch, _CLASSES), get_architecture(arch).head
     modules = dict(network.named_modules())
-    if not isinstance(modules.get(head), nn.Linear):
+    if features_of_head(modules.get(head)) is None:
         raise UserError(f"the registry's entry of {arch}: its head '{head}' is no linear layer")
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return shapes, list(modules)

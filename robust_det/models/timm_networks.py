@@ -12,6 +12,7 @@ from torch import nn
 
 from robust_det.core.errors import UserError, did_you_mean, reason_of
 from robust_det.models.building import without_values
+from robust_det.models.heads import features_of_head
 from robust_det.models.registry import ARCHITECTURES, Architecture, Stage
 
 __all__ = ["PREFIX", "has_network", "timm_architecture"]
@@ -37,7 +38,7 @@ def timm_architecture(name: str) -> Architecture:
 
     Raises:
         UserError: timm is not installed or has no such network, the registry has it under its own
-            name, or it has several heads or one that is not linear.
+            name, or it has several heads, one that is not linear, or modules in several places.
     """
     timm = _timm()
     if timm is None:
@@ -85,10 +86,17 @@ def _described(name: str, build: Any, network: Any) -> Architecture:
     settings: Mapping[str, Any] = network.pretrained_cfg
     head = settings.get("classifier")
     modules = dict(network.named_modules())
-    if not isinstance(head, str) or not isinstance(modules.get(head), nn.Linear):
+    # those of several heads name them all
+    if not isinstance(head, str) or features_of_head(modules.get(head)) is None:
         raise UserError(
             f"timm's {name} makes its logits by other than one linear layer, and is no classifier"
             " here; take another network"
+        )
+    shared = [n for n in network.state_dict() if n.rpartition(".")[0] not in modules]
+    if shared:
+        raise UserError(
+            f"timm's {name} has modules in more than one place, such as that of {shared[0]}, and is"
+            " no architecture here; take another network"
         )
     side = settings["input_size"][-1] if settings.get("fixed_input_size") else None
     stages, reason = _stages(network, modules, side)

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from robust_det.classification.settings import check_config, pretrain_defaults
 from robust_det.core.errors import UserError
 from robust_det.models import build_classifier, get_architecture
 from robust_det.models.folding import FoldedNorms
+from robust_det.models.heads import features_of_head, head_with
 from robust_det.models.stages import empty_network, module_stages, tensor_stages
 from tests.support.timm_networks import unsettled
 
@@ -22,6 +24,7 @@ timm = pytest.importorskip("timm")
         ("regnetx_002", 64, 44),  # all, with the activations behind them
         ("test_efficientnet", 64, 13),
         ("tf_mobilenetv3_small_minimal_100", 71, 29),  # not those of padding by size
+        ("dla46_c", 64, 48),  # a convolution makes the logits
         ("test_vit", 160, 0),
         ("test_mambaout", 64, 0),
     ],
@@ -71,6 +74,7 @@ def test_modules_and_stages_are_told_from_feature_info() -> None:
         ("timm:resnet10t.c3_in1k", "'.c3_in1k' names weights, and an architecture has none; use "),
         ("timm:resnet50", "timm's resnet50 is an architecture of the registry: use 'resnet50'"),
         ("timm:mobilenetv2_100", "timm's mobilenetv2_100 is an architecture of the registry: use "),
+        ("timm:coat_tiny", "timm's coat_tiny has modules in more than one place, such as that of "),
         ("timm:hf-hub:org/model", "timm has no network 'hf-hub:org/model'; timm.list_models() "),
         (
             "timm:deit_tiny_distilled_patch16_224",
@@ -97,3 +101,14 @@ def test_the_size_of_images_is_the_network_s() -> None:
         check_config(cfg)
     cfg.DATA.IMAGE_SIZE = 160
     check_config(cfg)
+
+
+def test_a_convolution_that_makes_logits_is_changed_like_a_linear_layer() -> None:
+    head = nn.Conv2d(6, 4, 1)
+    pooled, weight, bias = torch.rand(2, 6), torch.rand(3, 6), torch.rand(3)
+    new = head_with(head, weight, bias)
+    assert type(new) is nn.Conv2d and features_of_head(new) == 6
+    assert torch.allclose(new(pooled[:, :, None, None]).flatten(1), pooled @ weight.T + bias)
+    linear = head_with(nn.Linear(6, 4), weight, bias)
+    assert torch.allclose(linear(pooled), pooled @ weight.T + bias)
+    assert features_of_head(nn.Conv2d(6, 4, 3)) is features_of_head(nn.Identity()) is None
