@@ -25,6 +25,7 @@ __all__ = [
     "Stage",
     "check_image_size",
     "get_architecture",
+    "member_named",
     "register",
 ]
 
@@ -167,12 +168,25 @@ def get_architecture(name: str) -> Architecture:
     prefix, colon, member = name.partition(":")
     if colon and prefix in FAMILIES:
         return FAMILIES[prefix].find(member)
-    for prefix, family in FAMILIES.items():
-        if family.has(name):
-            raise UserError(f"unknown architecture '{name}'; did you mean '{prefix}:{name}'?")
+    if member := member_named(name):
+        raise UserError(f"unknown architecture '{name}'; did you mean '{member}'?")
     known = ", ".join((*ARCHITECTURES, *(f"{prefix}:NAME" for prefix in FAMILIES)))
     hint = did_you_mean(name, ARCHITECTURES) or f" (known: {known})"
     raise UserError(f"unknown architecture '{name}'{hint}")
+
+
+def member_named(name: str) -> str:
+    """Return the architecture of a family that another library calls so; nothing if none is, or the
+    registry has it.
+
+    Args:
+        name: maybe with a folder before it and a tag of weights behind it, as in
+            ``timm/resnet50d.ra2_in1k``.
+    """
+    bare = name.rpartition("/")[2].partition(".")[0]
+    if bare in ARCHITECTURES:
+        return ""
+    return next((f"{prefix}:{bare}" for prefix, each in FAMILIES.items() if each.has(bare)), "")
 
 
 def check_image_size(name: str, size: int) -> None:

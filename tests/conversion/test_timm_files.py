@@ -59,6 +59,10 @@ def test_what_a_file_is_not(file: Path, network: Any) -> None:
     out = file.with_name("out.pth")
     # resnet18 has the same tensors: the file leaves it open, and --arch says it
     assert read_model(file).arch == "resnet18"
+    said = {"arch": NAME, "state_dict": network.state_dict()}
+    torch.save(said, file.with_name("said.pth"))
+    with pytest.raises(UserError, match=r"or what it says with --arch timm:resnetblur18$"):
+        read_model(file.with_name("said.pth"))
     with pytest.raises(UserError, match="holds a resnet18, not a timm:test_resnet; leave --arch o"):
         convert(file, out, arch="timm:test_resnet")
     other = timm.create_model("test_resnet", num_classes=7).state_dict()

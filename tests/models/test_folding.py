@@ -193,7 +193,7 @@ def test_what_cannot_be_traced_is_refused() -> None:
     class Branching(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.norm = nn.BatchNorm2d(3)
+            self.norm: nn.Module = nn.BatchNorm2d(3)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.norm(x) if x.sum() > 0 else -x
