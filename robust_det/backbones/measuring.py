@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 
 import torch
@@ -92,5 +94,7 @@ def _run(body: nn.Module, height: int, width: int) -> dict[str, torch.Tensor]:
     tensors = itertools.chain(body.named_parameters(), body.named_buffers())
     without = {name: tensor.detach().to("meta") for name, tensor in tensors}
     image = torch.zeros(1, 3, height, width, device="meta")
-    stages: dict[str, torch.Tensor] = torch.func.functional_call(body, without, image)
+    # a graph that fails prints where it did, beside raising
+    with contextlib.redirect_stderr(io.StringIO()):
+        stages: dict[str, torch.Tensor] = torch.func.functional_call(body, without, image)
     return stages

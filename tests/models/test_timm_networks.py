@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from robust_det.models import build_classifier, get_architecture
 from robust_det.models.folding import FoldedNorms
 from robust_det.models.heads import features_of_head, head_with
 from robust_det.models.stages import empty_network, module_stages, tensor_stages
+from robust_det.transfer.settings import transfer_defaults
+from robust_det.transfer.sgd.network import learning_groups
 from tests.support.timm_networks import unsettled
 
 timm = pytest.importorskip("timm")
@@ -112,3 +115,17 @@ def test_a_convolution_that_makes_logits_is_changed_like_a_linear_layer() -> Non
     linear = head_with(nn.Linear(6, 4), weight, bias)
     assert torch.allclose(linear(pooled), pooled @ weight.T + bias)
     assert features_of_head(nn.Conv2d(6, 4, 3)) is features_of_head(nn.Identity()) is None
+
+
+def test_a_network_without_stages_is_frozen_up_to_its_head() -> None:
+    arch, cfg = "timm:test_vit", transfer_defaults()
+    model, start = build_classifier(arch, 3), Mock()
+    start.model.arch = arch
+    cfg.TRANSFER.FREEZE = "stem"
+    (group,) = learning_groups(cfg, model, start, head_alone=False)
+    assert [id(p) for p in group["params"]] == [id(p) for p in model.body.head.parameters()]
+    cfg.TRANSFER.FREEZE = "res3"
+    with pytest.raises(
+        UserError, match=r"^timm:test_vit has no stage res3; let TRANSFER\.FREEZE be n"
+    ):
+        learning_groups(cfg, model, start, head_alone=False)
