@@ -15,7 +15,7 @@ class Memory:
 
     Args:
         inverse: a first approximation, symmetric and positive, that gives its product with a
-            gradient; it is scaled by the last step.
+            gradient; it is scaled by the last step that is added.
         kept: how many steps.
     """
 
@@ -41,8 +41,7 @@ class Memory:
 
         What rounding has turned, so that the objective seems not convex, teaches nothing.
         """
-        if self._keep(step, change):
-            along = self._steps[-1][2]
+        if along := self._keep(step, change):
             self._scale = along / float((change * self.inverse(change)).sum())
 
     def product(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -58,8 +57,10 @@ class Memory:
             out += (share - (change * out).sum() / along) * step
         return out
 
-    def _keep(self, step: torch.Tensor, change: torch.Tensor) -> bool:
+    def _keep(self, step: torch.Tensor, change: torch.Tensor) -> float:
+        """Return the curvature along the step, or 0 if it teaches nothing."""
         along = float((step * change).sum())
-        if along > 0:
-            self._steps.append((step, change, along))
-        return along > 0
+        if along <= 0:
+            return 0.0
+        self._steps.append((step, change, along))
+        return along

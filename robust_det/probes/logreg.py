@@ -28,10 +28,10 @@ def strengths(count: int) -> list[float]:
 STRENGTHS = tuple(strengths(45))
 
 # of the objective's gap to the optimum, see fit
-TOLERANCE = 1e-5
+TOLERANCE = 3e-5
 
 _KEPT = (10, 20)  # steps of L-BFGS, at least and at most
-_WARY = 10  # times the gap that a quadratic model shows, which knows the Hessian only in part
+_WARY = 20  # times the gap that a quadratic model shows, which knows the Hessian only in part
 _NEAR = 10  # times the last strength: its steps still help, at 100 times they mislead
 _SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
 _FLAT = 0.8  # a slope at the step's end of up to this share of the first, upwards, is a decrease
@@ -92,12 +92,13 @@ def fit(
     over images and all else in float64. On a CPU the same input and number of threads give the same
     bits.
 
-    A fit has converged if its objective f is above the optimum by no more than ``tolerance`` times
-    f, nor than ``tolerance`` times what f is below f_0 of the head which knows the frequencies of
-    classes alone (W = 0). The gap is taken as ten times half of ``g @ H^-1 @ g``, the decrement
-    that Newton's method would promise (Boyd & Vandenberghe 2004, section 9.5.1), with the larger
-    of two approximations of it: H^-1 of L-BFGS, and that of the blocks. Neither has all of the
-    Hessian, hence the ten. Neither the scale of features nor the number of images moves it.
+    A fit has converged if its objective f is estimated to be above the optimum by no more than
+    ``tolerance`` times f, nor than ``tolerance`` times what f is below f_0 of the head which knows
+    the frequencies of classes alone (W = 0). The gap is taken as twenty times half of
+    ``g @ H^-1 @ g``, the decrement that Newton's method would promise (Boyd & Vandenberghe 2004,
+    section 9.5.1), with the larger of two approximations of it: H^-1 of L-BFGS, and that of the
+    blocks. Neither has all of the Hessian, hence the twenty. Neither the scale of features nor the
+    number of images moves it.
 
     Args:
         features: (N, D) float32 or float64.
@@ -225,7 +226,7 @@ class _Path:
         """Return a memory to start with: of the last steps, if they were at a near strength."""
         scores = self._spectrum.scores
         self._passes += 1
-        curved = curvature(scores, point.at, images_of_a_block(*scores.shape))
+        curved = curvature(scores, point.at, images_of_a_block(scores, len(point.at)))
         inverse = Preconditioner(scores, curved, ridge)
         last, its_ridge = self._memory_of
         if strength <= _NEAR * last:

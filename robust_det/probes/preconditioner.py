@@ -10,12 +10,14 @@ __all__ = ["Preconditioner", "images_of_a_block"]
 
 _LEAST_SHARE = 0.3  # of the curvature in the images that are kept; with less, blocks show little
 _FLOOR = 1e-12  # of the largest curvature: a class that the head is sure of has none left
+_STRIP = 128  # columns
 _SMALL = 1 << 22  # numbers that factors may have however few the images are
 
 
-def images_of_a_block(images: int, width: int) -> int:
-    """Return how many images a block is made of: all blocks take the time of some four passes."""
-    return min(images, max(8 * images // width, width // 4))
+def images_of_a_block(scores: torch.Tensor, classes: int) -> int:
+    """Return of how many images blocks are made: all blocks take the time of some four passes."""
+    columns = _columns(scores, classes)
+    return min(len(scores), max(8 * len(scores) // columns, columns))
 
 
 class Preconditioner:
@@ -60,7 +62,7 @@ class Preconditioner:
     def _factored(self, scores: torch.Tensor, curvature: Curvature) -> torch.Tensor:
         """Return the Cholesky factors of all blocks, scaled so that their diagonals are 1."""
         count = len(self._columns)
-        out = scores.new_empty(len(self._root), count, count)
+        out = scores.new_zeros(len(self._root), count, count)
         # of unit diagonals: what rounding takes from the smallest eigenvalue
         one = 1 + count * torch.finfo(scores.dtype).eps
         each = zip(out, curvature.images, curvature.weights, self._root, strict=True)
@@ -69,7 +71,10 @@ class Preconditioner:
             part[:, :-1] = scores[images, : count - 1]
             part *= (weights / len(scores)).sqrt()[:, None]
             part /= root[self._columns].to(scores.dtype)
-            torch.mm(part.T, part, out=block)
+            # the lower triangle, which is all that is read
+            for first in range(0, count, _STRIP):
+                strip = part[:, first : first + _STRIP]
+                block[first:, first : first + _STRIP] = part[:, first:].T @ strip
             block.fill_diagonal_(one)
             block.copy_(torch.linalg.cholesky(block))
         return out
