@@ -107,8 +107,8 @@ def _remarks(
     if not best.converged:
         remarks.append(
             f"The fit with the best C = {best.strength:g} has not converged in"
-            f" {counted(best.iterations, 'iteration')}: its gradient is {best.gradient:.1e},"
-            " relative to that without features; allow more iterations."
+            f" {counted(best.iterations, 'iteration')}: its objective may be"
+            f" {best.gap:.1e} above the lowest, relative; allow more iterations."
         )
     others = [one.strength for one in fits if not one.converged and one is not best]
     if others:

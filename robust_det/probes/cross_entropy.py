@@ -1,4 +1,4 @@
-"""The mean cross-entropy of a linear head, its gradient and the diagonal of its Hessian."""
+"""The mean cross-entropy of a linear head, its gradient, and where it curves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from robust_det.probes.head import BLOCK
 
-__all__ = ["Point", "curvature", "evaluate"]
+__all__ = ["Curvature", "Point", "curvature", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,23 @@ class Point:
     at: torch.Tensor
     loss: float
     gradient: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """What is known of the Hessian of the loss.
+
+    Attributes:
+        diagonal: (K, R + 1) float64, not negative.
+        images: (K, M) int64, for each class those that its block of the Hessian has most of.
+        weights: (K, M) what they weigh there: p (1 - p) of the class's probability.
+        share: of all weights, what these are together.
+    """
+
+    diagonal: torch.Tensor
+    images: torch.Tensor
+    weights: torch.Tensor
+    share: float
 
 
 def evaluate(scores: torch.Tensor, labels: torch.Tensor, at: torch.Tensor) -> Point:
@@ -53,16 +70,25 @@ def evaluate(scores: torch.Tensor, labels: torch.Tensor, at: torch.Tensor) -> Po
     return Point(at, float(loss) / len(scores), gradient / len(scores))
 
 
-def curvature(scores: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """Return the diagonal of the Hessian of the loss, (K, R + 1) float64, not negative."""
+def curvature(scores: torch.Tensor, at: torch.Tensor, kept: int) -> Curvature:
+    """Return the curvature at a head (K, R + 1) on scores (N, R), with so many images a class."""
     weight, bias = _parts(scores, at)
-    out = torch.zeros_like(at)
-    for block in scores.split(BLOCK):
+    diagonal = torch.zeros_like(at)
+    weights = scores.new_empty(len(at), 0)
+    images = torch.empty(len(at), 0, dtype=torch.int64, device=at.device)
+    first = 0
+    for block in scores.split(max(BLOCK, 4 * kept)):
         shares = torch.addmm(bias, block, weight.T).softmax(1)
         shares *= 1 - shares
-        out[:, :-1] += shares.T @ block.square()
-        out[:, -1] += shares.sum(0)
-    return out / len(scores)
+        diagonal[:, :-1] += shares.T @ block.square()
+        diagonal[:, -1] += shares.sum(0)
+        these = torch.arange(first, first + len(block), device=at.device).expand(len(at), -1)
+        weights, images = torch.cat([weights, shares.T], 1), torch.cat([images, these], 1)
+        weights, places = weights.topk(min(kept, weights.shape[1]), sorted=False)
+        images = images.gather(1, places)
+        first += len(block)
+    share = float(weights.sum(dtype=torch.float64) / diagonal[:, -1].sum())
+    return Curvature(diagonal / len(scores), images, weights, share)
 
 
 def _parts(scores: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

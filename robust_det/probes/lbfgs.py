@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import torch
 
@@ -13,17 +14,17 @@ class Memory:
     """An approximate inverse of the Hessian from the last steps.
 
     Args:
-        inverse: the diagonal of a first approximation, positive, of the parameters' shape; it is
-            scaled by the last step.
+        inverse: a first approximation, symmetric and positive, that gives its product with a
+            gradient; it is scaled by the last step that is added.
         kept: how many steps.
     """
 
-    def __init__(self, inverse: torch.Tensor, kept: int) -> None:
-        self._inverse, self._kept = inverse, kept
+    def __init__(self, inverse: Callable[[torch.Tensor], torch.Tensor], kept: int) -> None:
+        self.inverse, self._kept = inverse, kept
         self._steps: deque[tuple[torch.Tensor, torch.Tensor, float]] = deque(maxlen=kept)
         self._scale = 1.0
 
-    def moved(self, inverse: torch.Tensor, more: torch.Tensor) -> Memory:
+    def moved(self, inverse: Callable[[torch.Tensor], torch.Tensor], more: torch.Tensor) -> Memory:
         """Return the memory of an objective that has another diagonal quadratic term.
 
         Args:
@@ -32,7 +33,7 @@ class Memory:
         """
         memory = Memory(inverse, self._kept)
         for step, change, _ in self._steps:
-            memory.add(step, change + more * step)
+            memory._keep(step, change + more * step)
         return memory
 
     def add(self, step: torch.Tensor, change: torch.Tensor) -> None:
@@ -40,11 +41,8 @@ class Memory:
 
         What rounding has turned, so that the objective seems not convex, teaches nothing.
         """
-        along = float((step * change).sum())
-        if along <= 0:
-            return
-        self._steps.append((step, change, along))
-        self._scale = along / float((change * self._inverse * change).sum())
+        if along := self._keep(step, change):
+            self._scale = along / float((change * self.inverse(change)).sum())
 
     def product(self, gradient: torch.Tensor) -> torch.Tensor:
         """Return the approximate inverse times a gradient."""
@@ -54,7 +52,15 @@ class Memory:
             share = (step * out).sum() / along
             out -= share * change
             shares.append(share)
-        out *= self._scale * self._inverse
+        out = self._scale * self.inverse(out)
         for (step, change, along), share in zip(self._steps, reversed(shares), strict=True):
             out += (share - (change * out).sum() / along) * step
         return out
+
+    def _keep(self, step: torch.Tensor, change: torch.Tensor) -> float:
+        """Return the curvature along the step, or 0 if it teaches nothing."""
+        along = float((step * change).sum())
+        if along <= 0:
+            return 0.0
+        self._steps.append((step, change, along))
+        return along

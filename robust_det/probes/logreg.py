@@ -13,6 +13,7 @@ from robust_det.probes.checking import check_strengths, check_training
 from robust_det.probes.cross_entropy import Point, curvature, evaluate
 from robust_det.probes.head import LinearHead
 from robust_det.probes.lbfgs import Memory
+from robust_det.probes.preconditioner import Preconditioner, images_of_a_block
 from robust_det.probes.spectrum import Spectrum, spectrum_of
 
 __all__ = ["STRENGTHS", "TOLERANCE", "LogisticFit", "fit", "strengths"]
@@ -26,10 +27,11 @@ def strengths(count: int) -> list[float]:
 # of C, as in the evaluation of DINOv2 (Oquab et al. 2023)
 STRENGTHS = tuple(strengths(45))
 
-# of the norm of the gradient, see fit
-TOLERANCE = 1e-3
+# of the objective's gap to the optimum, see fit
+TOLERANCE = 3e-5
 
-_KEPT = (10, 40)  # steps of L-BFGS, at least and at most
+_KEPT = (10, 20)  # steps of L-BFGS, at least and at most
+_WARY = 20  # times the gap that a quadratic model shows, which knows the Hessian only in part
 _NEAR = 10  # times the last strength: its steps still help, at 100 times they mislead
 _SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
 _FLAT = 0.8  # a slope at the step's end of up to this share of the first, upwards, is a decrease
@@ -46,10 +48,11 @@ class LogisticFit:
         strength: C.
         head: of the features; the biases sum to 0, which fixes what the objective leaves open.
         iterations: steps taken.
-        passes: over the images, for a gradient or the diagonal of a Hessian.
+        passes: over the images, for a gradient or where the loss curves.
         converged: see :func:`fit`; False if iterations ran out or the numbers' type resolves no
             lower objective.
-        gradient: what ``converged`` compares with the tolerance.
+        gap: how far the objective may be above the optimum, relative as :func:`fit` says; what
+            ``converged`` compares with the tolerance.
         objective: scikit-learn's, in nats: the sum of the cross-entropies plus |W|^2 / (2 C).
         constant: how many features are the same in all images; their weights are 0.
     """
@@ -59,7 +62,7 @@ class LogisticFit:
     iterations: int
     passes: int
     converged: bool
-    gradient: float
+    gap: float
     objective: float
     constant: int
 
@@ -83,15 +86,19 @@ def fit(
     as much: scale features first if that shall not be.
 
     L-BFGS (Nocedal 1980) in principal coordinates, in which the penalty is the same, preconditioned
-    by the diagonal of the Hessian; each strength starts from where the last two point, with the
-    last one's memory of steps if it is near. With
-    float32 features products are in float32, sums over images and all else in float64. On a CPU the
-    same input and number of threads give the same bits.
+    by the Hessian's blocks of each class, see :class:`.preconditioner.Preconditioner`, which take
+    as much memory as the features; each strength starts from where the last two point, with the
+    last one's memory of steps if it is near. With float32 features products are in float32, sums
+    over images and all else in float64. On a CPU the same input and number of threads give the same
+    bits.
 
-    A fit has converged if the norm of the objective's gradient has fallen to ``tolerance`` times
-    that of the head which knows the frequencies of classes alone (W = 0), and, where the objective
-    is smaller than that head's, to as much less: ``|g| / |g_0| <= tolerance * min(1, f / f_0)``.
-    Neither the scale of features nor the number of images moves it.
+    A fit has converged if its objective f is estimated to be above the optimum by no more than
+    ``tolerance`` times f, nor than ``tolerance`` times what f is below f_0 of the head which knows
+    the frequencies of classes alone (W = 0). The gap is taken as twenty times half of
+    ``g @ H^-1 @ g``, the decrement that Newton's method would promise (Boyd & Vandenberghe 2004,
+    section 9.5.1), with the larger of two approximations of it: H^-1 of L-BFGS, and that of the
+    blocks. Neither has all of the Hessian, hence the twenty. Neither the scale of features nor the
+    number of images moves it.
 
     Args:
         features: (N, D) float32 or float64.
@@ -146,10 +153,12 @@ class _Path:
         self._point = self._evaluate(at)
         most = len(labels) // (4 * classes)  # so many take the memory of float32 scores
         self._kept = min(max(most, _KEPT[0]), _KEPT[1])
-        self._memory, self._memory_of = Memory(at, self._kept), (0.0, at)
-        self._none = (self._point.loss, float(self._point.gradient.norm()))
+        self._memory, self._memory_of = Memory(torch.clone, self._kept), (0.0, at)
+        self._none = self._point.loss
         spread = float(spectrum.variances.sum()) ** 0.5
-        self._tells_nothing = self._none[1] <= torch.finfo(spectrum.scores.dtype).eps * spread
+        rounding = torch.finfo(spectrum.scores.dtype).eps * spread
+        # if the classes have the same mean features, W = 0 is the optimum
+        self._tells_nothing = float(self._point.gradient.norm()) <= rounding
         # the last two ends, and the strengths they are of
         self._ends: list[tuple[float, torch.Tensor]] = []
 
@@ -159,24 +168,17 @@ class _Path:
         images = len(self._labels)
         ridge = self._penalised / (strength * images)
         point, iterations, stuck = self._extrapolated(strength, ridge), 0, False
-        if (gradient := self._remaining(point, ridge)) > self._tolerance:
-            self._passes += 1
-            hessian = curvature(self._spectrum.scores, point.at) + ridge
-            # a class that the head is sure of has none left
-            inverse = 1 / hessian.clamp_min(1e-12 * float(hessian.max()))
-            memory = self._moved(strength, ridge, inverse)
-            values = [_objective(point, ridge)]
-            while gradient > self._tolerance and iterations < self._max_iterations and not stuck:
-                after = self._step(point, ridge, memory)
-                if after is not None:
-                    point, iterations = after, iterations + 1
-                    gradient = self._remaining(point, ridge)
-                    values.append(_objective(point, ridge))
-                stuck = after is None or self._idle(values)
-            self._memory, self._memory_of = memory, (strength, ridge)
-        # the same logits but for what all classes share, and a lower penalty
-        point = Point(point.at - point.at.mean(0), point.loss, point.gradient)
-        gradient = self._remaining(point, ridge)
+        memory = self._moved(strength, ridge, point)
+        direction, gap = self._ahead(point, ridge, memory)
+        values = [_objective(point, ridge)]
+        while gap > self._tolerance and iterations < self._max_iterations and not stuck:
+            after = self._step(point, ridge, direction, memory)
+            if after is not None:
+                point, iterations = after, iterations + 1
+                direction, gap = self._ahead(point, ridge, memory)
+                values.append(_objective(point, ridge))
+            stuck = after is None or self._idle(values)
+        self._memory, self._memory_of = memory, (strength, ridge)
         self._point = point
         self._ends = [*self._ends[-1:], (strength, point.at)]
         return LogisticFit(
@@ -184,8 +186,8 @@ class _Path:
             head=self._spectrum.head(point.at[:, :-1], point.at[:, -1]),
             iterations=iterations,
             passes=self._passes,
-            converged=gradient <= self._tolerance,
-            gradient=gradient,
+            converged=gap <= self._tolerance,
+            gap=gap,
             objective=images * _objective(point, ridge),
             constant=self._spectrum.constant,
         )
@@ -194,25 +196,38 @@ class _Path:
         self._passes += 1
         return evaluate(self._spectrum.scores, self._labels, at)
 
-    def _remaining(self, point: Point, ridge: torch.Tensor) -> float:
-        """Return the gradient's norm as :func:`fit` compares it with the tolerance."""
-        loss, norm = self._none
-        if self._tells_nothing:  # the classes have the same mean features: W = 0 is the optimum
-            return 0.0
-        share = min(1.0, _objective(point, ridge) / loss)
-        return float((point.gradient + ridge * point.at).norm()) / norm / share
+    def _ahead(
+        self, point: Point, ridge: torch.Tensor, memory: Memory
+    ) -> tuple[torch.Tensor, float]:
+        """Return where to go, and the gap as :func:`fit` compares it with the tolerance."""
+        gradient = point.gradient + ridge * point.at
+        direction = -memory.product(gradient)
+        if self._tells_nothing:
+            return direction, 0.0
+        value = _objective(point, ridge)
+        unit = max(min(value, self._none - value), self._rounding * self._none)
+        gap = _WARY * -float((gradient * direction).sum()) / 2 / unit
+        if gap <= self._tolerance:
+            # the last steps may have missed a direction that the preconditioner has seen
+            other = _WARY * float((gradient * memory.inverse(gradient)).sum()) / 2 / unit
+            gap = max(gap, other)
+        return direction, gap
 
     def _extrapolated(self, strength: float, ridge: torch.Tensor) -> Point:
         """Return where to start: on the line, in log C, through the last two ends, if better."""
-        if len(self._ends) < 2 or self._remaining(self._point, ridge) <= self._tolerance:
+        if len(self._ends) < 2:
             return self._point
         (first, before), (second, last) = self._ends
         ratio = math.log(strength / second) / math.log(second / first)
         ahead = self._evaluate(last + ratio * (last - before))
         return min(self._point, ahead, key=lambda point: _objective(point, ridge))
 
-    def _moved(self, strength: float, ridge: torch.Tensor, inverse: torch.Tensor) -> Memory:
+    def _moved(self, strength: float, ridge: torch.Tensor, point: Point) -> Memory:
         """Return a memory to start with: of the last steps, if they were at a near strength."""
+        scores = self._spectrum.scores
+        self._passes += 1
+        curved = curvature(scores, point.at, images_of_a_block(scores, len(point.at)))
+        inverse = Preconditioner(scores, curved, ridge)
         last, its_ridge = self._memory_of
         if strength <= _NEAR * last:
             # what they have shown of the loss holds nearly here as well
@@ -225,10 +240,11 @@ class _Path:
             return False
         return values[-1 - _IDLE] - min(values[-_IDLE:]) <= self._rounding * values[-1]
 
-    def _step(self, point: Point, ridge: torch.Tensor, memory: Memory) -> Point | None:
+    def _step(
+        self, point: Point, ridge: torch.Tensor, direction: torch.Tensor, memory: Memory
+    ) -> Point | None:
         """Return a point of a lower objective, or None if rounding hides all."""
         value, gradient = _objective(point, ridge), point.gradient + ridge * point.at
-        direction = -memory.product(gradient)
         slope = float((gradient * direction).sum())
         allowed = value * (1 + self._rounding)
         for length in _lengths():

@@ -18,7 +18,7 @@ LABELS = torch.tensor([0, 0, 1, 1])
 def made(strength: float, threshold: float, **fields: Any) -> LogisticFit:
     """A fit that takes images above a threshold for the second class."""
     head = LinearHead(torch.tensor([[-1.0], [1.0]]), torch.tensor([threshold, -threshold]))
-    usual = {"iterations": 3, "passes": 4, "converged": True, "gradient": 1e-4, "objective": 1.0}
+    usual = {"iterations": 3, "passes": 4, "converged": True, "gap": 1e-6, "objective": 1.0}
     return LogisticFit(strength=strength, head=head, **{**usual, "constant": 0, **fields})
 
 
@@ -33,14 +33,14 @@ def test_the_best_and_of_equals_the_strongest_regularisation() -> None:
 
 def test_edges_and_what_has_not_converged_are_said() -> None:
     fits = [
-        made(1.0, 0.5, converged=False, iterations=1000, gradient=0.02, constant=1),
+        made(1.0, 0.5, converged=False, iterations=1000, gap=0.02, constant=1),
         made(10.0, 1.5, converged=False),
         made(0.1, 1.5, converged=False),
         made(100.0, 1.5),
     ]
     assert choose(fits, FEATURES, LABELS).remarks == (
-        "The fit with the best C = 1 has not converged in 1,000 iterations: its gradient is"
-        " 2.0e-02, relative to that without features; allow more iterations.",
+        "The fit with the best C = 1 has not converged in 1,000 iterations: its objective may"
+        " be 2.0e-02 above the lowest, relative; allow more iterations.",
         "2 other fits of 4 did not converge, with C from 0.1 to 10; one of them may be better than"
         " it seems.",
         "1 feature of 1 the same in all training images: their weights are 0.",

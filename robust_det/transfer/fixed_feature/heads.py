@@ -84,8 +84,8 @@ def logreg_head(
         last = refit(choice, (train.features, train.labels), (chosen_on.features, chosen_on.labels))
         if not last.converged:
             remarks.append(
-                f"The last fit, on training and validation images, has not converged: its gradient"
-                f" is {last.gradient:.1e}, relative to that without features."
+                "The last fit, on training and validation images, has not converged: its objective"
+                f" may be {last.gap:.1e} above the lowest, relative."
             )
     tried = [
         Tried({"C": one.strength}, got, one.converged)
