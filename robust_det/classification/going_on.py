@@ -54,9 +54,17 @@ _SCHEDULE_KEYS = (
 _BEFORE = {
     "ATTACK.FOLD_NORMS": False,
     "ATTACK.OBJECTIVE": "cross_entropy",
+    "ATTACK.WARMUP_EPOCHS": 0.0,
     "DATA.EXACT_DECODE": True,
     "EVAL.OBJECTIVE": "cross_entropy",
     "EVAL.RESTARTS": 1,
+    "MODEL.SEPARATE_NORMS": False,
+    "TRAIN.AWP_GAMMA": 0.0,
+    "TRAIN.CLEAN_SHARE": 0.0,
+    "TRAIN.MART_LAMBDA": 0.0,
+    "TRAIN.METHOD": "pgd",
+    "TRAIN.REPLAYS": 0,
+    "TRAIN.TRADES_BETA": 0.0,
 }
 
 

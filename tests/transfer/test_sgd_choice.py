@@ -15,8 +15,8 @@ from sklearn.metrics import balanced_accuracy_score
 
 from robust_det import load_classifier
 from robust_det.attacks import PGD
-from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.attack_settings import eval_attack
+from robust_det.classification.methods import Inner, PGDTraining
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
@@ -237,14 +237,14 @@ def test_adversarial_transfer_trains_on_attacked_images_and_is_judged_by_them(
     transfer: Transfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved: list[float] = []
-    examples = TrainingStep._examples
+    examples = PGDTraining.examples
 
-    def watched(self: Any, x: torch.Tensor, y: torch.Tensor, noise: Any) -> torch.Tensor:
-        found = examples(self, x, y, noise)
+    def watched(self: Any, inner: Inner, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        found = examples(self, inner, x, y)
         moved.extend((found - x).flatten(1).norm(dim=1).tolist())
         return found
 
-    monkeypatch.setattr(TrainingStep, "_examples", watched)
+    monkeypatch.setattr(PGDTraining, "examples", watched)
     attacked: list[float] = []
 
     def noted(cfg: CfgNode) -> PGD:
