@@ -229,7 +229,10 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(tmp_path: Path, pretrai
     assert pretrain(*plain).code == 0
     last = tmp_path / "run" / "last.pth"
     state = torch.load(last, weights_only=True)
-    for section, key in (("ATTACK", "FOLD_NORMS"), ("ATTACK", "OBJECTIVE"), ("EVAL", "RESTARTS")):
+    for section, key in (
+        *(("ATTACK", "FOLD_NORMS"), ("ATTACK", "OBJECTIVE"), ("EVAL", "RESTARTS")),
+        *(("MODEL", "SEPARATE_NORMS"), ("ATTACK", "WARMUP_EPOCHS"), ("TRAIN", "METHOD")),
+    ):
         del state["config"][section][key]
     torch.save(state, last)
     error = pretrain("--resume", "TRAIN.EPOCHS", 1).error

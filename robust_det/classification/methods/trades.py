@@ -36,7 +36,7 @@ class Trades(Method):
     clean the second term is 0.
 
     Args:
-        beta: above 0; the paper's is 6, and 1 is weaker.
+        beta: above 0; 6 in the paper.
         random_start: let x' start anywhere in the ball, not beside the image.
         label_smoothing: of the cross-entropy.
     """
