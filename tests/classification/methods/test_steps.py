@@ -24,6 +24,7 @@ from robust_det.classification.methods import (
 )
 from robust_det.classification.methods.clean_share import clean_images
 from robust_det.classification.methods.free import Free, replayed
+from robust_det.classification.methods.keys import settle_method
 from robust_det.classification.methods.mart import Mart
 from robust_det.classification.methods.trades import Trades
 from robust_det.classification.methods.warm_up import strength
@@ -171,6 +172,26 @@ def test_trades_starts_within_the_threat_model_and_moves(norm: str, random_start
     TrainingStep(model, model, plain_sgd(model), tiny, Watched(6.0, random_start))(images, targets)
     assert tiny.threat.holds(seen[0], images).all()
     assert (tiny.threat.distance(seen[0], images) > 5e-5).all()
+
+
+def test_fast_is_its_papers_algorithm() -> None:
+    cfg = pretrain_defaults()
+    cfg.ATTACK.NORM, cfg.ATTACK.EPS, cfg.TRAIN.METHOD = "linf", EPS, "fast"
+    cfg.ATTACK.FOLD_NORMS = False
+    settle_method(cfg, {})
+    model = without_batch_norm()
+    plain = copy.deepcopy(model)
+    images, targets = batch()
+    step = build_step(cfg, model, None, World())
+    loss, _ = step(images, targets, torch.Generator().manual_seed(5))
+
+    generator = torch.Generator().manual_seed(5)
+    delta = torch.empty_like(images).uniform_(-EPS, EPS, generator=generator)
+    delta.requires_grad_(True)
+    F.cross_entropy(plain(images + delta), targets).backward()
+    delta = (delta.detach() + 1.25 * EPS * delta.grad.sign()).clamp(-EPS, EPS)
+    expected = F.cross_entropy(plain(images + delta), targets)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_free_is_its_papers_algorithm() -> None:
