@@ -4,7 +4,7 @@ The bound of a method runs its passes and nothing else, on one fixed batch: its 
 passes and those without a gradient in eval mode, then its forward and backward passes for the
 weights, with the network and its norms as they are. Our step does the rest as well: the attack's
 arithmetic, the loss, the optimiser; its attack folds batch norms (``ATTACK.FOLD_NORMS``,
-the default). A method and its bound take turns, and so do the methods.
+the default). A method and its bound take turns.
 
     python benchmarks/methods.py --arch resnet18 --size 64 --batch 64
     python benchmarks/methods.py --table benchmarks/records/methods.jsonl
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,8 @@ def main() -> None:
     bench = Bench(args)
     if bench.device.type == "cpu":
         keep_freed_memory()  # of both sides, as pretraining has it
+    # of a CPU the process's own seconds, in which no other process's are
+    clock = time.process_time if bench.device.type == "cpu" else time.perf_counter
     found: dict[str, dict[str, Any]] = {}
     with progress_bar(len(METHODS), "measure", "method") as bar:
         for name, keys in METHODS.items():
@@ -128,7 +131,7 @@ def main() -> None:
                 "bound": bound(bench, step),
             }
             cost = step.cost()
-            seconds = alternated(sides, args.rounds, bench.device)
+            seconds = alternated(sides, args.rounds, bench.device, clock=clock)
             found[name] = {**seconds, "forward": cost.forward, "backward": cost.backward}
             bar.update()
     for name, row in found.items():
