@@ -82,6 +82,8 @@ setup(
         "opencv": ["opencv-python-headless>=4.6"],
         # and, without its dependencies, imagecorruptions-imaug, which asks for the other OpenCV
         "corruptions": ["scikit-image>=0.22", "numba>=0.59"],
+        # architectures of its names, as timm:resnet50d
+        "timm": ["timm>=1.0"],
         "export": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": [
             "ruff",

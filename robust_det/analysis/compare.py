@@ -34,8 +34,9 @@ def compare(
 ) -> tuple[Path, str]:
     """Compare runs and write ``ap.md``, ``ap.csv``, ``plots/``, ``pictures/``, ``index.html``.
 
-    Of classifiers alone it writes ``accuracy.md``, ``evaluations.csv`` and ``index.html``; of
-    transfers ``transfer.csv``, ``transfer_differences.csv`` and ``transfer_modes.csv`` as well.
+    Of classifiers alone it writes ``accuracy.md``, ``evaluations.csv`` or ``robustness.csv``, and
+    ``index.html``; of transfers ``transfer.csv``, ``transfer_differences.csv`` and
+    ``transfer_modes.csv`` as well.
 
     Args:
         paths: run folders, folders of run folders, or ``record.json`` files; of detection runs, if

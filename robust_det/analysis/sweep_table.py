@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robust_det.analysis.summary import summarise
 from robust_det.analysis.tables import HOW_TO_READ_MEANS, format_mean, render_table
+from robust_det.analysis.transfer.cells import NONE, attack_words
 from robust_det.analysis.transfer.conditions import METRIC_LABELS
 from robust_det.records import RECORD_NAME, Record, read_record
 from robust_det.records.detection import DetectionRecord
@@ -75,9 +76,18 @@ def _transfers(groups: Mapping[str, Sequence[TransferRecord]], style: str) -> st
     rows = []
     for name, members in groups.items():
         metric = members[0].data.headline
-        attacked = summarise(_defined(r.metrics.get("adversarial_top1") for r in members))
         headline = summarise(_defined(record.headline for record in members))
-        cells = [format_mean(headline), format_mean(attacked), *_minutes_and_n(members)]
-        rows.append([name, METRIC_LABELS.get(metric, metric), *cells])
-    headers = ["run", "metric", "accuracy %", "adversarial top-1 %", "minutes", "n"]
-    return render_table(headers, rows, 2, style)
+        attack, attacked = _under_attack(members)
+        cells = [format_mean(headline), attacked, *_minutes_and_n(members)]
+        rows.append([name, METRIC_LABELS.get(metric, metric), attack, *cells])
+    headers = ["run", "metric", "attack", "accuracy %", "adversarial top-1 %", "minutes", "n"]
+    return render_table(headers, rows, 3, style)
+
+
+def _under_attack(members: Sequence[TransferRecord]) -> tuple[str, str]:
+    """Return the attack of runs and the mean under it; none where they met different ones."""
+    attacks = list(dict.fromkeys(one for record in members for one in record.evaluators))
+    if len(attacks) > 1:
+        return f"{len(attacks)} different ones, so no mean", NONE
+    attacked = summarise(_defined(r.metrics.get("adversarial_top1") for r in members))
+    return "".join(map(attack_words, attacks)) or NONE, format_mean(attacked)

@@ -13,7 +13,10 @@ from robust_det.attacks.square import Square
 from robust_det.attacks.threat import ThreatModel
 from robust_det.core.errors import UserError, counted, did_you_mean
 
-__all__ = ["BUDGETS", "Budget", "Member", "budget"]
+__all__ = ["BUDGETS", "VERSION", "Budget", "Member", "budget"]
+
+# of what a name means: raised when the same name and seed give other examples than before
+VERSION = 1
 
 # name -> what it is of
 BUDGETS = {

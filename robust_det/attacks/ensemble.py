@@ -16,7 +16,7 @@ from robust_det.attacks.hunt import Hunt
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded_generator
 
-__all__ = ["WorstCase", "worst_case"]
+__all__ = ["WorstCase", "require_finite", "worst_case"]
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,7 @@ def worst_case(
     with frozen(network):
         with torch.no_grad():
             logits = network(images)
-        if not bool(logits.isfinite().all()):
-            raise UserError(
-                "the network gives NaN or Inf for images as they are",
-                "it has diverged or overflows: there is no accuracy of it",
-            )
+        require_finite(logits)
         ranked = logits.argsort(dim=1, descending=True, stable=True)
         clean = ranked[:, 0] == targets
         standing, result = clean.clone(), images.clone()
@@ -127,6 +123,19 @@ def worst_case(
                 felled[member.name] += len(lost)
             after(member.name, int(standing.sum()))
     return WorstCase(clean, standing, result, felled, by, not_finite)
+
+
+def require_finite(logits: torch.Tensor) -> None:
+    """Refuse logits (N, K) of images as they are that have no largest one.
+
+    Raises:
+        UserError: there is NaN or infinity among them.
+    """
+    if not bool(logits.isfinite().all()):
+        raise UserError(
+            "the network gives NaN or Inf for images as they are",
+            "it has diverged or overflows: there is no accuracy of it",
+        )
 
 
 def _run(

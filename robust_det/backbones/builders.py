@@ -43,7 +43,8 @@ def build_backbone(
         res5_dilation: 2 keeps res5 at stride 16, for residual networks only.
 
     Raises:
-        UserError: unknown architecture, stage or norm, or more stages to freeze than there are.
+        UserError: unknown architecture, stage or norm, one that is no backbone, or more stages to
+            freeze than there are.
     """
     _check_stages(arch, out_features, freeze_at)
     architecture = get_architecture(arch)
@@ -64,6 +65,7 @@ def build_backbone(
 
 
 def _check_stages(arch: str, out_features: Sequence[str], freeze_at: int) -> None:
+    get_architecture(arch).require_stages()
     stages = ["stem", *(stage.name for stage in get_architecture(arch).stages)]
     if isinstance(out_features, str) or not out_features:
         raise UserError(f"OUT_FEATURES is {out_features!r}, not a list of {', '.join(stages)}")

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from torchvision.models.feature_extraction import DualGraphModule
 from torchvision.ops.misc import Conv2dNormActivation
 
+from robust_det.backbones.norms import FrozenBatchNormAct2d, WithActivation
 from robust_det.models.folding import folded_tensors
 
 __all__ = ["fold_frozen_norms"]
@@ -74,6 +75,16 @@ class AbsorbedBatchNorm2d(FrozenBatchNorm2d):
         return x
 
 
+class AbsorbedBatchNormAct2d(WithActivation, AbsorbedBatchNorm2d):
+    """The same, with an activation behind it that is still its own work."""
+
+
+_ABSORBED = {
+    FrozenBatchNorm2d: AbsorbedBatchNorm2d,
+    FrozenBatchNormAct2d: AbsorbedBatchNormAct2d,
+}
+
+
 def fold_frozen_norms(model: nn.Module) -> int:
     """Fold every frozen norm that follows a convolution, in place.
 
@@ -97,8 +108,8 @@ def fold_frozen_norms(model: nn.Module) -> int:
         elif isinstance(module, Conv2dNormActivation):  # which a trace takes as a whole
             pairs = pairwise(module)
         for conv, norm in pairs:
-            if _is_plain(conv) and type(norm) is FrozenBatchNorm2d:
-                conv.__class__, norm.__class__ = FoldingPlainConv2d, AbsorbedBatchNorm2d
+            if _is_plain(conv) and type(norm) in _ABSORBED:
+                conv.__class__, norm.__class__ = FoldingPlainConv2d, _ABSORBED[type(norm)]
                 conv.folded = (norm,)
                 count += 1
     return count

@@ -1,4 +1,5 @@
-"""Any other network of torchvision as a Detectron2 backbone: one wrapper around its features."""
+"""Any other network of torchvision or timm as a Detectron2 backbone: one wrapper around its
+features."""
 
 from __future__ import annotations
 
@@ -12,11 +13,13 @@ from torch import nn
 from torchvision.models.feature_extraction import DualGraphModule
 from torchvision.ops import StochasticDepth
 
+from robust_det.backbones.measuring import check_order, stage_shapes, takes_any_size
 from robust_det.backbones.norms import replace_batch_norms
 from robust_det.core.errors import UserError
 from robust_det.models import get_architecture
 from robust_det.models.features import extract_features
 from robust_det.models.stages import empty_network, module_stages
+from robust_det.models.timm_layers import STOCHASTIC
 
 __all__ = ["TracedBackbone", "trace_last_stage"]
 
@@ -46,12 +49,15 @@ class TracedBackbone(Backbone):
         super().__init__()
         self.body = _trace(arch, tuple(out_features), norm)
         self._out_features = list(out_features)
+        check_order(arch, self.body)
         self._measure(arch)
         self._freeze(arch, freeze_at)
 
     def _measure(self, arch: str) -> None:
-        with torch.no_grad():
-            features = self.body.eval()(torch.zeros(1, 3, 64, 64))
+        features = stage_shapes(arch, self.body.eval())
+        self._divides = (
+            0 if takes_any_size(self.body) else max(64 // f.shape[2] for f in features.values())
+        )
         self.body.train()
         self._out_feature_channels = {name: f.shape[1] for name, f in features.items()}
         self._out_feature_strides = {name: 64 // f.shape[2] for name, f in features.items()}
@@ -74,14 +80,27 @@ class TracedBackbone(Backbone):
         for name in built:
             for parameter in modules[name].parameters(recurse=False):
                 parameter.requires_grad = False
-            if isinstance(modules[name], (StochasticDepth, nn.Dropout)):
-                modules[name].p = 0.0  # computes what it does in evaluation
+            _leave_nothing_to_chance(modules[name])
         replace_batch_norms(self.body, built, "FrozenBN")
+
+    @property
+    def size_divisibility(self) -> int:
+        """What Detectron2 pads the sides of images to multiples of; 0 if any side will do."""
+        return self._divides
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the stages by name, (N, C, H / stride, W / stride), of images (N, 3, H, W)."""
         features = self.body(x)
         return {name: features[name] for name in self._out_features}
+
+
+def _leave_nothing_to_chance(module: nn.Module) -> None:
+    """Let a module compute in training what it does in evaluation, if it is of those that differ by
+    chance alone."""
+    if isinstance(module, (StochasticDepth, nn.modules.dropout._DropoutNd)):
+        module.p = 0.0
+    elif (rate := STOCHASTIC.get(type(module).__name__)) is not None:
+        setattr(module, rate, 0.0)
 
 
 class _Features(DualGraphModule):

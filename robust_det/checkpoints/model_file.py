@@ -112,7 +112,8 @@ def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model
     notes = (*_choice(found), *notes, *_head(found), *_within(found))
     notes = (*notes, *objects_left_out(content.foreign))
     beside = account(found, value)
-    model = Model(found.arch, state, "", notes=notes, use=beside.use)
+    size = get_architecture(found.arch).image_size or Model.image_size
+    model = Model(found.arch, state, "", image_size=size, notes=notes, use=beside.use)
     return with_facts(model, beside, facts, arch, prefix)
 
 

@@ -14,7 +14,7 @@ from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError
 
-__all__ = ["attack_doubts", "check_attacks", "eval_attack", "train_attack"]
+__all__ = ["attack_doubts", "check_attacks", "eval_attack", "eval_attack_words", "train_attack"]
 
 # of a half precision type, within which losses tie
 _SPACINGS = 16
@@ -44,6 +44,20 @@ def eval_attack(cfg: CfgNode) -> PGD:
         best_iterate=True,
         restarts=cfg.EVAL.RESTARTS,
         resolution=_resolution(cfg),
+    )
+
+
+def eval_attack_words(cfg: CfgNode, images: int) -> str:
+    """Say by which attack so many images are validated; empty if by none."""
+    attack, eps = eval_attack(cfg), eval_attack(cfg).threat.eps
+    if eps == 0:
+        return ""
+    pixels = f" ({eps * 255:.4g}/255)" if attack.threat.norm == "linf" else ""
+    count = min(cfg.EVAL.ADVERSARIAL_IMAGES or images, images)
+    return (
+        f"PGD, norm {attack.threat.norm}, eps {eps:.6g}{pixels}, {attack.steps} steps of"
+        f" {attack.step_size:.4g}, {attack.restarts} restarts, objective {cfg.EVAL.OBJECTIVE}, on"
+        f" {count} of {images} images"
     )
 
 

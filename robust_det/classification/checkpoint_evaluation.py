@@ -13,8 +13,8 @@ import numpy as np
 
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import NetworkFile
-from robust_det.classification.attack_settings import attack_doubts, eval_attack
-from robust_det.classification.class_order import class_indices
+from robust_det.classification.attack_settings import attack_doubts, eval_attack_words
+from robust_det.classification.class_order import class_indices, class_notes
 from robust_det.classification.image_sets import require_room, validation_set
 from robust_det.classification.pretrain_record import write_evaluation_record
 from robust_det.classification.settings import check_config, idle_remarks, memory_layout
@@ -68,7 +68,7 @@ def evaluate_checkpoint(
         if world.is_main:
             for line in _description(cfg, model, path, data):
                 logger.info(line)
-            notes = (*remarks, *_class_notes(model, indices, data), *data.notes)
+            notes = (*remarks, *class_notes(model, indices, data.folder), *data.notes)
             doubts = (*attack_doubts(cfg, ("EVAL",)), *idle_remarks(cfg, origins or {}))
             for remark in (*notes, *model.remarks, *doubts):
                 logger.warning(remark)
@@ -205,25 +205,9 @@ def _description(cfg: CfgNode, model: Model, path: Path, data: ImageFolder) -> I
         f" {cfg.DATA.IMAGE_SIZE} px out of {cfg.DATA.RESIZE}, mean {_shown(cfg.MODEL.MEAN)}, std"
         f" {_shown(cfg.MODEL.STD)}"
     )
-    attack, total = eval_attack(cfg), len(data)
-    eps = attack.threat.eps
-    if eps == 0:
-        yield f"no attack (eps 0), {total} images; EVAL.EPS asks for one"
-        return
-    pixels = f" ({eps * 255:.4g}/255)" if attack.threat.norm == "linf" else ""
-    count = min(cfg.EVAL.ADVERSARIAL_IMAGES or total, total)
+    words = eval_attack_words(cfg, len(data))
     yield (
-        f"attack: PGD, norm {attack.threat.norm}, eps {eps:.6g}{pixels}, {attack.steps} steps of"
-        f" {attack.step_size:.4g}, {attack.restarts} restarts, objective {cfg.EVAL.OBJECTIVE}, on"
-        f" {count} of {total} images"
+        f"attack: {words}"
+        if words
+        else (f"no attack (eps 0), {len(data)} images; EVAL.EPS asks for one")
     )
-
-
-def _class_notes(model: Model, indices: list[int], data: ImageFolder) -> Iterator[str]:
-    if len(indices) < model.num_classes:
-        yield (
-            f"{data.folder} has images of {len(indices)} of the {model.num_classes} classes;"
-            " accuracy is of these"
-        )
-    if not model.classes and model.num_classes != 1000:
-        yield "the file does not name its classes; the folders are taken for them as they sort"

@@ -9,7 +9,7 @@ from pathlib import Path
 from robust_det.checkpoints.model import Model
 from robust_det.core.errors import UserError
 
-__all__ = ["class_indices", "imagenet_synsets"]
+__all__ = ["class_indices", "class_notes", "imagenet_synsets"]
 
 
 def class_indices(folders: Sequence[str], model: Model, where: str | Path) -> list[int]:
@@ -46,6 +46,27 @@ def class_indices(folders: Sequence[str], model: Model, where: str | Path) -> li
             f"{where}/{odd[0]} is no class of the model; name the folders by {expected}"
         )
     return [index[name] for name in folders]
+
+
+def class_notes(model: Model, indices: Sequence[int], where: str | Path) -> list[str]:
+    """Return what has to be known of accuracies on some of a model's classes.
+
+    Args:
+        model: that was read.
+        indices: see :func:`class_indices`.
+        where: the folder, for the text.
+    """
+    notes = []
+    if len(indices) < model.num_classes:
+        notes.append(
+            f"{where} has images of {len(indices)} of the {model.num_classes} classes; accuracy is"
+            " of these"
+        )
+    if not model.classes and model.num_classes != 1000:
+        notes.append(
+            "the file does not name its classes; the folders are taken for them as they sort"
+        )
+    return notes
 
 
 def imagenet_synsets() -> tuple[str, ...]:

@@ -54,17 +54,13 @@ class Measurement:
         return self.low - TOLERANCE <= reported <= self.high + TOLERANCE
 
 
-class _Images(ImageFolder):
-    """The images of one split, or some of them, evenly spread over the classes."""
-
-    def keep(self, count: int) -> None:
-        """Leave ``count`` images; all if there are fewer."""
-        count = min(count, len(self))
-        chosen = np.arange(count) * len(self) // count
-        self.targets, self._paths = self.targets[chosen], self._paths[chosen]
-
-
-def open_images(folder: str | Path, model: Model, limit: int | None = None) -> ImageFolder:
+def open_images(
+    folder: str | Path,
+    model: Model,
+    limit: int | None = None,
+    size: int | None = None,
+    resize: int | None = None,
+) -> ImageFolder:
     """Open the validation images for a model, in ``FOLDER/val``, or in FOLDER if there is no val.
 
     Images are resized and cropped as usual: to 256 and 224 pixels for a model of crops of 224.
@@ -75,6 +71,8 @@ def open_images(folder: str | Path, model: Model, limit: int | None = None) -> I
             folders of their WordNet ids or of the numbers 0 .. 999, and others are the folders in
             their order when sorted.
         limit: this many images, evenly spread; all by default.
+        size: of the crops in pixels; by default the model's.
+        resize: short side in pixels that they are cut from; by default the usual one.
 
     Returns:
         The images; their targets are the model's classes.
@@ -84,11 +82,11 @@ def open_images(folder: str | Path, model: Model, limit: int | None = None) -> I
     """
     folder = Path(folder).expanduser()
     split = "val" if (folder / "val").is_dir() else ""
-    size = model.image_size
-    images = _Images(folder, split, eval_transform(usual_resize(size), size))
+    size = size or model.image_size
+    images = ImageFolder(folder, split, eval_transform(resize or usual_resize(size), size))
     images.targets = np.array(class_indices(images.classes, model, images.folder))[images.targets]
-    if limit is not None:
-        images.keep(limit)
+    if limit is not None and limit < len(images):
+        images.keep(np.arange(limit) * len(images) // limit)
     return images
 
 

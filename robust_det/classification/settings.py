@@ -32,7 +32,7 @@ from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import SEEDS, check_seed
 from robust_det.data.classification.sizes import usual_resize
-from robust_det.models import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, get_architecture
+from robust_det.models import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, check_image_size
 from robust_det.training.schedule import SCHEDULES
 
 __all__ = [
@@ -54,7 +54,7 @@ SETTINGS = {
     "OUTPUT_DIR": Setting("output/pretrain", "folder of the run"),
     "SEED": Setting(0, "of weights, order, augmentation and attack", least=0, below=SEEDS),
     "DEVICE": Setting("auto", "auto, cpu, cuda or cuda:N"),
-    "MODEL.ARCH": Setting("resnet50", "architecture", known=tuple(ARCHITECTURES)),
+    "MODEL.ARCH": Setting("resnet50", "architecture", known=tuple(ARCHITECTURES), also="^timm:"),
     "MODEL.MEAN": Setting(list(IMAGENET_MEAN), "of the normalisation, RGB in [0, 1]"),
     "MODEL.STD": Setting(list(IMAGENET_STD), "of the normalisation, RGB in [0, 1]"),
     "MODEL.SEPARATE_NORMS": Setting(
@@ -130,7 +130,7 @@ SETTINGS = {
     "EVAL.EPS": Setting(-1.0, "radius in [0, 1] pixel units; the training eps if negative"),
     "EVAL.STEPS": Setting(10, "of PGD", least=1),
     "EVAL.STEP_SIZE": Setting(0.0, "0 means 2.5 * eps / steps (Madry et al. 2018)", least=0),
-    "EVAL.OBJECTIVE": Setting("cross_entropy", "what it maximises", tuple(OBJECTIVES)),
+    "EVAL.OBJECTIVE": Setting("margin", "what it maximises", tuple(OBJECTIVES)),
     "EVAL.RESTARTS": Setting(1, "random starts, of which each image counts the worst", least=1),
     "EVAL.ADVERSARIAL_IMAGES": Setting(
         0, "attack only the first N (evenly spread); 0 is all", least=0
@@ -259,7 +259,7 @@ def check_config(cfg: CfgNode) -> None:
     Raises:
         UserError: says which key.
     """
-    get_architecture(cfg.MODEL.ARCH)
+    check_image_size(cfg.MODEL.ARCH, cfg.DATA.IMAGE_SIZE)
     check_seed(cfg.SEED)
     check_settings(cfg, SETTINGS)
     check_together(cfg)

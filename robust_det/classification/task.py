@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from robust_det.classification.attack_settings import eval_attack_words
 from robust_det.classification.components import build_average, build_step
 from robust_det.classification.image_sets import batches_of
 from robust_det.classification.methods import METHODS, CleanNorms, PGDTraining
@@ -91,6 +92,8 @@ class ClassifierTask(abc.ABC):
         """Give this process's batches from a step on; what is odd about the run is said before."""
         if self.world.is_main:
             self.say_oddities(start_step)
+            if words := eval_attack_words(self.validation_cfg(), len(self.val_data)):
+                logger.info(f"validation attacks: adversarial_top1 is under {words}")
             if self.cfg.ATTACK.EPS > 0:
                 self._say_cost()
         replays = replays_of(self.cfg)
@@ -146,9 +149,13 @@ class ClassifierTask(abc.ABC):
         self._say_overflows()
         return self.accuracies(model, stop)
 
+    def validation_cfg(self) -> CfgNode:
+        """Return the config with the attack of validation."""
+        return self.cfg
+
     def accuracies(self, model: nn.Module, stop: Callable[[], bool]) -> dict[str, float]:
         """Return those of a network on the validation images, see :func:`.validate.validate`."""
-        return validate(self.cfg, model, self.val_data, self.device, self.world, stop)
+        return validate(self.validation_cfg(), model, self.val_data, self.device, self.world, stop)
 
     def _say_overflows(self) -> None:
         """Warn of attacks that were weaker than they should be, and begin to count anew."""

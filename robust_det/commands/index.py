@@ -44,6 +44,7 @@ class Command:
 COMMANDS = {
     "demo": Command("jobs.demo", "Do the whole road on synthetic data, in minutes."),
     "pretrain": Command("jobs.pretrain", "Train a standard or robust classifier with PGD."),
+    "evaluate": Command("jobs.evaluate", "Measure how robust a classifier is, by several attacks."),
     "convert": Command(
         "jobs.convert", "Turn any checkpoint into verified Detectron2 backbone weights, or back."
     ),

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from robust_det.backbones.builders import build_backbone
 from robust_det.checkpoints.backbone_file import BackboneCard, pixel_settings, write_backbone
@@ -26,6 +26,9 @@ from robust_det.core.errors import UserError, naming
 from robust_det.core.files import sha256_file
 from robust_det.core.outputs import new_file
 from robust_det.models.spelling import COUNTER, spelling
+
+if TYPE_CHECKING:
+    from detectron2.modeling import Backbone
 
 __all__ = ["Conversion", "convert"]
 
@@ -156,7 +159,7 @@ def _spelled(model: Model, library: str) -> dict[str, torch.Tensor]:
     return spelling(model.arch, library).write(model.state)
 
 
-def _built(model: Model, source: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+def _built(model: Model, source: str) -> tuple[Backbone, dict[str, torch.Tensor]]:
     """Return the Detectron2 backbone, sharing memory with the model, and its tensors."""
     with torch.device("meta"):
         backbone = build_backbone(model.arch, norm="FrozenBN")

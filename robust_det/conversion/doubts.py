@@ -35,7 +35,7 @@ def doubts(model: Model) -> list[str]:
     Args:
         model: with the mean and std that are to be used.
     """
-    if model.described:
+    if model.described or not get_architecture(model.arch).stages:
         return []
     network, images = _understood(model)
     with_relu = _deviation(network, images)
@@ -68,8 +68,10 @@ def deviation(model: Model) -> float | None:
     Returns:
         The mean over norms and their channels of half the difference of means, in standard
         deviations, and half the difference of the logarithms of the standard deviations; None
-        without norms that have seen an image.
+        without norms that have seen an image, or of a network without stages.
     """
+    if not get_architecture(model.arch).stages:
+        return None
     return _deviation(*_understood(model))
 
 

@@ -1,8 +1,8 @@
-"""How norms and eps of threat models are written for people."""
+"""How attacks, with norm and eps, are written for people."""
 
 from __future__ import annotations
 
-__all__ = ["eps_label", "format_eps", "norm_label"]
+__all__ = ["attack_label", "eps_label", "format_eps", "norm_label"]
 
 _NORMS = {"l2": "L2", "linf": "L∞"}
 
@@ -21,6 +21,11 @@ def format_eps(norm: str | None, eps: float | None) -> str:
     if norm == "linf" and 0 < eps <= 1 and abs(scaled * 2 - round(scaled * 2)) < 1e-3:
         return f"{round(scaled * 2) / 2:g}/255"
     return f"{eps:g}"
+
+
+def attack_label(name: str, steps: int, objective: str) -> str:
+    """Return such as ``PGD-10 on the cross-entropy``."""
+    return f"{name}-{steps} on the {objective.replace('_', '-')}"
 
 
 def eps_label(norm: str | None, eps: float | None) -> str:

@@ -27,7 +27,12 @@ class _Bar(tqdm):
 
 
 def progress_bar(
-    total: int | None, label: str, unit: str, enabled: bool = True, initial: int = 0
+    total: int | None,
+    label: str,
+    unit: str,
+    enabled: bool = True,
+    initial: int = 0,
+    smoothing: float = 0.3,
 ) -> tqdm:
     """Return a bar with rate and time left; in a log file it prints every ten seconds at most.
 
@@ -35,11 +40,14 @@ def progress_bar(
         total, initial: units of the whole work, None if nobody knows, and those done already.
         label, unit: what is shown; bytes, ``B``, as k, M or G.
         enabled: False for a process that must not print.
+        smoothing: weight of the newest rate, from which the time left follows; 0 is the mean rate
+            since the start, for units that come in leaps.
     """
     terminal = sys.stderr.isatty()
     return _Bar(
         total=total,
         initial=initial,
+        smoothing=smoothing,
         desc=label,
         unit=unit,
         unit_scale=unit == "B",

@@ -9,7 +9,13 @@ from robust_det.models.classifier import (
     Normalize,
     build_classifier,
 )
-from robust_det.models.registry import ARCHITECTURES, Architecture, get_architecture, register
+from robust_det.models.registry import (
+    ARCHITECTURES,
+    Architecture,
+    check_image_size,
+    get_architecture,
+    register,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -20,6 +26,7 @@ __all__ = [
     "ModelCard",
     "Normalize",
     "build_classifier",
+    "check_image_size",
     "get_architecture",
     "register",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ from torch import nn
 from torchvision import models as tv
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from robust_det.models.conv_stem import CONV_STEMS, conv_stem_convnext
 from robust_det.models.narrow import NarrowResNet
 from robust_det.models.other_names import (
+    CONV_STEM,
     CONVNEXT,
     HUGGING_FACE_CONVNEXT,
     MNASNET,
@@ -20,8 +23,16 @@ from robust_det.models.other_names import (
     SAME,
     VGG16,
 )
-from robust_det.models.registry import Architecture, ResNetLayout, Stage, register
+from robust_det.models.registry import (
+    FAMILIES,
+    Architecture,
+    Family,
+    ResNetLayout,
+    Stage,
+    register,
+)
 from robust_det.models.resnet_names import RESNET
+from robust_det.models.timm_networks import PREFIX, has_network, timm_architecture
 
 
 def _resnet(
@@ -51,10 +62,17 @@ def _narrow(num_classes: int) -> nn.Module:
 
 
 def _other(
-    name: str, head: str, stem: str, stages: tuple[tuple[str, int], ...], **more: Any
+    name: str,
+    head: str,
+    stem: str,
+    stages: tuple[tuple[str, int], ...],
+    build: Callable[..., nn.Module] | None = None,
+    **more: Any,
 ) -> None:
-    """Register a network of torchvision by the (node, channels) of its stages at strides 4..32."""
-    build = getattr(tv, name)
+    """Register a network by the (node, channels) of its stages at strides 4..32.
+
+    It is torchvision's of that name unless something else builds it."""
+    build = build or getattr(tv, name)
     register(
         Architecture(
             name,
@@ -124,11 +142,24 @@ _other(
     stages=(("maxpool", 24), ("stage2", 116), ("stage3", 232), ("conv5", 1024)),
 )
 for _name, _width in (("convnext_tiny", 96), ("convnext_small", 96), ("convnext_base", 128)):
+    _parts: dict[str, Any] = {
+        "head": "classifier.2",
+        "stem": "features.0",
+        "stages": tuple((f"features.{2 * i + 1}", _width * 2**i) for i in range(4)),
+    }
     _other(
         _name,
-        head="classifier.2",
-        stem="features.0",
-        stages=tuple((f"features.{2 * i + 1}", _width * 2**i) for i in range(4)),
+        **_parts,
         timm=CONVNEXT,
         others={"ConvNeXt": ORIGINAL_CONVNEXT, "Hugging Face": HUGGING_FACE_CONVNEXT},
     )
+    # published with robust weights by Singh et al. 2023, who do not normalise images
+    _other(
+        f"{_name}_convstem",
+        **_parts,
+        build=functools.partial(conv_stem_convnext, getattr(tv, _name), CONV_STEMS[_name]),
+        others={"revisiting-at": CONV_STEM},
+        unnormalised=True,
+    )
+
+FAMILIES[PREFIX] = Family(timm_architecture, has_network)

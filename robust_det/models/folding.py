@@ -20,6 +20,7 @@ from torch import fx, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from robust_det.core.errors import UserError, reason_of
+from robust_det.models.timm_layers import has_activation, traced_as_wholes
 
 __all__ = ["FoldedNorms", "folded_tensors"]
 
@@ -33,28 +34,29 @@ class FoldedNorms:
     """Yields a network as it is in eval mode, without parameter gradients, its norms folded.
 
     Folded is a norm that alone reads the output of a convolution, where each runs once and neither
-    has hooks; other norms stay. Such pairs are found once, by symbolic tracing. What is yielded is
-    a twin of the network: its folded weights are computed anew by each call, and let go at its end,
-    so that they take no memory while the network is trained; all other tensors are the network's
-    own. The network itself is not touched: not its mode, parameters, statistics or hooks, nor what
-    is compiled or wrapped around it.
+    has hooks; other norms stay, and so does the activation that some of timm's have behind them.
+    Such pairs are found once, by symbolic tracing. What is yielded is a twin of the network: its
+    folded weights are computed anew by each call, and let go at its end, so that they take no
+    memory while the network is trained; all other tensors are the network's own. The network itself
+    is not touched: not its mode, parameters, statistics or hooks, nor what is compiled or wrapped
+    around it.
 
     Args:
-        model: a network that :mod:`torch.fx` can trace; its modules stay the same from now on,
-            their values may change.
+        model: a network that :mod:`torch.fx` can trace, or one without batch norms; its modules
+            stay the same from now on, their values may change.
 
     Attributes:
         network: the twin, for instance to compile it; it runs only within a call.
         folded: the names of the folded norms.
 
     Raises:
-        UserError: the network cannot be traced.
+        UserError: the network has batch norms and cannot be traced.
     """
 
     def __init__(self, model: nn.Module) -> None:
         as_is = _sharing_copy(model, {}).eval()
         pairs = _find_pairs(as_is)
-        self.network = _sharing_copy(as_is, {norm: nn.Identity() for _, norm in pairs})
+        self.network = _sharing_copy(as_is, {norm: _rest(norm) for _, norm in pairs})
         names = {module: name for name, module in as_is.named_modules()}
         self.folded = tuple(names[norm] for _, norm in pairs)
         # each as (the network's, ..., the twin's)
@@ -128,9 +130,37 @@ def _sharing_copy(model: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> 
     return copy.deepcopy(model, memo)
 
 
+class _Behind(nn.Module):
+    """What timm's norm with an activation does once it has normalised."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self.drop, self.act = norm.drop, norm.act  # under their names
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.drop(x))
+
+
+def _rest(norm: nn.Module) -> nn.Module:
+    """Return what is left to do of a norm that is folded."""
+    return _Behind(norm) if has_activation(norm) else nn.Identity()
+
+
 class _Tracer(fx.Tracer):
+    def __init__(self) -> None:
+        self._wholes, functions = traced_as_wholes()
+        super().__init__(autowrap_functions=functions)
+
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, _NORMS) or super().is_leaf_module(module, name)
+        return isinstance(module, (*_NORMS, *self._wholes)) or super().is_leaf_module(module, name)
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return type(module) in _NORMS or has_activation(module)
+
+
+def _is_convolution(module: nn.Module) -> bool:
+    return type(module) in _CONVOLUTIONS
 
 
 def _find_pairs(network: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
@@ -139,6 +169,8 @@ def _find_pairs(network: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
     Raises:
         UserError: the network cannot be traced.
     """
+    if not any(map(_is_norm, network.modules())):
+        return []  # there are networks of attention that cannot be traced, and need not be
     try:
         nodes = list(_Tracer().trace(network).nodes)
     except Exception as error:  # tracing runs the network's code, which may raise anything
@@ -152,9 +184,8 @@ def _find_pairs(network: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
     owners = [str(n.target).rpartition(".")[0] for n in nodes if n.op == "get_attr"]
     uses.update(network.get_submodule(name) for name in owners)
 
-    def foldable(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
-        hooked = any(getattr(module, name) for name in _HOOKS)
-        return type(module) in kinds and uses[module] == 1 and not hooked
+    def runs_once(module: nn.Module) -> bool:
+        return uses[module] == 1 and not any(getattr(module, name) for name in _HOOKS)
 
     pairs = []
     for node, norm in called.items():
@@ -162,7 +193,7 @@ def _find_pairs(network: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
         if not isinstance(source, fx.Node) or source not in called or len(source.users) != 1:
             continue
         conv = called[source]
-        if not (foldable(conv, _CONVOLUTIONS) and foldable(norm, _NORMS)):
+        if not (_is_convolution(conv) and _is_norm(norm) and runs_once(conv) and runs_once(norm)):
             continue
         # without running statistics a norm takes those of the batch in eval mode too
         if norm.running_var is not None:

@@ -13,6 +13,7 @@ from itertools import accumulate
 
 __all__ = [
     "CONVNEXT",
+    "CONV_STEM",
     "HUGGING_FACE_CONVNEXT",
     "MNASNET",
     "MOBILENET_V2",
@@ -122,6 +123,10 @@ _hugging_face_convnext = by_rules(
 HUGGING_FACE_CONVNEXT = OtherNames(
     lambda name: _hugging_face_convnext(_convnext(name)), _flat_scale
 )
+
+_conv_stem = by_rules((r"stem\.(.*)", r"stem.stem.\1"))
+# timm's ConvNeXt with another stem, as Singh et al. 2023 published it
+CONV_STEM = OtherNames(lambda name: _conv_stem(_convnext(name)), _flat_scale)
 
 # of torchvision's own file of 2017
 OLD_DENSENET = OtherNames(by_rules((r"(.*\.denselayer\d+\.(?:norm|conv))([12]\..*)", r"\1.\2")))

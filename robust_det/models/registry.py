@@ -2,7 +2,8 @@
 
 An entry says how to build the classifier, which of its features are the stages res2..res5, and how
 Detectron2 and timm spell the same network. The entries are in :mod:`.catalogue`; everything else
-asks here.
+asks here. A name such as ``timm:convnextv2_atto`` is a member of a family, whose entries are made
+when they are asked for.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from robust_det.models.other_names import OtherNames
 
 __all__ = [
     "ARCHITECTURES",
+    "FAMILIES",
     "Architecture",
+    "Family",
     "ResNetLayout",
     "Stage",
+    "check_image_size",
     "get_architecture",
+    "member_named",
     "register",
 ]
 
@@ -78,15 +83,20 @@ class Architecture:
 
     Args:
         name: the registry name, as torchvision calls it where it has it.
-        build: ``num_classes -> nn.Module`` with torchvision's parameter names, randomly
+        build: ``num_classes -> nn.Module`` with the library's parameter names, randomly
             initialised; takes normalised images (N, 3, H, W), returns logits (N, num_classes).
-        head: name of the linear layer that makes the logits. Its first part, up to a dot, holds
-            all that comes after the features.
-        stem: the node that ends the stem, which comes before the first stage.
-        stages: the feature stages, shallow to deep; the last is what the head pools.
+        head: name of the layer that makes the logits, see :mod:`.heads`. Its first part, up to a
+            dot, holds all that comes after the features, but for ``behind``.
+        stem: the node that ends the stem, which comes before the first stage; empty without stages.
+        stages: the feature stages, shallow to deep; none of a network that is no backbone.
         layout: of a residual network, how Detectron2 spells it.
+        library: whose names its own are.
         timm: how timm spells it; None if timm does not have it.
         others: further spellings that files have, by whose they are.
+        behind: other modules that come after the features.
+        no_stages: why it has none, in words that follow its name.
+        image_size: side of the images in pixels, of a network that takes no others.
+        unnormalised: whether its published weights take images in [0, 1] as they are.
     """
 
     name: str
@@ -95,15 +105,48 @@ class Architecture:
     stem: str
     stages: tuple[Stage, ...]
     layout: ResNetLayout | None = None
+    library: str = "torchvision"
     timm: OtherNames | None = None
     others: Mapping[str, OtherNames] = field(default_factory=dict)
+    behind: tuple[str, ...] = ()
+    no_stages: str = ""
+    image_size: int | None = None
+    unnormalised: bool = False
 
     def in_head(self, name: str) -> bool:
         """Whether a tensor of that name comes after the features."""
-        return name.startswith(self.head.partition(".")[0] + ".")
+        heads = (self.head.partition(".")[0], *self.behind)
+        return name.startswith(tuple(f"{head}." for head in heads))
+
+    def require_stages(self) -> None:
+        """Refuse a network that cannot be a backbone.
+
+        Raises:
+            UserError: says why.
+        """
+        if not self.stages:
+            raise UserError(
+                f"{self.name} is no backbone: {self.no_stages}",
+                "it is a classifier, for evaluation and transfer",
+            )
+
+
+@dataclass(frozen=True)
+class Family:
+    """Architectures of another library, as many as it has.
+
+    Args:
+        find: the architecture of a name without the family's; raises :class:`UserError`.
+        has: whether there is a network of that name.
+    """
+
+    find: Callable[[str], Architecture]
+    has: Callable[[str], bool]
 
 
 ARCHITECTURES: dict[str, Architecture] = {}
+# by what stands before the colon
+FAMILIES: dict[str, Family] = {}
 
 
 def register(architecture: Architecture) -> Architecture:
@@ -120,7 +163,44 @@ def get_architecture(name: str) -> Architecture:
     Raises:
         UserError: the name is unknown; the nearest known one is suggested, or all are named.
     """
-    if name not in ARCHITECTURES:
-        hint = did_you_mean(name, ARCHITECTURES) or f" (known: {', '.join(ARCHITECTURES)})"
-        raise UserError(f"unknown architecture '{name}'{hint}")
-    return ARCHITECTURES[name]
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    prefix, colon, member = name.partition(":")
+    if colon and prefix in FAMILIES:
+        return FAMILIES[prefix].find(member)
+    if member := member_named(name):
+        raise UserError(f"unknown architecture '{name}'; did you mean '{member}'?")
+    known = ", ".join((*ARCHITECTURES, *(f"{prefix}:NAME" for prefix in FAMILIES)))
+    hint = did_you_mean(name, ARCHITECTURES) or f" (known: {known})"
+    raise UserError(f"unknown architecture '{name}'{hint}")
+
+
+def member_named(name: str) -> str:
+    """Return the architecture of a family that another library calls so; nothing if none is, or the
+    registry has it.
+
+    Args:
+        name: maybe with a folder before it and a tag of weights behind it, as in
+            ``timm/resnet50d.ra2_in1k``.
+    """
+    bare = name.rpartition("/")[2].partition(".")[0]
+    if bare in ARCHITECTURES:
+        return ""
+    return next((f"{prefix}:{bare}" for prefix, each in FAMILIES.items() if each.has(bare)), "")
+
+
+def check_image_size(name: str, size: int) -> None:
+    """Refuse images that a network cannot take.
+
+    Args:
+        name: of its architecture.
+        size: side of the images in pixels.
+
+    Raises:
+        UserError: it takes those of one other size alone.
+    """
+    own = get_architecture(name).image_size
+    if own is not None and size != own:
+        raise UserError(
+            f"{name} takes images of {own} px alone, not {size}", f"let DATA.IMAGE_SIZE be {own}"
+        )

@@ -1,7 +1,7 @@
 """How torchvision, timm, Detectron2 and others spell the same tensors.
 
-torchvision's names are the project's own. Each other spelling is a function of them, so that the
-way back is a lookup and cannot disagree.
+torchvision's names are the project's own, and timm's are of networks that are timm's. Each other
+spelling is a function of them, so that the way back is a lookup and cannot disagree.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Spelling:
     Attributes:
         library: ``torchvision``, ``timm``, ``detectron2``, ``nn.Sequential``, or one of the
             architecture's others.
-        names: torchvision's name -> this library's.
-        shapes: torchvision's name -> the shape here, with 1000 classes.
+        names: the network's own name -> this library's.
+        shapes: the network's own name -> the shape here, with 1000 classes.
     """
 
     library: str
@@ -62,7 +62,7 @@ class Spelling:
     shapes: Mapping[str, tuple[int, ...]]
 
     def write(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Respell a state dict in torchvision's names; no value changes."""
+        """Respell a state dict in the network's own names; no value changes."""
         out = {}
         for name, tensor in state.items():
             shape = self.shapes[name]
@@ -78,7 +78,8 @@ def spelling(arch: str, library: str) -> Spelling:
         UserError: the library does not have it.
     """
     if library not in spellings(arch):
-        raise UserError(f"no names of {library} are known for {arch}; use --to torchvision")
+        own = get_architecture(arch).library
+        raise UserError(f"no names of {library} are known for {arch}; use --to {own}")
     return spellings(arch)[library]
 
 
@@ -93,7 +94,8 @@ def distinct_spellings(arch: str) -> tuple[Spelling, ...]:
 def spellings(arch: str) -> Mapping[str, Spelling]:
     """Return the spellings of an architecture by library."""
     architecture, shapes = get_architecture(arch), tensor_shapes(arch)
-    out = {"torchvision": Spelling("torchvision", {name: name for name in shapes}, shapes)}
+    own = architecture.library
+    out = {own: Spelling(own, {name: name for name in shapes}, shapes)}
     timm = {} if architecture.timm is None else {"timm": architecture.timm}
     for library, other in {**timm, **architecture.others}.items():
         names = {name: other.rename(name) for name in shapes}

@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
-import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from robust_det.core.errors import UserError
+from robust_det.models.building import without_values
+from robust_det.models.heads import features_of_head
 from robust_det.models.registry import get_architecture
 
 __all__ = ["empty_network", "module_stages", "tensor_shapes", "tensor_stages"]
 
 # the head's width while shapes are looked at; a file says its own
 _CLASSES = 1000
-# the methods of a tensor by which torch.nn.init fills it
-_FILLS = ("normal_", "uniform_", "fill_", "zero_", "erfinv_", "clamp_", "mul_", "add_")
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Leaves parameters as they are allocated: filling them takes a third of the time of building a
-    network, and a file is to say what they hold. Whatever else a constructor computes is kept."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        fills = getattr(func, "__name__", "") in _FILLS
-        if fills and args and isinstance(args[0], nn.Parameter):
-            return args[0]
-        return func(*args, **(kwargs or {}))
 
 
 def empty_network(arch: str, num_classes: int) -> nn.Module:
-    """Build a network on the meta device: shapes without values."""
+    """Build a network on the meta device: shapes without values, see :func:`.without_values`."""
     build = get_architecture(arch).build
-    with _Uninitialised():
-        try:
-            with torch.device("meta"):
-                return build(num_classes)
-        except RuntimeError:
-            # it computes with tensors that have no values there, as RegNet does its widths
-            with torch.device("cpu"):
-                return build(num_classes).to("meta")
+    return without_values(lambda: build(num_classes))
 
 
 @functools.cache
@@ -51,7 +28,7 @@ def _anatomy(arch: str) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     """Return the shapes of the tensors and the names of the modules."""
     network, head = empty_network(arch, _CLASSES), get_architecture(arch).head
     modules = dict(network.named_modules())
-    if not isinstance(modules.get(head), nn.Linear):
+    if features_of_head(modules.get(head)) is None:
         raise UserError(f"the registry's entry of {arch}: its head '{head}' is no linear layer")
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return shapes, list(modules)
@@ -66,8 +43,9 @@ def tensor_shapes(arch: str) -> dict[str, tuple[int, ...]]:
 def module_stages(arch: str) -> dict[str, str]:
     """Return the stage of every module: ``stem``, ``res2`` .. ``res5`` or ``head``.
 
-    torchvision's networks define their modules in the order in which they run, so what comes up to
-    the module that ends a stage is its own or an earlier stage's.
+    Networks define their modules in the order in which they run, so what comes up to the module
+    that ends a stage is its own or an earlier stage's; a backbone checks that it is so. Of a
+    network without stages all before the head is the stem.
 
     Raises:
         UserError: the registry's entry does not divide the network so.
@@ -79,7 +57,7 @@ def module_stages(arch: str) -> dict[str, str]:
     for stage, node in nodes.items():
         inside = [i for i, name in enumerate(modules) if f"{name}.".startswith(f"{node}.")]
         # a call in the forward pass is no module: it comes last
-        ends[stage] = inside[-1] if inside else len(modules)
+        ends[stage] = inside[-1] if node and inside else len(modules)
     if list(ends.values()) != sorted(ends.values()):
         raise UserError(
             f"the registry's entry of {arch}: its stages {', '.join(nodes.values())} are not"

@@ -14,6 +14,7 @@ from robust_det.data.classification.sizes import usual_resize
 from robust_det.data.transfer.contents import look_at
 from robust_det.data.transfer.manifest import Entry
 from robust_det.data.transfer.splits import by_class, subset
+from robust_det.models import check_image_size
 from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.task import Task
 from robust_det.ranking.words import listed
@@ -97,6 +98,7 @@ class ImageSubject:
     ) -> torch.Tensor:
         """See :class:`~robust_det.ranking.subject.Subject`."""
         model = read_model(file.path)
+        check_image_size(model.arch, self._size)
         mean, std = normalisation(self._cfg, model)
         features = features_of_images(
             model,

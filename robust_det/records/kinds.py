@@ -5,6 +5,7 @@ from __future__ import annotations
 from robust_det.records.base import Record
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.pretrain import ClassifierEvaluationRecord, PretrainRecord
+from robust_det.records.robustness import RobustnessRecord
 from robust_det.records.transfer import TransferRecord
 
 __all__ = ["KINDS"]
@@ -14,6 +15,7 @@ _CLASSES: tuple[type[Record], ...] = (
     PretrainRecord,
     ClassifierEvaluationRecord,
     TransferRecord,
+    RobustnessRecord,
 )
 
 # by what a record's field 'kind' says

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.models import Classifier, ModelCard, get_architecture
+from robust_det.models.heads import head_with
 from robust_det.probes import LinearHead
 from robust_det.transfer.resolve import normalisation
 from robust_det.transfer.sets import TransferSet
@@ -37,10 +36,9 @@ def classifier_of(model: Model, head: LinearHead, card: ModelCard) -> Classifier
         card: of the result.
     """
     body, name = model.body(), get_architecture(model.arch).head
-    linear = nn.Linear(head.weight.shape[1], len(head.weight))
-    linear.weight, linear.bias = nn.Parameter(head.weight), nn.Parameter(head.bias)
     parent, _, leaf = name.rpartition(".")
-    setattr(body.get_submodule(parent), leaf, linear)
+    layer = head_with(body.get_submodule(name), head.weight, head.bias)
+    setattr(body.get_submodule(parent), leaf, layer)
     classifier = Classifier(body, card.mean, card.std).eval()
     classifier.card = card
     return classifier

@@ -11,6 +11,7 @@ from robust_det.classification.settings import check_size
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.data.classification.sizes import usual_resize
+from robust_det.models import check_image_size
 
 __all__ = ["normalisation", "resolved"]
 
@@ -46,6 +47,7 @@ def resolved(cfg: CfgNode, model: Model, where: str) -> tuple[CfgNode, list[str]
         )
     own.DATA.RESIZE = own.DATA.RESIZE or usual_resize(own.DATA.IMAGE_SIZE)
     check_size(own)
+    check_image_size(model.arch, own.DATA.IMAGE_SIZE)
     if 0 < own.DATA.IMAGE_SIZE <= own.TRANSFER.DOWNSCALE:
         raise UserError(
             f"TRANSFER.DOWNSCALE {own.TRANSFER.DOWNSCALE} is no less than the network's"

@@ -46,7 +46,9 @@ def test_backbones_beside_detectors_and_alone(
     folder = write_classifier_run("pre", 1.0, "pretrain")
     for runs in ([folder], [folder, write_run("det", 1.0, 38.0)]):
         _, text = compare(runs, tmp_path / "report")
-        assert re.search(r"^pre +resnet18 +L2 +1 +40\.0 +— +—$", text, re.MULTILINE)
+        attack = "PGD-20 on the cross-entropy, L∞ 0.0156863"
+        row = rf"^pre +resnet18 +L2 1 +{attack} +40\.0 +— +—$"
+        assert re.search(row, text, re.MULTILINE)
 
 
 def test_evaluations_alone_are_a_table_with_attacks_and_files(
@@ -61,7 +63,7 @@ def test_evaluations_alone_are_a_table_with_attacks_and_files(
     rows = [re.split("  +", line) for line in text.splitlines()]
     head = ["evaluation", "weights", "arch", "trained", "attack", "images", "attacked"]
     assert [*head, "clean top-1 %", "clean top-5 %", "adversarial top-1 %"] in rows
-    attack = "PGD L∞ 0.0156863, 20 steps"
+    attack = "PGD-20 on the cross-entropy, L∞ 0.0156863"
     one = ["one", weights["path"], "resnet18", "L2 0.25", attack, "990 (10 unreadable)", "50"]
     assert [*one, "61.2", "90.0", "33.3"] in rows
     two = ["two", "resnet18.pth", "resnet18", "unknown", "—", "990 (10 unreadable)", "—"]

@@ -36,7 +36,7 @@ def test_it_says_what_it_does_and_leaves_a_record(
     outcome = pretrain("--eval-only", "--weights", trained, "EVAL.ADVERSARIAL_IMAGES", 6)
     assert "resnet10_narrow, l2 eps 0.25, images of 32 px out of 32" in outcome.out
     attack = "attack: PGD, norm l2, eps 0.25, 1 steps of 0.625, 1 restarts"
-    assert f"{attack}, objective cross_entropy, on 6 of 15 images" in outcome.out
+    assert f"{attack}, objective margin, on 6 of 15 images" in outcome.out
     last = json.loads((trained.parent / "metrics.jsonl").read_text().splitlines()[-1])
     found = figures(outcome)
     assert found["clean_top1"] == pytest.approx(last["clean_top1"], abs=0.01)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from robust_det.classification.going_on import Earlier
 from robust_det.classification.pretraining import Pretraining
 from robust_det.classification.pretraining import pretrain as run_config
 from robust_det.classification.settings import load_config
@@ -224,20 +225,34 @@ def test_a_run_older_than_fast_decoding_goes_on_exactly_or_not_at_all(
     assert pretrain("--resume", *exactly).code == 0
 
 
-def test_a_run_of_an_earlier_version_goes_on_as_it_began(tmp_path: Path, pretrain: Any) -> None:
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(
+    tmp_path: Path, pretrain: Any, tiny: Path
+) -> None:
     plain = ("TRAIN.EPOCHS", 1, "ATTACK.FOLD_NORMS", False)
     assert pretrain(*plain).code == 0
     last = tmp_path / "run" / "last.pth"
     state = torch.load(last, weights_only=True)
-    for section, key in (
-        *(("ATTACK", "FOLD_NORMS"), ("ATTACK", "OBJECTIVE"), ("EVAL", "RESTARTS")),
-        *(("MODEL", "SEPARATE_NORMS"), ("ATTACK", "WARMUP_EPOCHS"), ("TRAIN", "METHOD")),
+    for section, keys in (
+        ("ATTACK", "FOLD_NORMS OBJECTIVE WARMUP_EPOCHS"),
+        ("EVAL", "OBJECTIVE RESTARTS"),
+        ("MODEL", "SEPARATE_NORMS"),
+        ("TRAIN", "METHOD"),
     ):
-        del state["config"][section][key]
+        for key in keys.split():
+            del state["config"][section][key]
     torch.save(state, last)
     error = pretrain("--resume", "TRAIN.EPOCHS", 1).error
     assert "(ATTACK.FOLD_NORMS: False -> True);" in error
     assert pretrain("--resume", *plain).code == 0
+    # its figures, and so its best weights, were of another attack
+    changed = Earlier(state, last).other_score(load_config(str(tiny)))
+    assert changed == ["EVAL.OBJECTIVE: cross_entropy -> margin"]
+
+
+def test_a_run_says_by_which_attack_it_is_validated(pretrain: Any) -> None:
+    outcome = pretrain("TRAIN.EPOCHS", 1)
+    attack = "PGD, norm l2, eps 0.25, 1 steps of 0.625, 1 restarts, objective margin"
+    assert f"adversarial_top1 is under {attack}, on 15 of 15 images" in outcome.out
 
 
 def test_resume_refuses_other_data(

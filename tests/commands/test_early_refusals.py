@@ -47,6 +47,10 @@ def test_refusals_that_need_no_tensors(tmp_path: Path) -> None:
         ("convert", good, out, "--eps", "x"): "--eps needs a number such as 0.5 or 4/255",
         ("convert", "https://x.org/a.pth", out): "INPUT https://x.org/a.pth is an address",
         ("pretrain", "--config", absent): f"no config file '{absent}'",
+        (
+            *("evaluate", good, "--data", tmp_path, "--norm", "l2"),
+            *("--eps", "1", "0.5", "--output", out),
+        ): "--eps has to rise; give --eps 0.5 1",
         ("train", "--config", absent): f"no config file '{absent}'",
         ("predict", "--config", absent, "--input", page, "--output", out): "no config file",
         ("predict", "--config", "coco_detector.yaml", "--input", page, "--output", there): (

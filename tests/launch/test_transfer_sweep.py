@@ -51,7 +51,7 @@ def test_a_sweep_of_transfers_does_what_is_missing(tmp_path: Path, config: Path)
     assert row is not None
     cells = re.split("  +", row[0])
     accuracy = f"{record.metrics['top1']:.1f}"
-    assert [*cells[:4], cells[-1]] == ["mine_b_eps0", "top-1", accuracy, "—", "1"]
+    assert [*cells[:5], cells[-1]] == ["mine_b_eps0", "top-1", "—", accuracy, "—", "1"]
     assert "accuracy %" in (folder / "results.md").read_text()
 
     # another backbone, by the same glob; what is done stays

@@ -191,11 +191,18 @@ def test_only_what_can_be_folded_is(randomise: Randomise) -> None:
 
 def test_what_cannot_be_traced_is_refused() -> None:
     class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm: nn.Module = nn.BatchNorm2d(3)
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x if x.sum() > 0 else -x
+            return self.norm(x) if x.sum() > 0 else -x
 
     with pytest.raises(UserError, match=r"Branching cannot be folded \(ATTACK.FOLD_NORMS\)"):
         FoldedNorms(Branching())
+    branching = Branching()
+    branching.norm = nn.Identity()
+    assert FoldedNorms(branching).folded == ()  # there is nothing that could be
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])

@@ -9,6 +9,7 @@ from typing import Any
 from robust_det.analysis.options import Options
 from robust_det.analysis.sections.classifiers import classifier_section, evaluation_section
 from robust_det.analysis.sections.detectors import detector_section
+from robust_det.analysis.sections.robustness import robustness_section
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.sections.transfer import transfer_section
 
@@ -22,4 +23,5 @@ SECTIONS: dict[str, _Builder] = {
     "transfer": transfer_section,
     "pretrain": classifier_section,
     "classifier_evaluation": evaluation_section,
+    "robustness": robustness_section,
 }

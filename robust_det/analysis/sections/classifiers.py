@@ -11,7 +11,7 @@ from robust_det.analysis.options import Options
 from robust_det.analysis.sections.provenance import provenance_entry
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.tables import csv_of, render_table, title
-from robust_det.core.epsilon import norm_label
+from robust_det.core.epsilon import attack_label, norm_label
 from robust_det.core.errors import counted
 from robust_det.records.pretrain import (
     AttackEvaluator,
@@ -39,10 +39,16 @@ def classifier_section(records: Sequence[tuple[Path, PretrainRecord]], options: 
     return _section(
         "Backbones",
         "Accuracy on the validation images of pretraining, clean and under attack.",
-        ["backbone", "arch", "norm"],
-        ["ε", *_COLUMNS.values()],
+        ["backbone", "arch", "trained", "attack"],
+        [*_COLUMNS.values()],
         [
-            [r.name, r.arch, _norm(r.norm, r.eps), _eps(r.eps), *_accuracies(r.metrics)]
+            [
+                r.name,
+                r.arch,
+                _threat(r.norm, r.eps),
+                _attack(r.evaluators[0]),
+                *_accuracies(r.metrics),
+            ]
             for _, r in records
         ],
     )
@@ -108,8 +114,8 @@ def _attack(one: AttackEvaluator) -> str:
     if one.eps == 0:
         return _NONE
     starts = f", {counted(one.restarts, 'start')}" if one.restarts > 1 else ""
-    goal = f", {one.objective}" if one.objective != "cross_entropy" else ""
-    return f"{one.name} {_threat(one.norm, one.eps)}, {counted(one.steps, 'step')}{starts}{goal}"
+    label = attack_label(one.name, one.steps, one.objective)
+    return f"{label}, {_threat(one.norm, one.eps)}{starts}"
 
 
 def _threat(norm: str, eps: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from robust_det.analysis.tables import signed
 from robust_det.analysis.transfer.estimates import LEVEL, Difference, Estimate
-from robust_det.core.epsilon import eps_label
+from robust_det.core.epsilon import attack_label, eps_label
 from robust_det.core.errors import counted
 from robust_det.records.pretrain import AttackEvaluator
 
@@ -68,8 +68,7 @@ def attack_labels(attacks: Sequence[AttackEvaluator]) -> dict[AttackEvaluator, s
 def attack_words(one: AttackEvaluator) -> str:
     """All that is known of an attack."""
     starts = f", {counted(one.restarts, 'start')}" if one.restarts > 1 else ""
-    goal = f", {one.objective}" if one.objective != "cross_entropy" else ""
     return (
-        f"{one.name} {eps_label(one.norm, one.eps)}, {counted(one.steps, 'step')} of"
-        f" {one.step_size:.3g}{starts}{goal}, {counted(one.images, 'image')}"
+        f"{attack_label(one.name, one.steps, one.objective)}, {eps_label(one.norm, one.eps)}, steps"
+        f" of {one.step_size:.3g}{starts}, {counted(one.images, 'image')}"
     )

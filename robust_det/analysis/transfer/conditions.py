@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -51,6 +52,7 @@ class Conditions:
         quirks: of the paper's code, by their keys.
         config: the other keys, flat.
         changes: of the config on the way.
+        place: the folder or file that the set lies in, which may be another each time.
     """
 
     data: TransferData
@@ -59,12 +61,15 @@ class Conditions:
     quirks: tuple[str, ...]
     config: Mapping[str, Any]
     changes: tuple[Change, ...]
+    place: str = field(default="", compare=False)
 
     @property
     def set_title(self) -> str:
-        """The set's name in papers; of a set of the user's own, a part of its digest as well."""
+        """The set's name in papers; of a set of the user's own, what its folder or file is called,
+        and a part of its digest."""
         if self.data.set in _OWN_SETS:
-            return f"{self.data.set} {self.data.manifest[:8]}"
+            name = Path(self.place).name or self.data.set
+            return f"{name} {self.data.manifest[:8]}"
         return facts_of(self.data.set).title
 
     @property
@@ -111,6 +116,7 @@ def conditions_of(record: TransferRecord) -> Conditions:
             if key not in _FREE_KEYS and not key.startswith("PAPER.")
         },
         changes=tuple(record.changes),
+        place=str(flat.get("DATA.ROOT", "")),
     )
 
 

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from robust_det.analysis.differences import as_key, condition_differences
@@ -145,7 +145,7 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     rows: dict[tuple[Any, ...], Row] = {}
     backbones: dict[tuple[Any, ...], Backbone] = {}
     for run in runs:
-        key, record = as_key(run.conditions), run.record
+        key, record = as_key(replace(run.conditions, place="")), run.record
         setting = settings.setdefault(key, Setting("", run.conditions))
         unknown = record.weights.origin if record.eps is None else ""
         row_key = (key, record.arch, run.norm, record.eps, unknown)

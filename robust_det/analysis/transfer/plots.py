@@ -21,6 +21,7 @@ from robust_det.analysis.transfer.estimates import Estimate
 from robust_det.analysis.transfer.grouping import Row, Setting
 from robust_det.analysis.transfer.runs import ADVERSARIAL_TOP1
 from robust_det.core.axes import eps_axis, plain_axes
+from robust_det.core.epsilon import attack_label
 from robust_det.core.figures import COLOURS, INK, STYLE
 from robust_det.records.pretrain import AttackEvaluator
 
@@ -29,6 +30,9 @@ __all__ = ["Plot", "plots_of"]
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _COLUMNS = 3
 _BARS = "bars: 95% t interval over pretraining runs; dots: single ones"
+
+
+_Point = tuple[float, Estimate, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class _Curve:
     """
 
     label: str
-    points: tuple[tuple[float, Estimate, tuple[float, ...]], ...]
+    points: tuple[_Point, ...]
 
 
 @dataclass(frozen=True)
@@ -233,16 +237,20 @@ def _robust(line: Line, label: str) -> list[_Curve]:
         _Curve(f"{label}, under {names[attack]}", tuple(_under(row, attack) for row in rows))
         for attack, rows in common.items()
     ]
-    own = [
-        _under(row, attack)
-        for attack, rows in by_attack.items()
-        for row in rows
-        if attack not in common and (attack.norm, attack.eps) == (row.norm, row.eps)
-    ]
-    return [*curves, _Curve(f"{label}, under its own ε", tuple(own))]
+    # figures under another objective are no points of the same curve
+    own: dict[str, list[_Point]] = {}
+    for attack, rows in by_attack.items():
+        for row in rows:
+            if attack not in common and (attack.norm, attack.eps) == (row.norm, row.eps):
+                name = attack_label(attack.name, attack.steps, attack.objective)
+                own.setdefault(name, []).append(_under(row, attack))
+    for name, points in own.items():
+        words = f", {name}" if len(own) > 1 else ""
+        curves.append(_Curve(f"{label}, under its own ε{words}", tuple(points)))
+    return curves
 
 
-def _under(row: Row, attack: AttackEvaluator) -> tuple[float, Estimate, tuple[float, ...]]:
+def _under(row: Row, attack: AttackEvaluator) -> _Point:
     single = tuple(one.mean_under(attack, ADVERSARIAL_TOP1) for one in row.backbones)
     return row.eps or 0.0, row.figure_under(attack, ADVERSARIAL_TOP1), single
 

@@ -160,10 +160,11 @@ def _first_norm(arch: str) -> tuple[str, str] | None:
     layers = [
         (name, module)
         for name, module in empty_network(arch, 1).named_modules()
-        if not list(module.children())
+        if isinstance(module, nn.BatchNorm2d) or not list(module.children())
     ]
     for (conv, first), (norm, second) in pairwise(layers):
-        if isinstance(first, nn.Conv2d) and first.in_channels == 3:
+        # not one that standardises its weights
+        if type(first) is nn.Conv2d and first.in_channels == 3:
             return (conv, norm) if isinstance(second, nn.BatchNorm2d) else None
     return None
 

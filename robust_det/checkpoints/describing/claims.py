@@ -39,6 +39,11 @@ _ALIASES = {
     "convnextt": "convnext_tiny",
     "convnexts": "convnext_small",
     "convnextb": "convnext_base",
+    # Singh et al. 2023
+    "convnexttinycvst": "convnext_tiny_convstem",
+    "convnexttcvst": "convnext_tiny_convstem",
+    "convnextscvst": "convnext_small_convstem",
+    "convnextbcvst": "convnext_base_convstem",
 }
 # with a number, the name of a network; without one it is often that of a class
 _FAMILY = re.compile(
@@ -94,6 +99,8 @@ def names_another(name: str, arch: str) -> bool:
         arch: registry name.
     """
     aliases = {_compressed(known): known for known in ARCHITECTURES} | _ALIASES
+    if (of_a_family := arch.rpartition(":"))[1]:
+        aliases[_compressed(of_a_family[2])] = arch
     # in timm's names the training follows after a dot, and modules end with one
     # and in a path the last that names a network is what the file is called by
     for part in (

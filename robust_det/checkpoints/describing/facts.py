@@ -20,6 +20,7 @@ from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretr
 from robust_det.checkpoints.recognising.accounting import Beside
 from robust_det.checkpoints.recognising.choice import quoted
 from robust_det.core.errors import FileError
+from robust_det.models.registry import member_named
 
 __all__ = ["card_in", "objects_left_out", "said_arch", "with_facts"]
 
@@ -147,10 +148,12 @@ def _claims(said: Said, found: str, arch: str | None) -> list[str]:
     """Refuse what the file says is another network, or say so if the user knows better."""
     claims = list(contradicting(said, found))
     if claims and arch is None:
+        member = member_named(claims[0].name)
+        meant = f", or what it says with --arch {member}" if member else ""
         raise FileError(
             f"says that it is a {claims[0].name} ({claims[0].where}), and its tensors are those of"
             f" a {found}, which may compute something else",
-            f"take weights of a {found}, or say that it is one with --arch {found}",
+            f"take weights of a {found}, or say that it is one with --arch {found}{meant}",
         )
     return [f"the file says that it is a {c.name} ({c.where}), and --arch {found}" for c in claims]
 

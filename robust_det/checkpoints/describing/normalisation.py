@@ -13,7 +13,7 @@ from robust_det.checkpoints.describing.said import Said
 from robust_det.checkpoints.reading import LazyTensor, load_tensor
 from robust_det.checkpoints.recognising.choice import Found
 from robust_det.core.errors import FileError
-from robust_det.models import IMAGENET_MEAN, IMAGENET_STD
+from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
 
 __all__ = ["Normalisation", "find_normalisation"]
 
@@ -46,7 +46,7 @@ class Normalisation:
 
     Attributes:
         mean, std: RGB in [0, 1].
-        name: of the mean in the file; empty where they are ImageNet's, assumed.
+        name: of the mean in the file; empty where they are assumed.
         note: what was assumed or changed, if anything, in a sentence.
     """
 
@@ -57,7 +57,8 @@ class Normalisation:
 
 
 def find_normalisation(found: Found, value: Any, said: Said) -> Normalisation:
-    """Return the normalisation in a file, or ImageNet's, with a note that it is assumed.
+    """Return the normalisation in a file, or the usual one, with a note that it is assumed: that is
+    ImageNet's, or none of networks that were published without.
 
     Args:
         found: the network; modules beside it and around it are looked at, the nearest first.
@@ -76,7 +77,10 @@ def find_normalisation(found: Found, value: Any, said: Said) -> Normalisation:
             if mean and std:
                 return _in_unit_range(place + names[0], mean, std)
         odd = odd or f"{place}{next(iter(values))}"
-    assumed = "ImageNet's mean and std are assumed"
+    mean, std, assumed = IMAGENET_MEAN, IMAGENET_STD, "ImageNet's mean and std are assumed"
+    if get_architecture(found.arch).unnormalised:
+        mean, std = (0.0,) * 3, (1.0,) * 3
+        assumed = "mean 0 and std 1 are assumed, as of the published weights of this network"
     note = f"the file does not say its normalisation; {assumed}"
     if said.unread:
         where, kind = said.unread[0]
@@ -86,7 +90,7 @@ def find_normalisation(found: Found, value: Any, said: Said) -> Normalisation:
         )
     if odd:
         note = f"the file has '{odd}', which was not understood; {assumed}; give --mean and --std"
-    return Normalisation(IMAGENET_MEAN, IMAGENET_STD, "", note)
+    return Normalisation(mean, std, "", note)
 
 
 def _places(found: Found, value: Any, said: Said) -> Iterator[tuple[str, Mapping[str, Any]]]:

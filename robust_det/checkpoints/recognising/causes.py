@@ -34,11 +34,6 @@ _NAMES = (
         "save it with FSDP's StateDictType.FULL_STATE_DICT",
     ),
     (
-        r"cls_token|class_token|pos_embed\w*|position_embeddings?|relative_position_bias_table",
-        "is a network of attention ({}), which is no backbone here",
-        "give a convolutional network",
-    ),
-    (
         r"_mean|_variance|StructuredToParameterName@@",
         "holds Paddle's names ({})",
         "rename them to torchvision's, and transpose the linear layer",
@@ -48,6 +43,13 @@ _NAMES = (
         "holds names of TensorFlow or JAX ({}), whose convolutions have another order of sides",
         "convert it to torch first",
     ),
+)
+# the same of networks that are read where it is said which one they are
+_ATTENTION = (
+    r"cls_token|class_token|pos_embed\w*|position_embeddings?|relative_position_bias_table",
+    "is a network of attention ({}), which is no backbone here",
+    "give a convolutional network, or say --arch timm:NAME to evaluate or transfer a classifier of"
+    " timm's",
 )
 # by the name of a class or function that stays a placeholder
 _OBJECTS = (
@@ -77,15 +79,16 @@ _OBJECTS = (
 
 
 def cause_of_names(
-    tensors: Mapping[str, LazyTensor], unread: Mapping[str, Placeholder]
+    tensors: Mapping[str, LazyTensor], unread: Mapping[str, Placeholder], arch: str | None
 ) -> tuple[str, str] | None:
     """Return why tensors are no network by their names, and what to do; None if nothing shows.
 
     Args:
         tensors: of one dictionary.
         unread: what else the file has by name and was not rebuilt.
+        arch: which network was looked for, if the user said.
     """
-    for pattern, what, advice in _NAMES:
+    for pattern, what, advice in _NAMES if arch and ":" in arch else (*_NAMES, _ATTENTION):
         ends = re.compile(rf"(^|[./])({pattern})(:0)?$")
         if found := [name for name in (*tensors, *unread) if ends.search(name)]:
             return what.format(found[0]), advice

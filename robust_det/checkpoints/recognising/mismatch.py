@@ -13,8 +13,11 @@ from robust_det.checkpoints.recognising.shapes import registered_with, residual
 from robust_det.models import ARCHITECTURES
 from robust_det.models.spelling import COUNTER
 from robust_det.models.stages import tensor_stages
+from robust_det.models.timm_networks import PREFIX
 
 __all__ = ["Miss", "explain_miss"]
+
+_ADVICE = f"say --arch {PREFIX}:NAME if it is one of timm's, or register it (CONTRIBUTING.md)"
 
 # of a network's tensors, so that it is worth naming
 _SOME = 0.2
@@ -69,15 +72,16 @@ def explain_miss(
     some = ", ".join(f"{n} {_shape(t.shape)}" for n, t in list(tensors.items())[:3])
     if prefix is not None and nearest is None:
         return f"has no network at --prefix '{prefix}'; its tensors are {some}, ...", ""
-    if cause := cause_of_names(tensors, unread):
+    if cause := cause_of_names(tensors, unread, arch):
         return cause
     wanted = f"a {arch}" if arch else "a registered architecture"
     if likeness := _by_shapes(nearest, tensors, arch):
         return likeness
     if nearest is None or nearest.rank[0] < _SOME:
+        known = f"one of {', '.join(ARCHITECTURES)}, say --arch {PREFIX}:NAME if it is timm's, or"
         return (
             f"holds tensors that are not those of {wanted}: {some}, ...",
-            f"give one of {', '.join(ARCHITECTURES)}, or register this one (CONTRIBUTING.md)",
+            f"give {wanted}" if arch else f"give {known} register this one (CONTRIBUTING.md)",
         )
     return _difference(nearest, wanted)
 
@@ -90,7 +94,7 @@ def _by_shapes(
     network = next((n for n in networks if n is not None), None)
     if network is not None and not network.arch and not (network.stem and nearest):
         whose = f"not a {arch}" if arch else "which is not registered"
-        return f"is a {network}, {whose}", "register it to convert it (CONTRIBUTING.md)"
+        return f"is a {network}, {whose}", _ADVICE
     # what has all names is something else beside
     if nearest is not None and not nearest.missing:
         return None
@@ -160,7 +164,7 @@ def _difference(miss: Miss, wanted: str) -> tuple[str, str]:
         parts.append(f"{len(miss.foreign)} unexpected (first: {miss.foreign[0]})")
     return (
         f"is not {wanted}: the nearest is {miss.arch}, with tensors {', '.join(parts)}",
-        "register this one to convert it (CONTRIBUTING.md)",
+        _ADVICE,
     )
 
 

@@ -102,11 +102,11 @@ class Part:
             return False
         # linear layers that end in something else than features are a head of any name
         weights = [shape for shape in shapes if len(shape) > 1]
-        stages = get_architecture(found.arch).stages
+        channels = [stage.channels for stage in get_architecture(found.arch).stages]
         is_head = (
             bool(weights)
             and all(len(shape) == 2 for shape in weights)
-            and weights[0][1] == stages[-1].channels
-            and weights[-1][0] not in {stage.channels for stage in stages}
+            and weights[0][1] in channels[-1:]
+            and weights[-1][0] not in channels
         )
         return not is_head

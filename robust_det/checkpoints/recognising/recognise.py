@@ -12,10 +12,10 @@ from robust_det.checkpoints.reading import LazyTensor, Placeholder
 from robust_det.checkpoints.recognising.choice import Found, choose, quoted
 from robust_det.checkpoints.recognising.dictionaries import dictionaries, without_detours
 from robust_det.checkpoints.recognising.mismatch import Miss, explain_miss
-from robust_det.core.errors import FileError
+from robust_det.core.errors import FileError, UserError
 from robust_det.models import ARCHITECTURES, get_architecture
 from robust_det.models.spelling import AUXILIARY, COUNTER, Spelling, distinct_spellings, spelling
-from robust_det.models.stages import tensor_stages
+from robust_det.models.stages import tensor_shapes, tensor_stages
 
 __all__ = ["NoTensorsError", "NothingFoundError", "recognise"]
 
@@ -50,7 +50,7 @@ def recognise(
         NothingFoundError: none; says what was found and what to do.
         FileError: several; says which, and how to choose.
     """
-    archs = [get_architecture(arch).name] if arch else list(ARCHITECTURES)
+    archs = [get_architecture(arch).name] if arch else _candidates(said)
     groups = list(dictionaries(value, LazyTensor))
     if not groups:
         raise NoTensorsError("holds no tensors by name", "save a network's state_dict()")
@@ -71,6 +71,20 @@ def recognise(
         why = explain_miss(nearest, [tensors for _, tensors in groups], unread, arch, prefix)
         raise NothingFoundError(*why)
     return choose([f for f in found if f.arch == said] or found, value)
+
+
+def _candidates(said: str | None) -> list[str]:
+    """Return the registered architectures, and that of another library which a file says it is.
+
+    Raises:
+        FileError: that one is not known here.
+    """
+    if not isinstance(said, str) or ":" not in said:
+        return list(ARCHITECTURES)
+    try:
+        return [*ARCHITECTURES, get_architecture(said).name]
+    except UserError as error:
+        raise FileError(f"says that it is a {said}: {error.problem}", error.advice) from error
 
 
 def _refuse_other(value: Any, arch: str, prefix: str | None) -> None:
@@ -158,7 +172,7 @@ def _matches(
         if not _head_fits(arch, spelled, present):
             names = [n for n in names if not architecture.in_head(n)]
         own = {n: present[spelled.names[n]] for n in names}
-        shapes = spelling(arch, "torchvision").shapes
+        shapes = tensor_shapes(arch)
         yield Found(arch, library, container, prefix, own, {n: shapes[n] for n in own}, tensors)
 
 

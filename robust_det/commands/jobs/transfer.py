@@ -75,6 +75,7 @@ def _table(record: TransferRecord) -> str:
     from tabulate import tabulate
 
     from robust_det.classification.measure import wilson_interval
+    from robust_det.core.epsilon import attack_label
 
     def shown(name: str, images: int) -> str:
         value = record.metrics.get(name)
@@ -95,7 +96,8 @@ def _table(record: TransferRecord) -> str:
         ("mean per class", shown("mean_per_class", record.data.test)),
     ]
     for attack in record.evaluators:
-        words = f"top-1 under {attack.name}-{attack.steps}, {attack.norm} eps {attack.eps:g}"
+        label = attack_label(attack.name, attack.steps, attack.objective)
+        words = f"top-1 under {label}, {attack.norm} eps {attack.eps:g}"
         rows.append((words, shown("adversarial_top1", attack.images)))
     return tabulate(rows, tablefmt="plain")
 

@@ -79,11 +79,17 @@ def _type(default: Any) -> dict[str, Any]:
 def _more(setting: Setting | None) -> dict[str, Any]:
     if setting is None:
         return {}
+    values = list(setting.choices or setting.known) or None
+    if setting.also:
+        return {
+            "description": setting.words,
+            "anyOf": [{"enum": values}, {"pattern": setting.also}],
+        }
     limits = {
         "minimum": setting.least,
         "exclusiveMinimum": setting.above,
         "exclusiveMaximum": setting.below,
-        "enum": list(setting.choices or setting.known) or None,
+        "enum": values,
         "items": setting.items,
     }
     return {"description": setting.words, **{k: v for k, v in limits.items() if v is not None}}

@@ -27,6 +27,7 @@ class Setting:
         words: what it means, in a line.
         choices: all that it may be, if these are few.
         known: the same where somebody else checks it, such as a registry.
+        also: regular expression of what it may be beside those.
         least: the lowest number it may be.
         above: a number that it must be above.
         below: a number that it must be below.
@@ -37,6 +38,7 @@ class Setting:
     words: str
     choices: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
+    also: str = ""
     least: float | None = None
     above: float | None = None
     below: float | None = None

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robust_det.core.errors import UserError
 from robust_det.data.classification.crops import Transform
@@ -57,6 +58,10 @@ class ImageFolder(ImageList):
             substitute,
             _notes(folder, beside, dict(zip(here, found, strict=True))),
         )
+
+    def keep(self, chosen: NDArray[np.int64]) -> None:
+        """Leave the images at these positions alone, in this order."""
+        self.targets, self._paths = self.targets[chosen], self._paths[chosen]
 
 
 def _notes(folder: Path, beside: list[str], found: dict[str, Listing]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ SETTINGS = {
     "MODEL.WEIGHTS": Setting("", "converted backbone: a file, or robust://NAME"),
     "MODEL.INIT_DETECTOR": Setting("", "file of a trained detector to start from"),
     "MODEL.BACKBONE.ARCH": Setting(
-        "", "architecture; from the weights if empty", known=("", *ARCHITECTURES)
+        "", "architecture; from the weights if empty", known=("", *ARCHITECTURES), also="^timm:"
     ),
     "MODEL.BACKBONE.COMPILE": Setting(False, "torch.compile of backbone and pyramid"),
     "MODEL.CHANNELS_LAST": Setting(False, "memory format of weights and images"),

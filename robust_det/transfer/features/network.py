@@ -6,7 +6,6 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -14,6 +13,7 @@ from robust_det.checkpoints.model import Model
 from robust_det.core.errors import FileError, UserError, reason_of
 from robust_det.models import Classifier, get_architecture
 from robust_det.models.folding import FoldedNorms
+from robust_det.models.heads import features_of_head
 from robust_det.models.spelling import COUNTER
 
 __all__ = ["FeatureNetwork", "feature_network"]
@@ -41,8 +41,8 @@ class FeatureNetwork:
         """Yield what computes the same, its batch norms folded into convolutions, without
         parameter gradients.
 
-        Values differ by rounding alone, so an architecture that cannot be traced, which none of
-        this package's is, runs as it is, and a warning says that it is slower.
+        Values differ by rounding alone, so an architecture that cannot be traced, as some of timm
+        cannot, runs as it is, and a warning says that it is slower.
         """
         try:
             folding = FoldedNorms(self.module)
@@ -81,8 +81,9 @@ def feature_network(model: Model, where: str) -> FeatureNetwork:
             "give a file of these weights with their head",
             where,
         )
-    linear: Any = body.get_submodule(head)
+    width = features_of_head(body.get_submodule(head))
+    assert width is not None
     parent, _, name = head.rpartition(".")
     setattr(body.get_submodule(parent), name, nn.Identity())
     network = Classifier(body, model.mean, model.std).eval().requires_grad_(False)
-    return FeatureNetwork(network, linear.in_features, model.arch)
+    return FeatureNetwork(network, width, model.arch)

@@ -122,6 +122,10 @@ def _stages(arch: str) -> Sequence[str]:
 
 def _frozen_stages(cfg: CfgNode, arch: str) -> Sequence[str]:
     order, last = _stages(arch), cfg.TRANSFER.FREEZE
+    if last not in (*order, "none"):
+        raise UserError(
+            f"{arch} has no stage {last}; let TRANSFER.FREEZE be none, or stem, all but its head"
+        )
     return order[: order.index(last) + 1] if last in order else ()
 
 

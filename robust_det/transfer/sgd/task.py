@@ -13,7 +13,7 @@ from robust_det.checkpoints.pretrained import require_format
 from robust_det.classification.going_on import completed
 from robust_det.classification.task import ClassifierTask
 from robust_det.classification.validate import validate
-from robust_det.core.config.reading import to_dict
+from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.errors import UserError, naming
 from robust_det.training.run_folder import refuse_other_config
 from robust_det.training.state import require_resumable
@@ -85,14 +85,20 @@ class TransferTask(ClassifierTask):
     def begin(self, folder: Path, step: int) -> None:
         """Do nothing before the first batch."""
 
-    def accuracies(self, model: nn.Module, stop: Callable[[], bool]) -> dict[str, float]:
-        """Return top-1 and the per-class mean; under attack only where that is trained for."""
+    def validation_cfg(self) -> CfgNode:
+        """Return the config with an attack only where that is trained for."""
         cfg = self.cfg.clone()
         cfg.defrost()
         if cfg.ATTACK.EPS == 0:
             cfg.EVAL.EPS = 0.0  # which nothing is chosen by, and takes longer than training
+        return cfg
+
+    def accuracies(self, model: nn.Module, stop: Callable[[], bool]) -> dict[str, float]:
+        """Return top-1 and the per-class mean, clean and maybe under attack."""
         classes = len(self.given.data.classes)
-        return validate(cfg, model, self.val_data, self.device, self.world, stop, classes)
+        return validate(
+            self.validation_cfg(), model, self.val_data, self.device, self.world, stop, classes
+        )
 
     def score(self, values: Mapping[str, float]) -> float:
         """Return the headline accuracy of the set; under attack where that is trained for."""

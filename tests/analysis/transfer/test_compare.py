@@ -70,7 +70,7 @@ def test_tables_have_means_intervals_attacks_and_counts(report: Report) -> None:
     gap = stats.ttest_ind(values, VALUES[0.0], equal_var=False).confidence_interval()
     difference = f"+10.1* [+{gap.low:.1f}, +{gap.high:.1f}]"
     assert any(row[:3] == ["DTD", "T3", "top-1"] and row[-1] == difference for row in rows)
-    assert "Attacks: PGD L2 ε 1, 10 steps of 0.25, 100 images." in report.text
+    assert "Attacks: PGD-10 on the cross-entropy, L2 ε 1, steps of 0.25, 100 images." in report.text
     markdown = (report.folder / "accuracy.md").read_text()
     assert markdown.startswith("# Transfer from robust backbones\n")
     assert "## Setting T1 — Stanford Cars, fixed-feature (logreg)" in markdown
@@ -144,6 +144,19 @@ def test_accuracy_under_each_backbones_own_attack_is_one_line(
     assert [(x, y.mean) for x, y, _ in curve.points] == [(0.5, 29.5), (1.0, 29.0)]
 
 
+def test_figures_under_other_objectives_are_no_points_of_one_curve(
+    write: Write, settings: Settings
+) -> None:
+    for eps, objective in ((0.5, "cross_entropy"), (1.0, "margin"), (2.0, "margin")):
+        attack = attack_of("l2", eps, objective=objective)
+        write(eps, 60.0, attack=attack, adversarial=30.0 - eps)
+    (plot,) = [one for one in plots_of(settings()) if one.name == "transfer_robust"]
+    ((old, new),) = [panel.curves for panel in plot.panels]
+    assert old.label.endswith("under its own ε, PGD-10 on the cross-entropy")
+    assert new.label.endswith("under its own ε, PGD-10 on the margin")
+    assert [[x for x, _, _ in curve.points] for curve in (old, new)] == [[0.5], [1.0, 2.0]]
+
+
 def test_subsets_are_a_curve_over_training_images(write: Write, settings: Settings) -> None:
     for subset, train in ((0.0, 80), (5.0, 4), (0.5, 40)):
         data = {"subset": subset, "train": train, "val": train // 4}
@@ -173,8 +186,25 @@ def test_a_sweeps_table_has_a_row_a_backbone_over_transfer_seeds(write: Write) -
     missing = (attacked.parent / "none", "b_eps3")
     table = results_table([*runs, (attacked, "b_eps0"), missing])
     rows = [re.split("  +", line) for line in table.splitlines()]
-    assert rows[0] == ["run", "metric", "accuracy %", "adversarial top-1 %", "minutes", "n"]
+    head = ["run", "metric", "attack", "accuracy %", "adversarial top-1 %", "minutes", "n"]
+    assert rows[0] == head
     deviation = np.std([60.0, 62.0, 67.0], ddof=1)
-    assert rows[2] == ["b_eps1", "top-1", f"63.0 ± {deviation:.1f}", "—", "1.5", "3"]
-    assert rows[3] == ["b_eps0", "mean per class", "45.2", "—", "1.5", "1"]
+    assert rows[2] == ["b_eps1", "top-1", "—", f"63.0 ± {deviation:.1f}", "—", "1.5", "3"]
+    assert rows[3] == ["b_eps0", "mean per class", "—", "45.2", "—", "1.5", "1"]
     assert "b_eps3" not in table
+
+
+def test_a_sweeps_mean_is_of_one_attack(write: Write) -> None:
+    def runs(*objectives: str) -> list[tuple[Path, str]]:
+        made = []
+        for seed, objective in enumerate(objectives):
+            attack = attack_of("l2", 1.0, objective=objective)
+            fields: Any = {"attack": attack, "adversarial": 20.0 + seed, "name": objective}
+            made.append((write(1.0, 60.0, seed=seed, pretraining=len(objectives), **fields), "b"))
+        return made
+
+    words = "PGD-10 on the margin, L2 ε 1, steps of 0.25, 100 images"
+    row = re.split("  +", results_table(runs("margin", "margin", "margin")).splitlines()[2])
+    assert (row[2], row[4]) == (words, "21.0 ± 1.0")
+    row = re.split("  +", results_table(runs("margin", "cross_entropy")).splitlines()[2])
+    assert (row[2], row[4]) == ("2 different ones, so no mean", "—")

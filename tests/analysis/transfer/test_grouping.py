@@ -105,6 +105,12 @@ def test_places_devices_and_the_attack_of_the_evaluation_do_not_tell_runs_apart(
     assert [row.eps for row in setting.rows] == [0.0, 1.0]
 
 
+def test_a_set_of_ones_own_is_called_what_its_folder_is(write: Write, settings: Settings) -> None:
+    write(1.0, 60.0, config={"DATA": {"ROOT": "datasets/rocks/"}}, data={"set": "folder"})
+    (setting,) = settings()
+    assert setting.heading.startswith("rocks ")
+
+
 def test_the_same_run_twice_counts_once_and_is_told(write: Write, settings: Settings) -> None:
     first, again = write(1.0, 60.0), write(1.0, 60.0)
     other = write(1.0, 64.0)

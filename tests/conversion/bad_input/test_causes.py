@@ -62,7 +62,8 @@ def test_another_depth_says_which(tmp_path: Path, make: Any, name: str, renamed:
         state = {f"x{i}": tensor for i, tensor in enumerate(state.values())}
     said = answer(tmp_path / "file", state)
     assert said == (
-        f"is a {name}, which is not registered; register it to convert it (CONTRIBUTING.md)"
+        f"is a {name}, which is not registered; say --arch timm:NAME if it is one of timm's, or"
+        " register it (CONTRIBUTING.md)"
     )
     said = answer(tmp_path / "file", state, "resnet50")
     assert said.startswith(f"is a {name}, not a resnet50; ")

@@ -45,7 +45,8 @@ def test_a_near_relative_of_a_registered_network(
     assert (
         "is not a registered architecture: the nearest is resnet50, with tensors 17 missing"
         " (first: conv1.weight), 4 of another shape (first: layer1.0.downsample.1.weight is"
-        " 256x64x1x1, not 256), 33 unexpected (first: conv1.0.weight); register this one"
+        " 256x64x1x1, not 256), 33 unexpected (first: conv1.0.weight); say --arch timm:NAME if it"
+        " is one of timm's, or register it"
     ) in message
 
 
