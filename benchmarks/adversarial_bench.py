@@ -25,7 +25,7 @@ from robust_det.data.classification.image_list import collate
 from robust_det.models import build_classifier
 from robust_det.models.folding import FoldedNorms
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "void"]
 
 Attacked = Callable[[], AbstractContextManager[nn.Module]]
 
@@ -124,10 +124,14 @@ class Bench:
                 torch.autograd.grad(self.loss(x, "sum"), x)
         self.loss(self.fixed, "mean").backward()
 
-    def loss(self, x: torch.Tensor, reduction: str) -> torch.Tensor:
+    def loss(
+        self, x: torch.Tensor, reduction: str, targets: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return that of images, by default of the whole batch."""
         with autocast(self.device, self.dtype):
             logits = self.model(x)
-        return F.cross_entropy(logits.float(), self.targets, reduction=reduction)
+        targets = self.targets if targets is None else targets
+        return F.cross_entropy(logits.float(), targets, reduction=reduction)
 
     def attacked(self) -> dict[str, Attacked]:
         """Return how the attack sees the network: as it is, and folded."""

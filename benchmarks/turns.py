@@ -23,7 +23,11 @@ def in_turn(sides: Iterable[T], rounds: int) -> Iterator[T]:
 
 
 def alternated(
-    sides: dict[str, Callable[[], object]], rounds: int, device: torch.device, warm_up: int = 1
+    sides: dict[str, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    warm_up: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Return the median seconds of a call of each side, after ``warm_up`` calls of each."""
     for _ in range(warm_up):
@@ -31,16 +35,20 @@ def alternated(
             timed(side, device)
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for name in in_turn(sides, rounds):
-        taken[name].append(timed(sides[name], device))
+        taken[name].append(timed(sides[name], device, clock))
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def timed(side: Callable[[], object], device: torch.device) -> float:
+def timed(
+    side: Callable[[], object],
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Return the seconds of one call, the GPU's queue included."""
-    start = time.perf_counter()
+    start = clock()
     side()
     if device.type == "cuda":
         import torch  # not above: some time how long a process takes to start
 
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start

@@ -8,6 +8,8 @@ import torch
 
 from robust_det.attacks import PGD, make_threat
 from robust_det.attacks.units import check_radius, check_step, radius_doubt, step_doubt
+from robust_det.classification.methods.free import replays_of
+from robust_det.classification.methods.registry import METHODS
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError
@@ -19,12 +21,12 @@ _SPACINGS = 16
 
 
 def train_attack(cfg: CfgNode) -> PGD:
-    """Return the attack that makes the training examples."""
-    eps = cfg.ATTACK.EPS
+    """Return the attack that makes the training examples; of free, what its replays come to."""
+    eps, method = cfg.ATTACK.EPS, cfg.TRAIN.METHOD
     return PGD(
         threat=make_threat(cfg.ATTACK.NORM, eps),
-        steps=cfg.ATTACK.STEPS,
-        step_size=cfg.ATTACK.STEP_SIZE or eps * 2 / 3,
+        steps=replays_of(cfg) if method == "free" else cfg.ATTACK.STEPS,
+        step_size=cfg.ATTACK.STEP_SIZE or METHODS[method].usual_step(eps),
         random_start=cfg.ATTACK.RANDOM_START,
         best_iterate=cfg.ATTACK.ITERATE == "best",
         resolution=_resolution(cfg),

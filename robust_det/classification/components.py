@@ -10,6 +10,9 @@ from torch import nn
 
 from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.attack_settings import train_attack
+from robust_det.classification.methods import METHODS, CleanNorms
+from robust_det.classification.methods.clean_share import check_clean_share
+from robust_det.classification.methods.free import replays_of
 from robust_det.classification.settings import memory_layout
 from robust_det.classification.starting import Start
 from robust_det.core.config.reading import CfgNode
@@ -62,6 +65,7 @@ def build_step(
     world: World,
     groups: Sequence[Mapping[str, Any]] = (),
     still: Sequence[nn.Module] = (),
+    clean_norms: CleanNorms | None = None,
 ) -> TrainingStep:
     """Build the adversarial step with its optimiser, SGD as in the paper.
 
@@ -72,7 +76,7 @@ def build_step(
         world: the processes that train together.
         groups: of its parameters those that the optimiser gets, with the ``factor`` of their
             learning rate; all of them by default.
-        still: see :class:`TrainingStep`.
+        still, clean_norms: see :class:`TrainingStep`.
     """
     optimizer = torch.optim.SGD(
         [dict(group) for group in groups] or model.parameters(),
@@ -82,7 +86,7 @@ def build_step(
         weight_decay=cfg.OPTIM.WEIGHT_DECAY,
     )
     attacked = None
-    if cfg.ATTACK.FOLD_NORMS and cfg.ATTACK.EPS > 0:
+    if cfg.ATTACK.FOLD_NORMS and cfg.ATTACK.EPS > 0 and cfg.TRAIN.METHOD != "free":
         attacked = FoldedNorms(model)
         if cfg.TRAIN.COMPILE:
             attacked.network.compile()
@@ -91,10 +95,12 @@ def build_step(
         world.wrap(model),
         optimizer,
         train_attack(cfg),
+        METHODS[cfg.TRAIN.METHOD].build(cfg),
         attacked=attacked,
-        objective=cfg.ATTACK.OBJECTIVE,
+        clean_share=cfg.TRAIN.CLEAN_SHARE,
+        awp_gamma=cfg.TRAIN.AWP_GAMMA,
+        clean_norms=clean_norms,
         amp_dtype=AMP_DTYPES[cfg.TRAIN.PRECISION],
-        label_smoothing=cfg.OPTIM.LABEL_SMOOTHING,
         clip_norm=cfg.OPTIM.CLIP_NORM,
         accumulate=cfg.TRAIN.ACCUMULATE,
         channels_last=cfg.TRAIN.CHANNELS_LAST,
@@ -107,10 +113,14 @@ def build_step(
 def build_plan(cfg: CfgNode, images: int, processes: int) -> Plan:
     """Return how long a run on so many images is.
 
+    An epoch of the plan is a pass over the images; where each batch comes several times, it is as
+    many of ``TRAIN.EPOCHS``, by which the learning rate goes.
+
     Raises:
         UserError: the batch cannot be shared by the processes, or is larger than the data.
     """
-    train, optim = cfg.TRAIN, cfg.OPTIM
+    train, optim, replays = cfg.TRAIN, cfg.OPTIM, replays_of(cfg)
+    check_clean_share(cfg, processes)
     steps = steps_per_epoch(images, train.BATCH_SIZE, train.ACCUMULATE, processes)
     rate = LearningRate(
         optim.SCHEDULE,
@@ -122,8 +132,8 @@ def build_plan(cfg: CfgNode, images: int, processes: int) -> Plan:
         optim.GAMMA,
     )
     return Plan(
-        epochs=train.EPOCHS,
-        steps_per_epoch=steps,
+        epochs=train.EPOCHS // replays,
+        steps_per_epoch=steps * replays,
         batch_size=train.BATCH_SIZE,
         checkpoint_steps=train.CHECKPOINT_STEPS,
         eval_epochs=cfg.EVAL.EPOCHS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from robust_det.training.run_folder import MayChange, allowed_changes
 from robust_det.training.state import require_resumable
 from robust_det.training.world import World
 
-__all__ = ["Earlier", "RunData"]
+__all__ = ["Earlier", "RunData", "completed"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +54,28 @@ _SCHEDULE_KEYS = (
 _BEFORE = {
     "ATTACK.FOLD_NORMS": False,
     "ATTACK.OBJECTIVE": "cross_entropy",
+    "ATTACK.WARMUP_EPOCHS": 0.0,
     "DATA.EXACT_DECODE": True,
     "EVAL.OBJECTIVE": "cross_entropy",
     "EVAL.RESTARTS": 1,
+    "MODEL.SEPARATE_NORMS": False,
+    "TRAIN.AWP_GAMMA": 0.0,
+    "TRAIN.CLEAN_SHARE": 0.0,
+    "TRAIN.MART_LAMBDA": 0.0,
+    "TRAIN.METHOD": "pgd",
+    "TRAIN.REPLAYS": 0,
+    "TRAIN.TRADES_BETA": 0.0,
 }
+
+
+def completed(config: Mapping[str, Any], keys: Iterable[str] = SETTINGS) -> dict[str, Any]:
+    """Return the config of an earlier run, flat, with what it did before there were keys for it.
+
+    Args:
+        config: of the run, nested.
+        keys: those that configs like it have now.
+    """
+    return {**{key: _BEFORE[key] for key in keys if key in _BEFORE}, **flatten(config)}
 
 
 class RunData:
@@ -94,8 +112,7 @@ class Earlier:
             require_format(content)
             self._card = card_of_pretraining(content)
         require_resumable(content, path)
-        # completed by what runs did before there were keys for it
-        self._config = {**_BEFORE, **flatten(content["config"])}
+        self._config = completed(content["config"])
         self._anew = f"begin anew in another OUTPUT_DIR with --weights {path}"
 
     def changes(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.classification.attack_settings import eval_attack
+from robust_det.classification.methods.cost import Cost
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.models import ModelCard
@@ -19,6 +20,7 @@ from robust_det.records.pretrain import (
     ImageSets,
     PretrainRecord,
     TrainImages,
+    TrainingCost,
     ValImages,
 )
 
@@ -38,6 +40,7 @@ def write_pretrain_record(
     device: str,
     processes: int,
     seconds: float,
+    cost: Cost,
 ) -> Path:
     """Write ``record.json`` beside the final weights.
 
@@ -52,6 +55,7 @@ def write_pretrain_record(
         device: the torch device the run was on.
         processes: how many trained together.
         seconds: of training, over all sessions.
+        cost: of its steps.
     """
     record = PretrainRecord(
         name=name,
@@ -69,6 +73,12 @@ def write_pretrain_record(
         changes=list(changes),
         metrics=_metrics(values),
         processes=processes,
+        cost=TrainingCost(
+            cfg.TRAIN.METHOD if cfg.ATTACK.EPS > 0 else "standard",
+            cost.forward,
+            cost.backward,
+            int(values["step"]) * cfg.TRAIN.BATCH_SIZE,
+        ),
     )
     return write_record(weights.parent, record)
 

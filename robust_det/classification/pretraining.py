@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import torch
+from torch import nn
 
 from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.checkpoints.pretrained import FORMAT
@@ -22,6 +23,7 @@ from robust_det.classification.image_sets import (
     training_set,
     validation_set,
 )
+from robust_det.classification.methods import CleanNorms
 from robust_det.classification.pretrain_record import write_pretrain_record
 from robust_det.classification.starting import Start, read_start
 from robust_det.classification.task import ClassifierTask, prepare_process
@@ -45,6 +47,8 @@ from robust_det.training.world import World, joined_world, world_from_environmen
 __all__ = ["Pretraining", "pretrain", "pretraining_engine"]
 
 logger = logging.getLogger(__name__)
+
+CLEAN_NORMS = "clean_norms"
 
 
 def pretrain(
@@ -104,7 +108,13 @@ def pretraining_engine(
     plan = build_plan(cfg, task.images, world.size)
     require_room(cfg, world.size, training=plan.steps, validation=len(task.val_data))
     state = TrainingState(
-        task.model.body, task.step.update, task.average, Progress(), may_change.world_size
+        task.model.body,
+        task.step.update,
+        task.average,
+        Progress(),
+        may_change.world_size,
+        beside=task.beside,
+        carried=task.step.method,
     )
     engine = Engine(task, plan, state, folder, name, device, world)
     if task.new_changes and state.progress.step >= plan.steps:
@@ -156,7 +166,11 @@ class Pretraining(ClassifierTask):
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
         self.data = RunData(train, val)
         model, card, self.head = build_model(cfg, train.classes, device, start)
-        super().__init__(cfg, device, world, train, val, model, card)
+        norms = None
+        if cfg.MODEL.SEPARATE_NORMS and cfg.ATTACK.EPS > 0:
+            norms = CleanNorms(model)
+            model.add_module(CLEAN_NORMS, norms)  # where DDP and the optimiser find them
+        super().__init__(cfg, device, world, train, val, model, card, clean_norms=norms)
 
     def say_oddities(self, start_step: int) -> None:
         """Log where the weights come from, and what is odd about attack and data."""
@@ -168,7 +182,17 @@ class Pretraining(ClassifierTask):
             logger.warning(f"best.pth is chosen anew from here: {'; '.join(self.other_score)}")
         for doubt in attack_doubts(self.cfg):
             logger.warning(doubt)
+        if self.beside:
+            logger.info(
+                "clean images have batch norms of their own; those of attacked images are the"
+                " network's, which is attacked, validated and left in the files of weights"
+            )
         say_oddities(self.train_data, self.val_data)
+
+    @property
+    def beside(self) -> dict[str, nn.Module]:
+        """What is trained with the network and ends with the run."""
+        return {name: m for name, m in self.model.named_children() if name == CLEAN_NORMS}
 
     def description(self) -> dict[str, Any]:
         """Return format, card and config of the checkpoints."""
@@ -215,4 +239,11 @@ class Pretraining(ClassifierTask):
             device=str(self.device),
             processes=self.world.size,
             seconds=seconds,
+            cost=self.step.cost(),
         )
+        if self.collapsed:
+            best = weights.with_name(BEST)
+            logger.warning(
+                f"{weights} has the weights of after the collapse; to go on with those of before:"
+                f" robust-det convert {best} output/backbones/{self.name}.pth"
+            )

@@ -10,6 +10,13 @@ import torch
 from robust_det.attacks import OBJECTIVES
 from robust_det.attacks.threat import NORMS
 from robust_det.classification.attack_settings import check_attacks, eval_attack
+from robust_det.classification.methods import METHODS
+from robust_det.classification.methods.keys import (
+    OF_METHODS,
+    check_method,
+    method_switches,
+    settle_method,
+)
 from robust_det.core.config.idle import Switch, refuse_idle
 from robust_det.core.config.reading import (
     COMMAND_LINE,
@@ -50,6 +57,9 @@ SETTINGS = {
     "MODEL.ARCH": Setting("resnet50", "architecture", known=tuple(ARCHITECTURES), also="^timm:"),
     "MODEL.MEAN": Setting(list(IMAGENET_MEAN), "of the normalisation, RGB in [0, 1]"),
     "MODEL.STD": Setting(list(IMAGENET_STD), "of the normalisation, RGB in [0, 1]"),
+    "MODEL.SEPARATE_NORMS": Setting(
+        False, "batch norms of their own for clean images, in training alone (AdvProp)"
+    ),
     "DATA.ROOT": Setting("datasets/imagenet", "folder with train/<class>/ and val/<class>/"),
     "DATA.IMAGE_SIZE": Setting(224, "side of what the network sees, in pixels", least=8),
     "DATA.RESIZE": Setting(256, "short side before the central crop of validation, in pixels"),
@@ -66,14 +76,31 @@ SETTINGS = {
         0.0, "radius in [0, 1] pixel units, such as 4/255; 0 is standard training", least=0
     ),
     "ATTACK.STEPS": Setting(3, "of PGD", least=0),
-    "ATTACK.STEP_SIZE": Setting(0.0, "0 means 2/3 of eps, the paper's rule", least=0),
+    "ATTACK.STEP_SIZE": Setting(
+        0.0, "0 means 2/3 of eps, the paper's rule; free: eps; fast: 1.25 eps", least=0
+    ),
     "ATTACK.RANDOM_START": Setting(False, "start anywhere in the ball, not at the image"),
     "ATTACK.ITERATE": Setting("last", "which iterate is trained on", ("last", "best")),
     "ATTACK.OBJECTIVE": Setting("cross_entropy", "what it maximises", tuple(OBJECTIVES)),
     "ATTACK.FOLD_NORMS": Setting(
         True, "fold batch norms into convolutions in its passes: faster, but for rounding the same"
     ),
-    "TRAIN.EPOCHS": Setting(90, "passes over the training images", least=1),
+    "ATTACK.WARMUP_EPOCHS": Setting(
+        0.0, "eps rises linearly from 0 over so many epochs, and the steps with it", least=0
+    ),
+    "TRAIN.METHOD": Setting(
+        "pgd", "of adversarial training: what is maximised, and what is minimised", tuple(METHODS)
+    ),
+    "TRAIN.TRADES_BETA": Setting(0.0, "trades: weight of its divergence; 6 in the paper", least=0),
+    "TRAIN.MART_LAMBDA": Setting(0.0, "mart: the same; 5 or 6 in the paper", least=0),
+    "TRAIN.REPLAYS": Setting(
+        0, "free: steps on each batch in a row, which divide the epochs; the paper's are 4", least=0
+    ),
+    "TRAIN.AWP_GAMMA": Setting(
+        0.0, "perturb the weights by so much of their norm; the paper's is 0.005", least=0, below=1
+    ),
+    "TRAIN.CLEAN_SHARE": Setting(0.0, "part of each batch that is not attacked", least=0, below=1),
+    "TRAIN.EPOCHS": Setting(90, "passes over the training images; free: times replays", least=1),
     "TRAIN.BATCH_SIZE": Setting(512, "images an optimiser step, over all processes", least=2),
     "TRAIN.ACCUMULATE": Setting(
         1, "passes an optimiser step; each takes a part of the batch", least=1
@@ -125,6 +152,8 @@ _OF_EVAL_ATTACK = tuple(
 # what validation alone has no use for
 OF_TRAINING = (
     *_OF_TRAINING_ATTACK,
+    *OF_METHODS,
+    "MODEL.SEPARATE_NORMS",
     *(key for key in SETTINGS if key.startswith("OPTIM.")),
     "DATA.CROP_SCALE",
     "DATA.FLIP",
@@ -174,6 +203,7 @@ def explain(
     """
     cfg = pretrain_defaults()
     origins = merge_layers(cfg, [*read_layers(find_config(name)), command_line(overrides)])
+    settle_method(cfg, origins)
     check_config(cfg)
     if eval_only:
         _refuse_training(origins)
@@ -209,9 +239,11 @@ def _refuse_training(origins: Mapping[str, str]) -> None:
 
 def _check_switches(cfg: CfgNode, origins: Mapping[str, str]) -> None:
     step = ("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA")
+    adversarial = (*_OF_TRAINING_ATTACK, *OF_METHODS, "MODEL.SEPARATE_NORMS")
     switches = (
-        Switch(_OF_TRAINING_ATTACK, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
+        Switch(adversarial, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
         Switch(step, cfg.OPTIM.SCHEDULE == "step", "OPTIM.SCHEDULE step"),
+        *method_switches(cfg),
     )
     refuse_idle(switches, flatten(cfg), flatten(pretrain_defaults()), origins)
 
@@ -271,6 +303,7 @@ def check_together(cfg: CfgNode) -> None:
         raise UserError(f"DATA.CROP_SCALE needs two rising numbers in (0, 1], not {scale}")
     if cfg.ATTACK.EPS > 0 and cfg.ATTACK.STEPS < 1:
         raise UserError(f"ATTACK.STEPS must be at least 1, not {cfg.ATTACK.STEPS}")
+    check_method(cfg)
     if cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM == 0:
         raise UserError("OPTIM.NESTEROV needs OPTIM.MOMENTUM above 0")
     if cfg.OPTIM.WARMUP_EPOCHS >= cfg.TRAIN.EPOCHS:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,10 @@ from torch import nn
 from robust_det.classification.attack_settings import eval_attack_words
 from robust_det.classification.components import build_average, build_step
 from robust_det.classification.image_sets import batches_of
+from robust_det.classification.methods import METHODS, CleanNorms, PGDTraining
+from robust_det.classification.methods.collapse import collapse
+from robust_det.classification.methods.free import replayed, replays_of
+from robust_det.classification.methods.warm_up import strength
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.memory import keep_freed_memory
@@ -26,6 +32,8 @@ from robust_det.training.world import World
 __all__ = ["ClassifierTask", "prepare_process"]
 
 logger = logging.getLogger(__name__)
+
+_STEPS = 3  # of the attack of Salman et al. 2020
 
 
 def prepare_process(cfg: CfgNode, device: torch.device) -> None:
@@ -45,12 +53,14 @@ class ClassifierTask(abc.ABC):
         device, world: where it runs, and beside whom.
         train_data, val_data: the images.
         model, card: the classifier, and what its checkpoints say of it.
-        groups, still: of its parameters and modules, see :func:`.components.build_step`.
+        groups, still, clean_norms: of its parameters and modules, see
+            :func:`.components.build_step`.
 
     Attributes:
         images, classes: of the training data.
         average: of the weights, or None.
         step: the optimiser step.
+        collapsed: what the latest validation says of a collapse; empty if there is none.
     """
 
     def __init__(
@@ -64,13 +74,15 @@ class ClassifierTask(abc.ABC):
         card: ModelCard,
         groups: Sequence[Mapping[str, Any]] = (),
         still: Sequence[nn.Module] = (),
+        clean_norms: CleanNorms | None = None,
     ) -> None:
         self.cfg, self.device, self.world = cfg, device, world
         self.train_data, self.val_data = train_data, val_data
         self.images, self.classes = len(train_data), len(train_data.classes)
         self.model, self.card = model, card
         self.average = build_average(cfg, model)
-        self.step = build_step(cfg, model, self.average, world, groups, still)
+        self.step = build_step(cfg, model, self.average, world, groups, still, clean_norms)
+        self.collapsed = ""
 
     @abc.abstractmethod
     def say_oddities(self, start_step: int) -> None:
@@ -82,16 +94,21 @@ class ClassifierTask(abc.ABC):
             self.say_oddities(start_step)
             if words := eval_attack_words(self.validation_cfg(), len(self.val_data)):
                 logger.info(f"validation attacks: adversarial_top1 is under {words}")
+            if self.cfg.ATTACK.EPS > 0:
+                self._say_cost()
+        replays = replays_of(self.cfg)
+        start, done = divmod(start_step, replays)
         order = TrainBatches(
             self.images,
             self.cfg.TRAIN.BATCH_SIZE,
-            self.cfg.TRAIN.EPOCHS,
+            self.cfg.TRAIN.EPOCHS // replays,
             self.cfg.SEED,
-            start_step=start_step,
+            start_step=start,
             rank=self.world.rank,
             world_size=self.world.size,
         )
-        return batches_of(self.cfg, self.train_data, order, self.device)
+        batches = batches_of(self.cfg, self.train_data, order, self.device)
+        return batches if replays == 1 else replayed(batches, replays, done)
 
     def update(self, batch: Batch, step: int) -> Update:
         """Do one adversarial step; its random starts are a function of seed, step and process, so
@@ -100,8 +117,29 @@ class ClassifierTask(abc.ABC):
             batch.images.to(self.device, non_blocking=True),
             batch.targets.to(self.device, non_blocking=True),
             seeded_generator(self.device, self.cfg.SEED, step, self.world.rank),
+            self._strength(step),
         )
         return Update(loss, correct, len(batch.targets), len(batch.corrupt))
+
+    def _say_cost(self) -> None:
+        """Log what the method costs beside PGD-AT, by as many steps or those of the paper."""
+        name, attack = self.cfg.TRAIN.METHOD, self.step.attack
+        steps = attack.steps if name not in ("free", "fast") else _STEPS
+        usual = PGDTraining()
+        by_pgd = usual.loss_passes(1).plus(
+            usual.inner_passes(dataclasses.replace(attack, steps=steps))
+        )
+        replays = replays_of(self.cfg)
+        shorter = f", in {self.cfg.TRAIN.EPOCHS // replays} epochs of {replays} replays"
+        logger.info(
+            f"training by {name} ({METHODS[name].source}): {self.step.cost().words()} passes an"
+            f" image{shorter if replays > 1 else ''}; PGD-AT by {steps} steps:"
+            f" {by_pgd.words()}"
+        )
+
+    def _strength(self, step: int) -> float:
+        steps = self.images // self.cfg.TRAIN.BATCH_SIZE
+        return strength(step, steps, self.cfg.ATTACK.WARMUP_EPOCHS)
 
     def validate(self, stop: Callable[[], bool]) -> dict[str, float]:
         """Return clean and adversarial accuracy of the averaged weights, if there are any."""
@@ -128,6 +166,18 @@ class ClassifierTask(abc.ABC):
                 f"the attack of training met NaN or Inf among an image's logits {count} times, and"
                 " did nothing there; lower OPTIM.LR, or take another TRAIN.PRECISION"
             )
+
+    def watch(
+        self, values: Mapping[str, float], best: float, best_epoch: int, weights: Path
+    ) -> None:
+        """Warn if training by one step has lost the robustness that it had."""
+        self.collapsed = ""
+        by_one_step = self.cfg.TRAIN.METHOD != "free" and self.step.attack.steps == 1
+        if self.cfg.ATTACK.EPS > 0 and by_one_step and "adversarial_top1" in values:
+            score, epoch = self.score(values), int(values["epoch"])
+            self.collapsed = collapse(score, epoch, best, best_epoch, weights)
+        if self.collapsed:
+            logger.warning(self.collapsed)
 
     def score(self, values: Mapping[str, float]) -> float:
         """A robust model is chosen by its robustness, a standard one by its accuracy."""

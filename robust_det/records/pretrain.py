@@ -14,6 +14,7 @@ __all__ = [
     "ImageSets",
     "PretrainRecord",
     "TrainImages",
+    "TrainingCost",
     "ValImages",
 ]
 
@@ -65,6 +66,21 @@ class AttackEvaluator(Part, frozen=True):
     restarts: int = 1
 
 
+class TrainingCost(Part, frozen=True):
+    """What training cost in passes through the network; its seconds are the record's.
+
+    Attributes:
+        method: of adversarial training; standard for eps 0.
+        forward, backward: passes an image in an optimiser step, on average.
+        images: of all steps together.
+    """
+
+    method: str
+    forward: float
+    backward: float
+    images: int
+
+
 class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="pretrain"):
     """The record of a pretrained classifier; more in :class:`.Record`.
 
@@ -74,6 +90,7 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
         metrics: figures of the last epoch; accuracies in percent, None where undefined.
         processes: how many trained together.
         started_from: the file whose weights the run started from; None for random ones.
+        cost: of its training; None in the records of earlier versions.
     """
 
     eps: Annotated[float, msgspec.Meta(ge=0)]
@@ -82,6 +99,7 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
     metrics: dict[str, float | None]
     processes: int
     started_from: File | None = None
+    cost: TrainingCost | None = None
 
 
 class ClassifierEvaluationRecord(

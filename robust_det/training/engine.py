@@ -103,6 +103,18 @@ class Task(Protocol):
         """Return what the best weights are chosen by."""
         ...
 
+    def watch(
+        self, values: Mapping[str, float], best: float, best_epoch: int, weights: Path
+    ) -> None:
+        """Look at a validation beside the best before it; in the main process.
+
+        Args:
+            values: of the epoch.
+            best, best_epoch: the highest score before, and when that was; -1 and 0 at first.
+            weights: the file that has the weights of then.
+        """
+        ...
+
     def description(self) -> dict[str, Any]:
         """Return what a checkpoint says of itself beside its tensors."""
         ...
@@ -322,6 +334,9 @@ class Engine:
             values.update(self.task.validate(self._stop_validation))
             if self.world.any(self._cut_short):
                 return False
+            if self.world.is_main:
+                before = progress.best_step // self.plan.steps_per_epoch
+                self.task.watch(values, progress.best, before, self.folder / BEST)
             progress.latest = self.task.score(values)
             if progress.latest > progress.best:
                 progress.best, progress.best_step = progress.latest, progress.step

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -17,7 +17,7 @@ from robust_det.training.averaging import WeightAverage
 from robust_det.training.step import OptimizerStep
 from robust_det.training.world import World
 
-__all__ = ["Progress", "TrainingState", "require_resumable"]
+__all__ = ["Carried", "Progress", "TrainingState", "require_resumable"]
 
 
 @dataclass
@@ -47,6 +47,18 @@ class Progress:
         self.loss, self.correct, self.images, self.corrupt = 0.0, 0, 0, 0
 
 
+class Carried(Protocol):
+    """What each process carries from step to step by itself."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it, on the CPU."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from it."""
+        ...
+
+
 @dataclass
 class TrainingState:
     """All that changes while training.
@@ -57,7 +69,11 @@ class TrainingState:
         average: its moving average, or None.
         progress: how far the run is.
         any_world: whether as many processes as there are may go on with what others saved. Batches
-            and steps are the same; what each process draws by itself is drawn anew.
+            and steps are the same; what each process draws by itself is drawn anew, and what it
+            carries begins anew.
+        beside: modules that are trained with the network and end with the run, by their names in
+            the file.
+        carried: by each process.
     """
 
     network: nn.Module
@@ -65,6 +81,8 @@ class TrainingState:
     average: WeightAverage | None
     progress: Progress
     any_world: bool = False
+    beside: Mapping[str, nn.Module] = field(default_factory=dict)
+    carried: Carried | None = None
 
     def weights(self) -> dict[str, Any]:
         """Return the weights and how they came about: what evaluation and conversion read."""
@@ -87,8 +105,11 @@ class TrainingState:
         """
         rng = world.gather(generator_states())
         progress = world.gather(asdict(self.progress))
+        carried = world.gather(self.carried.state_dict() if self.carried is not None else {})
         if world.is_main:
             content = {**description, **self.weights(), **self.step.state_dict()}
+            content |= {name: module.state_dict() for name, module in self.beside.items()}
+            content |= {"carried": carried} if any(carried) else {}
             save_checkpoint(path, {**content, "rng": rng, "progress": progress})
         world.barrier()
 
@@ -108,7 +129,11 @@ class TrainingState:
         if self.average is not None:
             load_state(self.average.network, content["ema"], str(path))
             self.average.updates = content["ema_updates"]
+        for name, module in self.beside.items():
+            load_state(module, content[name], str(path))
         self.step.load_state_dict(content)
+        if same and self.carried is not None and "carried" in content:
+            self.carried.load_state_dict(content["carried"][world.rank])
         if same:
             self.progress = Progress(**content["progress"][world.rank])
             restore_generators(content["rng"][world.rank])

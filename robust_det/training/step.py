@@ -51,7 +51,10 @@ class OptimizerStep:
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
 
     def __call__(
-        self, passes: int, losses: Callable[[int], Mapping[str, torch.Tensor]]
+        self,
+        passes: int,
+        losses: Callable[[int], Mapping[str, torch.Tensor]],
+        before_update: Callable[[], None] = lambda: None,
     ) -> dict[str, torch.Tensor]:
         """Do one update.
 
@@ -60,6 +63,8 @@ class OptimizerStep:
                 processes exchange them once.
             losses: returns the losses of a pass, by its number; their sum over names and passes is
                 what is minimised, so each pass weighs its own.
+            before_update: is called once the gradients are there, and may change the weights that
+                they will be applied to.
 
         Returns:
             The losses by name, summed over the passes: scalars on the device, so that reading them
@@ -74,6 +79,7 @@ class OptimizerStep:
                 self.scaler.scale(loss).backward()
             for name, value in parts.items():
                 total[name] = total.get(name, 0) + value.detach()
+        before_update()
         # before all clipping, also that in the optimiser's own step: a fused optimiser would
         # unscale what is clipped already
         self.scaler.unscale_(self.optimizer)

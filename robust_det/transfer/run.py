@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from robust_det.checkpoints.model_file import NetworkFile
+from robust_det.classification.going_on import completed
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
@@ -33,7 +34,7 @@ from robust_det.transfer.measure import measured, require_agreement
 from robust_det.transfer.record import Result, transfer_record
 from robust_det.transfer.resolve import resolved
 from robust_det.transfer.sets import open_set
-from robust_det.transfer.settings import trains_by_sgd
+from robust_det.transfer.settings import SETTINGS, trains_by_sgd
 from robust_det.transfer.sgd.train import train_by_sgd
 
 __all__ = ["CLASSIFIER", "MANIFEST", "finished_record", "transfer"]
@@ -120,7 +121,8 @@ def finished_record(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
         UserError: it is of another config or backbone.
     """
     record = read_record(folder / RECORD_NAME, TransferRecord)
-    refuse_other_config(record.config, cfg, (*_FREE_KEYS, "TRANSFER.BACKBONE"), folder)
+    before = completed(record.config, SETTINGS)
+    refuse_other_config(before, cfg, (*_FREE_KEYS, "TRANSFER.BACKBONE"), folder)
     if record.weights.sha256 != sha256:
         raise UserError(
             f"{folder} is of a run with the backbone {record.weights.path}, another file; choose"

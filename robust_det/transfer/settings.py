@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from robust_det.classification import settings as pretraining
+from robust_det.classification.methods.keys import OF_METHODS, method_switches, settle_method
 from robust_det.core.config.idle import Switch, refuse_idle
 from robust_det.core.config.reading import (
     CfgNode,
@@ -155,8 +156,11 @@ def _settings() -> dict[str, Setting]:
     found = {
         key: setting
         for key, setting in pretraining.SETTINGS.items()
-        if not key.startswith("MODEL.") and key not in _OWN
+        if not key.startswith("MODEL.") and key not in (*_OWN, "TRAIN.REPLAYS")
     }
+    method = found["TRAIN.METHOD"]
+    known = tuple(name for name in method.choices if name != "free")
+    found["TRAIN.METHOD"] = dataclasses.replace(method, choices=known)
     for key, value in _RECIPE.items():
         found[key] = dataclasses.replace(found[key], default=value)
     for key in _LISTS:  # whose limits are those of each number
@@ -169,9 +173,16 @@ def _settings() -> dict[str, Setting]:
 
 SETTINGS = _settings()
 
-_OF_SGD = (*pretraining.OF_TRAINING, "ATTACK.NORM", "ATTACK.EPS", "TRANSFER.PATIENCE")
+_OF_SGD = (
+    *(key for key in pretraining.OF_TRAINING if key in SETTINGS),
+    "ATTACK.NORM",
+    "ATTACK.EPS",
+    "TRANSFER.PATIENCE",
+)
 _OF_TRAINING_ATTACK = tuple(
-    key for key in SETTINGS if key.startswith("ATTACK.") and key != "ATTACK.EPS"
+    key
+    for key in SETTINGS
+    if (key.startswith("ATTACK.") and key != "ATTACK.EPS") or key in OF_METHODS
 )
 _OF_EVAL_ATTACK = tuple(
     key
@@ -216,6 +227,7 @@ def explain(
     for layer in layers:
         _listed(layer.keys)
     origins = merge_layers(cfg, layers)
+    settle_method(cfg, origins)
     _check(cfg)
     refuse_idle(_switches(cfg), flatten(cfg), flatten(transfer_defaults()), origins)
     return cfg, origins
@@ -310,6 +322,7 @@ def _switches(cfg: CfgNode) -> list[Switch]:
             "a classifier, which nearest neighbours are not",
         ),
         Switch(_OF_TRAINING_ATTACK, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
+        *(switch for switch in method_switches(cfg) if "TRAIN.REPLAYS" not in switch.keys),
         Switch(
             ("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA"),
             cfg.OPTIM.SCHEDULE == "step",

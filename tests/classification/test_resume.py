@@ -232,7 +232,12 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(
     assert pretrain(*plain).code == 0
     last = tmp_path / "run" / "last.pth"
     state = torch.load(last, weights_only=True)
-    for section, keys in (("ATTACK", "FOLD_NORMS OBJECTIVE"), ("EVAL", "OBJECTIVE RESTARTS")):
+    for section, keys in (
+        ("ATTACK", "FOLD_NORMS OBJECTIVE WARMUP_EPOCHS"),
+        ("EVAL", "OBJECTIVE RESTARTS"),
+        ("MODEL", "SEPARATE_NORMS"),
+        ("TRAIN", "METHOD"),
+    ):
         for key in keys.split():
             del state["config"][section][key]
     torch.save(state, last)

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
 from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.components import build_step
+from robust_det.classification.methods import PGDTraining
 from robust_det.classification.settings import pretrain_defaults
 from robust_det.models import Classifier, build_classifier
 from robust_det.models.folding import FoldedNorms
@@ -101,7 +102,7 @@ def test_label_smoothing_by_hand() -> None:
     with torch.no_grad():
         log_p = F.log_softmax(model(pixels.float() / 255), 1)
     expected = -(0.9 * log_p[torch.arange(8), targets] + 0.1 * log_p.mean(1)).mean()
-    step = TrainingStep(model, model, sgd(model), NO_ATTACK, label_smoothing=0.1)
+    step = TrainingStep(model, model, sgd(model), NO_ATTACK, PGDTraining(label_smoothing=0.1))
     torch.testing.assert_close(step(pixels, targets)[0], expected)
 
 
@@ -177,9 +178,9 @@ def test_a_step_with_folded_norms_is_the_same_but_for_rounding(objective: str) -
     other = copy.deepcopy(plain)
     pixels, targets = batch(size=32)
     steps = [
-        TrainingStep(plain, plain, sgd(plain), ATTACK, objective=objective),
+        TrainingStep(plain, plain, sgd(plain), ATTACK, PGDTraining(objective)),
         TrainingStep(
-            other, other, sgd(other), ATTACK, attacked=FoldedNorms(other), objective=objective
+            other, other, sgd(other), ATTACK, PGDTraining(objective), attacked=FoldedNorms(other)
         ),
     ]
     for i in range(2):
@@ -196,7 +197,7 @@ def test_the_config_says_whether_norms_are_folded(fold: bool, eps: float) -> Non
     model = build_classifier("resnet10_narrow", 4)
     step = build_step(cfg, model, None, World())
     assert isinstance(step.attacked, FoldedNorms) == (fold and eps > 0)
-    assert step.objective == "dlr"
+    assert step.method == PGDTraining("dlr" if eps > 0 else "cross_entropy")
 
 
 def test_passes_of_the_attack_without_finite_logits_are_counted() -> None:

@@ -36,6 +36,7 @@ class Scripted:
         self.step = OptimizerStep(self.network, torch.optim.SGD(groups, 123.0))
         self.scores, self.stop_at = scores, stop_at
         self.seen: list[int] = []
+        self.watched: list[tuple[int, float, int]] = []
         self.validated = 0
 
     def begin(self, folder: Path, step: int) -> None:
@@ -62,6 +63,11 @@ class Scripted:
 
     def score(self, values: Mapping[str, float]) -> float:
         return self.scores[int(values["epoch"]) - 1]
+
+    def watch(
+        self, values: Mapping[str, float], best: float, best_epoch: int, weights: Path
+    ) -> None:
+        self.watched.append((int(values["epoch"]), best, best_epoch))
 
     def description(self) -> dict[str, Any]:
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,12 @@ def test_a_folder_is_not_written_twice_and_a_finished_run_is_not_redone(
         run(overrides(), backbone)
     again = run(overrides(), backbone, resume=True)
     assert (again.metrics, again.wall_time_s) == (record.metrics, record.wall_time_s)
+    # as before there were methods
+    path = Path(record.config["OUTPUT_DIR"]) / "record.json"
+    content = json.loads(path.read_text())
+    del content["config"]["TRAIN"]["METHOD"], content["config"]["ATTACK"]["WARMUP_EPOCHS"]
+    path.write_text(json.dumps(content))
+    assert run(overrides(), backbone, resume=True).metrics == record.metrics
     with pytest.raises(UserError, match="another config"):
         run(overrides("TRANSFER.HEAD", "ridge"), backbone, resume=True)
     other = write_backbone(tmp_path / "other.pth", seed=1)

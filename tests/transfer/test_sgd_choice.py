@@ -15,8 +15,9 @@ from sklearn.metrics import balanced_accuracy_score
 
 from robust_det import load_classifier
 from robust_det.attacks import PGD
-from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.attack_settings import eval_attack
+from robust_det.classification.methods import Inner, PGDTraining
+from robust_det.classification.methods.trades import Trades
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
@@ -237,14 +238,14 @@ def test_adversarial_transfer_trains_on_attacked_images_and_is_judged_by_them(
     transfer: Transfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved: list[float] = []
-    examples = TrainingStep._examples
+    examples = PGDTraining.examples
 
-    def watched(self: Any, x: torch.Tensor, y: torch.Tensor, noise: Any) -> torch.Tensor:
-        found = examples(self, x, y, noise)
+    def watched(self: Any, inner: Inner, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        found = examples(self, inner, x, y)
         moved.extend((found - x).flatten(1).norm(dim=1).tolist())
         return found
 
-    monkeypatch.setattr(TrainingStep, "_examples", watched)
+    monkeypatch.setattr(PGDTraining, "examples", watched)
     attacked: list[float] = []
 
     def noted(cfg: CfgNode) -> PGD:
@@ -268,3 +269,33 @@ def test_adversarial_transfer_trains_on_attacked_images_and_is_judged_by_them(
     accuracy = outcome.tried[-2].accuracy
     assert f'"adversarial_top1": {accuracy}' in line and '"adversarial_mean_per_class"' in line
     assert outcome.remarks[-1] == "Trained adversarially, it was chosen by accuracy under attack."
+
+
+def test_adversarial_transfer_by_another_method_trains_what_is_not_frozen(
+    transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    examples = Trades.examples
+
+    def watched(self: Any, inner: Inner, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return examples(self, inner, x, y)
+
+    monkeypatch.setattr(Trades, "examples", watched)
+    outcome = transfer(
+        TRANSFER__MODE="full-network",
+        TRANSFER__FREEZE="res3",
+        OPTIM__LR=0.1,
+        TRAIN__EPOCHS=1,
+        TRAIN__METHOD="trades",
+        TRAIN__TRADES_BETA=6,
+        TRAIN__AWP_GAMMA=0.01,
+        TRAIN__CLEAN_SHARE=0.34,
+        ATTACK__EPS=0.5,
+    )
+    assert seen == [4] * 5  # of 30 images by 6
+    before, after = tensors(transfer.backbone), tensors(outcome.weights)
+    body = [name for name in before if not name.startswith("fc.")]  # of other classes
+    changed = {name for name in body if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("layer3") for name in changed)
+    assert not any(name.startswith(("conv1", "bn1", "layer1", "layer2")) for name in changed)

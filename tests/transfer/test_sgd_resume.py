@@ -94,6 +94,10 @@ def test_a_finished_transfer_is_not_trained_again_and_refuses_what_it_was_not(
     again = transfer(**ONE, TRAIN__EPOCHS=1, DATA__WORKERS=1, EVAL__BATCH_SIZE=7, resume=True)
     assert again.weights.stat().st_mtime_ns == before and again.chosen == outcome.chosen
     last = transfer.output / "final/last.pth"
+    state = state_of(last)  # as before there were methods
+    del state["config"]["TRAIN"]["METHOD"], state["config"]["ATTACK"]["WARMUP_EPOCHS"]
+    torch.save(state, last)
+    assert transfer(**ONE, TRAIN__EPOCHS=1, resume=True).chosen == outcome.chosen
 
     with pytest.raises(UserError, match=r"another config \(OPTIM\.LR: 0\.01 -> 0\.02\)"):
         transfer(**{**ONE, "OPTIM__LR": 0.02}, TRAIN__EPOCHS=1, resume=True)

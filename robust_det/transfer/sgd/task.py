@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from robust_det.checkpoints.pretrained import require_format
+from robust_det.classification.going_on import completed
 from robust_det.classification.task import ClassifierTask
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode, to_dict
@@ -18,7 +19,7 @@ from robust_det.training.run_folder import refuse_other_config
 from robust_det.training.state import require_resumable
 from robust_det.transfer.classifier import description
 from robust_det.transfer.given import Given
-from robust_det.transfer.settings import choices_of
+from robust_det.transfer.settings import SETTINGS, choices_of
 from robust_det.transfer.sgd.network import (
     build_network,
     card_of,
@@ -132,7 +133,8 @@ class TransferTask(ClassifierTask):
                 elsewhere,
             )
         self._refuse_other_choice(content, path)
-        refuse_other_config(content["config"], to_dict(self.cfg), _FREE_KEYS, path)
+        before = completed(content["config"], SETTINGS)
+        refuse_other_config(before, to_dict(self.cfg), _FREE_KEYS, path)
         if known["manifest"] != self.given.data.manifest.digest:
             raise UserError(
                 f"{path} is of a run with other images, labels or splits than those of"

@@ -1,0 +1,34 @@
+"""Whether training by one step has collapsed: its robustness is gone from one epoch to the next.
+
+Known as catastrophic overfitting (Wong et al. 2020): the network resists the one step
+that it is trained by, and no other attack.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["collapse"]
+
+# accuracy under attack below this share of its best is no noise
+_FAR_BELOW = 0.5
+
+
+def collapse(accuracy: float, epoch: int, best: float, best_epoch: int, kept: Path) -> str:
+    """Return what is to be said of a collapse; empty if there is none.
+
+    Args:
+        accuracy: validated under attack after an epoch, in percent.
+        epoch: that one.
+        best: the highest before, in percent; negative if there is none.
+        best_epoch: when that was.
+        kept: the file of the weights of then.
+    """
+    if accuracy >= _FAR_BELOW * best:
+        return ""
+    return (
+        f"training by one step has collapsed: accuracy under attack is {accuracy:.2f}% after epoch"
+        f" {epoch}, and was {best:.2f}% after epoch {best_epoch}, whose weights are in {kept}; take"
+        " those, or begin anew with a smaller ATTACK.STEP_SIZE or TRAIN.METHOD pgd and more"
+        " ATTACK.STEPS"
+    )
