@@ -51,6 +51,17 @@ def test_backbones_beside_detectors_and_alone(
         assert re.search(row, text, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("method", "eps", "said"), [("trades", 1.0, "L2 1, trades"), ("pgd", 1.0, "L2 1")]
+)
+def test_a_method_other_than_pgd_is_named(
+    write_classifier_run: WriteRun, tmp_path: Path, method: str, eps: float, said: str
+) -> None:
+    cost = {"method": method, "forward": 5.0, "backward": 4.0, "images": 9}
+    _, text = compare([write_classifier_run("pre", eps, "pretrain", cost=cost)], tmp_path / "out")
+    assert re.search(rf"^pre +resnet18 +{said} +PGD", text, re.MULTILINE)
+
+
 def test_evaluations_alone_are_a_table_with_attacks_and_files(
     write_classifier_run: WriteRun, tmp_path: Path
 ) -> None:

@@ -45,7 +45,7 @@ def classifier_section(records: Sequence[tuple[Path, PretrainRecord]], options: 
             [
                 r.name,
                 r.arch,
-                _threat(r.norm, r.eps),
+                _trained(r),
                 _attack(r.evaluators[0]),
                 *_accuracies(r.metrics),
             ]
@@ -116,6 +116,12 @@ def _attack(one: AttackEvaluator) -> str:
     starts = f", {counted(one.restarts, 'start')}" if one.restarts > 1 else ""
     label = attack_label(one.name, one.steps, one.objective)
     return f"{label}, {_threat(one.norm, one.eps)}{starts}"
+
+
+def _trained(record: PretrainRecord) -> str:
+    method = record.cost.method if record.cost and record.eps else ""
+    by = f", {method}" if method not in ("", "pgd") else ""
+    return _threat(record.norm, record.eps) + by
 
 
 def _threat(norm: str, eps: float) -> str:
