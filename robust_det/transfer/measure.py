@@ -18,8 +18,9 @@ from robust_det.transfer.sets import TransferSet
 __all__ = ["attack_evaluators", "measured", "require_agreement"]
 
 # points of top-1 by which the classifier's file and the head on cached features may differ: folded
-# norms and other batches round differently, and turn an image or two in a thousand
-_ROUNDING = 0.5
+# norms and other batches round differently, and turn an image or two in a thousand, in half
+# precision one or two in a hundred; and images that may turn however few there are
+_ROUNDING, _HALF_ROUNDING, _IMAGES = 0.5, 2.0, 3
 
 
 def measured(
@@ -43,16 +44,19 @@ def attack_evaluators(cfg: CfgNode, values: Mapping[str, float]) -> list[AttackE
     return [attack_evaluator(cfg, values)]
 
 
-def require_agreement(of_file: float, of_features: float) -> None:
+def require_agreement(of_file: float, of_features: float, images: float, half: bool) -> None:
     """Refuse a classifier that is not the head which was found.
 
     Args:
         of_file, of_features: top-1 in percent.
+        images: that these are of.
+        half: whether passes are in half precision.
 
     Raises:
         UserError: they differ by more than rounding does.
     """
-    if abs(of_file - of_features) > _ROUNDING:
+    rounding = max(_HALF_ROUNDING if half else _ROUNDING, 100 * _IMAGES / images)
+    if abs(of_file - of_features) > rounding:
         raise UserError(
             f"the classifier has a top-1 of {of_file:.2f}, and the head on the cached features"
             f" {of_features:.2f}: these are of other images or weights",

@@ -146,7 +146,8 @@ def _on_features(given: Given) -> Result:
     write_classifier(path, classifier, description(cfg, card, data, given.path, given.sha256))
     if cfg.EVAL.EPS > 0:
         attacked = measured(cfg, classifier, data, device, given.world)
-        require_agreement(attacked["top1"], values["top1"])
+        half = cfg.TRAIN.PRECISION != "fp32"
+        require_agreement(attacked["top1"], values["top1"], attacked["val_images"], half)
         values = {**attacked, **values}
     if cfg.TRANSFER.CORRUPTIONS:
         values = {**values, **corrupted_accuracy(cfg, classifier, data, device, given.world)}
