@@ -62,6 +62,7 @@ _BEFORE = {
     "EVAL.RESTARTS": 1,
     "MODEL.FREEZE": "none",
     "MODEL.SEPARATE_NORMS": False,
+    "MODEL.SYNC_NORMS": False,
     "OPTIM.BETAS": [0.9, 0.999],
     "OPTIM.DECAY_NORMS": True,
     "OPTIM.LAYER_DECAY": 1.0,

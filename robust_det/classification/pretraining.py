@@ -174,6 +174,8 @@ class Pretraining(ClassifierTask):
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
         self.data = RunData(train, val)
         model, card, self.head = build_model(cfg, train.classes, device, start)
+        if cfg.MODEL.SYNC_NORMS:
+            world.synchronise_norms(model)
         norms = None
         if cfg.MODEL.SEPARATE_NORMS and cfg.ATTACK.EPS > 0:
             norms = CleanNorms(model)

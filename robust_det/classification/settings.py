@@ -71,6 +71,9 @@ SETTINGS = {
     "MODEL.SEPARATE_NORMS": Setting(
         False, "batch norms of their own for clean images, in training alone (AdvProp)"
     ),
+    "MODEL.SYNC_NORMS": Setting(
+        False, "batch norms normalise by the images of all processes; on GPUs"
+    ),
     "DATA.ROOT": Setting("datasets/imagenet", "folder with train/<class>/ and val/<class>/"),
     "DATA.IMAGE_SIZE": Setting(224, "side of what the network sees, in pixels", least=8),
     "DATA.RESIZE": Setting(256, "short side before the central crop of validation, in pixels"),
@@ -176,6 +179,7 @@ OF_TRAINING = (
     "MODEL.INIT",
     "MODEL.FREEZE",
     "MODEL.SEPARATE_NORMS",
+    "MODEL.SYNC_NORMS",
     *(key for key in SETTINGS if key.startswith("OPTIM.")),
     "DATA.CROP_SCALE",
     "DATA.FLIP",

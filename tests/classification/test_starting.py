@@ -137,7 +137,9 @@ def test_a_start_of_values_that_are_none_is_refused(
     error = pretrain("MODEL.INIT", tmp_path / "nan.pth").error
     assert "nan.pth is damaged or diverged: 2 of " in error
     assert "values of layer1.0.conv1.weight are NaN or Inf" in error
-    assert "holds a resnet10_narrow" in pretrain("MODEL.INIT", trained, "MODEL.ARCH", "resnet18").error
+    assert (
+        "holds a resnet10_narrow" in pretrain("MODEL.INIT", trained, "MODEL.ARCH", "resnet18").error
+    )
     assert not (tmp_path / "run").exists()
 
 
