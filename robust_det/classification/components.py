@@ -13,7 +13,9 @@ from robust_det.classification.attack_settings import train_attack
 from robust_det.classification.methods import METHODS, CleanNorms
 from robust_det.classification.methods.clean_share import check_clean_share
 from robust_det.classification.methods.free import replays_of
+from robust_det.classification.optimizer import build_optimizer
 from robust_det.classification.settings import memory_layout
+from robust_det.classification.stagewise import frozen_stages, resting_modules, stage_groups
 from robust_det.classification.starting import Start
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
@@ -24,7 +26,7 @@ from robust_det.training.engine import Plan
 from robust_det.training.schedule import LearningRate, steps_per_epoch
 from robust_det.training.world import World
 
-__all__ = ["build_average", "build_model", "build_plan", "build_step"]
+__all__ = ["build_average", "build_model", "build_plan", "build_step", "learning_parts"]
 
 
 def build_model(
@@ -52,6 +54,23 @@ def build_model(
     return model, card, said
 
 
+def learning_parts(
+    cfg: CfgNode, model: Classifier
+) -> tuple[list[Mapping[str, Any]], list[nn.Module]]:
+    """Return the groups of parameters that learn, none where all do alike, and the modules that
+    rest; what is frozen needs no gradient from now on.
+
+    Raises:
+        UserError: the architecture has no stage ``MODEL.FREEZE``.
+    """
+    arch, decay = cfg.MODEL.ARCH, cfg.OPTIM.LAYER_DECAY
+    frozen = frozen_stages(arch, cfg.MODEL.FREEZE, "MODEL.FREEZE")
+    if not frozen and decay == 1:
+        return [], []
+    groups = stage_groups(model.body, arch, frozen, decay)
+    return groups, resting_modules(model.body, arch, frozen)
+
+
 def build_average(cfg: CfgNode, model: Classifier) -> WeightAverage | None:
     """Begin the moving average where the config asks for it."""
     decay = cfg.OPTIM.EMA_DECAY
@@ -67,24 +86,16 @@ def build_step(
     still: Sequence[nn.Module] = (),
     clean_norms: CleanNorms | None = None,
 ) -> TrainingStep:
-    """Build the adversarial step with its optimiser, SGD as in the paper.
+    """Build the adversarial step with its optimiser.
 
     Args:
         cfg: of a run.
         model: what is trained.
         average: of its weights.
         world: the processes that train together.
-        groups: of its parameters those that the optimiser gets, with the ``factor`` of their
-            learning rate; all of them by default.
+        groups: see :func:`.build_optimizer`.
         still, clean_norms: see :class:`TrainingStep`.
     """
-    optimizer = torch.optim.SGD(
-        [dict(group) for group in groups] or model.parameters(),
-        lr=cfg.OPTIM.LR,
-        momentum=cfg.OPTIM.MOMENTUM,
-        nesterov=cfg.OPTIM.NESTEROV,
-        weight_decay=cfg.OPTIM.WEIGHT_DECAY,
-    )
     attacked = None
     if cfg.ATTACK.FOLD_NORMS and cfg.ATTACK.EPS > 0 and cfg.TRAIN.METHOD != "free":
         attacked = FoldedNorms(model)
@@ -93,7 +104,7 @@ def build_step(
     return TrainingStep(
         model,
         world.wrap(model),
-        optimizer,
+        build_optimizer(cfg, list(model.parameters()), groups),
         train_attack(cfg),
         METHODS[cfg.TRAIN.METHOD].build(cfg),
         attacked=attacked,
@@ -130,6 +141,7 @@ def build_plan(cfg: CfgNode, images: int, processes: int) -> Plan:
         optim.WARMUP_EPOCHS,
         optim.STEP_EPOCHS,
         optim.GAMMA,
+        tuple(optim.MILESTONES),
     )
     return Plan(
         epochs=train.EPOCHS // replays,

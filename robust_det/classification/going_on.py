@@ -33,6 +33,7 @@ _FREE_KEYS = (
     "DATA.ROOT",
     "DATA.WORKERS",
     "DATA.ON_CORRUPT",
+    "MODEL.INIT",  # its content counts, see Earlier.started_from
     "TRAIN.CHECKPOINT_STEPS",
     *(key for key in SETTINGS if key.startswith("EVAL.")),
 )
@@ -47,6 +48,7 @@ _SCHEDULE_KEYS = (
     "OPTIM.LR",
     "OPTIM.SCHEDULE",
     "OPTIM.STEP_EPOCHS",
+    "OPTIM.MILESTONES",
     "OPTIM.GAMMA",
     "OPTIM.WARMUP_EPOCHS",
 )
@@ -58,7 +60,14 @@ _BEFORE = {
     "DATA.EXACT_DECODE": True,
     "EVAL.OBJECTIVE": "cross_entropy",
     "EVAL.RESTARTS": 1,
+    "MODEL.FREEZE": "none",
     "MODEL.SEPARATE_NORMS": False,
+    "MODEL.SYNC_NORMS": False,
+    "OPTIM.BETAS": [0.9, 0.999],
+    "OPTIM.DECAY_NORMS": True,
+    "OPTIM.LAYER_DECAY": 1.0,
+    "OPTIM.MILESTONES": [],
+    "OPTIM.NAME": "sgd",
     "TRAIN.AWP_GAMMA": 0.0,
     "TRAIN.CLEAN_SHARE": 0.0,
     "TRAIN.MART_LAMBDA": 0.0,
@@ -209,7 +218,7 @@ class Earlier:
             began = f"from {known['path']}" if known else "from random weights"
             raise UserError(
                 f"{self._path} is of a run that started {began}, and --resume goes on from it:"
-                " leave --weights out, or choose another OUTPUT_DIR"
+                " leave --weights and MODEL.INIT out, or choose another OUTPUT_DIR"
             )
         return dict(known) if known else None
 

@@ -14,7 +14,7 @@ from torch import nn
 from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.checkpoints.pretrained import FORMAT
 from robust_det.classification.attack_settings import attack_doubts
-from robust_det.classification.components import build_model, build_plan
+from robust_det.classification.components import build_model, build_plan, learning_parts
 from robust_det.classification.going_on import Earlier, RunData
 from robust_det.classification.image_sets import (
     require_room,
@@ -64,8 +64,9 @@ def pretrain(
         cfg: a checked pretraining config.
         name: of the run, for its record.
         resume: continue from ``OUTPUT_DIR/last.pth`` if it is there.
-        weights: a file to start from instead of random weights, of any format that
-            :func:`.read_model` reads; a run that is resumed has to have started from it.
+        weights: the file of ``MODEL.INIT``, of any format that :func:`.read_model` reads, where
+            that is a name or leaves open which network is meant; a run that is resumed has to have
+            started from it.
         may_change: what a run that is resumed may do otherwise; said in checkpoints and record.
 
     Raises:
@@ -99,7 +100,14 @@ def pretraining_engine(
     folder = Path(cfg.OUTPUT_DIR)
     refuse_other_run(folder, (LAST, FINAL, BEST, RECORD_NAME), resume, resumed_from=(LAST,))
     prepare_process(cfg, device)
+    if weights is None and cfg.MODEL.INIT:
+        weights = NetworkFile(Path(cfg.MODEL.INIT))
     start = read_start(cfg, weights) if weights is not None else None
+    if cfg.MODEL.FREEZE != "none" and start is None and not (folder / LAST).exists():
+        raise UserError(
+            f"MODEL.FREEZE {cfg.MODEL.FREEZE} would keep random weights as they are; give"
+            " MODEL.INIT, or leave it out"
+        )
     if may_change != AS_BEFORE and not (folder / LAST).exists():
         raise UserError(f"{folder} holds no run that could go on otherwise; start it without that")
     task = Pretraining(cfg, name, device, world, start, may_change)
@@ -166,11 +174,14 @@ class Pretraining(ClassifierTask):
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
         self.data = RunData(train, val)
         model, card, self.head = build_model(cfg, train.classes, device, start)
+        if cfg.MODEL.SYNC_NORMS:
+            world.synchronise_norms(model)
         norms = None
         if cfg.MODEL.SEPARATE_NORMS and cfg.ATTACK.EPS > 0:
             norms = CleanNorms(model)
             model.add_module(CLEAN_NORMS, norms)  # where DDP and the optimiser find them
-        super().__init__(cfg, device, world, train, val, model, card, clean_norms=norms)
+        groups, still = learning_parts(cfg, model)
+        super().__init__(cfg, device, world, train, val, model, card, groups, still, norms)
 
     def say_oddities(self, start_step: int) -> None:
         """Log where the weights come from, and what is odd about attack and data."""
@@ -178,6 +189,13 @@ class Pretraining(ClassifierTask):
             logger.info(f"starting from {self.start.path} ({self.start.model.format}): {self.head}")
             for remark in self.start.model.remarks:
                 logger.warning(f"{self.start.path}: {remark}")
+        if self.cfg.MODEL.FREEZE != "none":
+            every = list(self.model.parameters())
+            frozen = sum(not parameter.requires_grad for parameter in every)
+            logger.info(
+                f"frozen up to {self.cfg.MODEL.FREEZE}: {frozen} of {len(every)} tensors stay, and"
+                " the statistics of their norms"
+            )
         if self.other_score:
             logger.warning(f"best.pth is chosen anew from here: {'; '.join(self.other_score)}")
         for doubt in attack_doubts(self.cfg):

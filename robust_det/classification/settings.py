@@ -17,6 +17,13 @@ from robust_det.classification.methods.keys import (
     method_switches,
     settle_method,
 )
+from robust_det.classification.optimizer_keys import (
+    OPTIMIZERS,
+    check_layer_decay,
+    check_optimizer,
+    optimizer_switches,
+)
+from robust_det.classification.stagewise import FREEZABLE
 from robust_det.core.config.idle import Switch, refuse_idle
 from robust_det.core.config.reading import (
     COMMAND_LINE,
@@ -57,8 +64,15 @@ SETTINGS = {
     "MODEL.ARCH": Setting("resnet50", "architecture", known=tuple(ARCHITECTURES), also="^timm:"),
     "MODEL.MEAN": Setting(list(IMAGENET_MEAN), "of the normalisation, RGB in [0, 1]"),
     "MODEL.STD": Setting(list(IMAGENET_STD), "of the normalisation, RGB in [0, 1]"),
+    "MODEL.INIT": Setting("", "file, or robust:// name, to start from; --weights; empty is random"),
+    "MODEL.FREEZE": Setting(
+        "none", "the last stage that stays as MODEL.INIT has it, with all below it", FREEZABLE
+    ),
     "MODEL.SEPARATE_NORMS": Setting(
         False, "batch norms of their own for clean images, in training alone (AdvProp)"
+    ),
+    "MODEL.SYNC_NORMS": Setting(
+        False, "batch norms normalise by the images of all processes; on GPUs"
     ),
     "DATA.ROOT": Setting("datasets/imagenet", "folder with train/<class>/ and val/<class>/"),
     "DATA.IMAGE_SIZE": Setting(224, "side of what the network sees, in pixels", least=8),
@@ -111,13 +125,22 @@ SETTINGS = {
     "TRAIN.CHECKPOINT_STEPS": Setting(
         0, "also save every N steps; 0 saves at the end of epochs only", least=0
     ),
+    "OPTIM.NAME": Setting("sgd", "of the optimiser", OPTIMIZERS),
     "OPTIM.LR": Setting(0.1, "learning rate, of the whole batch", above=0),
+    "OPTIM.LAYER_DECAY": Setting(
+        1.0, "a stage's learning rate as a share of the next one's", above=0
+    ),
     "OPTIM.MOMENTUM": Setting(0.9, "of SGD", least=0, below=1),
     "OPTIM.NESTEROV": Setting(False, "Nesterov's momentum"),
+    "OPTIM.BETAS": Setting([0.9, 0.999], "adamw: decays of its two averages"),
     "OPTIM.WEIGHT_DECAY": Setting(1e-4, "of all weights", least=0),
+    "OPTIM.DECAY_NORMS": Setting(True, "false: none of norms and biases, tensors of one dimension"),
     "OPTIM.SCHEDULE": Setting("step", "of the learning rate", SCHEDULES),
     "OPTIM.STEP_EPOCHS": Setting(30, "step: epochs between drops", least=1),
-    "OPTIM.GAMMA": Setting(0.1, "step: factor of a drop, at most 1", above=0),
+    "OPTIM.MILESTONES": Setting(
+        [], "multistep: epochs after which a drop comes, rising", items={"type": "integer"}
+    ),
+    "OPTIM.GAMMA": Setting(0.1, "step, multistep: factor of a drop, at most 1", above=0),
     "OPTIM.WARMUP_EPOCHS": Setting(
         0.0, "linear warm-up; onecycle: length of the rising part", least=0
     ),
@@ -153,7 +176,10 @@ _OF_EVAL_ATTACK = tuple(
 OF_TRAINING = (
     *_OF_TRAINING_ATTACK,
     *OF_METHODS,
+    "MODEL.INIT",
+    "MODEL.FREEZE",
     "MODEL.SEPARATE_NORMS",
+    "MODEL.SYNC_NORMS",
     *(key for key in SETTINGS if key.startswith("OPTIM.")),
     "DATA.CROP_SCALE",
     "DATA.FLIP",
@@ -238,11 +264,10 @@ def _refuse_training(origins: Mapping[str, str]) -> None:
 
 
 def _check_switches(cfg: CfgNode, origins: Mapping[str, str]) -> None:
-    step = ("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA")
     adversarial = (*_OF_TRAINING_ATTACK, *OF_METHODS, "MODEL.SEPARATE_NORMS")
     switches = (
         Switch(adversarial, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
-        Switch(step, cfg.OPTIM.SCHEDULE == "step", "OPTIM.SCHEDULE step"),
+        *optimizer_switches(cfg, cfg.OPTIM.WEIGHT_DECAY > 0),
         *method_switches(cfg),
     )
     refuse_idle(switches, flatten(cfg), flatten(pretrain_defaults()), origins)
@@ -265,6 +290,13 @@ def check_config(cfg: CfgNode) -> None:
     check_together(cfg)
     check_size(cfg)
     check_attacks(cfg)
+    check_layer_decay("OPTIM.LAYER_DECAY", cfg.OPTIM.LAYER_DECAY)
+    stagewise = cfg.MODEL.FREEZE != "none" or cfg.OPTIM.LAYER_DECAY != 1
+    if stagewise and cfg.MODEL.SEPARATE_NORMS and cfg.ATTACK.EPS > 0:
+        raise UserError(
+            "MODEL.SEPARATE_NORMS adds norms that are of no stage, which MODEL.FREEZE and"
+            " OPTIM.LAYER_DECAY go by; give the one or the others"
+        )
     if (len(cfg.MODEL.MEAN), len(cfg.MODEL.STD)) != (3, 3) or not all(
         0 <= mean <= 1 and 0 < std <= 1
         for mean, std in zip(cfg.MODEL.MEAN, cfg.MODEL.STD, strict=True)
@@ -304,17 +336,4 @@ def check_together(cfg: CfgNode) -> None:
     if cfg.ATTACK.EPS > 0 and cfg.ATTACK.STEPS < 1:
         raise UserError(f"ATTACK.STEPS must be at least 1, not {cfg.ATTACK.STEPS}")
     check_method(cfg)
-    if cfg.OPTIM.NESTEROV and cfg.OPTIM.MOMENTUM == 0:
-        raise UserError("OPTIM.NESTEROV needs OPTIM.MOMENTUM above 0")
-    if cfg.OPTIM.WARMUP_EPOCHS >= cfg.TRAIN.EPOCHS:
-        raise UserError("OPTIM.WARMUP_EPOCHS must be below TRAIN.EPOCHS")
-    if cfg.OPTIM.GAMMA > 1:
-        raise UserError(
-            f"OPTIM.GAMMA {cfg.OPTIM.GAMMA:g} raises the learning rate at each drop; a drop to a"
-            " tenth is 0.1"
-        )
-    if cfg.OPTIM.LR * cfg.OPTIM.WEIGHT_DECAY >= 1:
-        raise UserError(
-            f"OPTIM.LR {cfg.OPTIM.LR:g} times OPTIM.WEIGHT_DECAY {cfg.OPTIM.WEIGHT_DECAY:g} takes"
-            " away all of a weight at once; lower OPTIM.LR or OPTIM.WEIGHT_DECAY"
-        )
+    check_optimizer(cfg)

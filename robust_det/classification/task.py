@@ -19,6 +19,7 @@ from robust_det.classification.methods import METHODS, CleanNorms, PGDTraining
 from robust_det.classification.methods.collapse import collapse
 from robust_det.classification.methods.free import replayed, replays_of
 from robust_det.classification.methods.warm_up import strength
+from robust_det.classification.optimizer import optimizer_words
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.memory import keep_freed_memory
@@ -92,6 +93,8 @@ class ClassifierTask(abc.ABC):
         """Give this process's batches from a step on; what is odd about the run is said before."""
         if self.world.is_main:
             self.say_oddities(start_step)
+            for line in optimizer_words(self.cfg, self.step.update.optimizer):
+                logger.info(line)
             if words := eval_attack_words(self.validation_cfg(), len(self.val_data)):
                 logger.info(f"validation attacks: adversarial_top1 is under {words}")
             if self.cfg.ATTACK.EPS > 0:

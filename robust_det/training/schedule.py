@@ -17,7 +17,7 @@ from robust_det.core.errors import UserError
 
 __all__ = ["SCHEDULES", "LearningRate", "steps_per_epoch"]
 
-SCHEDULES = ("step", "cosine", "onecycle")
+SCHEDULES = ("step", "multistep", "cosine", "onecycle")
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,16 @@ class LearningRate:
     """The learning rate at each step of a run.
 
     Args:
-        kind: ``step`` drops by ``gamma`` every ``drop_epochs``, ``cosine`` falls to 0, both after a
-            linear warm-up from 0; ``onecycle`` rises linearly over the warm-up (a quarter of the
-            run if 0) from a tenth of the peak and falls to 0 along a cosine (Smith & Topin 2018).
+        kind: ``step`` drops by ``gamma`` every ``drop_epochs``, ``multistep`` at ``milestones``,
+            ``cosine`` falls to 0, all after a linear warm-up from 0; ``onecycle`` rises linearly
+            over the warm-up (a quarter of the run if 0) from a tenth of the peak and falls to 0
+            along a cosine (Smith & Topin 2018).
         peak: the highest.
         epochs, steps_per_epoch: the length of the run.
         warmup_epochs: of the warm-up; below ``epochs``.
         drop_epochs: between two drops.
         gamma: what a drop multiplies by.
+        milestones: epochs, rising and below ``epochs``, after which a drop comes.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class LearningRate:
     warmup_epochs: float = 0.0
     drop_epochs: int = 30
     gamma: float = 0.1
+    milestones: tuple[int, ...] = ()
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -53,8 +56,10 @@ class LearningRate:
     def _factor(self) -> ParamScheduler:
         warmup = self.warmup_epochs / self.epochs
         main: ParamScheduler
-        if self.kind == "step":
-            drops = list(range(self.drop_epochs, self.epochs, self.drop_epochs))
+        stepwise = self.kind in ("step", "multistep")
+        if stepwise:
+            equal = range(self.drop_epochs, self.epochs, self.drop_epochs)
+            drops = list(equal if self.kind == "step" else self.milestones)
             values = [self.gamma**i for i in range(len(drops) + 1)]
             main = MultiStepParamScheduler(values, milestones=drops, num_updates=self.epochs)
         else:
@@ -63,8 +68,8 @@ class LearningRate:
         if self.kind == "onecycle":
             warmup, start = warmup or 0.25, 0.1
         if warmup > 0:
-            fixed = "fixed" if self.kind == "step" else "rescaled"
-            end = main(warmup) if self.kind == "step" else 1.0
+            fixed = "fixed" if stepwise else "rescaled"
+            end = main(warmup) if stepwise else 1.0
             main = CompositeParamScheduler(
                 [LinearParamScheduler(start, end), main],
                 interval_scaling=["rescaled", fixed],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from robust_det.core.errors import UserError
+
 __all__ = [
     "World",
     "bare",
@@ -21,6 +24,8 @@ __all__ = [
     "under_torchrun",
     "world_from_environment",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,28 @@ class World:
         ids = [device.index] if device.type == "cuda" else None
         # statistics of batch norms: see average_statistics
         return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+
+    def synchronise_norms(self, module: nn.Module) -> None:
+        """Let batch norms in training normalise by the images of all processes, not by their own
+        alone (torch's :class:`SyncBatchNorm`); names, weights and evaluation stay as they are.
+
+        Args:
+            module: gets them in place; not a batch norm itself.
+
+        Raises:
+            UserError: it is on the CPU, where torch has none, or has no batch norm.
+        """
+        if next(module.parameters()).device.type == "cpu":
+            raise UserError("MODEL.SYNC_NORMS needs GPUs; leave it out on the CPU")
+        if not any(isinstance(each, _BatchNorm) for each in module.modules()):
+            raise UserError(
+                "the network has no batch norm that MODEL.SYNC_NORMS could synchronise; leave it"
+                " out"
+            )
+        if self.size > 1:
+            nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        else:
+            logger.warning("MODEL.SYNC_NORMS has no effect on one process")
 
     @torch.no_grad()
     def average_statistics(self, module: nn.Module) -> None:

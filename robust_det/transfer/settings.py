@@ -12,6 +12,8 @@ from typing import Any
 
 from robust_det.classification import settings as pretraining
 from robust_det.classification.methods.keys import OF_METHODS, method_switches, settle_method
+from robust_det.classification.optimizer_keys import check_layer_decay, optimizer_switches
+from robust_det.classification.stagewise import FREEZABLE
 from robust_det.core.config.idle import Switch, refuse_idle
 from robust_det.core.config.reading import (
     CfgNode,
@@ -53,7 +55,6 @@ FIXED_FEATURE, FULL_NETWORK, HEAD_THEN_ALL = "fixed-feature", "full-network", "h
 MODES = (FIXED_FEATURE, FULL_NETWORK, HEAD_THEN_ALL)
 LOGREG, RIDGE, KNN, SGD = "logreg", "ridge", "knn", "sgd"
 HEADS = (LOGREG, RIDGE, KNN, SGD)
-_STAGES = ("none", "stem", "res2", "res3", "res4", "res5")
 
 _OWN = {
     "OUTPUT_DIR": Setting("output/transfer", "folder of the run"),
@@ -87,7 +88,7 @@ _OWN = {
         [1, 5, 10, 20, 50, 100], "knn: numbers of neighbours that are tried"
     ),
     "TRANSFER.FREEZE": Setting(
-        "none", "full-network: the last stage that stays as it is, with all below it", _STAGES
+        "none", "full-network: the last stage that stays as it is, with all below it", FREEZABLE
     ),
     "TRANSFER.LAYER_DECAY": Setting(
         1.0, "full-network: a stage's learning rate as a share of the next one's", above=0
@@ -156,7 +157,7 @@ def _settings() -> dict[str, Setting]:
     found = {
         key: setting
         for key, setting in pretraining.SETTINGS.items()
-        if not key.startswith("MODEL.") and key not in (*_OWN, "TRAIN.REPLAYS")
+        if not key.startswith("MODEL.") and key not in (*_OWN, "TRAIN.REPLAYS", "OPTIM.LAYER_DECAY")
     }
     method = found["TRAIN.METHOD"]
     known = tuple(name for name in method.choices if name != "free")
@@ -323,11 +324,7 @@ def _switches(cfg: CfgNode) -> list[Switch]:
         ),
         Switch(_OF_TRAINING_ATTACK, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
         *(switch for switch in method_switches(cfg) if "TRAIN.REPLAYS" not in switch.keys),
-        Switch(
-            ("OPTIM.STEP_EPOCHS", "OPTIM.GAMMA"),
-            cfg.OPTIM.SCHEDULE == "step",
-            "OPTIM.SCHEDULE step",
-        ),
+        *optimizer_switches(cfg, max(cfg.OPTIM.WEIGHT_DECAY) > 0),
         *(Switch((key,), not (need := _idle_quirk(cfg, key)), need) for key in PAPER),
     ]
 
@@ -350,8 +347,4 @@ def _check(cfg: CfgNode) -> None:
             raise UserError(f"{key} {values} has a number twice; give each once")
     for choice in choices_of(cfg):
         pretraining.check_together(with_choice(cfg, choice))
-    if cfg.TRANSFER.LAYER_DECAY > 1:
-        raise UserError(
-            f"TRANSFER.LAYER_DECAY {cfg.TRANSFER.LAYER_DECAY:g} trains lower stages faster than"
-            " upper ones; give 1 or less"
-        )
+    check_layer_decay("TRANSFER.LAYER_DECAY", cfg.TRANSFER.LAYER_DECAY)

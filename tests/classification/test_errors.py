@@ -53,6 +53,7 @@ def tree(image_tree: Path, tmp_path: Path) -> Path:
         (["--eval-only"], "no checkpoint at "),
         (["--unknown", "1"], "(--help lists the arguments)"),
         (["OPTIM.LR", "1e30"], "lower OPTIM.LR"),
+        (["MODEL.SYNC_NORMS", "True"], "MODEL.SYNC_NORMS needs GPUs; leave it out on the CPU"),
     ],
 )
 def test_wrong_settings(

@@ -235,7 +235,8 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(
     for section, keys in (
         ("ATTACK", "FOLD_NORMS OBJECTIVE WARMUP_EPOCHS"),
         ("EVAL", "OBJECTIVE RESTARTS"),
-        ("MODEL", "SEPARATE_NORMS"),
+        ("MODEL", "FREEZE INIT SEPARATE_NORMS SYNC_NORMS"),
+        ("OPTIM", "BETAS DECAY_NORMS LAYER_DECAY MILESTONES NAME"),
         ("TRAIN", "METHOD"),
     ):
         for key in keys.split():

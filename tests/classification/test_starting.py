@@ -1,4 +1,4 @@
-"""--weights: a run starts from a file, and says so."""
+"""--weights and MODEL.INIT: a run starts from a file, and says so."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.core.files import sha256_file
+from robust_det.models.stages import tensor_stages
 
 STILL = ("OPTIM.LR", 1e-12, "TRAIN.EPOCHS", 1, "OPTIM.EMA_DECAY", 0)
 
@@ -21,6 +22,10 @@ def trained(pretrain: Any, tmp_path: Path) -> Path:
     """The final weights of a run of one epoch."""
     assert pretrain("TRAIN.EPOCHS", 1, "OUTPUT_DIR", tmp_path / "first").code == 0
     return tmp_path / "first" / "final.pth"
+
+
+def raw(path: Path) -> dict[str, torch.Tensor]:
+    return dict(load_checkpoint(path)["ema"])
 
 
 def parameters(path: Path, kind: str = "model") -> dict[str, torch.Tensor]:
@@ -84,3 +89,80 @@ def test_on_resume_the_checkpoint_counts(pretrain: Any, trained: Path, tmp_path:
     assert pretrain(*STILL, "--resume").code == 0
     error = pretrain(*STILL, "--resume", "--weights", run / "last.pth").error
     assert f"started from {trained}, and --resume" in error
+
+
+def test_a_config_says_what_a_run_starts_from(
+    pretrain: Any, trained: Path, tmp_path: Path, tiny: Path
+) -> None:
+    config = tmp_path / "init.yaml"
+    config.write_text(f"_BASE_: {tiny}\nMODEL: {{INIT: {trained}}}\n")
+    assert pretrain("--weights", trained, *STILL, "OUTPUT_DIR", tmp_path / "other").code == 0
+    outcome = pretrain(*STILL, config=config)
+    assert f"starting from {trained}" in outcome.out and "its head is kept" in outcome.out
+    ours, theirs = (load_checkpoint(tmp_path / name / "last.pth") for name in ("run", "other"))
+    assert ours["started_from"] == theirs["started_from"]
+    assert ours["config"]["MODEL"] == theirs["config"]["MODEL"]
+    for name, value in theirs["model"].items():
+        assert torch.equal(ours["model"][name], value), name
+    assert pretrain(*STILL, "--resume", config=config).code == 0
+
+    error = pretrain("--weights", trained, "MODEL.INIT", "robust://other", "--resume").error
+    assert f"--weights {trained} and MODEL.INIT robust://other contradict; give one" in error
+    # what is validated is another matter
+    idle = pretrain("--eval-only", "--weights", trained, "MODEL.INIT", trained).error
+    assert "MODEL.INIT would have no effect on --eval-only" in idle
+    assert pretrain("--eval-only", config=config).code == 0
+
+
+def test_a_name_of_the_zoo_is_a_start_as_well(
+    pretrain: Any, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def located(name: str) -> Path:
+        asked.append(name)
+        return trained
+
+    monkeypatch.setattr("robust_det.zoo.load.locate_backbone", located)
+    assert f"starting from {trained}" in pretrain("MODEL.INIT", "robust://some", *STILL).out
+    assert asked == ["robust://some"]
+
+
+def test_a_start_of_values_that_are_none_is_refused(
+    pretrain: Any, trained: Path, tmp_path: Path
+) -> None:
+    content = load_checkpoint(trained)
+    content["ema"]["layer1.0.conv1.weight"].view(-1)[:2] = torch.tensor([torch.nan, torch.inf])
+    save_checkpoint(tmp_path / "nan.pth", content)
+    error = pretrain("MODEL.INIT", tmp_path / "nan.pth").error
+    assert "nan.pth is damaged or diverged: 2 of " in error
+    assert "values of layer1.0.conv1.weight are NaN or Inf" in error
+    assert (
+        "holds a resnet10_narrow" in pretrain("MODEL.INIT", trained, "MODEL.ARCH", "resnet18").error
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("last", ["stem", "res4"])
+def test_frozen_stages_stay_bit_for_bit_with_their_statistics(
+    last: str, pretrain: Any, trained: Path, tmp_path: Path
+) -> None:
+    words = ("MODEL.INIT", trained, "MODEL.FREEZE", last, "TRAIN.EPOCHS", 1, "OPTIM.EMA_DECAY", 0)
+    outcome = pretrain(*words, "TRAIN.AWP_GAMMA", 0.01)
+    assert outcome.code == 0, outcome.err
+    after, before = load_checkpoint(tmp_path / "run" / "final.pth")["model"], raw(trained)
+    stages = tensor_stages("resnet10_narrow")
+    order = ("stem", "res2", "res3", "res4", "res5", "head")
+    frozen = order[: order.index(last) + 1]
+    same = {name for name, value in after.items() if torch.equal(value, before[name])}
+    assert same == {name for name in after if stages[name] in frozen}
+    parameters = {name for name in same if "running" not in name and "num_batches" not in name}
+    assert f"frozen up to {last}: {len(parameters)} of " in outcome.out
+
+
+def test_random_weights_are_not_frozen(pretrain: Any, trained: Path) -> None:
+    error = pretrain("MODEL.FREEZE", "res2").error
+    assert "MODEL.FREEZE res2 would keep random weights as they are; give MODEL.INIT" in error
+    words = ("MODEL.FREEZE", "res2", "TRAIN.METHOD", "trades", "TRAIN.TRADES_BETA", 6)
+    error = pretrain("MODEL.INIT", trained, *words, "MODEL.SEPARATE_NORMS", True).error
+    assert "MODEL.SEPARATE_NORMS adds norms that are of no stage" in error

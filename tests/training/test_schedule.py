@@ -37,6 +37,18 @@ def test_step_after_a_warm_up() -> None:
     assert [lr(50), lr(299), lr(300), lr(600)] == pytest.approx([1, 1, 0.1, 0.01])
 
 
+def test_multistep_drops_after_its_epochs() -> None:
+    plain = rate(10, 90, SCHEDULE="multistep", MILESTONES=[60, 75, 85], GAMMA=0.2)
+    at = [plain(s) for s in (0, 599, 600, 749, 750, 849, 850, 899)]
+    assert at == pytest.approx([1, 1, 0.2, 0.2, 0.04, 0.04, 0.008, 0.008])
+    warm = rate(10, 90, SCHEDULE="multistep", MILESTONES=[3, 60], WARMUP_EPOCHS=5.0)
+    # up to what the schedule has at the end of the warm-up
+    assert [warm(24), warm(50), warm(599), warm(600)] == pytest.approx([0.049, 0.1, 0.1, 0.01])
+    # at equal distances it is the other one
+    same = rate(4, 9, SCHEDULE="multistep", MILESTONES=[3, 6]), rate(4, 9, STEP_EPOCHS=3)
+    assert [same[0](s) for s in range(36)] == [same[1](s) for s in range(36)]
+
+
 def test_cosine() -> None:
     lr = rate(10, 10, SCHEDULE="cosine")
     for step in (0, 24, 50, 99):

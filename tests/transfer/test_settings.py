@@ -48,6 +48,23 @@ ROOT = ["DATA.ROOT", "images"]
             ["TRANSFER.MODE", "full-network", "TRANSFER.LAYER_DECAY", "2"],
             "trains lower stages faster than upper ones",
         ),
+        (
+            ["TRANSFER.MODE", "full-network", "OPTIM.LAYER_DECAY", "0.5"],
+            "unknown config key 'OPTIM.LAYER_DECAY'",
+        ),
+        (["OPTIM.NAME", "adamw"], "OPTIM.NAME has no effect without training by SGD"),
+        (
+            ["TRANSFER.MODE", "full-network", "OPTIM.NAME", "adamw", "OPTIM.MOMENTUM", "0.8"],
+            "OPTIM.MOMENTUM has no effect without OPTIM.NAME sgd",
+        ),
+        (
+            ["TRANSFER.MODE", "full-network", "OPTIM.WEIGHT_DECAY", "0", "OPTIM.DECAY_NORMS", "0"],
+            "'OPTIM.DECAY_NORMS' needs a bool, not 0",
+        ),
+        (
+            ["TRANSFER.MODE", "full-network", "OPTIM.SCHEDULE", "multistep"],
+            "OPTIM.SCHEDULE multistep needs OPTIM.MILESTONES",
+        ),
         (["TRANSFER.HED", "ridge"], "did you mean 'TRANSFER.HEAD'?"),
     ],
 )

@@ -186,6 +186,31 @@ def test_one_step_of_the_head_is_that_of_its_gradient_on_frozen_features(
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_one_step_of_adamw_moves_each_weight_of_the_head_by_the_rate(transfer: Transfer) -> None:
+    one_step: dict[str, Any] = {
+        **SGD_HEAD,
+        "OPTIM__NAME": "adamw",
+        "OPTIM__DECAY_NORMS": False,
+        "OPTIM__WEIGHT_DECAY": 0.5,
+        "TRAIN__EPOCHS": 1,
+        "TRAIN__BATCH_SIZE": 30,
+    }
+    start = Start("", "", read_model(transfer.backbone))
+    outcome = transfer(**one_step)
+    card = outcome.classifier.card
+    assert card is not None
+    torch.manual_seed(0)  # the seed of the run
+    before, _ = build_network(transfer.cfg(**one_step), card, start, CPU, new_head=True)
+    for after, old, kept in (
+        (outcome.classifier.body.fc.weight, before.body.fc.weight, 1 - 0.1 * 0.5),
+        (outcome.classifier.body.fc.bias, before.body.fc.bias, 1),
+    ):
+        moved = (after - kept * old).detach().abs()
+        # by less where the gradient is none, as of a feature that is 0
+        assert float(moved.max()) == pytest.approx(0.1, rel=1e-4)
+        assert (moved > 0.0999).float().mean() > 0.5
+
+
 @pytest.mark.parametrize("arch", ["convnext_tiny", "mobilenet_v2", "vgg16_bn"])
 @pytest.mark.parametrize("last", ["none", "res2", "res4"])
 def test_what_is_frozen_is_still_in_every_kind_of_network(

@@ -34,13 +34,16 @@ def main(args: argparse.Namespace) -> None:
 
     may_change = MayChange(args.new_schedule, args.new_world_size)
     _check(args, may_change != AS_BEFORE)
-    cfg, origins = explain(args.config, args.overrides, args.eval_only)
+    start = [] if args.eval_only else _start(args)
+    cfg, origins = explain(args.config, [*args.overrides, *start], args.eval_only)
     cfg.freeze()
-    given = None
-    if args.weights:
+    given, named = None, args.weights if args.eval_only else cfg.MODEL.INIT
+    if named:
         from robust_det.zoo.load import path_of
 
-        given = NetworkFile(path_of(args.weights), args.arch, args.prefix)
+        given = NetworkFile(path_of(named), args.arch, args.prefix)
+    elif args.arch or args.prefix:
+        raise UserError("--arch and --prefix are of the file of --weights; give that, too")
     logger = logging.getLogger("robust_det")
     if not args.eval_only:
         for remark in idle_remarks(cfg, origins):
@@ -66,8 +69,17 @@ def _check(args: argparse.Namespace, changes: bool) -> None:
         )
     if changes and not args.resume:
         raise UserError("--new-schedule and --new-world-size belong to --resume; add that")
-    if not args.weights and (args.arch or args.prefix):
-        raise UserError("--arch and --prefix are of the file of --weights; give that, too")
+
+
+def _start(args: argparse.Namespace) -> list[str]:
+    """Return the pair that --weights stands for; one that says otherwise is refused."""
+    key, value = "MODEL.INIT", args.weights
+    if not value:
+        return []
+    given = dict(zip(args.overrides[::2], args.overrides[1::2], strict=False))
+    if given.get(key, value) != value:
+        raise UserError(f"--weights {value} and {key} {given[key]} contradict; give one")
+    return [key, value]
 
 
 def add_arguments(parser: Parser) -> None:
@@ -87,8 +99,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--eval-only", action="store_true", help="validate a checkpoint")
     parser.add_argument(
         "--weights",
-        help="a file, or robust://NAME, to start training from in place of random weights; with"
-        " --eval-only the one to validate, by default OUTPUT_DIR/final.pth",
+        help="a file, or robust://NAME, to start training from in place of random weights, as"
+        " MODEL.INIT is; with --eval-only the one to validate, by default OUTPUT_DIR/final.pth",
     )
     parser.add_argument("--arch", help="architecture of --weights, if the tensors leave it open")
     parser.add_argument(

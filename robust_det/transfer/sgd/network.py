@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from robust_det.classification.settings import memory_layout
+from robust_det.classification.stagewise import frozen_stages, resting_modules, stage_groups
 from robust_det.classification.starting import Start
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.models import Classifier, ModelCard, build_classifier, get_architecture
-from robust_det.models.stages import module_stages, tensor_stages
 from robust_det.transfer.classifier import transferred_card
 from robust_det.transfer.sets import TransferSet
 
 __all__ = ["build_network", "card_of", "learning_groups", "still_modules"]
-
-_HEAD = "head"
 
 
 def card_of(cfg: CfgNode, start: Start, data: TransferSet) -> ModelCard:
@@ -79,20 +77,8 @@ def learning_groups(
         model.requires_grad_(False)
         last.requires_grad_(True)
         return [{"params": list(last.parameters()), "factor": 1.0}]
-    order, frozen = _stages(arch), _frozen_stages(cfg, arch)
-    by_stage: dict[str, list[nn.Parameter]] = {stage: [] for stage in order}
-    stages = tensor_stages(arch)
-    for name, parameter in model.body.named_parameters():
-        parameter.requires_grad_(stages[name] not in frozen)
-        by_stage[stages[name]].append(parameter)
-    return [
-        {
-            "params": by_stage[stage],
-            "factor": cfg.TRANSFER.LAYER_DECAY ** (len(order) - 1 - depth),
-        }
-        for depth, stage in enumerate(order)
-        if stage not in frozen and by_stage[stage]
-    ]
+    frozen = frozen_stages(arch, cfg.TRANSFER.FREEZE, "TRANSFER.FREEZE")
+    return stage_groups(model.body, arch, frozen, cfg.TRANSFER.LAYER_DECAY)
 
 
 def still_modules(
@@ -100,33 +86,12 @@ def still_modules(
 ) -> list[nn.Module]:
     """Return the modules that are in eval mode while the network is trained: the frozen ones.
 
-    Their batch norms keep the statistics that they have, and dropout does nothing. Of a head that
-    learns alone these are all, unless the paper's quirk lets the norms drift.
+    Of a head that learns alone these are all, unless the paper's quirk lets the norms drift.
     """
     if head_alone:
         return [] if cfg.PAPER.DRIFTING_NORMS else list(model.body.modules())
-    stages, frozen = module_stages(arch), _frozen_stages(cfg, arch)
-    modules = dict(model.body.named_modules())
-    learning = [name for name in modules if stages[name] not in frozen]
-    # what holds a module that learns is not frozen itself
-    return [
-        module
-        for name, module in modules.items()
-        if not any(f"{other}.".startswith(f"{name}." if name else "") for other in learning)
-    ]
-
-
-def _stages(arch: str) -> Sequence[str]:
-    return ("stem", *(stage.name for stage in get_architecture(arch).stages), _HEAD)
-
-
-def _frozen_stages(cfg: CfgNode, arch: str) -> Sequence[str]:
-    order, last = _stages(arch), cfg.TRANSFER.FREEZE
-    if last not in (*order, "none"):
-        raise UserError(
-            f"{arch} has no stage {last}; let TRANSFER.FREEZE be none, or stem, all but its head"
-        )
-    return order[: order.index(last) + 1] if last in order else ()
+    frozen = frozen_stages(arch, cfg.TRANSFER.FREEZE, "TRANSFER.FREEZE")
+    return resting_modules(model.body, arch, frozen)
 
 
 def _require_hidden_layers(model: Classifier, start: Start) -> None:
