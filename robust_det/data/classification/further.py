@@ -18,7 +18,7 @@ _EIGENVALUES = torch.tensor([0.2175, 0.0188, 0.0045])
 _EIGENVECTORS = torch.tensor(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
 )
-# ImageNet's mean colour, which Zhong et al. 2020 erase to in one of their variants (section 3)
+# ImageNet's mean colour, which Zhong et al. 2020 erase to in one of their variants
 _ERASED = (124, 116, 104)
 
 
