@@ -21,7 +21,8 @@ __all__ = [
     "lead",
 ]
 
-# logits (N, K), true classes (N,), and classes to be taken for (N,) or None -> losses (N,)
+# logits (N, K), true classes (N,), and classes to be taken for (N,) or None -> losses (N,); the
+# cross-entropy takes probabilities of classes (N, K) as well
 LogitLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 # keeps the input gradients of a half precision network above fp16's smallest number
@@ -31,7 +32,8 @@ _FP16_LOSS_SCALE = 1024.0
 def cross_entropy(
     logits: torch.Tensor, targets: torch.Tensor, towards: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The cross-entropy of the true class; targeted, the negative one of the class aimed at."""
+    """The cross-entropy of the true class, or with soft targets; targeted, the negative one of the
+    class aimed at."""
     if towards is not None:
         return -F.cross_entropy(logits, towards, reduction="none")
     return F.cross_entropy(logits, targets, reduction="none")
@@ -116,7 +118,7 @@ def classifier_objective(
     Args:
         network: takes images (N, C, H, W) in [0, 1], returns logits (N, K); in the mode it is in,
             which :func:`robust_det.attacks.frozen` sets.
-        targets: (N,) true classes.
+        targets: (N,) true classes; of the cross-entropy also (N, K) probabilities of them.
         name: one of :data:`OBJECTIVES`, or a loss of logits like them.
         towards: (N,) classes to be taken for, other than the true ones; None is untargeted.
         amp_dtype: autocast the network to this type; None for its own precision. With float16 the

@@ -111,13 +111,14 @@ class TrainingStep:
 
         Args:
             images: (N, 3, H, W) uint8, or float in [0, 1].
-            targets: (N,) class indices.
+            targets: (N,) class indices, or (N, K) probabilities of classes.
             noise: the source of random starts.
             strength: share of eps that the attack has, above 0.
 
         Returns:
             The mean loss, and the number of images classified right as they were trained on, most
-            of them adversarial examples; scalars on the device, so that reading them is the
+            of them adversarial examples, by their most probable class where targets are soft;
+            scalars on the device, so that reading them is the
             caller's choice.
         """
         self.network.train()
@@ -136,7 +137,7 @@ class TrainingStep:
 
         def losses(number: int, part: _Part) -> dict[str, torch.Tensor]:
             loss, logits = loss_of(self.trained, number, part)
-            correct.add_((logits.detach().argmax(1) == ys[number]).sum())
+            correct.add_((logits.detach().argmax(1) == _classes(ys[number])).sum())
             return {"loss": loss}
 
         if self.perturbed is None:
@@ -172,3 +173,8 @@ class TrainingStep:
             return x, x
         clean = clean_images(self.clean_share, len(x), self.world)
         return x, self.method.examples(inner, x[clean:], y[clean:])
+
+
+def _classes(targets: torch.Tensor) -> torch.Tensor:
+    """Return the classes (N,) of targets, the most probable of soft ones."""
+    return targets if targets.ndim == 1 else targets.argmax(1)

@@ -11,10 +11,11 @@ from typing import Any, cast
 import torch
 from torch.utils.data import DataLoader
 
+from robust_det.classification.augmentation import augmentation
 from robust_det.core.config.reading import CfgNode, config_differences, to_dict
 from robust_det.core.errors import UserError
 from robust_det.core.signals import leave_to_parent
-from robust_det.data.classification.crops import Transform, eval_transform, train_transform
+from robust_det.data.classification.crops import eval_transform
 from robust_det.data.classification.identity import in_both, names_digest
 from robust_det.data.classification.image_folder import ImageFolder
 from robust_det.data.classification.image_list import Batch, ImageList, collate
@@ -24,7 +25,6 @@ from robust_det.training.world import World
 
 __all__ = [
     "CorruptImageError",
-    "augmentation",
     "batches_of",
     "load_batches",
     "require_room",
@@ -42,19 +42,6 @@ _OWN_KEYS = ("OUTPUT_DIR", "DATA.ROOT", "DATA.WORKERS", "DEVICE")
 
 class CorruptImageError(UserError):
     """An image of the data set cannot be decoded."""
-
-
-def augmentation(cfg: CfgNode, downscale: int = 0) -> Transform:
-    """Return the config's augmentation; see :func:`.crops.train_transform`."""
-    low, high = cfg.DATA.CROP_SCALE
-    return train_transform(
-        cfg.DATA.IMAGE_SIZE,
-        (low, high),
-        cfg.DATA.FLIP,
-        cfg.DATA.COLOR_JITTER,
-        exact=cfg.DATA.EXACT_DECODE,
-        downscale=downscale,
-    )
 
 
 def training_set(cfg: CfgNode) -> ImageFolder:

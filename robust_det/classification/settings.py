@@ -10,6 +10,7 @@ import torch
 from robust_det.attacks import OBJECTIVES
 from robust_det.attacks.threat import NORMS
 from robust_det.classification.attack_settings import check_attacks, eval_attack
+from robust_det.classification.augmentation import check_augmentation
 from robust_det.classification.methods import METHODS
 from robust_det.classification.methods.keys import (
     OF_METHODS,
@@ -80,6 +81,20 @@ SETTINGS = {
     "DATA.CROP_SCALE": Setting([0.08, 1.0], "area of a training crop, as a share of the image's"),
     "DATA.FLIP": Setting(True, "flip half of the training images"),
     "DATA.COLOR_JITTER": Setting(0.0, "jitter of brightness, contrast, saturation", least=0),
+    "DATA.LIGHTING": Setting(
+        0.0, "noise along ImageNet's colour axes, its std; 0.1 in AlexNet's paper", least=0, below=1
+    ),
+    "DATA.RAND_AUGMENT": Setting(
+        [0, 0], "operations an image, and their magnitude of 0 to 30; [2, 9] is usual"
+    ),
+    "DATA.RANDOM_ERASING": Setting(0.0, "probability that a rectangle is erased", least=0),
+    "DATA.MIXUP": Setting(0.0, "alpha of mixup, such as 0.2; 0 is none", least=0),
+    "DATA.CUTMIX": Setting(
+        0.0, "alpha of CutMix, such as 1; with mixup, one of both is drawn a batch", least=0
+    ),
+    "DATA.REPEATS": Setting(
+        1, "how often each image is in its batch, augmented anew each time", least=1
+    ),
     "DATA.EXACT_DECODE": Setting(
         False, "training images by Pillow, bit for bit, at half the speed; validation always is"
     ),
@@ -184,6 +199,12 @@ OF_TRAINING = (
     "DATA.CROP_SCALE",
     "DATA.FLIP",
     "DATA.COLOR_JITTER",
+    "DATA.LIGHTING",
+    "DATA.RAND_AUGMENT",
+    "DATA.RANDOM_ERASING",
+    "DATA.MIXUP",
+    "DATA.CUTMIX",
+    "DATA.REPEATS",
     "DATA.EXACT_DECODE",
     "TRAIN.EPOCHS",
     "TRAIN.BATCH_SIZE",
@@ -330,9 +351,7 @@ def check_together(cfg: CfgNode) -> None:
         raise UserError("OUTPUT_DIR is empty; give a folder")
     if Path(cfg.OUTPUT_DIR).is_file():
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} is a file; give a folder")
-    scale = cfg.DATA.CROP_SCALE
-    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
-        raise UserError(f"DATA.CROP_SCALE needs two rising numbers in (0, 1], not {scale}")
+    check_augmentation(cfg)
     if cfg.ATTACK.EPS > 0 and cfg.ATTACK.STEPS < 1:
         raise UserError(f"ATTACK.STEPS must be at least 1, not {cfg.ATTACK.STEPS}")
     check_method(cfg)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from robust_det.classification.attack_settings import eval_attack_words
+from robust_det.classification.augmentation import mixing_of
 from robust_det.classification.components import build_average, build_step
 from robust_det.classification.image_sets import batches_of
 from robust_det.classification.methods import METHODS, CleanNorms, PGDTraining
@@ -60,6 +61,7 @@ class ClassifierTask(abc.ABC):
     Attributes:
         images, classes: of the training data.
         average: of the weights, or None.
+        mixing: of the images of a batch, or None.
         step: the optimiser step.
         collapsed: what the latest validation says of a collapse; empty if there is none.
     """
@@ -82,6 +84,8 @@ class ClassifierTask(abc.ABC):
         self.images, self.classes = len(train_data), len(train_data.classes)
         self.model, self.card = model, card
         self.average = build_average(cfg, model)
+        # of the head, which may have more outputs than there are classes
+        self.mixing = mixing_of(cfg, len(card.classes))
         self.step = build_step(cfg, model, self.average, world, groups, still, clean_norms)
         self.collapsed = ""
 
@@ -97,6 +101,11 @@ class ClassifierTask(abc.ABC):
                 logger.info(line)
             if words := eval_attack_words(self.validation_cfg(), len(self.val_data)):
                 logger.info(f"validation attacks: adversarial_top1 is under {words}")
+            if self.mixing is not None:
+                logger.info(
+                    "images are mixed in pairs: the accuracy of training counts the class that has"
+                    " the larger share of an image"
+                )
             if self.cfg.ATTACK.EPS > 0:
                 self._say_cost()
         replays = replays_of(self.cfg)
@@ -109,16 +118,23 @@ class ClassifierTask(abc.ABC):
             start_step=start,
             rank=self.world.rank,
             world_size=self.world.size,
+            repeats=self.cfg.DATA.REPEATS,
         )
         batches = batches_of(self.cfg, self.train_data, order, self.device)
         return batches if replays == 1 else replayed(batches, replays, done)
 
     def update(self, batch: Batch, step: int) -> Update:
-        """Do one adversarial step; its random starts are a function of seed, step and process, so
-        that resuming repeats them."""
+        """Do one adversarial step; its random starts, and which images it mixes how, are a function
+        of seed, step and process, so that resuming repeats them."""
+        images = batch.images.to(self.device, non_blocking=True)
+        targets = batch.targets.to(self.device, non_blocking=True)
+        if self.mixing is not None:
+            # a batch that comes several times is the same each time
+            number = step // replays_of(self.cfg)
+            images, targets = self.mixing(images, targets, self.cfg.SEED, number, self.world.rank)
         loss, correct = self.step(
-            batch.images.to(self.device, non_blocking=True),
-            batch.targets.to(self.device, non_blocking=True),
+            images,
+            targets,
             seeded_generator(self.device, self.cfg.SEED, step, self.world.rank),
             self._strength(step),
         )

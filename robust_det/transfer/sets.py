@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from robust_det.classification.image_sets import augmentation
+from robust_det.classification.augmentation import augmentation
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError, counted
 from robust_det.data.classification.crops import Transform, eval_transform

@@ -12,6 +12,7 @@ import torch
 
 from robust_det import load_classifier
 from robust_det.checkpoints.model_file import read_model
+from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.starting import Start
 from robust_det.core.errors import UserError
 from robust_det.data.transfer.catalogue import facts_of
@@ -232,3 +233,21 @@ def test_what_is_frozen_is_still_in_every_kind_of_network(
     assert factors[-1] == 1 and factors == sorted(set(factors))
     without = arch == "vgg16_bn"  # its res5 is a pooling
     assert len(factors) == {"none": 6, "res2": 4, "res4": 2}[last] - without
+
+
+def test_mixed_targets_have_a_column_for_each_output(
+    transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, seen = TrainingStep.__call__, list[torch.Tensor]()
+
+    def noted(self: TrainingStep, images: torch.Tensor, targets: torch.Tensor, *rest: Any) -> Any:
+        seen.append(targets)
+        return call(self, images, targets, *rest)
+
+    monkeypatch.setattr(TrainingStep, "__call__", noted)
+    keys: dict[str, Any] = {"DATA__MIXUP": 1.0, "DATA__REPEATS": 2, "DATA__LIGHTING": 0.1}
+    found = changed(transfer, **SGD_HEAD, **keys, TRAIN__EPOCHS=1, TRAIN__BATCH_SIZE=10)
+    assert found == {"fc.weight", "fc.bias"}
+    assert seen and {targets.shape for targets in seen} == {(10, 3)}
+    torch.testing.assert_close(torch.cat(seen).sum(1), torch.ones(10 * len(seen)))
+    assert any(((targets > 0) & (targets < 1)).any() for targets in seen)

@@ -49,7 +49,7 @@ class Inner:
 class Method(abc.ABC):
     """A method of adversarial training.
 
-    Images are (N, 3, H, W) in [0, 1], targets (N,).
+    Images are (N, 3, H, W) in [0, 1], targets (N,), or (N, K) where they are soft.
 
     Attributes:
         label_smoothing: of the cross-entropy that is minimised.

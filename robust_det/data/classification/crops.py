@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as F
 
 from robust_det.core.errors import FileError
 from robust_det.core.files import require_regular
+from robust_det.data.classification.further import Step
 from robust_det.data.classification.jitter import jitter_colours
 from robust_det.data.classification.jpeg import JPEG_START, Box, colour_jpeg_shape, crop_jpeg
 from robust_det.data.images import open_image
@@ -39,6 +40,7 @@ def train_transform(
     *,
     exact: bool,
     downscale: int = 0,
+    further: Sequence[Step] = (),
 ) -> Transform:
     """Standard ImageNet augmentation: random resized crop, flip, optional colour jitter.
 
@@ -53,10 +55,12 @@ def train_transform(
             needs, see :func:`crop_jpeg`, and jitter is rounded once.
         downscale: first make the short side so many pixels, as the experiment on granularity of
             Salman et al. 2020 does; 0 does not. Pillow's bits, whatever ``exact`` says.
+        further: what follows, on tensors, in either way the same.
     """
+    crop: Transform = _FastCrop(size, scale, flip, jitter)
     if exact or downscale:
-        return _ExactCrop(size, scale, flip, jitter, downscale)
-    return _FastCrop(size, scale, flip, jitter)
+        crop = _ExactCrop(size, scale, flip, jitter, downscale)
+    return _Further(crop, tuple(further)) if further else crop
 
 
 def eval_transform(resize: int, size: int, downscale: int = 0) -> Transform:
@@ -140,6 +144,18 @@ class _FastCrop:
                 return pixels
             image = _read_rgb(source)  # Pillow decides whether there is damage, as for all others
         pixels = F.pil_to_tensor(F.resized_crop(image, *box, [self.size] * 2, antialias=True))
+        return pixels
+
+
+@dataclass
+class _Further:
+    crop: Transform
+    steps: tuple[Step, ...]
+
+    def __call__(self, source: Source) -> torch.Tensor:
+        pixels = self.crop(source)
+        for step in self.steps:
+            pixels = step(pixels)
         return pixels
 
 

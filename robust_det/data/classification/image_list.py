@@ -1,7 +1,8 @@
 """Lists of images to classify, whatever lists them, and what a loader makes of them.
 
-Every random choice is a function of (seed, epoch, image), so the data of a run do not depend on
-the number of workers, and a resumed run sees what the uninterrupted one would have seen.
+Every random choice is a function of (seed, epoch, image), and of the copy where an image comes
+several times, so the data of a run do not depend on the number of workers, and a resumed run sees
+what the uninterrupted one would have seen.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ Sample = tuple[torch.Tensor, int, int, str]
 
 
 class ImageList(Dataset[Sample | Corrupt]):
-    """Images of one split, indexed by ``(epoch, index)``.
+    """Images of one split, indexed by ``(epoch, index)``, or by ``(epoch, index, copy)``.
 
     Args:
         folder: that the paths are relative to.
@@ -71,7 +72,7 @@ class ImageList(Dataset[Sample | Corrupt]):
         targets: (N,) class indices.
         classes: names of the classes.
         transform: from an image to (3, H, W), RGB, uint8.
-        seed: seeds the augmentation together with the epoch and the image.
+        seed: seeds the augmentation together with the epoch, the image and the copy.
         substitute: return the next image in place of a corrupt one, so that batches keep their
             size; otherwise a :class:`Corrupt` comes back.
         notes: what was left out or may be a mistake, one sentence each.
@@ -114,13 +115,13 @@ class ImageList(Dataset[Sample | Corrupt]):
         """Return what the transform is given: the file, where it holds this image alone."""
         return self.path(index)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | Corrupt:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, ...]) -> Sample | Corrupt:
+        epoch, index, *copy = key
         corrupt = ""
         for offset in range(_MAX_SUBSTITUTES if self.substitute else 1):
             i = (index + offset) % len(self)
             try:
-                with _seeded(self.seed, epoch, i):
+                with _seeded(self.seed, epoch, i, *copy):
                     image = self.transform(self.source(i))
             except Undecodable as error:
                 corrupt = corrupt or f"{self.path(i)} ({error})"

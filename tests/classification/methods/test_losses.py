@@ -4,6 +4,7 @@ on logits and values that are recorded."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,3 +145,26 @@ def test_label_smoothing_is_of_the_cross_entropy(smooth: Callable[..., Method]) 
     log_p = np.log(softmax(logits))
     expected = -(0.8 * log_p[np.arange(4), TARGETS] + 0.2 * log_p.mean(1)).mean()
     assert loss(method, CLEAN, ATTACKED)[0].item() == pytest.approx(expected, rel=1e-6)
+
+
+# of mixed images: the rows of two classes each
+SOFT = np.array(
+    [[0.7, 0.3, 0.0, 0.0], [0.0, 0.0, 0.45, 0.55], [0.0, 1.0, 0.0, 0.0], [0.2, 0.8, 0.0, 0.0]]
+)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("kind", [PGDTraining, Free, Trades])
+def test_soft_targets_are_of_the_cross_entropy(kind: Any, smoothing: float) -> None:
+    """Mixed with smoothing: -sum over k of ((1 - s) y_k + s / K) log p_k."""
+    method = kind(label_smoothing=smoothing, **({"beta": 6.0} if kind is Trades else {}))
+    x, moved = (torch.tensor(each, dtype=torch.float32) for each in (CLEAN, ATTACKED))
+    if kind is Free:
+        moved.requires_grad_(True)
+    found, _ = method.loss(Trained(nn.Identity()), x, moved, torch.tensor(SOFT).float())
+    p, q = softmax(CLEAN), softmax(ATTACKED)
+    targets = (1 - smoothing) * SOFT + smoothing / 4
+    expected = -(targets * np.log(p if kind is Trades else q)).sum(1)
+    if kind is Trades:
+        expected += 6 * kl(p, q)
+    assert found.item() == pytest.approx(expected.mean(), rel=1e-6)

@@ -56,6 +56,33 @@ def test_order_changes_with_seed_and_epoch_and_drops_the_rest() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@given(images=st.integers(2, 5), repeats=st.integers(2, 4), world=st.integers(1, 3), seed=sizes)
+def test_repeats_are_copies_within_a_batch(
+    images: int, repeats: int, world: int, seed: int
+) -> None:
+    batch, length = images * repeats * world, 7 * images * repeats * world + 1
+    shards = [
+        list(TrainBatches(length, batch, 2, seed, rank=rank, world_size=world, repeats=repeats))
+        for rank in range(world)
+    ]
+    plain = list(TrainBatches(length, images * world, 2, seed))
+    per_epoch, of_plain = 7, length // (images * world)
+    assert [len(shard) for shard in shards] == [2 * per_epoch] * world
+    for step in range(2 * per_epoch):
+        epoch, number = divmod(step, per_epoch)
+        keys = [key for shard in shards for key in shard[step]]
+        # the images are those of the same permutation, each with all its copies
+        expected = plain[epoch * of_plain + number]
+        assert sorted(keys) == sorted((*key, c) for key in expected for c in range(repeats))
+        assert all(len(shard[step]) == batch // world for shard in shards)
+        for shard in shards:  # which mixup pairs
+            ring = zip(shard[step], shard[step][-1:] + shard[step][:-1], strict=True)
+            assert all(one[1] != other[1] for one, other in ring)
+    later = TrainBatches(length, batch, 2, seed, start_step=9, world_size=world, repeats=repeats)
+    assert list(later) == shards[0][9:] and len(later) == 5
+
+
+@settings(max_examples=60, deadline=None)
 @given(length=st.integers(0, 60), batch=st.integers(1, 9), world=st.integers(1, 4))
 def test_validation_sees_every_image_once(length: int, batch: int, world: int) -> None:
     shards = [EvalBatches(length, batch, rank, world) for rank in range(world)]

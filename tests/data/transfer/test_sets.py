@@ -198,6 +198,8 @@ def test_a_table(tmp_path: Path) -> None:
         ("file,label\na.png,x", "has no column 'path'"),
         ("path,label\na.png", "has 1 values for 2 columns in row 2"),
         ("path,label\na.png,", "has no label in row 2"),
+        ('path,label\nb.png,1 2\na.png,"[0.3, 0.7]"', "has the soft label '[0.3, 0.7]' in row 3"),
+        ("path,label\na.png,.2 .3 .5", "has the soft label '.2 .3 .5' in row 2"),
         ("path,label,split\na.png,x,dev", "has the split 'dev' in row 2"),
         ("path,label\n../a.png,x", "has the path ../a.png, which leads out of its folder"),
         ("path,label\n", "has no rows"),

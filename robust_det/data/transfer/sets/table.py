@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def read_table(path: Path) -> Listed:
 
     Raises:
         UserError: a folder that has not one CSV file; or see below.
-        FileError: a column or a value is missing, or a split is none of train, val and test.
+        FileError: a column or a value is missing, a label is soft, or a split is none of
+            train, val and test.
     """
     if path.is_dir():
         found = sorted(each for each in path.iterdir() if each.suffix.lower() == ".csv")
@@ -47,6 +49,10 @@ def _splits(rows: Sequence[Sequence[str]]) -> dict[str, list[Item]]:
         values = {name: value.strip() for name, value in zip(header, row, strict=True)}
         if empty := [name for name in _NEEDED if not values[name]]:
             raise FileError(f"has no {empty[0]} in row {line}")
+        if _is_soft(values["label"]):
+            raise FileError(
+                f"has the soft label '{values['label']}' in row {line}", "give one class an image"
+            )
         split = values.get("split", ALL).lower()
         if "split" in header and split not in SPLITS:
             raise FileError(f"has the split '{split}' in row {line}", "use train, val and test")
@@ -54,3 +60,12 @@ def _splits(rows: Sequence[Sequence[str]]) -> dict[str, list[Item]]:
     if not splits:
         raise FileError("has no rows")
     return splits
+
+
+def _is_soft(label: str) -> bool:
+    """Whether it lists probabilities of classes, such as ``[0.1, 0.9]``."""
+    try:
+        shares = [float(share) for share in re.split(r"[\s,;|]+", label.strip(" []()"))]
+    except ValueError:
+        return False
+    return len(shares) > 1 and min(shares) >= 0 and abs(sum(shares) - 1) < 0.01
