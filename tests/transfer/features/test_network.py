@@ -99,7 +99,12 @@ def test_what_cannot_be_traced_runs_as_it_is_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)  # without one there is nothing to fold
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.norm(x)
             return x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
 
     network = FeatureNetwork(Branching(), 3, "branching")
