@@ -157,3 +157,12 @@ def test_benchmark_tables_are_those_of_the_records(
     table = capsys.readouterr().out
     assert table.count("\n") >= 3
     assert table in (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+def test_what_the_study_of_transfers_quotes_is_what_the_comparison_says() -> None:
+    study = RESULTS / "transfer"
+    lines = (study / "README.md").read_text().splitlines()
+    quoted = [line.removeprefix("> ") for line in lines if line.startswith("> ")]
+    said = (study / "accuracy.md").read_text()
+    assert len(quoted) == 4
+    assert all(line in said for line in quoted)
