@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import runpy
 import sys
@@ -166,3 +167,13 @@ def test_what_the_study_of_transfers_quotes_is_what_the_comparison_says() -> Non
     said = (study / "accuracy.md").read_text()
     assert len(quoted) == 4
     assert all(line in said for line in quoted)
+
+
+def test_rank_correlations_of_the_study_of_transfers_are_those_of_the_records() -> None:
+    study = RESULTS / "transfer"
+    said = (study / "README.md").read_text()
+    for name in ("caltech101", "flowers", "cifar10", "dtd10"):
+        reached = json.loads((study / "rank" / f"{name}.json").read_text())["reached"]
+        for mode in ("fixed-feature", "full-network"):
+            ridge, logme = (f"{x['rho']:.2f}" for x in reached if mode in x["setting"])
+            assert f"| {name} | {mode} | {ridge} | {logme} |" in said
