@@ -3,8 +3,9 @@ robustness", section 5, and Athalye et al. 2018, section 3): signs of masked gra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -21,8 +22,8 @@ from robust_det.attacks.threat import ThreatModel
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded_generator
 
-__all__ = ["Check", "check_attacks", "check_black_box", "check_large_eps", "check_more_steps",
-           "check_noise"]  # fmt: skip
+__all__ = ["Check", "all_checks", "check_attacks", "check_black_box", "check_large_eps",
+           "check_more_steps", "check_noise"]  # fmt: skip
 
 # what chance alone may do: this share of the images, rounded down
 _SLACK = 0.005
@@ -74,12 +75,27 @@ def check_attacks(
     Raises:
         UserError: there are no images, or eps is 0.
     """
-    return [
-        check_noise(network, images, targets, threat, seed=seed),
-        check_more_steps(network, images, targets, threat, seed=seed),
-        check_large_eps(network, images, targets, threat, seed=seed),
-        check_black_box(network, images, targets, threat, seed=seed, queries=queries),
-    ]
+    checks = all_checks(network, images, targets, threat, seed=seed, queries=queries)
+    return [check() for check in checks]
+
+
+def all_checks(
+    network: nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    threat: ThreatModel,
+    *,
+    seed: int = 0,
+    queries: int = 500,
+) -> list[Callable[[], Check]]:
+    """Return what :func:`check_attacks` runs, one after the other."""
+    checks = (
+        check_noise,
+        check_more_steps,
+        check_large_eps,
+        partial(check_black_box, queries=queries),
+    )
+    return [partial(check, network, images, targets, threat, seed=seed) for check in checks]
 
 
 def check_noise(

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+from robust_det.classification.pretraining import Pretraining
 from robust_det.commands.main import run_command
+from robust_det.training.engine import Update
 from tests.support import tools
 
 CONFIG = """
@@ -74,6 +76,35 @@ def pretrain(tiny: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ou
         code = run_command("pretrain", argv)
         text = capsys.readouterr()
         return Outcome(code, text.out, text.err)
+
+    return run
+
+
+class _Killed(BaseException):
+    """What no run catches."""
+
+
+@pytest.fixture
+def killed_and_resumed(
+    pretrain: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """Run ``pretrain`` until it is killed before its update of step 3, and go on; return how that
+    ended, which is well."""
+
+    def run(*arguments: object) -> Outcome:
+        update = Pretraining.update
+
+        def killed(self: Pretraining, batch: Any, step: int) -> Update:
+            if step == 3:  # of free between two replays
+                raise _Killed
+            return update(self, batch, step)
+
+        with monkeypatch.context() as patch, pytest.raises(_Killed):
+            patch.setattr(Pretraining, "update", killed)
+            pretrain(*arguments)
+        resumed = pretrain("--resume", *arguments)
+        assert resumed.code == 0, resumed.err
+        return resumed
 
     return run
 

@@ -15,11 +15,9 @@ from robust_det.attacks import PGD, classifier_objective, frozen, make_threat
 from robust_det.classification.adversarial_step import TrainingStep
 from robust_det.classification.augmentation import mixing_of
 from robust_det.classification.methods import PGDTraining
-from robust_det.classification.pretraining import Pretraining
 from robust_det.classification.settings import explain, load_config, pretrain_defaults
 from robust_det.core.errors import UserError
 from robust_det.models import build_classifier
-from robust_det.training.engine import Update
 from robust_det.transfer.settings import explain as explain_transfer
 
 TRANSFER = ["DATA.ROOT", "images"]
@@ -132,10 +130,6 @@ def test_a_step_on_mixed_images_by_hand(eps: float) -> None:
     assert correct == right
 
 
-class Killed(BaseException):
-    """What no run catches."""
-
-
 RUNS = {
     "pgd": "DATA.MIXUP 0.4 DATA.CUTMIX 1 DATA.REPEATS 3 DATA.LIGHTING 0.1 OPTIM.LABEL_SMOOTHING 0.1"
     " TRAIN.ACCUMULATE 2",
@@ -151,11 +145,12 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
     tmp_path: Path,
     pretrain: Any,
     monkeypatch: pytest.MonkeyPatch,
+    killed_and_resumed: Callable[..., Any],
     assert_same_tensors: Callable[[Path, Path], None],
 ) -> None:
     options = ("TRAIN.METHOD", name, *RUNS[name].split(), "TRAIN.CHECKPOINT_STEPS", 1)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    update, call = Pretraining.update, TrainingStep.__call__
+    call = TrainingStep.__call__
     seen = list[tuple[torch.Tensor, torch.Tensor]]()
 
     def noted(self: TrainingStep, images: torch.Tensor, targets: torch.Tensor, *rest: Any) -> Any:
@@ -173,14 +168,5 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
         pairs = zip(seen[::2], seen[1::2], strict=True)
         assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in pairs)
 
-    def killed(self: Pretraining, batch: Any, step: int) -> Update:
-        if step == 3:  # of free between two replays
-            raise Killed
-        return update(self, batch, step)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Pretraining, "update", killed)
-        pretrain(*options, "OUTPUT_DIR", broken)
-    resumed = pretrain("--resume", *options, "OUTPUT_DIR", broken)
-    assert resumed.code == 0, resumed.err
+    killed_and_resumed(*options, "OUTPUT_DIR", broken)
     assert_same_tensors(whole / "last.pth", broken / "last.pth")

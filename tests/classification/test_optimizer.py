@@ -12,12 +12,10 @@ import torch
 
 from robust_det.classification.components import build_model, build_step, learning_parts
 from robust_det.classification.optimizer import build_optimizer, optimizer_words
-from robust_det.classification.pretraining import Pretraining
 from robust_det.classification.settings import explain, pretrain_defaults
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.models.stages import tensor_stages
-from robust_det.training.engine import Update
 from robust_det.training.world import World
 
 ORDER = ("stem", "res2", "res3", "res4", "res5", "head")
@@ -102,14 +100,10 @@ def test_each_stage_has_its_share_of_the_rate() -> None:
     assert len(build_step(plain, model, None, World()).update.optimizer.param_groups) == 1
 
 
-class Killed(BaseException):
-    """What no run catches."""
-
-
 def test_adamw_goes_on_to_the_same_bits(
     tmp_path: Path,
     pretrain: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    killed_and_resumed: Callable[..., Any],
     assert_same_tensors: Callable[[Path, Path], None],
 ) -> None:
     options: tuple[object, ...] = ("OPTIM.NAME", "adamw", "OPTIM.LR", 0.002, "OPTIM.BETAS")
@@ -120,18 +114,7 @@ def test_adamw_goes_on_to_the_same_bits(
     outcome = pretrain(*options, "OUTPUT_DIR", whole)
     assert outcome.code == 0, outcome.err
     assert "no weight decay on " in outcome.out
-    update = Pretraining.update
-
-    def killed(self: Pretraining, batch: Any, step: int) -> Update:
-        if step == 3:
-            raise Killed
-        return update(self, batch, step)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Pretraining, "update", killed)
-        pretrain(*options, "OUTPUT_DIR", broken)
-    resumed = pretrain("--resume", *options, "OUTPUT_DIR", broken)
-    assert resumed.code == 0, resumed.err
+    killed_and_resumed(*options, "OUTPUT_DIR", broken)
     assert_same_tensors(whole / "last.pth", broken / "last.pth")
     state = torch.load(whole / "last.pth", weights_only=True)["optimizer"]["state"]
     assert all(float(each["step"]) == 12 for each in state.values())

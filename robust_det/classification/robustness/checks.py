@@ -5,19 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from robust_det.attacks.checks import (
-    check_black_box,
-    check_large_eps,
-    check_more_steps,
-    check_noise,
-)
+from robust_det.attacks.checks import all_checks
 from robust_det.attacks.threat import ThreatModel
 from robust_det.core.progress import progress_bar
 from robust_det.records.robustness import CheckFigure, CheckOutcome, Checks
 
 __all__ = ["checked"]
-
-_CHECKS = (check_noise, check_more_steps, check_large_eps, check_black_box)
 
 
 def checked(
@@ -37,9 +30,10 @@ def checked(
         seed: of all random numbers.
     """
     outcomes = []
-    with progress_bar(len(_CHECKS), "checks", "check") as bar:
-        for check in _CHECKS:
-            found = check(network, images, targets, threat, seed=seed)
+    checks = all_checks(network, images, targets, threat, seed=seed)
+    with progress_bar(len(checks), "checks", "check") as bar:
+        for check in checks:
+            found = check()
             figures = [CheckFigure(under, top1) for under, top1 in found.figures.items()]
             outcomes.append(CheckOutcome(found.name, found.passed, figures, found.meaning))
             bar.update()

@@ -13,7 +13,6 @@ import torch
 from robust_det.classification import adversarial_step
 from robust_det.classification.methods.warm_up import strength
 from robust_det.classification.pretraining import Pretraining
-from robust_det.training.engine import Update
 
 RUNS = {
     "pgd": "TRAIN.AWP_GAMMA 0.01 TRAIN.CLEAN_SHARE 0.34 ATTACK.WARMUP_EPOCHS 0.5",
@@ -31,34 +30,19 @@ COSTS = {
 }
 
 
-class Killed(BaseException):
-    """What no run catches."""
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(
     name: str,
     tmp_path: Path,
     pretrain: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    killed_and_resumed: Callable[..., Any],
     assert_same_tensors: Callable[[Path, Path], None],
 ) -> None:
     options = ("TRAIN.METHOD", name, *RUNS[name].split(), "TRAIN.CHECKPOINT_STEPS", 1)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     outcome = pretrain(*options, "OUTPUT_DIR", whole)
     assert outcome.code == 0, outcome.err
-    update = Pretraining.update
-
-    def killed(self: Pretraining, batch: Any, step: int) -> Update:
-        if step == 3:  # of free between two replays
-            raise Killed
-        return update(self, batch, step)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Pretraining, "update", killed)
-        pretrain(*options, "OUTPUT_DIR", broken)
-    resumed = pretrain("--resume", *options, "OUTPUT_DIR", broken)
-    assert resumed.code == 0, resumed.err
+    killed_and_resumed(*options, "OUTPUT_DIR", broken)
     assert_same_tensors(whole / "last.pth", broken / "last.pth")
 
     record = json.loads((broken / "record.json").read_text())
