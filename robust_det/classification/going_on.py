@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,18 @@ import msgspec
 from robust_det.checkpoints.pretrained import card_of_pretraining, require_format
 from robust_det.classification.settings import SETTINGS
 from robust_det.classification.starting import Start
-from robust_det.core.config.reading import CfgNode, config_differences, flatten
+from robust_det.core.config.reading import CfgNode, config_differences
 from robust_det.core.errors import UserError, naming
 from robust_det.data.classification.identity import Contents, contents_of, names_digest
 from robust_det.data.classification.image_list import ImageList
 from robust_det.models import ModelCard
 from robust_det.records.base import Change
+from robust_det.records.later_keys import completed
 from robust_det.training.run_folder import MayChange, allowed_changes
 from robust_det.training.state import require_resumable
 from robust_det.training.world import World
 
-__all__ = ["Earlier", "RunData", "completed"]
+__all__ = ["Earlier", "RunData"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,39 +53,6 @@ _SCHEDULE_KEYS = (
     "OPTIM.GAMMA",
     "OPTIM.WARMUP_EPOCHS",
 )
-# what keys that came later mean for a run that does not have them
-_BEFORE = {
-    "ATTACK.FOLD_NORMS": False,
-    "ATTACK.OBJECTIVE": "cross_entropy",
-    "ATTACK.WARMUP_EPOCHS": 0.0,
-    "DATA.EXACT_DECODE": True,
-    "EVAL.OBJECTIVE": "cross_entropy",
-    "EVAL.RESTARTS": 1,
-    "MODEL.FREEZE": "none",
-    "MODEL.SEPARATE_NORMS": False,
-    "MODEL.SYNC_NORMS": False,
-    "OPTIM.BETAS": [0.9, 0.999],
-    "OPTIM.DECAY_NORMS": True,
-    "OPTIM.LAYER_DECAY": 1.0,
-    "OPTIM.MILESTONES": [],
-    "OPTIM.NAME": "sgd",
-    "TRAIN.AWP_GAMMA": 0.0,
-    "TRAIN.CLEAN_SHARE": 0.0,
-    "TRAIN.MART_LAMBDA": 0.0,
-    "TRAIN.METHOD": "pgd",
-    "TRAIN.REPLAYS": 0,
-    "TRAIN.TRADES_BETA": 0.0,
-}
-
-
-def completed(config: Mapping[str, Any], keys: Iterable[str] = SETTINGS) -> dict[str, Any]:
-    """Return the config of an earlier run, flat, with what it did before there were keys for it.
-
-    Args:
-        config: of the run, nested.
-        keys: those that configs like it have now.
-    """
-    return {**{key: _BEFORE[key] for key in keys if key in _BEFORE}, **flatten(config)}
 
 
 class RunData:
@@ -121,7 +89,7 @@ class Earlier:
             require_format(content)
             self._card = card_of_pretraining(content)
         require_resumable(content, path)
-        self._config = completed(content["config"])
+        self._config = completed(content["config"], SETTINGS)
         self._anew = f"begin anew in another OUTPUT_DIR with --weights {path}"
 
     def changes(

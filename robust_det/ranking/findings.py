@@ -8,7 +8,7 @@ from robust_det.core.epsilon import eps_label
 from robust_det.ranking.comparison import Row
 from robust_det.ranking.correlation import rank_correlation
 from robust_det.ranking.scores import LOGME
-from robust_det.ranking.words import TITLES, format_figure, listed
+from robust_det.ranking.words import TITLES, backbone_label, format_figure, listed
 
 __all__ = ["agreement", "findings"]
 
@@ -22,7 +22,8 @@ def findings(rows: Sequence[Row], headline: str, what: str) -> list[str]:
         what: examples are ``boxes`` or ``images``.
     """
     best = rows[0]
-    name = f"{best.label} ({listed([file.name for file in best.files])})"
+    what_it_is = backbone_label(best.arch, best.norm, best.eps)
+    name = f"{what_it_is} ({listed([file.name for file in best.files])})"
     figure = f"{format_figure(best.figures[headline], headline)} {TITLES[headline]} of {what}"
     if len(rows) == 1:
         return [f"One backbone alone, and nothing to compare: {name} has {figure}."]

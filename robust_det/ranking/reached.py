@@ -149,7 +149,7 @@ def _results(path: Path, record: Record) -> list[tuple[bytes, str, str, float]]:
         one = record.data
         data = [one.set, one.manifest, one.subset, one.downscale]
         key = [data, record.mode, record.head, record.quirks]
-        words = f"{one.set}, {record.mode}, {record.head}"
+        words = f"{record.set_name}, {record.mode}, {record.head}"
         figures = [(one.headline, record.headline)]
     else:
         raise UserError(

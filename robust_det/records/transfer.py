@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -9,10 +10,12 @@ import msgspec
 from robust_det.records.base import File, Part, Record
 from robust_det.records.pretrain import AttackEvaluator
 
-__all__ = ["ChosenOn", "Selection", "TransferData", "TransferRecord", "Tried"]
+__all__ = ["OWN_SETS", "ChosenOn", "Selection", "TransferData", "TransferRecord", "Tried"]
 
 
 ChosenOn = Literal["validation", "test", "left out", "none"]
+
+OWN_SETS = ("folder", "csv")  # names that sets of anything have
 
 
 class TransferData(Part, frozen=True):
@@ -107,3 +110,10 @@ class TransferRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="t
     def headline(self) -> float | None:
         """The accuracy that is reported of the set, in percent."""
         return self.metrics[self.data.headline]
+
+    @property
+    def set_name(self) -> str:
+        """The set's name; of one of the user's own, what its folder or file is called."""
+        if self.data.set not in OWN_SETS:
+            return self.data.set
+        return Path(self.config.get("DATA", {}).get("ROOT", "")).name or self.data.set

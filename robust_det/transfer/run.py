@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from robust_det.checkpoints.model_file import NetworkFile
-from robust_det.classification.going_on import completed
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
@@ -17,6 +16,7 @@ from robust_det.core.seeding import seed_generators
 from robust_det.data.transfer.manifest import write_manifest
 from robust_det.data.transfer.metrics import accuracies
 from robust_det.records import RECORD_NAME, read_record, write_record
+from robust_det.records.later_keys import completed
 from robust_det.records.transfer import Selection, TransferRecord
 from robust_det.training.run_folder import held_folder, refuse_other_config, refuse_other_run
 from robust_det.training.world import joined_world, world_from_environment

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from robust_det.core.config.reading import flatten
 from robust_det.data.transfer.catalogue import MEAN_PER_CLASS, TOP1, facts_of
 from robust_det.records.base import Change
-from robust_det.records.transfer import TransferData, TransferRecord
+from robust_det.records.later_keys import completed
+from robust_det.records.transfer import OWN_SETS, TransferData, TransferRecord
 
 __all__ = ["METRIC_LABELS", "Conditions", "condition_labels", "conditions_of"]
 
@@ -39,7 +38,6 @@ _FREE_KEYS = {
     "EVAL.RESTARTS",
     "EVAL.ADVERSARIAL_IMAGES",
 }
-_OWN_SETS = ("folder", "csv")  # names that sets of anything have
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Conditions:
         quirks: of the paper's code, by their keys.
         config: the other keys, flat.
         changes: of the config on the way.
-        place: the folder or file that the set lies in, which may be another each time.
+        set_name: of the record; a folder may be called otherwise each time.
     """
 
     data: TransferData
@@ -61,15 +59,14 @@ class Conditions:
     quirks: tuple[str, ...]
     config: Mapping[str, Any]
     changes: tuple[Change, ...]
-    place: str = field(default="", compare=False)
+    set_name: str = field(default="", compare=False)
 
     @property
     def set_title(self) -> str:
         """The set's name in papers; of a set of the user's own, what its folder or file is called,
         and a part of its digest."""
-        if self.data.set in _OWN_SETS:
-            name = Path(self.place).name or self.data.set
-            return f"{name} {self.data.manifest[:8]}"
+        if self.data.set in OWN_SETS:
+            return f"{self.set_name} {self.data.manifest[:8]}"
         return facts_of(self.data.set).title
 
     @property
@@ -104,7 +101,7 @@ class Conditions:
 def conditions_of(record: TransferRecord) -> Conditions:
     """Return the conditions of a run."""
     data = record.data
-    flat = flatten(record.config)
+    flat = completed(record.config)
     return Conditions(
         data=msgspec.structs.replace(data, train=data.train + data.val, val=0),
         mode=record.mode,
@@ -116,7 +113,7 @@ def conditions_of(record: TransferRecord) -> Conditions:
             if key not in _FREE_KEYS and not key.startswith("PAPER.")
         },
         changes=tuple(record.changes),
-        place=str(flat.get("DATA.ROOT", "")),
+        set_name=record.set_name,
     )
 
 

@@ -145,7 +145,7 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     rows: dict[tuple[Any, ...], Row] = {}
     backbones: dict[tuple[Any, ...], Backbone] = {}
     for run in runs:
-        key, record = as_key(replace(run.conditions, place="")), run.record
+        key, record = as_key(replace(run.conditions, set_name="")), run.record
         setting = settings.setdefault(key, Setting("", run.conditions))
         unknown = record.weights.origin if record.eps is None else ""
         row_key = (key, record.arch, run.norm, record.eps, unknown)

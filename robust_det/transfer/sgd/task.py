@@ -10,11 +10,11 @@ from typing import Any
 from torch import nn
 
 from robust_det.checkpoints.pretrained import require_format
-from robust_det.classification.going_on import completed
 from robust_det.classification.task import ClassifierTask
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.errors import UserError, naming
+from robust_det.records.later_keys import completed
 from robust_det.training.run_folder import refuse_other_config
 from robust_det.training.state import require_resumable
 from robust_det.transfer.classifier import description
