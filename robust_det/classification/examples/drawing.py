@@ -69,7 +69,7 @@ class Picture:
         largest = max(np.quantile(np.abs(one.changes[place]), 0.99) for one in self.examples)
         if largest == 0:
             return 1.0
-        wanted = 0.5 / float(largest)
+        wanted = 0.505 / float(largest)  # a change is of half precision
         power = 10.0 ** math.floor(math.log10(wanted))
         return max(1.0, max(nice * power for nice in _NICE if nice * power <= wanted))
 
