@@ -79,7 +79,8 @@ def test_pixels_are_squares_of_whole_pixels(side: int, tmp_path: Path) -> None:
     example = one(1, side=side, by=4 / 255)
     picture = Picture([example, one(2, side=side)], ["cat", "dog"], "linf", [4 / 255], "it")
     write_picture(tmp_path / "examples.png", picture)
-    drawn = np.array(Image.open(tmp_path / "examples.png").convert("RGB"))
+    with Image.open(tmp_path / "examples.png") as file:
+        drawn = np.array(file.convert("RGB"))
     times = -(-168 // side)
     large = Image.fromarray(example.pixels.transpose(1, 2, 0)).resize(
         (times * side, times * side), Image.Resampling.NEAREST
@@ -120,7 +121,8 @@ def test_names_may_be_long_and_of_any_letters(tmp_path: Path) -> None:
     said = texts(picture)
     assert any(text == "✗ dog??" for text in said)
     assert any(text.startswith("true: $x$ � very") and text.endswith("…") for text in said)
-    width = Image.open(tmp_path / "examples.png").width
+    with Image.open(tmp_path / "examples.png") as file:
+        width = file.width
     assert all(6 * len(text) < width for text in said)
 
 
