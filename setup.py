@@ -84,6 +84,9 @@ setup(
         "corruptions": ["scikit-image>=0.22", "numba>=0.59"],
         # architectures of its names, as timm:resnet50d
         "timm": ["timm>=1.0"],
+        # LOG.WANDB and LOG.MLFLOW; with a server, mlflow-skinny is enough
+        "wandb": ["wandb>=0.19"],
+        "mlflow": ["mlflow>=2.14"],
         "export": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": [
             "ruff",

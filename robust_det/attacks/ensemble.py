@@ -31,6 +31,8 @@ class WorstCase:
             they are belong to none.
         by: (N,) the number of the attack in ``felled`` that felled the image; -1 for none.
         not_finite: how often an attack met logits that are not finite, which tell it nothing.
+        tried: like ``images``; where nothing fooled the network, what the last attack came to in
+            the ball.
     """
 
     clean: torch.Tensor
@@ -39,6 +41,7 @@ class WorstCase:
     felled: dict[str, int]
     by: torch.Tensor
     not_finite: int
+    tried: torch.Tensor
 
 
 def worst_case(
@@ -88,7 +91,7 @@ def worst_case(
         require_finite(logits)
         ranked = logits.argsort(dim=1, descending=True, stable=True)
         clean = ranked[:, 0] == targets
-        standing, result = clean.clone(), images.clone()
+        standing, result, tried = clean.clone(), images.clone(), images.clone()
         by = torch.full_like(targets, -1)
         felled, not_finite = dict.fromkeys(names, 0), 0
         for number, member in enumerate(members):
@@ -110,7 +113,9 @@ def worst_case(
                     amp_dtype,
                     on_pass,
                 )
-                _run(member, hunt, images[rows], [noise[row] for row in rows.tolist()])
+                came_to = _run(member, hunt, images[rows], [noise[row] for row in rows.tolist()])
+                inside = member.attack.threat.holds(came_to, images[rows])
+                tried[rows[inside]] = came_to[inside]
                 not_finite += int(hunt.not_finite)
                 fooled = hunt.fooled.nonzero().flatten()
                 if len(fooled) == 0:
@@ -120,9 +125,10 @@ def worst_case(
                     missed = network(found).argmax(1) != targets[rows[fooled]]
                 lost = rows[fooled[missed]]
                 result[lost], standing[lost], by[lost] = found[missed], False, number
+                tried[lost] = found[missed]
                 felled[member.name] += len(lost)
             after(member.name, int(standing.sum()))
-    return WorstCase(clean, standing, result, felled, by, not_finite)
+    return WorstCase(clean, standing, result, felled, by, not_finite, tried)
 
 
 def require_finite(logits: torch.Tensor) -> None:
@@ -140,13 +146,15 @@ def require_finite(logits: torch.Tensor) -> None:
 
 def _run(
     member: Member, hunt: Hunt, images: torch.Tensor, noise: Sequence[torch.Generator]
-) -> None:
-    """Attack, and look at the last images, which not every attack asks the objective of."""
+) -> torch.Tensor:
+    """Attack, look at the last images, which not every attack asks the objective of, and return
+    them."""
     if isinstance(member.attack, FAB):
         found = member.attack(hunt, images, success=hunt.success)
     else:
         found = member.attack(hunt, images, noise)
     hunt.look(found)
+    return found
 
 
 def _aims(member: Member, ranked: torch.Tensor) -> Iterator[torch.Tensor | None]:

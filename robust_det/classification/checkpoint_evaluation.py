@@ -14,11 +14,12 @@ import numpy as np
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.classification.attack_settings import attack_doubts, eval_attack_words
-from robust_det.classification.class_order import class_indices, class_notes
+from robust_det.classification.class_order import class_indices, class_names, class_notes
 from robust_det.classification.image_sets import require_room, validation_set
+from robust_det.classification.per_class.table import CLASSES_NAME
 from robust_det.classification.pretrain_record import write_evaluation_record
 from robust_det.classification.settings import check_config, idle_remarks, memory_layout
-from robust_det.classification.validate import validate
+from robust_det.classification.validation_report import ValidationReport
 from robust_det.core.config.reading import COMMAND_LINE, CfgNode, flatten
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
@@ -76,8 +77,12 @@ def evaluate_checkpoint(
         classifier.to(device).to(memory_format=memory_layout(cfg))
         begun = time.perf_counter()
         with held_evaluation(Path(cfg.OUTPUT_DIR), RECORD_NAME, world) as (folder, _):
-            values = validate(cfg, classifier, data, device, world)
+            names = class_names(model, data.classes, indices)
+            shown = ValidationReport(cfg, names, data, device)
+            values = shown.validate(classifier, world)
             if world.is_main:
+                shown.write_classes(folder / CLASSES_NAME)
+                shown.conclude(folder, path.name)
                 record = write_evaluation_record(
                     folder,
                     name=name,

@@ -9,7 +9,7 @@ from pathlib import Path
 from robust_det.checkpoints.model import Model
 from robust_det.core.errors import UserError
 
-__all__ = ["class_indices", "class_notes", "imagenet_synsets"]
+__all__ = ["class_indices", "class_names", "class_notes", "imagenet_synsets"]
 
 
 def class_indices(folders: Sequence[str], model: Model, where: str | Path) -> list[int]:
@@ -46,6 +46,22 @@ def class_indices(folders: Sequence[str], model: Model, where: str | Path) -> li
             f"{where}/{odd[0]} is no class of the model; name the folders by {expected}"
         )
     return [index[name] for name in folders]
+
+
+def class_names(model: Model, folders: Sequence[str], indices: Sequence[int]) -> list[str]:
+    """Return the names of all of a model's classes.
+
+    Args:
+        model: that was read.
+        folders: names of class folders.
+        indices: of these, see :func:`class_indices`.
+    """
+    names = list(model.classes) or [f"class {n}" for n in range(model.num_classes)]
+    if not model.classes and model.num_classes == 1000:
+        names = list(imagenet_synsets())
+    for folder, index in zip(folders, indices, strict=True):
+        names[index] = folder
+    return names
 
 
 def class_notes(model: Model, indices: Sequence[int], where: str | Path) -> list[str]:

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from robust_det.attacks import Attack, Objective, classifier_objective, count_not_finite, frozen
+from robust_det.classification.examples.choice import Examples
+from robust_det.classification.per_class.tally import ClassTally
 from robust_det.core.device import autocast
 from robust_det.core.errors import UserError
 from robust_det.core.seeding import seeded_generator
@@ -33,7 +35,8 @@ def evaluate(
     seed: int = 0,
     passes: int = 1,
     on_images: Callable[[int], None] = lambda n: None,
-    classes: int = 0,
+    tally: ClassTally | None = None,
+    examples: Examples | None = None,
 ) -> dict[str, float]:
     """Evaluate a classifier on every image once.
 
@@ -54,11 +57,12 @@ def evaluate(
         seed: of the random starts.
         passes: how often the attack asks for gradients, over which a batch's images are counted.
         on_images: is told the number of images done since it was told last.
-        classes: how many the targets are of, for means over classes; 0 leaves those out.
+        tally: counts the images of each class; None leaves out the means over classes.
+        examples: keeps some of the attacked images.
 
     Returns:
         ``clean_top1``, ``clean_top5`` (absent below five classes) and ``adversarial_top1``
-        in percent; where ``classes`` is given, ``mean_per_class`` and
+        in percent; where ``tally`` is given, ``mean_per_class`` and
         ``adversarial_mean_per_class``, the means of the accuracies of those classes that occur; of
         images ``val_images``, how many clean accuracy is of, ``attacked_images``, and ``corrupt``,
         how many could not be read; ``not_finite``, how often the attack met logits that are NaN or
@@ -74,7 +78,6 @@ def evaluate(
     wanted = min(adversarial_images or length, length)
     # images, top-1, top-5, attacked images, adversarial top-1, corrupt, without finite logits
     counts = torch.zeros(7, dtype=torch.float64, device=device)
-    clean_hits, robust_hits = _ByClass(classes, device), _ByClass(classes, device)
     overflows = torch.zeros((), dtype=torch.int64, device=device)
     top5_known, unread = True, ""
     for batch in batches:
@@ -93,12 +96,13 @@ def evaluate(
         counts[0] += len(y)
         counts[1] += ranked[:, 0].sum()
         counts[2] += ranked.any(1).sum()
-        clean_hits.add(y, ranked[:, 0])
+        if tally is not None:
+            tally.add(y, ranked[:, 0], attacked=False)
         if attacked:
             chosen = (batch.indices * wanted % length < wanted).nonzero().flatten()
             if len(chosen):
                 where = chosen.to(device, non_blocking=True)
-                x, y = x[where], y[where]
+                x, y, logits = x[where], y[where], logits[where]
                 noise = [
                     seeded_generator(device, seed, index)
                     for index in batch.indices[chosen].tolist()
@@ -108,12 +112,16 @@ def evaluate(
                         model, y, objective, amp_dtype=amp_dtype, overflows=overflows
                     )
                     adversarial = attack(count.each(goal), x, noise)
-                logits = _logits(model, adversarial, amp_dtype)
-                counts[6] += count_not_finite(logits)
-                right = logits.argmax(1) == y
+                after = _logits(model, adversarial, amp_dtype)
+                counts[6] += count_not_finite(after)
+                right = after.argmax(1) == y
                 counts[3] += len(right)
                 counts[4] += right.sum()
-                robust_hits.add(y, right)
+                if tally is not None:
+                    tally.add(y, right, attacked=True)
+                if examples is not None:
+                    places = batch.indices[chosen].tolist()
+                    examples.offer(places, y, x, logits, adversarial, after)
         count.finish()
     images, top1, top5, hit, robust, corrupt, lost = world.sum(counts).tolist()
     if images == 0 and corrupt > 0:
@@ -139,36 +147,14 @@ def evaluate(
         metrics["clean_top5"] = 100 * top5 / max(images, 1)
     if attacked:
         metrics["adversarial_top1"] = 100 * robust / max(hit, 1)
-    if classes:
-        metrics["mean_per_class"] = clean_hits.mean(world)
+    if tally is not None:
+        tally.gather(world)
+        metrics["mean_per_class"] = tally.mean()
         if attacked:
-            metrics["adversarial_mean_per_class"] = robust_hits.mean(world)
+            metrics["adversarial_mean_per_class"] = tally.mean(attacked=True)
+    if examples is not None:
+        examples.gather(world)
     return metrics
-
-
-class _ByClass:
-    """Images of each class, and how many of them were classified right.
-
-    Args:
-        classes: how many; of 0 nothing is counted.
-        device: of the targets.
-    """
-
-    def __init__(self, classes: int, device: torch.device) -> None:
-        self._counts = torch.zeros(2, classes, dtype=torch.float64, device=device)
-
-    def add(self, targets: torch.Tensor, right: torch.Tensor) -> None:
-        """Count images (N,)."""
-        images, hits = self._counts
-        if len(images):
-            images.index_add_(0, targets, torch.ones_like(targets, dtype=torch.float64))
-            hits.index_add_(0, targets, right.double())
-
-    def mean(self, world: World) -> float:
-        """Return the mean accuracy of the classes that occur in any process, in percent."""
-        images, hits = world.sum(self._counts).cpu()
-        there = images > 0
-        return float(100 * (hits[there] / images[there]).mean()) if there.any() else 0.0
 
 
 class _InParts:

@@ -36,7 +36,7 @@ _FREE_KEYS = (
     "DATA.ON_CORRUPT",
     "MODEL.INIT",  # its content counts, see Earlier.started_from
     "TRAIN.CHECKPOINT_STEPS",
-    *(key for key in SETTINGS if key.startswith("EVAL.")),
+    *(key for key in SETTINGS if key.startswith(("EVAL.", "LOG."))),
 )
 # those of them that change when and in how large parts it is validated, but not its figures
 _FREE_OF_SCORE = tuple(key for key in SETTINGS if not key.startswith("EVAL.")) + (

@@ -8,6 +8,7 @@ from typing import Any
 
 from robust_det.classification.attack_settings import eval_attack
 from robust_det.classification.methods.cost import Cost
+from robust_det.classification.per_class.table import CLASSES_NAME
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.models import ModelCard
@@ -69,6 +70,7 @@ def write_pretrain_record(
         wall_time_s=round(seconds, 1),
         data=ImageSets(TrainImages(train_images, len(card.classes)), _validated(values)),
         evaluators=[attack_evaluator(cfg, values)],
+        per_class=_classes(weights.parent),
         started_from=File(**started_from) if started_from else None,
         changes=list(changes),
         metrics=_metrics(values),
@@ -120,11 +122,18 @@ def write_evaluation_record(
         wall_time_s=round(seconds, 1),
         data=_validated(values),
         classes=classes,
+        per_class=_classes(folder),
         evaluators=[attack_evaluator(cfg, values)],
         metrics=_metrics(values),
         processes=processes,
     )
     return write_record(folder, record)
+
+
+def _classes(folder: Path) -> File | None:
+    """Return the file of the classes' accuracies."""
+    path = folder / CLASSES_NAME
+    return File(path.name, sha256_file(path)) if path.exists() else None
 
 
 def _metrics(values: Mapping[str, Any]) -> dict[str, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from robust_det.classification.image_sets import (
     validation_set,
 )
 from robust_det.classification.methods import CleanNorms
+from robust_det.classification.per_class.table import CLASSES_NAME
 from robust_det.classification.pretrain_record import write_pretrain_record
 from robust_det.classification.starting import Start, read_start
 from robust_det.classification.task import ClassifierTask, prepare_process
+from robust_det.classification.validation_report import EXAMPLES_NAME, ValidationReport
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
@@ -42,13 +44,14 @@ from robust_det.training.run_folder import (
     set_aside,
 )
 from robust_det.training.state import Progress, TrainingState
+from robust_det.training.trackers.trackers import require_installed, tracking_of
 from robust_det.training.world import World, joined_world, world_from_environment
 
 __all__ = ["Pretraining", "pretrain", "pretraining_engine"]
 
 logger = logging.getLogger(__name__)
 
-CLEAN_NORMS = "clean_norms"
+CLEAN_NORMS, BEST_CLASSES_NAME = "clean_norms", "classes_best.csv"
 
 
 def pretrain(
@@ -74,6 +77,7 @@ def pretrain(
         SystemExit: SIGTERM or SIGUSR1, and the state is saved; its code is that of such an end.
         KeyboardInterrupt: Ctrl-C; the state is saved if it came once.
     """
+    require_installed(cfg)
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     with joined_world(device) as world, held_folder(Path(cfg.OUTPUT_DIR), world) as folder:
         resume = resume or folder.restarted
@@ -124,7 +128,7 @@ def pretraining_engine(
         beside=task.beside,
         carried=task.step.method,
     )
-    engine = Engine(task, plan, state, folder, name, device, world)
+    engine = Engine(task, plan, state, folder, name, device, world, tracking_of(cfg, name))
     if task.new_changes and state.progress.step >= plan.steps:
         raise UserError(
             f"{folder} has done {state.progress.step} steps, and TRAIN.EPOCHS {cfg.TRAIN.EPOCHS}"
@@ -152,9 +156,11 @@ class Pretraining(ClassifierTask):
         started_from: path and sha256 of the file that the run started from, if there was one.
         head: what was done with its head, in words.
         other_score: keys that choose the best weights and are others than in the session before.
+        report: of the latest validation in this session.
     """
 
     products: Sequence[str] = (RECORD_NAME,)
+    shown: Sequence[str] = (CLASSES_NAME, BEST_CLASSES_NAME, EXAMPLES_NAME)
 
     def __init__(
         self,
@@ -171,6 +177,7 @@ class Pretraining(ClassifierTask):
         train = training_set(cfg)
         val = validation_set(cfg, train.classes)
         self.start, self.other_score = start, list[str]()
+        self.report: ValidationReport | None = None
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
         self.data = RunData(train, val)
         model, card, self.head = build_model(cfg, train.classes, device, start)
@@ -240,11 +247,28 @@ class Pretraining(ClassifierTask):
     def begin(self, folder: Path, step: int) -> None:
         """Say what is otherwise from here, and set aside what the run ended with before."""
         say_changes(self.new_changes)
-        for product in (RECORD_NAME, FINAL) if self.new_changes else ():
+        for product in (RECORD_NAME, FINAL, *self.shown) if self.new_changes else ():
             set_aside(folder / product, step)
 
+    def accuracies(self, model: nn.Module, stop: Callable[[], bool]) -> dict[str, float]:
+        """Return those of a network, and keep those of its classes and some of the images."""
+        self.report = ValidationReport(self.cfg, self.card.classes, self.val_data, self.device)
+        return self.report.validate(model, self.world, stop)
+
+    def watch(
+        self, values: Mapping[str, float], best: float, best_epoch: int, weights: Path
+    ) -> None:
+        """Write the accuracies of classes, of this validation and of the best."""
+        super().watch(values, best, best_epoch, weights)
+        if self.report is not None:
+            self.report.write_classes(weights.with_name(CLASSES_NAME))
+            if self.score(values) > best:
+                self.report.write_classes(weights.with_name(BEST_CLASSES_NAME))
+
     def conclude(self, weights: Path, values: Mapping[str, Any], seconds: float) -> None:
-        """Write the record beside the final weights."""
+        """Write the record beside the final weights, and what the last validation showed."""
+        if self.report is not None:
+            self.report.conclude(weights.parent, self.name)
         write_pretrain_record(
             weights,
             name=self.name,

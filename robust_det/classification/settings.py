@@ -42,6 +42,7 @@ from robust_det.core.seeding import SEEDS, check_seed
 from robust_det.data.classification.sizes import usual_resize
 from robust_det.models import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, check_image_size
 from robust_det.training.schedule import SCHEDULES
+from robust_det.training.trackers.trackers import SETTINGS as LOG_SETTINGS
 
 __all__ = [
     "OF_TRAINING",
@@ -173,6 +174,7 @@ SETTINGS = {
     "EVAL.ADVERSARIAL_IMAGES": Setting(
         0, "attack only the first N (evenly spread); 0 is all", least=0
     ),
+    **LOG_SETTINGS,
 }
 
 
@@ -212,6 +214,7 @@ OF_TRAINING = (
     "TRAIN.COMPILE",
     "TRAIN.CHECKPOINT_STEPS",
     "EVAL.EPOCHS",
+    *LOG_SETTINGS,
 )
 
 

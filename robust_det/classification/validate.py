@@ -10,7 +10,9 @@ from torch import nn
 
 from robust_det.classification.attack_settings import eval_attack
 from robust_det.classification.evaluate import evaluate
+from robust_det.classification.examples.choice import Examples
 from robust_det.classification.image_sets import batches_of
+from robust_det.classification.per_class.tally import ClassTally
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.progress import progress_bar
@@ -31,7 +33,8 @@ def validate(
     device: torch.device,
     world: World,
     stop: Callable[[], bool] = lambda: False,
-    classes: int = 0,
+    tally: ClassTally | None = None,
+    examples: Examples | None = None,
 ) -> dict[str, float]:
     """Evaluate a model on the validation set with a progress bar.
 
@@ -41,7 +44,7 @@ def validate(
         data: the validation set.
         device, world: where it runs, and beside whom.
         stop: is asked before each batch; the figures of a cut-off validation mean nothing.
-        classes: see :func:`robust_det.classification.evaluate.evaluate`.
+        tally, examples: see :func:`robust_det.classification.evaluate.evaluate`.
 
     Returns:
         See :func:`robust_det.classification.evaluate.evaluate`.
@@ -63,7 +66,8 @@ def validate(
             seed=cfg.SEED,
             passes=attack.steps * attack.restarts,
             on_images=lambda images: _void(bar.update(images)),
-            classes=classes,
+            tally=tally,
+            examples=examples,
         )
     if world.is_main:
         _say_losses(values, len(data))

@@ -23,12 +23,12 @@ STYLE = {
 }
 
 
-def image_bytes(figure: Figure, kind: str, transparent: bool = False) -> bytes:
+def image_bytes(figure: Figure, kind: str, transparent: bool = False, dpi: int = 160) -> bytes:
     """Return the figure as ``"png"`` or ``"svg"``, without a date in it."""
     out = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else None
     with matplotlib.rc_context(STYLE):
-        figure.savefig(out, format=kind, dpi=160, metadata=metadata, transparent=transparent)
+        figure.savefig(out, format=kind, dpi=dpi, metadata=metadata, transparent=transparent)
     return out.getvalue()
 
 

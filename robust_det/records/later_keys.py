@@ -23,6 +23,8 @@ LATER_KEYS: Mapping[str, Any] = {
     "DATA.REPEATS": 1,
     "EVAL.OBJECTIVE": "cross_entropy",
     "EVAL.RESTARTS": 1,
+    "LOG.MLFLOW": False,
+    "LOG.WANDB": False,
     "MODEL.FREEZE": "none",
     "MODEL.INIT": "",
     "MODEL.SEPARATE_NORMS": False,

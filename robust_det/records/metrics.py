@@ -7,7 +7,15 @@ from dataclasses import dataclass
 __all__ = ["COCO_EVALUATOR", "PRETRAIN_METRICS", "VOC_EVALUATOR", "Task", "task_of", "task_order"]
 
 # of a pretraining run; accuracies in percent
-PRETRAIN_METRICS = ("clean_top1", "clean_top5", "adversarial_top1", "train_loss", "train_top1")
+PRETRAIN_METRICS = (
+    "clean_top1",
+    "clean_top5",
+    "adversarial_top1",
+    "mean_per_class",
+    "adversarial_mean_per_class",
+    "train_loss",
+    "train_top1",
+)
 
 # the rules of two evaluators, which both have an AP
 COCO_EVALUATOR = "COCOEvaluator"

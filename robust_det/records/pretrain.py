@@ -91,6 +91,7 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
         processes: how many trained together.
         started_from: the file whose weights the run started from; None for random ones.
         cost: of its training; None in the records of earlier versions.
+        per_class: the file of the accuracy of each class; None likewise.
     """
 
     eps: Annotated[float, msgspec.Meta(ge=0)]
@@ -100,6 +101,7 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
     processes: int
     started_from: File | None = None
     cost: TrainingCost | None = None
+    per_class: File | None = None
 
 
 class ClassifierEvaluationRecord(
@@ -115,6 +117,7 @@ class ClassifierEvaluationRecord(
         evaluators: the attacks, of which eps 0 is none.
         metrics: accuracies in percent, None where undefined.
         processes: how many evaluated together.
+        per_class: the file of the accuracy of each class; None in those of earlier versions.
     """
 
     data: ValImages
@@ -122,3 +125,4 @@ class ClassifierEvaluationRecord(
     evaluators: list[AttackEvaluator]
     metrics: dict[str, float | None]
     processes: int
+    per_class: File | None = None

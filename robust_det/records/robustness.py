@@ -71,6 +71,8 @@ class RobustAccuracy(Part, frozen=True):
         standing: that no attack felled.
         top1: the share of the standing in percent: accuracy in the worst case of the attacks.
         low, high: its 95% score interval (Wilson 1927).
+        mean_per_class: the mean of this share over classes, where these have not as many images
+            each.
     """
 
     eps: float
@@ -80,6 +82,7 @@ class RobustAccuracy(Part, frozen=True):
     top1: float
     low: float
     high: float
+    mean_per_class: float | None = None
 
 
 class CheckFigure(Part, frozen=True):
@@ -120,7 +123,8 @@ class RobustnessRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag=
 
     Attributes:
         data: the images.
-        metrics: ``clean_top1``, and ``clean_top5`` of five classes or more, in percent.
+        metrics: ``clean_top1``, ``clean_top5`` of five classes or more, and ``mean_per_class``
+            where classes have not as many images each, in percent.
         correct: how many images were classified right as they are.
         attack_norm: of the threat models.
         budget: the name of the sequence of attacks; empty where nothing was attacked.
@@ -131,6 +135,7 @@ class RobustnessRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag=
         not_finite: how often an attack met logits that are not finite, which tell it nothing.
         checks: of masked gradients; None where none were made.
         images: the file with what each image fell by.
+        per_class: the file of the accuracy of each class; None in those of earlier versions.
     """
 
     data: EvaluatedImages
@@ -145,6 +150,7 @@ class RobustnessRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag=
     not_finite: int
     checks: Checks | None
     images: File
+    per_class: File | None = None
 
     @property
     def attack(self) -> str:

@@ -27,6 +27,7 @@ from robust_det.core.signals import StopRequest, WaitCutShort
 from robust_det.training.logs import RunLog, epoch_values
 from robust_det.training.schedule import LearningRate
 from robust_det.training.state import TrainingState
+from robust_det.training.trackers.trackers import Trackers, Tracking
 from robust_det.training.world import World
 
 __all__ = ["BEST", "FINAL", "LAST", "DivergedError", "Engine", "Plan", "Task", "Update"]
@@ -75,11 +76,13 @@ class Task(Protocol):
     Attributes:
         images, classes: of the training data.
         products: the files that :meth:`conclude` writes.
+        shown: files that the task may leave beside those, to look at.
     """
 
     images: int
     classes: int
     products: Sequence[str]
+    shown: Sequence[str]
 
     def begin(self, folder: Path, step: int) -> None:
         """Do what comes before the first batch of a session that begins at a step; in the main
@@ -170,6 +173,7 @@ class Engine:
         state: what changes; restored from ``last.pth`` if that is there.
         folder, name: of the run.
         device, world: where it runs, and beside whom.
+        tracking: where else its scalars go; None is nowhere.
     """
 
     def __init__(
@@ -181,8 +185,10 @@ class Engine:
         name: str,
         device: torch.device,
         world: World,
+        tracking: Tracking | None = None,
     ) -> None:
         self.task, self.plan, self.state = task, plan, state
+        self._tracking = tracking or Tracking()
         self.folder, self.name, self.device, self.world = folder, name, device, world
         self._stop = StopRequest()
         self._cut_short = False
@@ -217,7 +223,13 @@ class Engine:
         if self.world.is_main:
             for name in (LAST, FINAL, BEST):
                 remove_leftovers(self.folder / name)
-        self.log = RunLog(self.folder, self.world.is_main, self._finished_epochs(), progress.step)
+        self.log = RunLog(
+            self.folder,
+            self.world.is_main,
+            self._finished_epochs(),
+            progress.step,
+            self._trackers() if self.world.is_main else None,
+        )
         # closed whatever happens: the loader's workers ignore SIGTERM, so that an exiting process
         # would wait for them for ever
         batches = contextlib.closing(self.task.batches(progress.step))
@@ -239,6 +251,10 @@ class Engine:
                         f" {self.folder / LAST}; to go on: {resuming_command()}"
                     )
                     self._stop.leave()
+
+    def _trackers(self) -> Trackers:
+        config = self.task.description().get("config", {})
+        return Trackers(self._tracking, self.folder, config, self.state.progress.step > 0)
 
     def _replace_products(self) -> None:
         """Write again what is gone of a finished run's results; ``last.pth`` and the log have them.
@@ -353,6 +369,8 @@ class Engine:
             self._save_weights(FINAL)
             if self.world.is_main:
                 self.task.conclude(self.folder / FINAL, values, progress.seconds)
+            names = (*self.task.products, *self.task.shown)
+            self.log.conclude(self.folder / name for name in names)
         self._save_last()
         return True
 

@@ -1,15 +1,17 @@
-"""What a run leaves to look at: TensorBoard, and one JSON line an epoch."""
+"""What a run leaves to look at: TensorBoard, one JSON line an epoch, and trackers if asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
 from robust_det.core.files import write_atomically
+from robust_det.training.trackers.trackers import Trackers
 
 __all__ = ["RunLog", "drop_later_lines", "epoch_values"]
 
@@ -25,11 +27,21 @@ class RunLog:
         start_epoch: epochs finished so far; lines of later ones, left by a run that was killed,
             are dropped.
         start_step: steps done so far, likewise for TensorBoard.
+        trackers: get the same scalars.
     """
 
-    def __init__(self, folder: Path, enabled: bool, start_epoch: int, start_step: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        enabled: bool,
+        start_epoch: int,
+        start_step: int = 0,
+        trackers: Trackers | None = None,
+    ) -> None:
         self._lines = folder / _LINES
         self._board: SummaryWriter | None = None
+        self._trackers = trackers or Trackers()
+        self._concluded = False
         if not enabled:
             return
         drop_later_lines(self._lines, "epoch", start_epoch)
@@ -38,10 +50,8 @@ class RunLog:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step + 1)
 
     def step(self, step: int, values: dict[str, float]) -> None:
-        """Add scalars of a training step to TensorBoard."""
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(f"train/{name}", value, step)
+        """Add scalars of a training step."""
+        self._add(step, {f"train/{name}": value for name, value in values.items()})
 
     def epoch(self, step: int, values: dict[str, Any]) -> None:
         """Write the JSON line of an epoch and its scalars."""
@@ -49,15 +59,28 @@ class RunLog:
             return
         with open(self._lines, "a") as file:
             file.write(json.dumps(values) + "\n")
-        for name, value in values.items():
-            if isinstance(value, (int, float)):
-                self._board.add_scalar(f"epoch/{name}", value, step)
+        numbers = {k: v for k, v in values.items() if isinstance(v, (int, float))}
+        self._add(step, {f"epoch/{name}": value for name, value in numbers.items()})
         self._board.flush()
+        self._trackers.flush()
+
+    def _add(self, step: int, scalars: dict[str, float]) -> None:
+        if self._board is None:
+            return
+        for name, value in scalars.items():
+            self._board.add_scalar(name, value, step)
+        self._trackers.scalars(step, scalars)
+
+    def conclude(self, products: Iterable[Path]) -> None:
+        """Hand the files of a finished run on; those that are not there are left out."""
+        self._trackers.files(products)
+        self._concluded = True
 
     def close(self) -> None:
-        """Flush and close TensorBoard."""
+        """Flush and close what is written to."""
         if self._board is not None:
             self._board.close()
+        self._trackers.close(self._concluded)
 
 
 def drop_later_lines(path: Path, key: str, last: int) -> None:

@@ -25,6 +25,7 @@ class Given:
         data: the set.
         device, world: where it runs, and beside whom.
         resume: whether runs that are there may be gone on with.
+        name: of the transfer.
     """
 
     cfg: CfgNode
@@ -35,3 +36,4 @@ class Given:
     device: torch.device
     world: World
     resume: bool
+    name: str = "transfer"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from robust_det.classification.per_class.tally import ClassTally
 from robust_det.classification.pretrain_record import attack_evaluator
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode
@@ -33,7 +34,8 @@ def measured(
         ``adversarial_mean_per_class``; and ``val_images``, ``attacked_images``, ``corrupt``.
     """
     images = data.images(cfg, "test")
-    values = validate(cfg, classifier.to(device), images, device, world, classes=len(data.classes))
+    tally = ClassTally(len(data.classes), device)
+    values = validate(cfg, classifier.to(device), images, device, world, tally=tally)
     return {"top1" if name == "clean_top1" else name: value for name, value in values.items()}
 
 

@@ -19,6 +19,7 @@ from robust_det.records import RECORD_NAME, read_record, write_record
 from robust_det.records.later_keys import completed
 from robust_det.records.transfer import Selection, TransferRecord
 from robust_det.training.run_folder import held_folder, refuse_other_config, refuse_other_run
+from robust_det.training.trackers.trackers import require_installed
 from robust_det.training.world import joined_world, world_from_environment
 from robust_det.transfer.classifier import (
     classifier_of,
@@ -44,7 +45,15 @@ logger = logging.getLogger(__name__)
 CLASSIFIER, MANIFEST = "final.pth", "manifest.csv"
 _PRODUCTS = (RECORD_NAME, CLASSIFIER)
 # keys that change where or how fast a run goes, but not what comes out
-_FREE_KEYS = ("OUTPUT_DIR", "DEVICE", "DATA.ROOT", "DATA.MANIFEST", "DATA.WORKERS")
+_FREE_KEYS = (
+    "OUTPUT_DIR",
+    "DEVICE",
+    "DATA.ROOT",
+    "DATA.MANIFEST",
+    "DATA.WORKERS",
+    "LOG.WANDB",
+    "LOG.MLFLOW",
+)
 
 
 def transfer(
@@ -63,6 +72,8 @@ def transfer(
         SystemExit: SIGTERM or SIGUSR1, and the state is saved.
         KeyboardInterrupt: Ctrl-C, likewise.
     """
+    if trains_by_sgd(cfg):
+        require_installed(cfg)
     device = resolve_device(cfg.DEVICE, world_from_environment().local_rank)
     folder = Path(cfg.OUTPUT_DIR)
     with joined_world(device) as world, held_folder(folder, world) as held:
@@ -87,7 +98,7 @@ def transfer(
         held.begin()
         seed_generators(cfg.SEED)
         begun = time.perf_counter()
-        given = Given(cfg, model, backbone.path, sha256, data, device, world, resume)
+        given = Given(cfg, model, backbone.path, sha256, data, device, world, resume, name)
         result = _by_sgd(given, folder) if trains_by_sgd(cfg) else _on_features(given)
         record = transfer_record(
             cfg,

@@ -10,6 +10,7 @@ from torch import nn
 
 from robust_det.attacks import PGD, make_threat
 from robust_det.classification.evaluate import evaluate
+from robust_det.classification.per_class.tally import ClassTally
 from robust_det.core.errors import UserError
 from robust_det.data.classification.image_list import Batch
 from robust_det.models import build_classifier
@@ -98,7 +99,7 @@ def test_means_over_classes_are_scikit_learns_balanced_accuracies() -> None:
             world=world,
             device=CPU,
             length=40,
-            classes=6,
+            tally=ClassTally(6, CPU),
         )
 
     found = result(list(range(40)), World())

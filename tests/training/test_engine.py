@@ -25,6 +25,7 @@ class Scripted:
 
     images, classes = 12, 2
     products: Sequence[str] = ("record.json",)
+    shown: Sequence[str] = ()
 
     def __init__(self, scores: Sequence[float], stop_at: int = -1) -> None:
         self.network = nn.ParameterDict({"slow": nn.Parameter(torch.zeros(1))})

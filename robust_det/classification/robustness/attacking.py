@@ -12,6 +12,7 @@ from robust_det.attacks.budgets import Budget
 from robust_det.attacks.ensemble import require_finite, worst_case
 from robust_det.attacks.frozen import frozen
 from robust_det.classification.robustness.fates import STANDING, WRONG, Fate, fell_at
+from robust_det.classification.robustness.witness import Witness
 
 __all__ = ["fates_of"]
 
@@ -25,6 +26,7 @@ def fates_of(
     *,
     seed: int = 0,
     on_pass: Callable[[int], None] = lambda images: None,
+    witness: Witness | None = None,
 ) -> tuple[list[Fate], int]:
     """Attack images at one eps after the other.
 
@@ -40,6 +42,7 @@ def fates_of(
         budgets: the attacks, by rising eps.
         seed: of all random numbers.
         on_pass: see :func:`robust_det.attacks.worst_case`.
+        witness: sees what the attacks came to.
 
     Returns:
         What became of each image, and how often an attack met logits that are not finite.
@@ -57,6 +60,8 @@ def fates_of(
     fell: list[list[str]] = [[] for _ in names]
     ended = ["" if right else WRONG for right in hits[:, 0].tolist()]
     not_finite = 0
+    if witness is not None:
+        witness.begin(images, targets, logits)
     for eps, budget in budgets:
         rows = [row for row, end in enumerate(ended) if not end]
         now = {row: STANDING for row in rows}
@@ -71,6 +76,8 @@ def fates_of(
                 on_pass=on_pass,
             )
             not_finite += found.not_finite
+            if witness is not None:
+                witness.attacked(rows, found.tried)
             for row, standing, by in zip(
                 rows, found.standing.tolist(), found.by.tolist(), strict=True
             ):
@@ -81,8 +88,12 @@ def fates_of(
                     now[row] = ended[row] = WRONG
         for row, events in enumerate(fell):
             events.append(now.get(row) or ended[row])
+        if witness is not None:
+            witness.after()
     fates = [
         Fate(name, int(first), hit, tuple(events))
         for name, first, hit, events in zip(names, ranked[:, 0], top5, fell, strict=True)
     ]
+    if witness is not None:
+        witness.end([fate.fell for fate in fates])
     return fates, not_finite

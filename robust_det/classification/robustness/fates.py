@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["STANDING", "WRONG", "Fate", "fates_csv", "fell_at", "from_plain", "name_of"]
+from robust_det.classification.examples.example import STANDING, WRONG
 
-# of an image that is classified wrong as it is, and of one that no attack felled
-WRONG, STANDING = "wrong", "standing"
+__all__ = ["STANDING", "WRONG", "Fate", "fates_csv", "fell_at", "from_plain", "name_of"]
 
 
 @dataclass(frozen=True)

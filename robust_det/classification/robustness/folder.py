@@ -12,9 +12,16 @@ from robust_det.core.journal import Journal, OtherSettings, UnreadableJournal
 from robust_det.records import RECORD_NAME, read_record
 from robust_det.records.robustness import RobustnessRecord
 
-__all__ = ["IMAGES_NAME", "JOURNAL_NAME", "finished_record", "open_journal", "refuse_other"]
+__all__ = [
+    "IMAGES_NAME",
+    "JOURNAL_NAME",
+    "KEPT_NAME",
+    "finished_record",
+    "open_journal",
+    "refuse_other",
+]
 
-IMAGES_NAME, JOURNAL_NAME = "images.csv", "images.jsonl"
+IMAGES_NAME, JOURNAL_NAME, KEPT_NAME = "images.csv", "images.jsonl", "examples.npz"
 _ADVICE = "use those, or choose another --output"
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from robust_det.attacks.budgets import Budget
+from robust_det.classification.examples.choice import Examples
 from robust_det.classification.robustness.asked import Asked
 from robust_det.classification.robustness.attacking import fates_of
 from robust_det.classification.robustness.batches import batches_at
 from robust_det.classification.robustness.fates import Fate, from_plain, name_of
 from robust_det.classification.robustness.progress import PassCount
 from robust_det.classification.robustness.subject import Subject
+from robust_det.classification.robustness.witness import Witness
 from robust_det.core.errors import UserError, counted
 from robust_det.core.journal import Journal
 from robust_det.core.progress import progress_bar
@@ -30,6 +32,8 @@ def fates_of_all(
     budgets: Sequence[tuple[float, Budget]],
     journal: Journal,
     device: torch.device,
+    examples: Examples | None = None,
+    keep: Callable[[], None] = lambda: None,
 ) -> list[Fate]:
     """Attack the images that are not done yet, with a progress bar.
 
@@ -39,6 +43,8 @@ def fates_of_all(
         budgets: the attacks, by rising eps.
         journal: of what is done; gets every batch when it is.
         device: where it runs.
+        examples: keeps some of the images.
+        keep: is called where those have changed, before the journal gets the batch.
 
     Returns:
         What became of all images, in their order.
@@ -56,6 +62,9 @@ def fates_of_all(
         begun = time.monotonic()
         for x, y, places in batches_at(subject, asked, todo, device) if todo else ():
             count = PassCount(len(x), passes, bar.update)
+            witness = None
+            if examples is not None and budgets:
+                witness = Witness(subject.classifier, examples, places)
             new, not_finite = fates_of(
                 subject.classifier,
                 x,
@@ -64,7 +73,10 @@ def fates_of_all(
                 budgets,
                 seed=asked.seed,
                 on_pass=count.add,
+                witness=witness,
             )
+            if witness is not None and witness.changed:
+                keep()
             count.finish()
             now = time.monotonic()
             part = {"seconds": round(now - begun, 3), "not_finite": not_finite}

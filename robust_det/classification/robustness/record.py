@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.attacks.budgets import Budget, Member
+from robust_det.classification.per_class.table import CLASSES_NAME, ClassTable
 from robust_det.classification.robustness.asked import Asked
 from robust_det.classification.robustness.fates import Fate
 from robust_det.classification.robustness.figures import clean_metrics, correct_of
@@ -51,6 +52,7 @@ def robustness_record(
     robust: Sequence[RobustAccuracy],
     *,
     table: Path,
+    classes: ClassTable,
     settings: Mapping[str, Any],
     checks: Checks | None,
     not_finite: int,
@@ -64,6 +66,7 @@ def robustness_record(
         fates: what became of the images, in their order.
         robust: what was left at each eps.
         table: the file that says so of each, beside the record.
+        classes: the same by class, beside it in ``classes.csv``.
         settings: see :func:`settings_of`.
         checks: of masked gradients, if there were any.
         not_finite: how often an attack met logits that are not finite.
@@ -71,6 +74,9 @@ def robustness_record(
         seconds: that it took, over all sessions.
     """
     targets = subject.data.targets.tolist()
+    metrics = clean_metrics(fates, targets)
+    if not classes.balanced:
+        metrics["mean_per_class"] = classes.means()[0]
     card, first = subject.model.card, budgets[0][1] if budgets else None
     return RobustnessRecord(
         name=table.resolve().parent.name,
@@ -91,7 +97,7 @@ def robustness_record(
             subject.size,
             subject.resize,
         ),
-        metrics=clean_metrics(fates, targets),
+        metrics=metrics,
         correct=correct_of(fates, targets),
         attack_norm=asked.norm,
         budget=asked.budget,
@@ -102,6 +108,7 @@ def robustness_record(
         not_finite=not_finite,
         checks=checks,
         images=File(table.name, sha256_file(table)),
+        per_class=File(CLASSES_NAME, sha256_file(table.with_name(CLASSES_NAME))),
     )
 
 

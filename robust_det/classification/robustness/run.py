@@ -14,17 +14,24 @@ import torch
 from robust_det.attacks.budgets import Budget
 from robust_det.attacks.threat import make_threat
 from robust_det.checkpoints.model_file import NetworkFile
+from robust_det.classification.class_order import class_indices, class_names
+from robust_det.classification.examples.choice import Examples
+from robust_det.classification.examples.drawing import EXAMPLES_NAME, Picture, write_picture
+from robust_det.classification.examples.example import load_examples, save_examples
+from robust_det.classification.per_class.table import CLASSES_NAME
 from robust_det.classification.robustness.asked import Asked
 from robust_det.classification.robustness.batches import batches_at
 from robust_det.classification.robustness.checks import checked
 from robust_det.classification.robustness.fates import fates_csv, name_of
 from robust_det.classification.robustness.figures import (
+    class_table,
     correct_of,
     robust_accuracies,
     telling_eps,
 )
 from robust_det.classification.robustness.folder import (
     IMAGES_NAME,
+    KEPT_NAME,
     finished_record,
     open_journal,
     refuse_other,
@@ -88,20 +95,35 @@ def evaluate_robustness(
         _say(subject, asked, budgets)
         subject.classifier.to(device)
         journal = open_journal(output, settings)
+        kept = output / KEPT_NAME
+        before = load_examples(kept) if journal.results else []
+        examples = Examples(len(subject.data), asked.seed, kept=before)
         with _saying_what_is_kept(journal, len(subject.data), asked.batch_size):
-            fates = fates_of_all(subject, asked, budgets, journal, device)
+            fates = fates_of_all(
+                subject,
+                asked,
+                budgets,
+                journal,
+                device,
+                examples,
+                lambda: save_examples(kept, examples.kept),
+            )
             begun = time.monotonic()
             targets = subject.data.targets.tolist()
+            folders = [name_of(name).partition("/")[0] for name in subject.data.names]
             correct = correct_of(fates, targets)
-            robust = robust_accuracies(fates, correct, budgets)
+            classes = class_table(fates, targets, folders, asked)
+            robust = robust_accuracies(fates, correct, budgets, classes)
             checks = None
             if count := asked.checks_of(len(targets)):
                 checks = _checks(subject, asked, telling_eps(robust, correct), count, device)
         table = output / IMAGES_NAME
-        folders = [name_of(name).partition("/")[0] for name in subject.data.names]
         rows = zip(folders, targets, fates, strict=True)
         content = fates_csv(rows, asked.norm, asked.radii)
         write_atomically(table, methodcaller("write", content))
+        write_atomically(output / CLASSES_NAME, methodcaller("write", classes.csv()))
+        if budgets and examples.kept:
+            write_picture(output / EXAMPLES_NAME, _picture(subject, asked, budgets, examples))
         record = robustness_record(
             subject,
             asked,
@@ -109,15 +131,29 @@ def evaluate_robustness(
             fates,
             robust,
             table=table,
+            classes=classes,
             settings=settings,
             checks=checks,
             not_finite=sum(part["not_finite"] for part in journal.results),
             device=str(device),
             seconds=sum(part["seconds"] for part in journal.results) + time.monotonic() - begun,
         )
+        if worst := classes.worst():
+            logger.info(worst)
         write_record(output, record)
         journal.path.unlink()
+        kept.unlink(missing_ok=True)
         return record
+
+
+def _picture(
+    subject: Subject, asked: Asked, budgets: Sequence[tuple[float, Budget]], examples: Examples
+) -> Picture:
+    data, model = subject.data, subject.model
+    names = class_names(model, data.classes, class_indices(data.classes, model, data.folder))
+    attacks = ", ".join(member.name for member in budgets[0][1].members)
+    title = f"{subject.file.path.name}: worst case of {attacks}"
+    return Picture(examples.kept, names, asked.norm, asked.radii, title)
 
 
 def _say(subject: Subject, asked: Asked, budgets: Sequence[tuple[float, Budget]]) -> None:

@@ -49,6 +49,8 @@ def report(record: RobustnessRecord) -> str:
     parts = [f"clean top-1: {_share(record.correct, images)} of {counted(images, 'image')}"]
     if (top5 := record.metrics.get("clean_top5")) is not None:
         parts[0] += f", top-5: {top5:.1f} %"
+    if (mean := record.metrics.get("mean_per_class")) is not None:
+        parts[0] += f", mean over classes: {mean:.1f} %"
     if record.robust:
         parts.append(_table(record))
         parts.append("\n".join(sentence(record, one) for one in record.robust))
@@ -65,10 +67,13 @@ def report(record: RobustnessRecord) -> str:
 
 def sentence(record: RobustnessRecord, one: RobustAccuracy) -> str:
     """Say what was left at one eps, and of which attacks that is the worst case."""
+    mean = ""
+    if one.mean_per_class is not None:
+        mean = f", mean over classes {one.mean_per_class:.1f} %"
     known = f"; {one.earlier:,} fell at a smaller eps and count as fallen" if one.earlier else ""
     return (
         f"{eps_label(record.attack_norm, one.eps)}, {record.attack}: {one.top1:.1f} %"
-        f" [{one.low:.1f}, {one.high:.1f}] of {counted(record.data.images, 'image')}{known}"
+        f" [{one.low:.1f}, {one.high:.1f}] of {counted(record.data.images, 'image')}{mean}{known}"
     )
 
 

@@ -56,7 +56,8 @@ def main(args: argparse.Namespace) -> None:
     name = f"{Path(args.config).stem}, {chosen.path.name}"
     metrics = evaluate_checkpoint(cfg, chosen, origins, name)
     for metric, value in metrics.items():
-        shown = f"{value:.2f}" if "top" in metric else f"{value:.0f}"
+        share = "top" in metric or "per_class" in metric
+        shown = f"{value:.2f}" if share else f"{value:.0f}"
         logger.info(f"{metric}: {shown}")
 
 

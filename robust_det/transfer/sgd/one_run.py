@@ -13,6 +13,7 @@ from robust_det.core.errors import UserError
 from robust_det.training.engine import BEST, FINAL, LAST, Engine
 from robust_det.training.run_folder import refuse_other_run
 from robust_det.training.state import Progress, TrainingState
+from robust_det.training.trackers.trackers import tracking_of
 from robust_det.transfer.given import Given
 from robust_det.transfer.sgd.planned import Run
 from robust_det.transfer.sgd.task import TransferTask
@@ -86,7 +87,9 @@ def trained(given: Given, run: Run) -> Ended:
     state = TrainingState(task.model.body, task.step.update, task.average, Progress())
     run.folder.mkdir(parents=True, exist_ok=True)
     name = run.folder.name
-    Engine(task, plan, state, run.folder, name, given.device, world).run()
+    # name alone is that of a part, such as final
+    tracking = tracking_of(run.cfg, f"{given.name}/{run.folder.relative_to(run.cfg.OUTPUT_DIR)}")
+    Engine(task, plan, state, run.folder, name, given.device, world, tracking).run()
     done = state.progress
     per_epoch = plan.steps_per_epoch
     return Ended(

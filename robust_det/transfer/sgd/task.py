@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from robust_det.checkpoints.pretrained import require_format
+from robust_det.classification.per_class.tally import ClassTally
 from robust_det.classification.task import ClassifierTask
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode, to_dict
@@ -46,6 +47,8 @@ _FREE_KEYS = (
     "TRANSFER.BACKBONE",
     "TRANSFER.CORRUPTIONS",
     "EVAL.BATCH_SIZE",
+    "LOG.WANDB",
+    "LOG.MLFLOW",
 )
 
 
@@ -58,6 +61,7 @@ class TransferTask(ClassifierTask):
     """
 
     products: Sequence[str] = ()
+    shown: Sequence[str] = ()
 
     def __init__(self, given: Given, run: Run) -> None:
         cfg, data, arch = run.cfg, given.data, given.model.arch
@@ -95,9 +99,9 @@ class TransferTask(ClassifierTask):
 
     def accuracies(self, model: nn.Module, stop: Callable[[], bool]) -> dict[str, float]:
         """Return top-1 and the per-class mean, clean and maybe under attack."""
-        classes = len(self.given.data.classes)
+        tally = ClassTally(len(self.given.data.classes), self.device)
         return validate(
-            self.validation_cfg(), model, self.val_data, self.device, self.world, stop, classes
+            self.validation_cfg(), model, self.val_data, self.device, self.world, stop, tally
         )
 
     def score(self, values: Mapping[str, float]) -> float:

@@ -60,6 +60,8 @@ def test_figures_table_and_record_agree(evaluate: Any, trained: Path, tmp_path: 
         verdict = "PASS" if check.passed else "FAIL"
         assert f"{verdict} {check.name}: {check.figures[0].under}" in outcome.out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "classes.csv",
+        "examples.png",
         "images.csv",
         "record.json",
     ]

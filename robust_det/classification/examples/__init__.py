@@ -1,0 +1,1 @@
+"""Some images as they are and under attack: chosen, kept, and drawn so that people see eps."""

@@ -1,0 +1,1 @@
+"""Accuracy of each class: counted, as a table, and in a line."""
