@@ -1,4 +1,4 @@
-"""Export a trained detector, and prove that it finds the same boxes.
+"""Export a trained detector or a classifier, and prove that it computes the same.
 
 ``python tools/export_detector.py`` is ``robust-det export``, from a checkout.
 """

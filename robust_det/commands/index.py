@@ -58,7 +58,9 @@ COMMANDS = {
     "rank": Command("jobs.rank", "Rank backbones for a data set, without fine-tuning."),
     "sweep": Command("jobs.sweep", "Do a list of fine-tuning runs: learning rates, seeds, data."),
     "predict": Command("jobs.predict", "Detect objects on images or a video."),
-    "export": Command("jobs.export", "Export a detector, and prove that it finds the same boxes."),
+    "export": Command(
+        "jobs.export", "Export a detector or a classifier, and prove that it computes the same."
+    ),
     "zoo": Command("jobs.zoo", "The published robust models: list, fetch, measure them again."),
     "inspect": Command("jobs.inspect", "Check data sets, print their statistics, draw samples."),
     "split": Command(

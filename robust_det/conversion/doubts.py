@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from robust_det.checkpoints.model import Model
-from robust_det.conversion.proof import photographs
+from robust_det.data.samples import photographs
 from robust_det.models import Normalize, get_architecture
 from robust_det.models.features import extract_features
 

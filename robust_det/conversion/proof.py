@@ -5,45 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from robust_det.checkpoints.model import Model
 from robust_det.core.errors import UserError
+from robust_det.data.samples import photographs, random_images
 from robust_det.models import Classifier, Normalize, get_architecture
 from robust_det.models.features import own_features
 
 if TYPE_CHECKING:
     from detectron2.modeling import Backbone
 
-__all__ = ["TOLERANCE", "Proof", "photographs", "prove", "random_images", "stage_differences"]
+__all__ = ["TOLERANCE", "Proof", "prove", "stage_differences"]
 
 TOLERANCE = 1e-4  # relative, in float32
 # in float64, where a network amplifies float32's rounding to more than that
 _EXACT_TOLERANCE = 1e-9
 # what rounding may make of float32's features before they are of no use to anybody
 _NOISE = 1e-2
-_PHOTOGRAPHS = Path(__file__).parent / "images"
-
-
-def random_images(size: int = 128, seed: int = 0) -> torch.Tensor:
-    """Return four RGB images (4, 3, size, size) in [0, 1]: two smooth ones, and plain noise."""
-    noise = torch.Generator().manual_seed(seed)
-    smooth = nn.functional.interpolate(
-        torch.rand(2, 3, 8, 8, generator=noise), size=(size, size), mode="bilinear"
-    )
-    return torch.cat([smooth, torch.rand(2, 3, size, size, generator=noise)])
-
-
-def photographs() -> torch.Tensor:
-    """Return three real RGB photographs (3, 3, 160, 160) in [0, 1]."""
-    pixels = [np.asarray(Image.open(f).convert("RGB")) for f in sorted(_PHOTOGRAPHS.glob("*.jpg"))]
-    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
 
 
 @dataclass(frozen=True)

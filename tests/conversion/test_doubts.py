@@ -14,7 +14,7 @@ from torch import nn
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import read_model
 from robust_det.conversion.doubts import deviation, doubts
-from robust_det.conversion.proof import photographs
+from robust_det.data.samples import photographs
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, Normalize, build_classifier
 
 

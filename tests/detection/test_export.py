@@ -12,9 +12,9 @@ from detectron2.data.detection_utils import read_image
 
 from robust_det.core.errors import UserError
 from robust_det.detection.detector import load_detector
-from robust_det.detection.export import exporting
 from robust_det.detection.export.agreement import compare
 from robust_det.detection.export.exporting import export_detector
+from robust_det.export import formats
 from tests.support import refused
 
 NAMES = ["boxes", "scores", "classes"]
@@ -79,13 +79,13 @@ def test_other_boxes_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     detector = load_detector(str(detector_config("faster")))
-    honest = exporting.FORMATS["torchscript"]
+    honest = formats.FORMATS["torchscript"]
 
-    def shifted(model: Any, image: Any) -> Any:
-        content, run = honest(model, image)
+    def shifted(*arguments: Any) -> Any:
+        content, run = honest(*arguments)
         return content, lambda image: [run(image)[0] + 0.05, *run(image)[1:]]
 
-    monkeypatch.setattr(exporting, "FORMATS", {"torchscript": shifted})
+    monkeypatch.setattr(formats, "FORMATS", {"torchscript": shifted})
     with pytest.raises(UserError, match=r"finds other objects \(96 x 96: 20 and 20 objects, 0 the"):
         export_detector(detector, "torchscript", sample, tmp_path / "a.ts")
     assert not list(tmp_path.glob("a.ts*"))

@@ -1,22 +1,22 @@
-"""The job of ``robust-det export``."""
+"""The job of ``robust-det export`` for a detector."""
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from robust_det.core.errors import UserError, naming, one_line, reason_of
-from robust_det.core.files import sha256_file, write_atomically
-from robust_det.core.outputs import new_file
+from robust_det.core.errors import UserError, naming, reason_of
+from robust_det.core.files import sha256_file
 from robust_det.detection.detector import Detector
 from robust_det.detection.export.agreement import Comparison, compare
-from robust_det.detection.export.formats import FORMATS, Exported, Format
-from robust_det.detection.export.traceable import Traceable
+from robust_det.detection.export.traceable import Traceable, traceable_modules
 from robust_det.detection.mapping.decoding import decode
+from robust_det.export.files import ran, write_export
+from robust_det.export.formats import Exported, Format, Interface, format_named
 
 __all__ = ["export_detector"]
 
@@ -31,7 +31,7 @@ def export_detector(
 
     Args:
         detector: to export, on the CPU.
-        kind: of file, one of :data:`~.formats.FORMATS`.
+        kind: of file, one of :data:`robust_det.export.formats.FORMATS`.
         sample: an image with objects that the detector finds.
         output: the file; a description of its inputs and outputs goes beside it, as ``.json``.
         overwrite: replace them if they exist.
@@ -49,21 +49,28 @@ def export_detector(
             " computes, such as whether any box is left (aten.item, aten.nonzero); use onnx or"
             " torchscript"
         )
-    if kind not in FORMATS:
-        raise UserError(f"unknown format '{kind}'; use {' or '.join(FORMATS)}")
+    export = format_named(kind)
     if detector.finder is not detector.model:
         raise UserError("an exported detector looks at an image once; set TEST.AUG.ENABLED False")
-    description = output.with_name(f"{output.name}.json")
-    with new_file(output, overwrite, beside=[description], inputs=[sample, detector.path]):
-        model = Traceable(detector).eval()
-        content = _proved(model, FORMATS[kind], _images(detector, sample), sample)
-        write_atomically(output, lambda file: file.write(content))
-        text = json.dumps(_describe(detector, kind, output, model.outputs), indent=1) + "\n"
-        write_atomically(description, lambda file: file.write(text.encode()))
-    return description
+    model = Traceable(detector).eval()
+    said = _describe(detector, model.outputs)
+    return write_export(
+        output,
+        kind,
+        said,
+        lambda: _proved(model, export, said, _images(detector, sample), sample),
+        overwrite=overwrite,
+        inputs=[sample, detector.path],
+    )
 
 
-def _proved(model: Traceable, export: Format, images: list[torch.Tensor], sample: Path) -> bytes:
+def _proved(
+    model: Traceable,
+    export: Format,
+    said: dict[str, Any],
+    images: list[torch.Tensor],
+    sample: Path,
+) -> bytes:
     """Export a model; return the content of a file that finds the same on all images.
 
     Raises:
@@ -75,7 +82,8 @@ def _proved(model: Traceable, export: Format, images: list[torch.Tensor], sample
             f"the detector finds nothing on {sample}, which would prove nothing; give another"
             " --sample"
         )
-    content, run = export(model, images[0])
+    with traceable_modules():
+        content, run = export(model, images[0], _interface(model.outputs), said)
     comparisons = [
         _compare(model, image, expected, run) for image, expected in zip(images, ours, strict=True)
     ]
@@ -84,6 +92,12 @@ def _proved(model: Traceable, export: Format, images: list[torch.Tensor], sample
     if wrong := [c for c in comparisons if not c.same]:
         raise UserError(f"the exported detector finds other objects ({wrong[0]}); nothing written")
     return content
+
+
+def _interface(outputs: Sequence[str]) -> Interface:
+    sides = {1: "height", 2: "width"}
+    varying = {"image": sides, **{name: {0: "objects"} for name in outputs}}
+    return Interface("image", tuple(outputs), varying)
 
 
 def _images(detector: Detector, sample: Path) -> list[torch.Tensor]:
@@ -104,17 +118,11 @@ def _compare(
     model: Traceable, image: torch.Tensor, expected: list[torch.Tensor], run: Exported
 ) -> Comparison:
     height, width = image.shape[1:]
-    try:
-        found = run(image)
-    except Exception as error:  # of either runtime
-        raise UserError(
-            f"the exported detector fails on an image of {height} x {width}"
-            f" ({one_line(reason_of(error)[-300:])}); nothing written"
-        ) from error
+    found = ran(run, image, "detector", f"an image of {height} x {width}")
     return compare(model.outputs, (height, width), expected, found)
 
 
-def _describe(detector: Detector, kind: str, output: Path, outputs: list[str]) -> dict[str, Any]:
+def _describe(detector: Detector, outputs: list[str]) -> dict[str, Any]:
     """Return what a program needs to know to use the file."""
     cfg = detector.cfg
     meanings = {
@@ -124,8 +132,6 @@ def _describe(detector: Detector, kind: str, output: Path, outputs: list[str]) -
         "masks": "(N, M, M) float32 in [0, 1]: probabilities on a grid that fills the box",
     }
     return {
-        "format": kind,
-        "sha256": sha256_file(output),
         "input": {
             "name": "image",
             "shape": ["3", "height", "width"],
