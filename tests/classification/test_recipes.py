@@ -56,8 +56,8 @@ def test_the_recipe_of_singh_croce_and_hein(arch: str, epochs: int, warm_up: int
     attack, data, optim = train_attack(cfg), cfg.DATA, cfg.OPTIM
     assert f"convnext_{arch}" == cfg.MODEL.ARCH
     # the figures of nmndeep/revisiting-at
-    assert (attack.threat.norm, attack.threat.eps) == ("linf", pytest.approx(4 / 255))
-    assert (attack.steps, attack.step_size) == (2, pytest.approx(8 / 255))
+    assert attack.threat.norm == "linf" and attack.threat.eps == pytest.approx(4 / 255)
+    assert attack.steps == 2 and attack.step_size == pytest.approx(8 / 255)
     assert attack.best_iterate and not attack.random_start and not attack_doubts(cfg)
     assert (data.MIXUP, data.CUTMIX, data.RANDOM_ERASING) == (0.8, 1.0, 0.25)
     assert (data.RAND_AUGMENT, data.CROP_SCALE, data.COLOR_JITTER) == ([2, 27], [0.08, 1.0], 0)
