@@ -31,6 +31,7 @@ _FREE_KEYS = (
     "OUTPUT_DIR",
     "DEVICE",
     "DATA.ROOT",
+    "DATA.VAL",  # its images count, as those of DATA.ROOT
     "DATA.WORKERS",
     "DATA.ON_CORRUPT",
     "MODEL.INIT",  # its content counts, see Earlier.started_from
@@ -58,6 +59,9 @@ _BEFORE = {
     "ATTACK.OBJECTIVE": "cross_entropy",
     "ATTACK.WARMUP_EPOCHS": 0.0,
     "DATA.EXACT_DECODE": True,
+    "DATA.VAL": "val",
+    "DATA.VAL_FRACTION": 0.0,
+    "DATA.VAL_SEED": 0,
     "EVAL.OBJECTIVE": "cross_entropy",
     "EVAL.RESTARTS": 1,
     "MODEL.FREEZE": "none",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.attacks.budgets import Budget, Member
+from robust_det.classification.pretrain_record import split_off
 from robust_det.classification.robustness.asked import Asked
 from robust_det.classification.robustness.fates import Fate
 from robust_det.classification.robustness.figures import clean_metrics, correct_of
@@ -90,6 +91,7 @@ def robustness_record(
             len(set(targets)),
             subject.size,
             subject.resize,
+            split_off(subject.held_out),
         ),
         metrics=clean_metrics(fates, targets),
         correct=correct_of(fates, targets),
