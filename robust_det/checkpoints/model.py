@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from robust_det.checkpoints.pretrained import Validated
 from robust_det.checkpoints.state_dicts import load_state
 from robust_det.checkpoints.use import Use
 from robust_det.core.errors import UserError
@@ -37,6 +38,7 @@ class Model:
         assumed: that of the notes which says so of mean and std; empty if the file states them.
         described: whether the file carries a card of this project, so that nothing was guessed.
         source_sha256: of the file that it was converted from, if it is a conversion.
+        validated: the images that its training was validated on; None if the file does not say.
         use: where in the file the tensors are, and what else it holds.
     """
 
@@ -53,6 +55,7 @@ class Model:
     assumed: str = ""
     described: bool = False
     source_sha256: str = ""
+    validated: Validated | None = None
     use: Use = field(default_factory=Use)
 
     @property

@@ -16,6 +16,7 @@ from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.classification.attack_settings import attack_doubts, eval_attack_words
 from robust_det.classification.class_order import class_indices, class_names, class_notes
 from robust_det.classification.image_sets import require_room, validation_set
+from robust_det.classification.own_validation import own_validation_notes
 from robust_det.classification.per_class.table import CLASSES_NAME
 from robust_det.classification.pretrain_record import write_evaluation_record
 from robust_det.classification.settings import check_config, idle_remarks, memory_layout
@@ -23,7 +24,7 @@ from robust_det.classification.validation_report import ValidationReport
 from robust_det.core.config.reading import COMMAND_LINE, CfgNode, flatten
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
-from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import ImageList
 from robust_det.records import RECORD_NAME
 from robust_det.training.run_folder import held_evaluation
 from robust_det.training.world import joined_world, world_from_environment
@@ -63,13 +64,16 @@ def evaluate_checkpoint(
         path, model = weights.path, _read(cfg, weights, origins or {})
         cfg, remarks = as_trained(cfg, model, path, origins or {})
         classifier = model.classifier()
-        data = validation_set(cfg)
+        data, held_out = validation_set(cfg)
         indices = class_indices(data.classes, model, data.folder)
         data.targets = np.array(indices)[data.targets]
         if world.is_main:
             for line in _description(cfg, model, path, data):
                 logger.info(line)
-            notes = (*remarks, *class_notes(model, indices, data.folder), *data.notes)
+            if held_out is not None:
+                logger.info(held_out.words(data))
+            own = own_validation_notes(model, data, held_out)
+            notes = (*remarks, *class_notes(model, indices, data.folder), *data.notes, *own)
             doubts = (*attack_doubts(cfg, ("EVAL",)), *idle_remarks(cfg, origins or {}))
             for remark in (*notes, *model.remarks, *doubts):
                 logger.warning(remark)
@@ -90,6 +94,7 @@ def evaluate_checkpoint(
                     weights=path,
                     card=model.card,
                     classes=len(data.classes),
+                    held_out=held_out,
                     values=values,
                     device=str(device),
                     processes=world.size,
@@ -200,7 +205,7 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _description(cfg: CfgNode, model: Model, path: Path, data: ImageFolder) -> Iterator[str]:
+def _description(cfg: CfgNode, model: Model, path: Path, data: ImageList) -> Iterator[str]:
     """Say what is evaluated, and by which attack."""
     trained = "an unknown threat model"
     if model.eps is not None:

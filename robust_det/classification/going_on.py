@@ -32,6 +32,7 @@ _FREE_KEYS = (
     "OUTPUT_DIR",
     "DEVICE",
     "DATA.ROOT",
+    "DATA.VAL",  # its images count, as those of DATA.ROOT
     "DATA.WORKERS",
     "DATA.ON_CORRUPT",
     "MODEL.INIT",  # its content counts, see Earlier.started_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +16,25 @@ from robust_det.classification.augmentation import augmentation
 from robust_det.core.config.reading import CfgNode, config_differences, to_dict
 from robust_det.core.errors import UserError
 from robust_det.core.signals import leave_to_parent
-from robust_det.data.classification.crops import eval_transform
+from robust_det.data.classification.crops import Transform, eval_transform
+from robust_det.data.classification.held_out import HeldOut, hold_out
 from robust_det.data.classification.identity import in_both, names_digest
 from robust_det.data.classification.image_folder import ImageFolder
 from robust_det.data.classification.image_list import Batch, ImageList, collate
+from robust_det.data.classification.layouts import has_split
 from robust_det.data.classification.sampling import EvalBatches, TrainBatches
 from robust_det.training.waiting import loaded, require_shared_memory
 from robust_det.training.world import World
 
 __all__ = [
     "CorruptImageError",
+    "ImageSets",
     "batches_of",
+    "image_sets",
     "load_batches",
     "require_room",
     "require_same_everywhere",
     "say_oddities",
-    "training_set",
     "validation_set",
 ]
 
@@ -44,33 +48,99 @@ class CorruptImageError(UserError):
     """An image of the data set cannot be decoded."""
 
 
-def training_set(cfg: CfgNode) -> ImageFolder:
-    """Open ``DATA.ROOT/train`` with the config's augmentation.
+@dataclass(frozen=True)
+class ImageSets:
+    """The images of a run.
+
+    Attributes:
+        train, val: to train on, and to validate on.
+        held_out: how ``val`` was split off the training images; None where it lies apart.
+    """
+
+    train: ImageList
+    val: ImageList
+    held_out: HeldOut | None = None
+
+
+def image_sets(cfg: CfgNode) -> ImageSets:
+    """Open the images of ``DATA.ROOT``: to train on with the config's augmentation, and to validate
+    on, whose pixels are always Pillow's.
 
     Raises:
-        UserError: fewer than two classes; or see :class:`ImageFolder`.
+        UserError: fewer than two classes; validation images that are trained on, or of other
+            classes; or see :class:`ImageFolder`.
     """
-    transform = augmentation(cfg)
     skip = cfg.DATA.ON_CORRUPT == "skip"
-    data = ImageFolder(cfg.DATA.ROOT, "train", transform, seed=cfg.SEED, substitute=skip)
-    if len(data.classes) < 2:
-        hint = "".join(f"; {note}" for note in data.notes)
+    train = ImageFolder(cfg.DATA.ROOT, "train", augmentation(cfg), seed=cfg.SEED, substitute=skip)
+    if len(train.classes) < 2:
+        hint = "".join(f"; {note}" for note in train.notes)
         raise UserError(
-            f"{data.folder} has one class folder, {data.classes[0]}, and a classifier needs two or"
-            f" more{hint}"
+            f"{train.folder} has one class folder, {train.classes[0]}, and a classifier needs two"
+            f" or more{hint}"
         )
-    return data
+    if cfg.DATA.VAL_FRACTION > 0:
+        return _split(cfg, train)
+    val = _validation_folder(cfg, train.classes)
+    _refuse_shared_folders(train, val)
+    return ImageSets(train, val)
 
 
-def validation_set(cfg: CfgNode, classes: list[str] | None = None) -> ImageFolder:
-    """Open ``DATA.ROOT/val``, which must have the classes that are given; its pixels are always
-    Pillow's.
+def validation_set(cfg: CfgNode) -> tuple[ImageList, HeldOut | None]:
+    """Open the validation images alone, and return how they were split off, if they were.
 
     Raises:
-        UserError: see :class:`ImageFolder`.
+        UserError: see :func:`image_sets`.
     """
-    transform = eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE)
-    return ImageFolder(cfg.DATA.ROOT, "val", transform, classes=classes)
+    if cfg.DATA.VAL_FRACTION > 0:
+        sets = _split(cfg, ImageFolder(cfg.DATA.ROOT, "train", _central_crop(cfg)))
+        sets.val.notes = sets.train.notes
+        return sets.val, sets.held_out
+    return _validation_folder(cfg), None
+
+
+def _split(cfg: CfgNode, data: ImageFolder) -> ImageSets:
+    """Split a part of the training images off."""
+    fraction, seed = cfg.DATA.VAL_FRACTION, cfg.DATA.VAL_SEED
+    train, val, held_out = hold_out(data, fraction, seed)
+    val.transform, val.substitute, val.seed, val.notes = _central_crop(cfg), False, 0, ()
+    usual = cfg.DATA.VAL
+    if has_split(root := Path(cfg.DATA.ROOT).expanduser(), usual):
+        note = (
+            f"{root} has {usual} as well, which is not read: DATA.VAL_FRACTION {fraction:g} counts"
+        )
+        train.notes = (*train.notes, note)
+    return ImageSets(train, val, held_out)
+
+
+def _validation_folder(cfg: CfgNode, classes: list[str] | None = None) -> ImageFolder:
+    """Open ``DATA.VAL``, which must have the classes that are given."""
+    root, name = Path(cfg.DATA.ROOT).expanduser(), cfg.DATA.VAL
+    train, val = (os.path.realpath(root / each) for each in ("train", name))
+    if os.path.isdir(train) and os.path.isdir(val):
+        shared = os.path.commonpath([train, val])
+        if shared in (train, val):
+            what = {train: "lies in", val: "holds"}[shared] if train != val else "is"
+            raise UserError(
+                f"DATA.VAL {name} {what} the folder of the training images",
+                "give another one, or set DATA.VAL_FRACTION, such as 0.1, to split a part of them"
+                " off",
+            )
+    return ImageFolder(root, name, _central_crop(cfg), classes=classes)
+
+
+def _refuse_shared_folders(train: ImageList, val: ImageList) -> None:
+    """Refuse a class folder that a link makes one of training and of validation."""
+    for name in train.classes:
+        ours, theirs = (os.path.join(each.folder, name) for each in (train, val))
+        if os.path.isdir(ours) and os.path.isdir(theirs) and os.path.samefile(ours, theirs):
+            raise UserError(
+                f"{theirs} is {ours}, so that its images are trained on",
+                "put images of their own there",
+            )
+
+
+def _central_crop(cfg: CfgNode) -> Transform:
+    return eval_transform(cfg.DATA.RESIZE, cfg.DATA.IMAGE_SIZE)
 
 
 def say_oddities(train: ImageList, val: ImageList) -> None:

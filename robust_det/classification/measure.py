@@ -12,12 +12,14 @@ import numpy as np
 from robust_det.checkpoints.model import Model
 from robust_det.classification.class_order import class_indices
 from robust_det.classification.image_sets import CorruptImageError
+from robust_det.classification.own_validation import validation_images
 from robust_det.classification.settings import pretrain_defaults
 from robust_det.classification.validate import validate
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
 from robust_det.data.classification.crops import eval_transform
-from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.held_out import HeldOut
+from robust_det.data.classification.image_list import ImageList
 from robust_det.data.classification.sizes import usual_resize
 from robust_det.models import Classifier
 from robust_det.training.world import World
@@ -27,6 +29,7 @@ __all__ = [
     "Measurement",
     "measure",
     "open_images",
+    "open_validation",
     "wilson_interval",
 ]
 
@@ -60,8 +63,24 @@ def open_images(
     limit: int | None = None,
     size: int | None = None,
     resize: int | None = None,
-) -> ImageFolder:
-    """Open the validation images for a model, in ``FOLDER/val``, or in FOLDER if there is no val.
+) -> ImageList:
+    """Open the validation images for a model, see :func:`open_validation`.
+
+    Args:
+        folder, model, size, resize: see there.
+        limit: this many images, evenly spread; all by default.
+    """
+    images, _ = open_validation(folder, model, size, resize)
+    if limit is not None and limit < len(images):
+        images.keep(np.arange(limit) * len(images) // limit)
+    return images
+
+
+def open_validation(
+    folder: str | Path, model: Model, size: int | None = None, resize: int | None = None
+) -> tuple[ImageList, HeldOut | None]:
+    """Open the validation images for a model: ``FOLDER/val``; what the model says it was validated
+    on, if there is no val; or FOLDER, if it has no splits.
 
     Images are resized and cropped as usual: to 256 and 224 pixels for a model of crops of 224.
 
@@ -70,29 +89,26 @@ def open_images(
         model: whose classes they are. If it does not name them, 1000 classes are ImageNet's, in
             folders of their WordNet ids or of the numbers 0 .. 999, and others are the folders in
             their order when sorted.
-        limit: this many images, evenly spread; all by default.
         size: of the crops in pixels; by default the model's.
         resize: short side in pixels that they are cut from; by default the usual one.
 
     Returns:
-        The images; their targets are the model's classes.
+        The images, whose targets are the model's classes; and how they were split off training
+        images, if they were.
 
     Raises:
-        UserError: they are not the model's classes; or see :class:`ImageFolder`.
+        UserError: they are not the model's classes; or see :func:`.validation_images`.
     """
-    folder = Path(folder).expanduser()
-    split = "val" if (folder / "val").is_dir() else ""
     size = size or model.image_size
-    images = ImageFolder(folder, split, eval_transform(resize or usual_resize(size), size))
+    transform = eval_transform(resize or usual_resize(size), size)
+    images, held_out = validation_images(Path(folder).expanduser(), model, transform)
     images.targets = np.array(class_indices(images.classes, model, images.folder))[images.targets]
-    if limit is not None and limit < len(images):
-        images.keep(np.arange(limit) * len(images) // limit)
-    return images
+    return images, held_out
 
 
 def measure(
     classifier: Classifier,
-    images: ImageFolder,
+    images: ImageList,
     *,
     batch_size: int = 256,
     workers: int = 8,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from robust_det.classification.methods.cost import Cost
 from robust_det.classification.per_class.table import CLASSES_NAME
 from robust_det.core.config.reading import CfgNode, to_dict
 from robust_det.core.files import sha256_file
+from robust_det.data.classification.held_out import HeldOut
 from robust_det.models import ModelCard
 from robust_det.records import environment, write_record
 from robust_det.records.base import Change, File, Weights, as_json
@@ -20,12 +22,13 @@ from robust_det.records.pretrain import (
     ClassifierEvaluationRecord,
     ImageSets,
     PretrainRecord,
+    SplitOff,
     TrainImages,
     TrainingCost,
     ValImages,
 )
 
-__all__ = ["attack_evaluator", "write_evaluation_record", "write_pretrain_record"]
+__all__ = ["attack_evaluator", "split_off", "write_evaluation_record", "write_pretrain_record"]
 
 
 def write_pretrain_record(
@@ -36,6 +39,7 @@ def write_pretrain_record(
     card: ModelCard,
     values: dict[str, Any],
     train_images: int,
+    held_out: HeldOut | None,
     started_from: Mapping[str, str] | None,
     changes: Sequence[Change],
     device: str,
@@ -51,6 +55,7 @@ def write_pretrain_record(
         cfg, card: the run's config, and what is known about the classifier.
         values: of the last epoch; accuracies in percent.
         train_images: size of the training split; those of the other are among the values.
+        held_out: how that was split off the training images, if it was.
         started_from: path and sha256 of the file that the weights started from, if there was one.
         changes: of its config, see :class:`.Record`.
         device: the torch device the run was on.
@@ -68,7 +73,7 @@ def write_pretrain_record(
         raw_config=as_json(to_dict(cfg)),
         environment=environment(device),
         wall_time_s=round(seconds, 1),
-        data=ImageSets(TrainImages(train_images, len(card.classes)), _validated(values)),
+        data=ImageSets(TrainImages(train_images, len(card.classes)), _validated(values, held_out)),
         evaluators=[attack_evaluator(cfg, values)],
         per_class=_classes(weights.parent),
         started_from=File(**started_from) if started_from else None,
@@ -93,6 +98,7 @@ def write_evaluation_record(
     weights: Path,
     card: ModelCard,
     classes: int,
+    held_out: HeldOut | None,
     values: Mapping[str, Any],
     device: str,
     processes: int,
@@ -106,6 +112,7 @@ def write_evaluation_record(
         cfg: the config, with what the file says of its network.
         weights, card: the file, and what it says.
         classes: how many the images are of.
+        held_out: how they were split off training images, if they were.
         values: of the validation; accuracies in percent.
         device, processes: where it ran.
         seconds: that it took.
@@ -120,7 +127,7 @@ def write_evaluation_record(
         raw_config=as_json(to_dict(cfg)),
         environment=environment(device),
         wall_time_s=round(seconds, 1),
-        data=_validated(values),
+        data=_validated(values, held_out),
         classes=classes,
         per_class=_classes(folder),
         evaluators=[attack_evaluator(cfg, values)],
@@ -155,6 +162,11 @@ def attack_evaluator(cfg: CfgNode, values: Mapping[str, Any]) -> AttackEvaluator
     )
 
 
-def _validated(values: Mapping[str, Any]) -> ValImages:
-    """Return how many images the figures of a validation are of, and how many are missing."""
-    return ValImages(int(values["val_images"]), int(values["corrupt"]))
+def _validated(values: Mapping[str, Any], held_out: HeldOut | None) -> ValImages:
+    """Return which images the figures of a validation are of, and how many are missing."""
+    return ValImages(int(values["val_images"]), int(values["corrupt"]), split_off(held_out))
+
+
+def split_off(held_out: HeldOut | None) -> SplitOff | None:
+    """Return how images were split off as a record keeps it."""
+    return SplitOff(**dataclasses.asdict(held_out)) if held_out is not None else None

@@ -17,11 +17,10 @@ from robust_det.classification.attack_settings import attack_doubts
 from robust_det.classification.components import build_model, build_plan, learning_parts
 from robust_det.classification.going_on import Earlier, RunData
 from robust_det.classification.image_sets import (
+    image_sets,
     require_room,
     require_same_everywhere,
     say_oddities,
-    training_set,
-    validation_set,
 )
 from robust_det.classification.methods import CleanNorms
 from robust_det.classification.per_class.table import CLASSES_NAME
@@ -154,6 +153,7 @@ class Pretraining(ClassifierTask):
         changes: of the config and the number of processes, over all sessions.
         new_changes: those of this one.
         started_from: path and sha256 of the file that the run started from, if there was one.
+        held_out: how the validation images were split off the training images, if they were.
         head: what was done with its head, in words.
         other_score: keys that choose the best weights and are others than in the session before.
         report: of the latest validation in this session.
@@ -174,8 +174,8 @@ class Pretraining(ClassifierTask):
         self.may_change = may_change
         self.changes, self.new_changes = list[Change](), list[Change]()
         self.name = name
-        train = training_set(cfg)
-        val = validation_set(cfg, train.classes)
+        sets = image_sets(cfg)
+        train, val, self.held_out = sets.train, sets.val, sets.held_out
         self.start, self.other_score = start, list[str]()
         self.report: ValidationReport | None = None
         self.started_from = {"path": start.path, "sha256": start.sha256} if start else None
@@ -212,6 +212,8 @@ class Pretraining(ClassifierTask):
                 "clean images have batch norms of their own; those of attacked images are the"
                 " network's, which is attacked, validated and left in the files of weights"
             )
+        if self.held_out is not None:
+            logger.info(f"{self.held_out.words(self.val_data)}; the others are trained on")
         say_oddities(self.train_data, self.val_data)
 
     @property
@@ -276,6 +278,7 @@ class Pretraining(ClassifierTask):
             card=self.card,
             values=dict(values),
             train_images=self.images,
+            held_out=self.held_out,
             started_from=self.started_from,
             changes=self.changes,
             device=str(self.device),

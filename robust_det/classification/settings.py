@@ -76,7 +76,19 @@ SETTINGS = {
     "MODEL.SYNC_NORMS": Setting(
         False, "batch norms normalise by the images of all processes; on GPUs"
     ),
-    "DATA.ROOT": Setting("datasets/imagenet", "folder with train/<class>/ and val/<class>/"),
+    "DATA.ROOT": Setting(
+        "datasets/imagenet", "folder with train/<class>/ and val/<class>/, or ImageNet's tar files"
+    ),
+    "DATA.VAL": Setting("val", "folder of the validation images, below DATA.ROOT or anywhere"),
+    "DATA.VAL_FRACTION": Setting(
+        0.0,
+        "split this part of each class's training images off for validation; 0 takes DATA.VAL",
+        least=0,
+        below=1,
+    ),
+    "DATA.VAL_SEED": Setting(
+        0, "of that split, whatever SEED is: runs of all seeds have one", least=0, below=SEEDS
+    ),
     "DATA.IMAGE_SIZE": Setting(224, "side of what the network sees, in pixels", least=8),
     "DATA.RESIZE": Setting(256, "short side before the central crop of validation, in pixels"),
     "DATA.CROP_SCALE": Setting([0.08, 1.0], "area of a training crop, as a share of the image's"),
@@ -255,6 +267,8 @@ def explain(
     origins = merge_layers(cfg, [*read_layers(find_config(name)), command_line(overrides)])
     settle_method(cfg, origins)
     check_config(cfg)
+    split = Switch(("DATA.VAL_SEED",), cfg.DATA.VAL_FRACTION > 0, "DATA.VAL_FRACTION above 0")
+    refuse_idle([split], flatten(cfg), flatten(pretrain_defaults()), origins)
     if eval_only:
         _refuse_training(origins)
     else:
@@ -312,6 +326,7 @@ def check_config(cfg: CfgNode) -> None:
     check_seed(cfg.SEED)
     check_settings(cfg, SETTINGS)
     check_together(cfg)
+    _check_validation(cfg)
     check_size(cfg)
     check_attacks(cfg)
     check_layer_decay("OPTIM.LAYER_DECAY", cfg.OPTIM.LAYER_DECAY)
@@ -328,6 +343,21 @@ def check_config(cfg: CfgNode) -> None:
         raise UserError(
             "MODEL.MEAN and MODEL.STD need three numbers each, RGB in [0, 1], and STD above 0;"
             " divide those of images in [0, 255] by 255"
+        )
+
+
+def _check_validation(cfg: CfgNode) -> None:
+    """Refuse two sets of validation images, or none."""
+    folder, fraction = cfg.DATA.VAL, cfg.DATA.VAL_FRACTION
+    if not folder:
+        raise UserError(
+            "DATA.VAL is empty; give the folder of the validation images, or leave it out and set"
+            " DATA.VAL_FRACTION, such as 0.1"
+        )
+    if fraction > 0 and folder != SETTINGS["DATA.VAL"].default:
+        raise UserError(
+            f"DATA.VAL {folder} and DATA.VAL_FRACTION {fraction:g} are two sets of validation"
+            f" images; leave one out, or set it back to {SETTINGS['DATA.VAL'].default} or 0"
         )
 
 

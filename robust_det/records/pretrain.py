@@ -13,6 +13,7 @@ __all__ = [
     "ClassifierEvaluationRecord",
     "ImageSets",
     "PretrainRecord",
+    "SplitOff",
     "TrainImages",
     "TrainingCost",
     "ValImages",
@@ -26,16 +27,34 @@ class TrainImages(Part, frozen=True):
     classes: int
 
 
+class SplitOff(Part, frozen=True):
+    """Images that were split off the training images, class by class.
+
+    Attributes:
+        fraction: of each class's images.
+        seed: of the draw.
+        of: how many images there were to split.
+        sha256: of the classes and the names of what was split off.
+    """
+
+    fraction: float
+    seed: int
+    of: int
+    sha256: str
+
+
 class ValImages(Part, frozen=True):
     """The validation split.
 
     Attributes:
         images: how many the clean accuracy is of.
         skipped: how many more there are, which could not be read.
+        split_off: how they were split off the training images; None where they lay apart.
     """
 
     images: int
     skipped: int = 0
+    split_off: SplitOff | None = None
 
 
 class ImageSets(Part, frozen=True):

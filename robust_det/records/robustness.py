@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from robust_det.records.base import File, Part, Record
+from robust_det.records.pretrain import SplitOff
 
 __all__ = [
     "AttackNorm",
@@ -31,6 +32,7 @@ class EvaluatedImages(Part, frozen=True):
             :mod:`robust_det.data.classification.identity`.
         classes: how many classes the folders are of; the classifier may have more.
         size, resize: the crop, and the short side that it was cut from, in pixels.
+        split_off: how they were split off the training images; None where they lay apart.
     """
 
     folder: str
@@ -40,6 +42,7 @@ class EvaluatedImages(Part, frozen=True):
     classes: int
     size: int
     resize: int
+    split_off: SplitOff | None = None
 
 
 class EnsembleMember(Part, frozen=True):

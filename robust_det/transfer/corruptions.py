@@ -13,7 +13,8 @@ from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar
-from robust_det.data.classification.crops import Source, Transform
+from robust_det.data.classification.crops import Transform
+from robust_det.data.classification.sources import Source
 from robust_det.models import Classifier
 from robust_det.training.world import World
 from robust_det.transfer.sets import TransferSet

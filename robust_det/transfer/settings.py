@@ -157,7 +157,8 @@ def _settings() -> dict[str, Setting]:
     found = {
         key: setting
         for key, setting in pretraining.SETTINGS.items()
-        if not key.startswith("MODEL.") and key not in (*_OWN, "TRAIN.REPLAYS", "OPTIM.LAYER_DECAY")
+        if not key.startswith(("MODEL.", "DATA.VAL"))
+        and key not in (*_OWN, "TRAIN.REPLAYS", "OPTIM.LAYER_DECAY")
     }
     method = found["TRAIN.METHOD"]
     known = tuple(name for name in method.choices if name != "free")

@@ -12,11 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from robust_det.classification.image_sets import (
-    require_same_everywhere,
-    training_set,
-    validation_set,
-)
+from robust_det.classification.image_sets import image_sets, require_same_everywhere
 from robust_det.classification.settings import load_config
 from robust_det.core.errors import UserError
 from robust_det.training.world import World
@@ -113,9 +109,8 @@ def given(cfg: Any, tmp_path: Path) -> Any:
             caught.append(value)
             return [value, value]
 
-    require_same_everywhere(
-        cfg, training_set(cfg), validation_set(cfg), tmp_path / "last.pth", Catch(0, 2)
-    )
+    sets = image_sets(cfg)
+    require_same_everywhere(cfg, sets.train, sets.val, tmp_path / "last.pth", Catch(0, 2))
     return caught[0]
 
 
@@ -126,7 +121,7 @@ def test_processes_with_other_data_are_named(tiny: Path, tree: Path, tmp_path: P
         other = given(load_config(str(tiny), ["DATA.ROOT", str(root), *overrides]), tmp_path)
         shutil.rmtree(root)
         cfg = load_config(str(tiny), ["DATA.ROOT", str(tree)])
-        data = training_set(cfg), validation_set(cfg)
+        data = image_sets(cfg).train, image_sets(cfg).val
         with pytest.raises(UserError) as error:
             require_same_everywhere(cfg, *data, tmp_path / "last.pth", Pair(0, 2, 0, other))
         return str(error.value)

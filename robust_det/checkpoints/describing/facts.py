@@ -16,7 +16,7 @@ from robust_det.checkpoints.describing.normalisation import find_normalisation
 from robust_det.checkpoints.describing.said import Said, what_it_says
 from robust_det.checkpoints.describing.strides import other_strides
 from robust_det.checkpoints.model import Model
-from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining
+from robust_det.checkpoints.pretrained import FORMAT, PRETRAINING, card_of_pretraining, validated_in
 from robust_det.checkpoints.recognising.accounting import Beside
 from robust_det.checkpoints.recognising.choice import quoted
 from robust_det.core.errors import FileError
@@ -217,6 +217,7 @@ def _of_pretraining(model: Model, value: Mapping[str, Any]) -> Model:
         image_size=card.image_size,
         described=True,
         classes=card.classes,
+        validated=validated_in(value) if "transfer" not in value else None,
     )
 
 

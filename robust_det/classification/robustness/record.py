@@ -8,6 +8,7 @@ from typing import Any
 
 from robust_det.attacks.budgets import Budget, Member
 from robust_det.classification.per_class.table import CLASSES_NAME, ClassTable
+from robust_det.classification.pretrain_record import split_off
 from robust_det.classification.robustness.asked import Asked
 from robust_det.classification.robustness.fates import Fate
 from robust_det.classification.robustness.figures import clean_metrics, correct_of
@@ -96,6 +97,7 @@ def robustness_record(
             len(set(targets)),
             subject.size,
             subject.resize,
+            split_off(subject.held_out),
         ),
         metrics=metrics,
         correct=correct_of(fates, targets),

@@ -69,7 +69,7 @@ def evaluate_robustness(
 
     Args:
         file: of any format that :func:`.read_model` reads.
-        folder: of the images, see :func:`robust_det.classification.measure.open_images`.
+        folder: of the images, see :func:`robust_det.classification.measure.open_validation`.
         output: a folder for the results.
         asked: of the evaluation.
         resume: go on with the evaluation in ``output`` if there is one; of a finished one the

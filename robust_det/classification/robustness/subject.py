@@ -13,13 +13,15 @@ import numpy as np
 from robust_det.checkpoints.model import Model
 from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.classification.class_order import class_notes
-from robust_det.classification.measure import open_images
+from robust_det.classification.measure import open_validation
+from robust_det.classification.own_validation import own_validation_notes
 from robust_det.classification.robustness.asked import Asked
 from robust_det.classification.robustness.subset import stratified
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
+from robust_det.data.classification.held_out import HeldOut
 from robust_det.data.classification.identity import contents_of, names_digest
-from robust_det.data.classification.image_folder import ImageFolder
+from robust_det.data.classification.image_list import ImageList
 from robust_det.data.classification.sizes import usual_resize
 from robust_det.data.images import open_image
 from robust_det.models import Classifier
@@ -38,6 +40,7 @@ class Subject:
         sha256: of it.
         model, classifier: what it holds; the classifier takes images in [0, 1], in eval mode.
         data: the images, with the model's classes as targets.
+        held_out: how they were split off training images, if they were.
         of: how many there are in the folder.
         digest: of their names and contents.
         size, resize: the crop, and the short side that it is cut from, in pixels.
@@ -48,7 +51,8 @@ class Subject:
     sha256: str
     model: Model
     classifier: Classifier
-    data: ImageFolder
+    data: ImageList
+    held_out: HeldOut | None
     of: int
     digest: str
     size: int
@@ -61,7 +65,7 @@ def open_subject(file: NetworkFile, folder: str | Path, asked: Asked) -> Subject
 
     Args:
         file: of any format that :func:`.read_model` reads.
-        folder: of the images, see :func:`robust_det.classification.measure.open_images`.
+        folder: of the images, see :func:`robust_det.classification.measure.open_validation`.
         asked: how many of them, and their size.
 
     Raises:
@@ -73,9 +77,10 @@ def open_subject(file: NetworkFile, folder: str | Path, asked: Asked) -> Subject
     size = asked.size or model.image_size
     asked.check_sizes(size)
     resize = asked.resize or usual_resize(size)
-    data = open_images(folder, model, size=size, resize=resize)
+    data, held_out = open_validation(folder, model, size, resize)
     of, present = len(data), sorted(set(data.targets.tolist()))
     notes = [*model.remarks, *class_notes(model, present, data.folder), *data.notes]
+    notes += own_validation_notes(model, data, held_out)
     if asked.images is not None:
         if asked.images > of:
             notes.append(f"{data.folder} has {of} images, fewer than --images {asked.images}")
@@ -89,6 +94,7 @@ def open_subject(file: NetworkFile, folder: str | Path, asked: Asked) -> Subject
         model=model,
         classifier=classifier,
         data=data,
+        held_out=held_out,
         of=of,
         digest=hashlib.sha256(contents.encode()).hexdigest(),
         size=size,
@@ -97,7 +103,7 @@ def open_subject(file: NetworkFile, folder: str | Path, asked: Asked) -> Subject
     )
 
 
-def _size_notes(data: ImageFolder, model: Model, size: int, resize: int) -> list[str]:
+def _size_notes(data: ImageList, model: Model, size: int, resize: int) -> list[str]:
     """Say so if the size of crops is a guess, and where images are much smaller."""
     notes = []
     if not model.described:
@@ -108,7 +114,7 @@ def _size_notes(data: ImageFolder, model: Model, size: int, resize: int) -> list
     sides = []
     for index in np.arange(min(_LOOKED_AT, len(data))) * len(data) // min(_LOOKED_AT, len(data)):
         with contextlib.suppress(UserError, OSError):  # told when it is evaluated
-            sides.append(min(open_image(data.path(int(index)), upright=False).size))
+            sides.append(min(open_image(data.source(int(index)), upright=False).size))
     if sides and 2 * statistics.median(sides) < resize:
         notes.append(
             f"the images' short side is about {statistics.median(sides):.0f} px, and is blown up to"

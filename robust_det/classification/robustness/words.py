@@ -26,6 +26,9 @@ def announcement(
     images = counted(len(data), "image")
     if len(data) < subject.of:
         images += f" of {subject.of:,}, drawn by seed {asked.seed},"
+    if subject.held_out is not None:
+        off = subject.held_out
+        images += f" (split off {off.of:,} by fraction {off.fraction:g} and seed {off.seed})"
     yield (
         f"evaluating {subject.file.path} ({subject.model.format}): {card.arch},"
         f" {eps_label(card.norm, card.eps)}, on {images} of {data.folder}, {subject.size} px out of"

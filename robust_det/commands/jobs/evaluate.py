@@ -63,7 +63,10 @@ def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
     parser.add_argument("weights", metavar="FILE_OR_NAME", help="classifier, or robust://NAME")
     parser.add_argument(
-        "--data", required=True, metavar="DIR", help="folder with val/<class>/, or with <class>/"
+        "--data",
+        required=True,
+        metavar="DIR",
+        help="folder with val/<class>/, with <class>/, or with what the file was validated on",
     )
     parser.add_argument("--norm", choices=("l2", "linf"), help="of the threat models")
     parser.add_argument(

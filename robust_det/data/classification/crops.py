@@ -13,15 +13,14 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from robust_det.core.errors import FileError
-from robust_det.core.files import require_regular
 from robust_det.data.classification.further import Step
 from robust_det.data.classification.jitter import jitter_colours
 from robust_det.data.classification.jpeg import JPEG_START, Box, colour_jpeg_shape, crop_jpeg
+from robust_det.data.classification.sources import Source, opened
 from robust_det.data.images import open_image
 
-__all__ = ["Source", "Transform", "Undecodable", "eval_transform", "random_box", "train_transform"]
+__all__ = ["Transform", "Undecodable", "eval_transform", "random_box", "train_transform"]
 
-Source = str | IO[bytes]  # the path of an image, or its content
 # an image to (3, size, size) RGB, uint8; it raises Undecodable
 Transform = Callable[[Source], torch.Tensor]
 _RATIO = (3 / 4, 4 / 3)  # of width to height, as RandomResizedCrop has it
@@ -196,10 +195,7 @@ def _read_rgb(source: Source) -> Image.Image:
 def _read_jpeg(source: Source) -> bytes:
     """Read a file if it begins as a JPEG does; its content is empty otherwise."""
     try:
-        if not isinstance(source, str):
-            return _jpeg_of(source)
-        require_regular(source)
-        with open(source, "rb", buffering=0) as file:
+        with opened(source) as file:
             return _jpeg_of(file)
     except OSError as error:
         raise Undecodable(f"{type(error).__name__}: {error}") from error

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_det.core.files import require_regular
 from robust_det.data.classification.image_list import ImageList
+from robust_det.data.classification.sources import Source, opened
 
 __all__ = ["Contents", "contents_of", "in_both", "names_digest"]
 
@@ -62,7 +62,7 @@ def names_digest(data: ImageList) -> str:
 def contents_of(data: ImageList) -> Contents:
     """Look into some files, or all if they are few."""
     where = _sample(len(data))
-    prints = [_print(data.path(int(i))) for i in where]
+    prints = [_print(data.source(int(i))) for i in where]
     return Contents(where, np.array(prints, np.uint64))
 
 
@@ -73,19 +73,19 @@ def in_both(train: ImageList, val: ImageList) -> list[str]:
     """
     if len(train) + len(val) > _MOST_COMPARED:
         return []
-    by_size: dict[int, list[str]] = {}
-    for path in map(train.path, range(len(train))):
-        by_size.setdefault(_size(path), []).append(path)
+    by_size: dict[int, list[int]] = {}
+    for index in range(len(train)):
+        by_size.setdefault(_size(train, index), []).append(index)
     hashes: dict[int, set[str]] = {}
     found = []
-    for path in map(val.path, _sample(len(val)).tolist()):
-        size = _size(path)
+    for index in _sample(len(val)).tolist():
+        size = _size(val, index)
         if size <= 0 or size not in by_size:
             continue
         if size not in hashes:
-            hashes[size] = {_hash(other) for other in by_size[size]}
-        if _hash(path) in hashes[size]:
-            found.append(path)
+            hashes[size] = {_hash(train, other) for other in by_size[size]}
+        if _hash(val, index) in hashes[size]:
+            found.append(val.path(index))
     return found
 
 
@@ -94,17 +94,16 @@ def _sample(length: int) -> NDArray[np.int64]:
     return np.arange(count) * length // max(count, 1)
 
 
-def _size(path: str) -> int:
+def _size(data: ImageList, index: int) -> int:
     try:
-        return os.stat(path).st_size
+        return data.store.size(index)
     except OSError:
         return -1
 
 
-def _print(path: str) -> int:
+def _print(source: Source) -> int:
     try:
-        require_regular(path)
-        with open(path, "rb", buffering=0) as file:
+        with opened(source) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - _TAIL, 0))
             end = file.read()
@@ -113,10 +112,9 @@ def _print(path: str) -> int:
     return int.from_bytes(hashlib.sha256(b"%d " % size + end).digest()[:8], "little") if size else 0
 
 
-def _hash(path: str) -> str:
+def _hash(data: ImageList, index: int) -> str:
     try:
-        require_regular(path)
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with opened(data.source(index)) as file:
+            return hashlib.sha256(file.read()).hexdigest()
     except OSError:
-        return path
+        return data.path(index)

@@ -8,10 +8,11 @@ what the uninterrupted one would have seen.
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from robust_det.core.seeding import mixed_seed
-from robust_det.data.classification.crops import Source, Transform, Undecodable
+from robust_det.data.classification.crops import Transform, Undecodable
+from robust_det.data.classification.sources import Source
+from robust_det.data.classification.stores import FileStore
 
 __all__ = ["Batch", "Corrupt", "ImageList", "Sample", "collate"]
 
@@ -67,8 +70,7 @@ class ImageList(Dataset[Sample | Corrupt]):
     """Images of one split, indexed by ``(epoch, index)``, or by ``(epoch, index, copy)``.
 
     Args:
-        folder: that the paths are relative to.
-        paths: of the images, N.
+        store: where the images are, N.
         targets: (N,) class indices.
         classes: names of the classes.
         transform: from an image to (3, H, W), RGB, uint8.
@@ -80,8 +82,7 @@ class ImageList(Dataset[Sample | Corrupt]):
 
     def __init__(
         self,
-        folder: Path,
-        paths: Sequence[bytes],
+        store: FileStore,
         targets: NDArray[np.int64],
         classes: list[str],
         transform: Transform,
@@ -89,31 +90,44 @@ class ImageList(Dataset[Sample | Corrupt]):
         substitute: bool = False,
         notes: tuple[str, ...] = (),
     ) -> None:
-        self.folder = folder
+        self.store = store
         self.transform = transform
         self.seed = seed
         self.substitute = substitute
         self.classes = classes
-        # arrays, not lists: forked workers share them, where they would copy a million objects
         self.targets = targets
-        self._paths = np.array(paths, dtype=np.bytes_)
         self.notes = notes
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
+    def folder(self) -> Path:
+        """What the images' names are relative to."""
+        return self.store.folder
+
+    @property
     def names(self) -> NDArray[np.bytes_]:
         """The images' paths relative to the folder, (N,)."""
-        return self._paths
+        return self.store.names
 
     def path(self, index: int) -> str:
-        """Return the file of an image."""
-        return os.path.join(self.folder, os.fsdecode(self._paths[index]))
+        """Return the file of an image, as a message names it."""
+        return self.store.path(index)
 
     def source(self, index: int) -> Source:
         """Return what the transform is given: the file, where it holds this image alone."""
-        return self.path(index)
+        return self.store.source(index)
+
+    def keep(self, chosen: NDArray[np.int64]) -> None:
+        """Leave the images at these positions alone, in this order."""
+        self.targets, self.store = self.targets[chosen], self.store.at(chosen)
+
+    def part(self, chosen: NDArray[np.int64]) -> Self:
+        """Return a list of the images at these positions, in this order."""
+        other = copy.copy(self)
+        other.keep(chosen)
+        return other
 
     def __getitem__(self, key: tuple[int, ...]) -> Sample | Corrupt:
         epoch, index, *copy = key

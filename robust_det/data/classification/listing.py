@@ -12,7 +12,15 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from robust_det.core.errors import UserError
 from robust_det.data.walking import is_hidden, walk
 
-__all__ = ["Listing", "class_folders", "images_below", "left_out", "listing_of"]
+__all__ = [
+    "Listing",
+    "class_folders",
+    "images_below",
+    "is_image",
+    "left_out",
+    "listing_of",
+    "suffix_of",
+]
 
 # torchvision's, and the other names of JPEG
 _SUFFIXES = (*IMG_EXTENSIONS, ".jfif", ".jpe")
@@ -38,12 +46,8 @@ def class_folders(folder: Path) -> tuple[list[str], list[str]]:
     """Return the names of the class folders, sorted, and of the files that lie beside them.
 
     Raises:
-        UserError: no such folder, none in it, or a link that leads nowhere.
+        UserError: none in it, or a link that leads nowhere.
     """
-    if not folder.is_dir():
-        raise UserError(
-            f"no folder {folder}; DATA.ROOT needs train/<class>/<images> and val/<class>/<images>"
-        )
     entries = [entry for entry in os.scandir(folder) if not is_hidden(entry.name)]
     names = sorted(entry.name for entry in entries if entry.is_dir())
     files = sorted(entry.name for entry in entries if not entry.is_dir())
@@ -78,12 +82,12 @@ def listing_of(folder: Path) -> Listing:
     within: dict[str, None] = {}
     for parent, _, names in walk(folder, follow_links=True):
         below = os.path.relpath(parent, folder.parent)
-        images = [name for name in names if name.lower().endswith(_SUFFIXES)]
+        images = [name for name in names if is_image(name)]
         paths += [os.fsencode(os.path.join(below, name)) for name in images]
         if images:
             within[os.path.relpath(parent, folder).split(os.sep)[0]] = None
         if len(images) < len(names):
-            others.update(_suffix(name) for name in set(names).difference(images))
+            others.update(suffix_of(name) for name in set(names).difference(images))
     folders = () if os.curdir in within or len(within) < 2 else tuple(sorted(within))
     return Listing(sorted(paths), others, folders)
 
@@ -97,5 +101,11 @@ def left_out(others: Counter[str]) -> str:
     return ", ".join([*shown, f"{rest} others"] if rest else shown)
 
 
-def _suffix(name: str) -> str:
+def is_image(name: str) -> bool:
+    """Return whether a file of this name is read as an image."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def suffix_of(name: str) -> str:
+    """Return what a file's name ends with, in small letters with its dot."""
     return os.path.splitext(name)[1].lower()

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from robust_det.core.errors import FileError
-from robust_det.data.classification.crops import Source, Transform
+from robust_det.data.classification.crops import Transform
 from robust_det.data.classification.image_list import ImageList
+from robust_det.data.classification.sources import Source
+from robust_det.data.classification.stores import FileStore
 from robust_det.data.transfer.manifest import Entry, Manifest
 from robust_det.data.transfer.sets.cifar import is_packed, packed_pixels
 from robust_det.data.transfer.verify import file_of
@@ -43,8 +45,7 @@ class ManifestImages(ImageList):
     ) -> None:
         index = {name: i for i, name in enumerate(manifest.classes)}
         super().__init__(
-            base,
-            [os.fsencode(entry.path) for entry in entries],
+            _SetStore(base, [os.fsencode(entry.path) for entry in entries]),
             np.array([index[entry.label] for entry in entries], dtype=np.int64),
             list(manifest.classes),
             transform,
@@ -60,9 +61,11 @@ class ManifestImages(ImageList):
                 str(base),
             )
 
+
+class _SetStore(FileStore):
     def source(self, index: int) -> Source:
         """Return an image's file; of one of many in a file, its content as a portable pixmap."""
-        path = os.fsdecode(self._paths[index])
+        path = os.fsdecode(self.names[index])
         if not is_packed(path):
             return self.path(index)
         pixels = packed_pixels(self.folder, path)

@@ -13,6 +13,7 @@ import numpy as np
 
 from robust_det.core.errors import UserError, counted
 from robust_det.core.seeding import mixed_seed
+from robust_det.data.draws import drawn, kept
 from robust_det.data.transfer.manifest import Entry, Manifest
 
 __all__ = ["by_class", "draw", "first", "subset", "with_validation"]
@@ -43,9 +44,7 @@ def draw(
     """
     chosen = set[str]()
     for number, (name, images) in enumerate(_contents(entries, classes).items()):
-        generator = np.random.default_rng(mixed_seed(seed, number))
-        count = min(counts[name], max(len(images) - 1, 1))
-        chosen.update(images[i].sha256 for i in generator.permutation(len(images))[:count])
+        chosen.update(images[i].sha256 for i in drawn(len(images), counts[name], seed, number))
     taken = [entry for entry in entries if entry.sha256 in chosen]
     return taken, [entry for entry in entries if entry.sha256 not in chosen]
 
@@ -99,8 +98,8 @@ def with_validation(manifest: Manifest, fraction: float, seed: int) -> Manifest:
     contents = {
         name: len(images) for name, images in _contents(manifest.train, manifest.classes).items()
     }
-    kept = {name: max(n - max(round(n * fraction), 1), 1) for name, n in contents.items()}
-    train, val = draw(manifest.train, manifest.classes, kept, mixed_seed(seed, _VALIDATION))
+    counts = {name: kept(n, fraction) for name, n in contents.items()}
+    train, val = draw(manifest.train, manifest.classes, counts, mixed_seed(seed, _VALIDATION))
     note = f"validation: {fraction:g} of each class, by seed {seed}; {len(val):,} images"
     if alone := [name for name, n in contents.items() if n == 1]:
         note += (

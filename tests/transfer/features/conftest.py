@@ -13,6 +13,7 @@ from PIL import Image
 from robust_det.checkpoints.model import Model
 from robust_det.data.classification.crops import eval_transform
 from robust_det.data.classification.image_list import ImageList
+from robust_det.data.classification.stores import FileStore
 from robust_det.models import build_classifier
 from robust_det.transfer.features.network import FeatureNetwork, feature_network
 
@@ -24,7 +25,8 @@ def image_list(folder: Path) -> ImageList:
     names = sorted(path.name for path in folder.iterdir())
     targets = np.arange(len(names), dtype=np.int64) % 3
     transform = eval_transform(36, 32)
-    return ImageList(folder, [*map(os.fsencode, names)], targets, ["a", "b", "c"], transform)
+    store = FileStore(folder, [*map(os.fsencode, names)])
+    return ImageList(store, targets, ["a", "b", "c"], transform)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from robust_det.core.errors import FileError
+from robust_det.data.matlab import matlab
 from robust_det.data.transfer.listed import OFFICIAL, Item, Listed
-from robust_det.data.transfer.sets.layout import Layout, first_of, matlab
+from robust_det.data.transfer.sets.layout import Layout, first_of
 
 __all__ = ["LAYOUTS"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from robust_det.core.errors import FileError
+from robust_det.data.matlab import matlab
 from robust_det.data.transfer.listed import OFFICIAL, Listed
-from robust_det.data.transfer.sets.layout import Layout, matlab
+from robust_det.data.transfer.sets.layout import Layout
 
 __all__ = ["LAYOUTS"]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from robust_det.core.errors import FileError, naming, reason_of
+from robust_det.core.errors import FileError, naming
 from robust_det.core.files import require_regular
 from robust_det.data.transfer.listed import Listed
 
-__all__ = ["Layout", "base_of", "first_of", "matlab", "text_lines"]
+__all__ = ["Layout", "base_of", "first_of", "text_lines"]
 
 
 @dataclass(frozen=True)
@@ -62,25 +61,3 @@ def text_lines(path: Path) -> list[str]:
         except UnicodeDecodeError as error:
             raise FileError("is no UTF-8 text", "take the official file") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def matlab(path: Path, *names: str) -> list[Any]:
-    """Return variables of a MATLAB file, each as an array of one dimension.
-
-    Raises:
-        FileError: it is no such file, or lacks one of them.
-    """
-    import numpy as np
-    from scipy.io import loadmat  # here: it takes long, and four sets need it
-
-    require_regular(path)
-    with naming(path):
-        try:
-            content = loadmat(path, squeeze_me=True)
-        except Exception as error:  # whatever a damaged file does to SciPy
-            raise FileError(
-                f"is no MATLAB file that SciPy reads: {reason_of(error)}", "take the official file"
-            ) from error
-        if lost := [name for name in names if name not in content]:
-            raise FileError(f"has no variable '{lost[0]}'", "take the official file")
-    return [np.atleast_1d(content[name]) for name in names]
