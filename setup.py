@@ -84,6 +84,8 @@ setup(
         "corruptions": ["scikit-image>=0.22", "numba>=0.59"],
         # architectures of its names, as timm:resnet50d
         "timm": ["timm>=1.0"],
+        # SQL over records, and Parquet
+        "records": ["duckdb>=1.4"],
         "export": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": [
             "ruff",
@@ -93,6 +95,7 @@ setup(
             "pre-commit",
             "pre-commit-hooks",
             "zizmor",
+            "duckdb",
             "pytest",
             "pytest-cov",
             "pytest-xdist",

@@ -60,6 +60,9 @@ COMMANDS = {
     "predict": Command("jobs.predict", "Detect objects on images or a video."),
     "export": Command("jobs.export", "Export a detector, and prove that it finds the same boxes."),
     "zoo": Command("jobs.zoo", "The published robust models: list, fetch, measure them again."),
+    "records": Command(
+        "jobs.records", "The records of runs: list, show, query, check and export them."
+    ),
     "inspect": Command("jobs.inspect", "Check data sets, print their statistics, draw samples."),
     "split": Command(
         "data.split", "Hold out a part of a data set, and write both parts as COCO JSON."
