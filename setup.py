@@ -85,7 +85,7 @@ setup(
         # architectures of its names, as timm:resnet50d
         "timm": ["timm>=1.0"],
         # SQL over records, and Parquet
-        "records": ["duckdb>=1.4"],
+        "records": ["duckdb>=2"],
         "export": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": [
             "ruff",

@@ -16,6 +16,7 @@ __all__ = ["STYLES", "listing"]
 
 STYLES = ("table", "csv", "json", "markdown")
 _GAP = 2  # between columns
+_PADDING = 2  # of a name at the head of a column, by tabulate
 _LEAST = 12  # characters to which a text is shortened at most
 
 
@@ -65,7 +66,10 @@ def _fitting(
     columns: Sequence[str], cells: Sequence[Sequence[str]], width: int | None
 ) -> tuple[list[tuple[int, int]], list[str]]:
     """Return the places and the sizes of the columns that fit, and the names of the others."""
-    wide = [max([len(name), *(len(row[n]) for row in cells)]) for n, name in enumerate(columns)]
+    wide = [
+        max([len(name) + _PADDING, *(len(row[n]) for row in cells)])
+        for n, name in enumerate(columns)
+    ]
     if width is None:
         return list(enumerate(wide)), []
     kept = list(enumerate(wide))
@@ -85,7 +89,7 @@ def _fitting(
 
 
 def _least(name: str, size: int) -> int:
-    return max(len(name), min(size, _LEAST))
+    return max(len(name) + _PADDING, min(size, _LEAST))
 
 
 def _shortened(text: str, size: int) -> str:

@@ -21,7 +21,8 @@ class Link:
 
     Attributes:
         parent, child: places of the records among those given.
-        how: ``fine-tuned``, ``transferred``, ``went on``, or ``evaluated``.
+        how: ``fine-tuned``, ``transferred``, ``went on``, ``evaluated``, or ``again``: a later
+            record of the file that the parent left.
         converted: SHA-256 of the conversion between them; empty if there was none.
     """
 
@@ -93,7 +94,7 @@ class Lineage:
         for number, (_, record) in enumerate(self.records):
             maker = makers.get(made_by(record), number)
             if maker != number:
-                yield Link(maker, number, "evaluated")
+                yield Link(maker, number, "again")
                 continue
             for sha256, how, converted in made_from(record):
                 parent = makers.get(sha256, number)

@@ -25,6 +25,7 @@ __all__ = ["Subject", "subject_of"]
 
 # of a set's name: its year and its part say nothing of what it shows
 _PART = re.compile(r"_(?:(?:19|20)\d\d|train|trainval|val|minival|test)(?=_|$)")
+_OWN_SETS = ("folder", "csv")
 # the richest task that a detector was scored in -> what is found
 _FOUND = {"panoptic_seg": "pan", "segm": "seg", "bbox": "det", "sem_seg": "sem"}
 
@@ -73,9 +74,11 @@ def _detection(record: DetectionRecord) -> Subject:
 
 def _transfer(record: TransferRecord) -> Subject:
     attacks = _attacks(record.evaluators)
+    # a set of one's own is called what its folder or file is
+    name = _root(record) if record.data.set in _OWN_SETS else record.data.set
     return Subject(
-        dataset=record.data.set,
-        task=_task([record.data.set], "cls"),
+        dataset=name,
+        task=_task([name], "cls"),
         mode=record.mode,
         protocol=", ".join(filter(None, (record.head, *record.quirks, attacks))),
         headline=record.data.headline,
