@@ -65,7 +65,7 @@ def test_nothing_found_is_an_empty_table(command: Command) -> None:
 
 def test_a_record_with_its_lineage(command: Command) -> None:
     run = EPS / "runs/tiny_r18_eps0_bccd_seed0"
-    done = command("records", "show", run, "--among", EPS, "--config")
+    done = command("records", "show", run, "--among", EPS, "--with-config")
     record = json.loads((run / "record.json").read_text())
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
     assert f"bbox.AP {record['metrics']['bbox']['AP']:.6g}" in lines

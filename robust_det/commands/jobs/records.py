@@ -34,7 +34,7 @@ def list_records(args: argparse.Namespace) -> int:
     folders = [word for word in args.words if os.path.exists(word)]
     filters = tuple(parse_filter(word) for word in args.words if word not in folders)
     query = Query(
-        columns=_names(args.columns),
+        columns=_names(args.columns or _DEFAULT),
         filters=filters,
         sort=_names(args.sort) if args.sort else (),
         descending=args.descending,
@@ -61,7 +61,7 @@ def show_record(args: argparse.Namespace) -> None:
     # its evaluations lie in its folder
     others = [one for one in (*found.records, *found.deeper) if one.resolve() != own]
     records, unreadable = load_readable(others)
-    print(record_text([(path, record), *records], 0, args.config, args.all))
+    print(record_text([(path, record), *records], 0, args.with_config, args.all))
     _say_unreadable(unreadable)
 
 
@@ -133,9 +133,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="DIR|FILTER",
         help="folders of runs, then conditions on columns: = != > >= < <= and ~ for a pattern",
     )
-    lister.add_argument(
-        "--columns", default=_DEFAULT, help="names or patterns, such as name,metrics.*"
-    )
+    lister.add_argument("--columns", help="names or patterns, such as name,metrics.*")
     lister.add_argument("--sort", help="columns to sort by, such as eps,seed")
     lister.add_argument("--descending", action="store_true", help="from the highest value on")
     lister.add_argument("--limit", type=int, metavar="N", help="no more than N records")
@@ -146,7 +144,7 @@ def add_arguments(parser: Parser) -> None:
         help="print one record, and where its weights come from and went",
         examples=(
             "robust-det records show output/detection/cells_resnet50_l2_eps3",
-            "robust-det records show output/transfer/flowers --among output --config",
+            "robust-det records show output/transfer/flowers --among output --with-config",
         ),
     )
     shower.add_argument("run", metavar="RUN", help="a run's folder, or its record.json")
@@ -156,7 +154,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="DIR",
         help="folder of the runs to look for its weights in, repeatable; its own folder's if none",
     )
-    shower.add_argument("--config", action="store_true", help="the complete config as well")
+    shower.add_argument("--with-config", action="store_true", help="the complete config as well")
     shower.add_argument("--all", action="store_true", help="all figures, those of classes as well")
     shower.set_defaults(do=show_record)
 
