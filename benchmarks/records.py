@@ -149,7 +149,8 @@ def table(path: Path) -> str:
     """Return the records as a Markdown table."""
     rows = []
     for result in read_results(path):
-        seconds = result["cpu_seconds"]
+        # earlier results have seconds of the clock
+        seconds = result.get("cpu_seconds") or result["seconds"]
         first = next(iter(sorted(seconds)))  # by hand
         rows += [
             (
