@@ -87,6 +87,8 @@ setup(
         # LOG.WANDB and LOG.MLFLOW; with a server, mlflow-skinny is enough
         "wandb": ["wandb>=0.19"],
         "mlflow": ["mlflow>=2.14"],
+        # SQL over records, and Parquet
+        "records": ["duckdb>=2"],
         "export": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": [
             "ruff",
@@ -96,6 +98,7 @@ setup(
             "pre-commit",
             "pre-commit-hooks",
             "zizmor",
+            "duckdb",
             "pytest",
             "pytest-cov",
             "pytest-xdist",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from robust_det.analysis.admission import BY_SETTING, admit
 from robust_det.analysis.options import Options
 from robust_det.analysis.page import render_report
 from robust_det.analysis.runs import warn_left_out
@@ -18,6 +20,8 @@ from robust_det.records import RECORD_NAME, Record
 from robust_det.records.store import find_records, load_records
 
 __all__ = ["MARKER_NAME", "compare"]
+
+logger = logging.getLogger(__name__)
 
 _TITLE = "Detection from robust backbones"
 _TITLE_OF_TRANSFERS = "Transfer from robust backbones"
@@ -107,7 +111,12 @@ def _read(
     # if there is nothing else, reading says what is missing
     missing = () if found.records else tuple(path / RECORD_NAME for path in found.without)
     by_kind: dict[str, list[tuple[Path, Record]]] = {kind: [] for kind in SECTIONS}
-    for path, record in load_records(found.records or missing):
+    admission = admit(load_records(found.records or missing), BY_SETTING)
+    for one in admission.left_out:
+        logger.warning(f"left out {one.path}: {one.why}")
+    if not admission.records:
+        raise UserError("none of the records may be compared; robust-det records check says why")
+    for path, record in admission.records:
         kind = record.kind()
         if kind not in by_kind:
             raise UserError(

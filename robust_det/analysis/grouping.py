@@ -16,7 +16,7 @@ from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import UserError
 from robust_det.records.metrics import task_of, task_order
 
-__all__ = ["Row", "Setting", "group_runs", "setting_differences"]
+__all__ = ["Repeat", "Row", "Setting", "group_runs", "repeats_of", "setting_differences"]
 
 
 @dataclass
@@ -118,38 +118,70 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     Raises:
         UserError: two runs have the same setting, weights and seed.
     """
+    again = repeats_of(runs)
     settings: dict[bytes, Setting] = {}
     rows: dict[tuple[Any, ...], Row] = {}
-    detectors: dict[tuple[Any, ...], Run] = {}
-    for run in runs:
+    for number, run in enumerate(runs):
         key = as_key(run.setting)
-        if key not in settings:
-            settings[key] = Setting(_letter(len(settings)), run.setting)
-        row_key = (key, run.arch, run.norm, run.eps, run.weights_hash)
-        first = detectors.setdefault((*row_key, run.detector or run.path), run)
-        if first.detector and first is not run:
-            settings[key].notes.append(
-                f"{run.path} is of the same detector as {first.path}, and counts once."
+        setting = settings.setdefault(key, Setting(_letter(len(settings)), run.setting))
+        if repeat := again.get(number):
+            if not repeat.same_detector:
+                raise UserError(
+                    f"{repeat.first.path} and {run.path} are the same run twice (same setting,"
+                    f" weights and seed {run.seed}): averaging them would count one seed twice;"
+                    " give one"
+                )
+            setting.notes.append(
+                f"{run.path} is of the same detector as {repeat.first.path}, and counts once."
             )
             continue
+        row_key = (key, *_backbone(run))
         if row_key not in rows:
             rows[row_key] = Row([])
-            settings[key].rows.append(rows[row_key])
-        row = rows[row_key]
-        for other in row.runs:
-            if other.seed == run.seed:
-                raise UserError(
-                    f"{other.path} and {run.path} are the same run twice (same setting, weights "
-                    f"and seed {run.seed}): averaging them would count one seed twice; give one"
-                )
-        row.runs.append(run)
-        row.runs.sort(key=lambda r: r.seed)
+            setting.rows.append(rows[row_key])
+        rows[row_key].runs.append(run)
+        rows[row_key].runs.sort(key=lambda r: r.seed)
     for setting in settings.values():
         setting.rows.sort(key=_row_order)
         _find_baselines(setting)
         _note_provenance(setting)
         _note_spread(setting)
     return list(settings.values())
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A run that is another one once more, and must not count twice.
+
+    Attributes:
+        first: the other one.
+        same_detector: whether it is known to be one detector, evaluated twice; else it is the same
+            training, and which of the two counts is not known.
+    """
+
+    first: Run
+    same_detector: bool
+
+
+def repeats_of(runs: Sequence[Run]) -> dict[int, Repeat]:
+    """Return which runs are others once more, by their place in the list."""
+    out: dict[int, Repeat] = {}
+    detectors: dict[tuple[Any, ...], Run] = {}
+    seeds: dict[tuple[Any, ...], Run] = {}
+    for number, run in enumerate(runs):
+        key = (as_key(run.setting), *_backbone(run))
+        first = detectors.setdefault((*key, run.detector or run.path), run)
+        if first.detector and first is not run:
+            out[number] = Repeat(first, True)
+            continue
+        first = seeds.setdefault((*key, run.seed), run)
+        if first is not run:
+            out[number] = Repeat(first, False)
+    return out
+
+
+def _backbone(run: Run) -> tuple[Any, ...]:
+    return run.arch, run.norm, run.eps, run.weights_hash
 
 
 def _row_order(row: Row) -> tuple[Any, ...]:

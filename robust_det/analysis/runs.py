@@ -25,7 +25,9 @@ from robust_det.records.detection import (
 )
 from robust_det.records.metrics import task_of
 
-__all__ = ["Conditions", "Run", "runs_of", "warn_left_out"]
+__all__ = ["NO_EPS", "Conditions", "Run", "conditions_of", "runs_of", "warn_left_out"]
+
+NO_EPS = "no eps (started from no backbone, or one of unknown eps)"
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +117,7 @@ def runs_of(records: Sequence[tuple[Path, DetectionRecord]]) -> list[Run]:
     """
     known = [(path, record, record.eps) for path, record in records if record.eps is not None]
     without = [path.parent for path, record in records if record.eps is None]
-    warn_left_out("no eps (started from no backbone, or one of unknown eps)", without)
+    warn_left_out(NO_EPS, without)
     if not known:
         raise UserError(
             "no detection run with an eps among the records; give at least one to compare"
@@ -145,7 +147,7 @@ def _run(path: Path, record: DetectionRecord, eps: float) -> Run:
         detector=record.detector.sha256 if record.detector else "",
         assumed=record.detector.assumed if record.detector else (),
         metrics=_metrics(path, record),
-        setting=_conditions(record),
+        setting=conditions_of(record),
         pictures=tuple(record.pictures),
         test=tuple(record.data.test),
         detections=record.detections,
@@ -166,7 +168,8 @@ def _metrics(path: Path, record: DetectionRecord) -> dict[str, dict[str, float]]
     }
 
 
-def _conditions(record: DetectionRecord) -> Conditions:
+def conditions_of(record: DetectionRecord) -> Conditions:
+    """Return what a run was run under."""
     train, test = (
         tuple(replace(one, annotations_file="", image_folder="") for one in sets)
         for sets in (record.data.train, record.data.test)

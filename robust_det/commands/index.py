@@ -62,6 +62,9 @@ COMMANDS = {
         "jobs.export", "Export a detector or a classifier, and prove that it computes the same."
     ),
     "zoo": Command("jobs.zoo", "The published robust models: list, fetch, measure them again."),
+    "records": Command(
+        "jobs.records", "The records of runs: list, show, query, check and export them."
+    ),
     "inspect": Command("jobs.inspect", "Check data sets, print their statistics, draw samples."),
     "split": Command(
         "data.split", "Hold out a part of a data set, and write both parts as COCO JSON."

@@ -21,7 +21,7 @@ from typing import Any
 
 from robust_det.core.errors import UserError
 
-__all__ = ["NAME", "FolderLock", "in_turn", "sole_writer"]
+__all__ = ["NAME", "FolderLock", "at_work_in", "in_turn", "sole_writer"]
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +173,17 @@ def sole_writer(folder: str | Path, file: str = "") -> Iterator[FolderLock]:
         yield lock
     finally:
         lock.release()
+
+
+def at_work_in(folder: str | Path) -> str:
+    """Return who seems to be at work in a folder, in words, without asking for its lock; empty if
+    it is nobody, or one who is dead."""
+    try:
+        content = json.loads((Path(folder) / NAME).read_text().strip() or "{}")
+    except (OSError, ValueError):
+        return ""
+    owner = content if isinstance(content, dict) else {}
+    return _who("there", owner) if _is_alive(owner) else ""
 
 
 def _make(folder: Path) -> list[Path]:

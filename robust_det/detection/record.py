@@ -13,7 +13,7 @@ from robust_det.core.config.reading import flatten, to_dict
 from robust_det.core.files import sha256_file
 from robust_det.detection.config.defaults import detection_defaults
 from robust_det.detection.config.init_detector import init_content
-from robust_det.detection.config.trained import NOT_THE_MODEL, at_evaluation
+from robust_det.detection.config.trained import NOT_THE_MODEL
 from robust_det.detection.config.weights import weights_file
 from robust_det.detection.datasets import describe_dataset
 from robust_det.detection.datasets.registration import annotations_file, prepared_dataset
@@ -37,6 +37,7 @@ from robust_det.records.detection import (
     InitDetector,
     Picture,
 )
+from robust_det.records.evaluation_keys import at_evaluation
 
 __all__ = ["described", "provenance_of", "write_detection_record"]
 

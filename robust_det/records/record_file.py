@@ -76,10 +76,12 @@ def read_record(path: str | Path, kind: type[Record] = Record) -> Record:
         UserError: there is no record, it is of another kind, or this version cannot read it.
     """
     path = Path(path)
-    if path.is_dir():
-        path = path / RECORD_NAME
     try:
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except IsADirectoryError:
+            path = path / RECORD_NAME
+            data = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"no run record at {path}; a run writes it when it ends") from None
     except OSError as error:

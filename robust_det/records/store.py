@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
 from robust_det.records.base import Record
 from robust_det.records.record_file import RECORD_NAME, read_record
 
-__all__ = ["Found", "find_records", "load_records"]
+__all__ = ["Found", "find_records", "load_readable", "load_records"]
 
 R = TypeVar("R", bound=Record)
 
@@ -43,24 +44,39 @@ def find_records(paths: Iterable[str | Path]) -> Found:
         paths: run folders, folders of them, or ``record.json`` files, which need not be there:
             reading says so.
     """
-    records: dict[str, Path] = {}
+    records: dict[_Key, Path] = {}
     without: list[Path] = []
-    deeper: dict[str, Path] = {}
+    deeper: dict[_Key, Path] = {}
     for given in map(Path, paths):
-        found = list(_below(str(given))) if given.is_dir() else [str(given)]
-        for name in found:
-            records.setdefault(os.path.realpath(name), Path(name))
-            if given.is_dir():
-                below = Path(name).parent.glob(f"*/{RECORD_NAME}")
-                deeper |= {os.path.realpath(one): one for one in sorted(below)}
+        if not given.is_dir():
+            records.setdefault(_key(str(given)), given)
+            continue
+        found = False
+        for name, inner in _below(str(given)):
+            found = True
+            records.setdefault(_key(name), Path(name))
+            deeper |= {_key(one): Path(one) for one in inner}
         if not found:
             without.append(given)
-    unasked = tuple(path for real, path in deeper.items() if real not in records)
+    unasked = tuple(path for key, path in deeper.items() if key not in records)
     return Found(tuple(records.values()), tuple(dict.fromkeys(without)), unasked)
 
 
-def _below(folder: str) -> Iterator[str]:
-    """Return the nearest records; links to folders are followed where they are named only.
+_Key = tuple[int, int] | str  # device and inode, or the path of what is not there
+
+
+def _key(path: str) -> _Key:
+    """What two paths to one file have in common."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path
+    return status.st_dev, status.st_ino
+
+
+def _below(folder: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the nearest records, each with those in the folders beside it; links to folders are
+    followed where they are named only.
 
     Raises:
         OSError: of a folder that cannot be read, whose runs would be missing without a word.
@@ -70,10 +86,11 @@ def _below(folder: str) -> Iterator[str]:
         raise error
 
     for where, folders, files in os.walk(folder, onerror=refuse):
-        if RECORD_NAME in files:
-            folders.clear()
-            yield os.path.join(where, RECORD_NAME)
         folders.sort()
+        if RECORD_NAME in files:
+            inner = [os.path.join(where, one, RECORD_NAME) for one in folders]
+            folders.clear()
+            yield os.path.join(where, RECORD_NAME), list(filter(os.path.exists, inner))
 
 
 @overload
@@ -96,3 +113,25 @@ def load_records(paths: Sequence[Path], kind: type[Record] = Record) -> list[tup
     """
     with without_garbage_collection():
         return [(path, read_record(path, kind)) for path in paths]
+
+
+def load_readable(
+    paths: Sequence[Path],
+) -> tuple[list[tuple[Path, Record]], list[tuple[Path, UserError]]]:
+    """Read the records that can be read, in the order given.
+
+    Args:
+        paths: of the folders or files.
+
+    Returns:
+        The records with their paths, and the others with what is wrong.
+    """
+    records: list[tuple[Path, Record]] = []
+    unreadable: list[tuple[Path, UserError]] = []
+    with without_garbage_collection():
+        for path in paths:
+            try:
+                records.append((path, read_record(path)))
+            except UserError as error:
+                unreadable.append((path, error))
+    return records, unreadable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
             "arch": "resnet18",
             "norm": "l2",
             "eps": 0.5,
-            "weights": Weights(f"{name}|.pth", "ab" * 32),
+            "weights": Weights(f"{name}|.pth", hashlib.sha256(name.encode()).hexdigest()),
             "seed": 0,
             "raw_config": as_json({}),
             "environment": environment("cpu"),

@@ -17,7 +17,15 @@ from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import counted
 from robust_det.records.pretrain import AttackEvaluator
 
-__all__ = ["Backbone", "Row", "Setting", "group_runs", "setting_differences"]
+__all__ = [
+    "Backbone",
+    "Repeat",
+    "Row",
+    "Setting",
+    "group_runs",
+    "repeats_of",
+    "setting_differences",
+]
 
 _Figure = Callable[[Run], float]
 
@@ -141,10 +149,11 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     Returns:
         The settings, those of one set side by side, in the order in which the runs name them.
     """
+    again = repeats_of(runs)
     settings: dict[bytes, Setting] = {}
     rows: dict[tuple[Any, ...], Row] = {}
     backbones: dict[tuple[Any, ...], Backbone] = {}
-    for run in runs:
+    for number, run in enumerate(runs):
         key, record = as_key(replace(run.conditions, set_name="")), run.record
         setting = settings.setdefault(key, Setting("", run.conditions))
         unknown = record.weights.origin if record.eps is None else ""
@@ -156,7 +165,13 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
         if backbone_key not in backbones:
             backbones[backbone_key] = Backbone()
             rows[row_key].backbones.append(backbones[backbone_key])
-        _put(run, backbones[backbone_key], setting)
+        repeat = again.get(number)
+        if repeat is None:
+            backbones[backbone_key].runs.append(run)
+        else:
+            setting.notes.append(repeat.note(run))
+        if run.attack is not None and (repeat is None or repeat.other_attack):
+            backbones[backbone_key].attacked.setdefault(run.attack, []).append(run)
     out = _side_by_side(list(settings.values()))
     for number, setting in enumerate(out, start=1):
         setting.name = f"T{number}"
@@ -170,25 +185,47 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
     return out
 
 
-def _put(run: Run, backbone: Backbone, setting: Setting) -> None:
-    """Add a run to its backbone, or say that it counts once."""
-    seed = run.record.seed
-    first = next((one for one in backbone.runs if one.record.seed == seed), run)
-    if first is run:
-        backbone.runs.append(run)
-    new = run.attack is not None and all(
-        one.record.seed != seed for one in backbone.attacked.get(run.attack, [])
-    )
-    if new and run.attack is not None:
-        backbone.attacked.setdefault(run.attack, []).append(run)
-    if first is run:
-        return
-    same = all(first.figures[m] == run.figures[m] for m in first.figures if m in run.figures)
-    setting.notes.append(
-        f"{run.path} has weights, seed and config of {first.path}, and counts once"
-        f"{' but for its other attack' if new else ''}"
-        f"{'' if same else '; its figures differ, and those of the latter are taken'}."
-    )
+@dataclass(frozen=True)
+class Repeat:
+    """A transfer that is another one once more, and must not count twice.
+
+    Attributes:
+        first: the other one.
+        other_attack: whether it was measured under an attack that no earlier one was, and counts
+            under that.
+        same: whether the clean figures are the same.
+    """
+
+    first: Run
+    other_attack: bool
+    same: bool
+
+    def note(self, run: Run) -> str:
+        """Say it of the run."""
+        return (
+            f"{run.path} has weights, seed and config of {self.first.path}, and counts once"
+            f"{' but for its other attack' if self.other_attack else ''}"
+            f"{'' if self.same else '; its figures differ, and those of the latter are taken'}."
+        )
+
+
+def repeats_of(runs: Sequence[Run]) -> dict[int, Repeat]:
+    """Return which runs are others once more, by their place in the list."""
+    out: dict[int, Repeat] = {}
+    firsts: dict[tuple[Any, ...], Run] = {}
+    attacked: set[tuple[Any, ...]] = set()
+    for number, run in enumerate(runs):
+        record = run.record
+        backbone = (record.arch, run.norm, record.eps, record.weights.origin)
+        key = (as_key(replace(run.conditions, place="")), *backbone, record.seed)
+        first = firsts.setdefault(key, run)
+        other = run.attack is not None and (key, run.attack) not in attacked
+        attacked.add((key, run.attack))
+        if first is not run:
+            shared = [m for m in first.figures if m in run.figures]
+            same = all(first.figures[m] == run.figures[m] for m in shared)
+            out[number] = Repeat(first, other, same)
+    return out
 
 
 def _side_by_side(settings: list[Setting]) -> list[Setting]:

@@ -37,6 +37,7 @@ _LIBRARIES = (
     "huggingface_hub",
     "onnx",
     "onnxruntime",
+    "duckdb",
     "timm",
 )
 _VARIABLES = ("ROBUST_DET_", "DETECTRON2_", "HF_H", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")

@@ -11,8 +11,9 @@ from robust_det.core.config.reading import flatten
 from robust_det.core.errors import UserError
 from robust_det.detection.config.adopt import Origins, adopt
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
+from robust_det.records.evaluation_keys import at_evaluation
 
-__all__ = ["NOT_THE_MODEL", "adopt_model", "at_evaluation"]
+__all__ = ["NOT_THE_MODEL", "adopt_model"]
 
 # of MODEL: where it runs and how fast, and what weights and data say, which are asked for it
 NOT_THE_MODEL = (
@@ -56,14 +57,6 @@ _NORM = "MODEL.RESNETS.NORM"
 # which are one for a trained detector
 _ALIKE = ("BN", "FrozenBN", "SyncBN")
 _CLASSES = "NUM_CLASSES"
-
-
-def at_evaluation(key: str) -> bool:
-    """Whether a key says how a detector is evaluated, not how it was trained or what it is."""
-    if key.startswith("TEST."):
-        # measured in training, and part of its weights
-        return not key.startswith("TEST.PRECISE_BN.")
-    return key.endswith("_TEST") or key.startswith("MODEL.PANOPTIC_FPN.COMBINE.")
 
 
 def adopt_model(
