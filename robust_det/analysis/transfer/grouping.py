@@ -217,7 +217,7 @@ def repeats_of(runs: Sequence[Run]) -> dict[int, Repeat]:
     for number, run in enumerate(runs):
         record = run.record
         backbone = (record.arch, run.norm, record.eps, record.weights.origin)
-        key = (as_key(replace(run.conditions, place="")), *backbone, record.seed)
+        key = (as_key(replace(run.conditions, set_name="")), *backbone, record.seed)
         first = firsts.setdefault(key, run)
         other = run.attack is not None and (key, run.attack) not in attacked
         attacked.add((key, run.attack))
