@@ -12,6 +12,7 @@ from robust_det.analysis.options import Options
 from robust_det.analysis.page import render_report
 from robust_det.analysis.runs import warn_left_out
 from robust_det.analysis.sections import SECTIONS
+from robust_det.analysis.sections.trainings import training_section
 from robust_det.analysis.tables import escape_markdown
 from robust_det.core.errors import UserError
 from robust_det.core.files import write_atomically
@@ -79,6 +80,8 @@ def _compare(
             "leave them out, or give one",
         )
     sections = [build(by_kind[kind], options) for kind, build in SECTIONS.items() if by_kind[kind]]
+    if trainings := training_section(one for of in by_kind.values() for _, one in of):
+        sections.append(trainings)
     tables_name = "ap.md" if by_kind["detection"] else "accuracy.md"
     title = _default_title(by_kind) if title is None else title
 

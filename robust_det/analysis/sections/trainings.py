@@ -1,0 +1,180 @@
+"""The section of ways of training: means over the seeds of pretraining, and what stronger attacks
+add to weaker ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from robust_det.analysis.sections.section import Section
+from robust_det.analysis.tables import csv_of, render_table, title
+from robust_det.analysis.trainings.grouping import Training, Trial, trials_of
+from robust_det.analysis.transfer.estimates import Estimate, estimate
+from robust_det.core.epsilon import eps_label
+from robust_det.core.errors import counted
+from robust_det.records import Record
+from robust_det.records.pretrain import PretrainRecord
+from robust_det.records.robustness import RobustnessRecord
+
+__all__ = ["training_section"]
+
+_HOW_TO_READ = (
+    "A figure is the mean over networks that differ in the seed of their pretraining, with its 95%"
+    " t interval over these where there are two or more; all met the same images. left after: the"
+    " accuracy in the worst case of that attack and those to its left in the same budget."
+    " last - first pairs the first and the last of these network by network. Passes are forward and"
+    " backward, an image in a step of the optimiser on average; minutes are of the run."
+)
+_TEXTS = 1
+
+
+def training_section(records: Iterable[Record]) -> Section | None:
+    """Compare ways of training by the evaluations of their networks.
+
+    Args:
+        records: of any kind; those of pretraining, and of evaluations under attack, count.
+
+    Returns:
+        None where nothing is to be compared: no two networks of the runs met the same attacks.
+    """
+    given = list(records)
+    trials = trials_of(
+        [one for one in given if isinstance(one, PretrainRecord)],
+        [one for one in given if isinstance(one, RobustnessRecord)],
+    )
+    if not trials:
+        return None
+    tables = [(_heading(trial), _headers(trial), _rows(trial)) for trial in trials]
+
+    def text(style: str) -> list[str]:
+        blocks = []
+        for heading, headers, rows in tables:
+            blocks += [title(heading, style), render_table(headers, rows, _TEXTS, style)]
+        return [*blocks, _HOW_TO_READ]
+
+    shown = [
+        {"heading": heading, "words": _HOW_TO_READ, "headers": headers, "texts": 1, "rows": rows}
+        for heading, headers, rows in tables
+    ]
+    return Section(
+        text=text,
+        template="trainings.html",
+        values={"tables": shown},
+        files={"trainings.csv": _csv(trials)},
+    )
+
+
+def left_after(record: RobustnessRecord, eps: float) -> list[tuple[str, float]]:
+    """Return the accuracy in percent after each attack of a sequence at one of its eps.
+
+    Of an image that fell at a smaller eps no attack is asked, so it is gone from the start.
+    """
+    (figure,) = (one for one in record.robust if one.eps == eps)
+    standing, out = record.correct - figure.earlier, []
+    for member in record.members:
+        standing -= figure.felled.get(member.name, 0)
+        out.append((member.name, 100 * standing / record.data.images))
+    return out
+
+
+def _heading(trial: Trial) -> str:
+    images = counted(trial.images, "image")
+    return (
+        f"Trainings under {eps_label(trial.norm, trial.eps)}, {' and '.join(trial.budgets)}"
+        f" ({images}, {trial.first.data.digest[:8]})"
+    )
+
+
+def _columns(trial: Trial) -> list[tuple[str, str]]:
+    """Return budget and attack of each figure."""
+    evaluated = trial.trainings[0].evaluated[0]
+    return [
+        (budget, member.name) for budget in trial.budgets for member in evaluated[budget].members
+    ]
+
+
+def _values(training: Training, trial: Trial, budget: str, attack: str) -> list[float]:
+    return [
+        dict(left_after(met[budget], trial.eps)).get(attack, math.nan) for met in training.evaluated
+    ]
+
+
+def _clean(training: Training, trial: Trial) -> list[float]:
+    budget = trial.budgets[-1]
+    return [100 * met[budget].correct / met[budget].data.images for met in training.evaluated]
+
+
+def _headers(trial: Trial) -> list[str]:
+    columns = _columns(trial)
+    last = ["last - first"] if len(columns) > 1 else []
+    attacks = [f"left after {attack}" for _, attack in columns]
+    return ["trained", "seeds", "clean top-1 %", *attacks, *last, "passes", "minutes"]
+
+
+def _rows(trial: Trial) -> list[list[str]]:
+    rows = []
+    for training in trial.trainings:
+        figures = [_values(training, trial, *column) for column in _columns(trial)]
+        gaps = [b - a for a, b in zip(figures[0], figures[-1], strict=True)]
+        rows.append(
+            [
+                training.label,
+                str(len(training.runs)),
+                _shown(estimate(_clean(training, trial))),
+                *(_shown(estimate(values)) for values in figures),
+                *([_shown(estimate(gaps), "+")] if len(figures) > 1 else []),
+                _passes(training),
+                f"{_minutes(training):.1f}",
+            ]
+        )
+    return rows
+
+
+def _shown(one: Estimate, sign: str = "") -> str:
+    if math.isnan(one.mean):
+        return "—"
+    parts = [f"{one.mean:{sign}.1f}"]
+    if not math.isnan(one.low):
+        parts.append(f"[{one.low:{sign}.1f}, {one.high:{sign}.1f}]")
+    return " ".join(parts).replace("-", "−")
+
+
+def _passes(training: Training) -> str:
+    cost = training.runs[0].cost
+    return f"{cost.forward:g} and {cost.backward:g}" if cost else "—"
+
+
+def _minutes(training: Training) -> float:
+    return _mean(run.wall_time_s for run in training.runs) / 60
+
+
+def _mean(values: Iterable[float]) -> float:
+    return estimate(values).mean
+
+
+def _csv(trials: Sequence[Trial]) -> bytes:
+    """Return the figures of each network, in full precision."""
+    head = ["norm", "eps", "images_digest", "trained", "seed", "weights_sha256", "clean_top1"]
+    head += ["budget", "attack", "left_top1"]
+    lines = []
+    for trial in trials:
+        for training in trial.trainings:
+            clean = _clean(training, trial)
+            for budget, attack in _columns(trial):
+                values = _values(training, trial, budget, attack)
+                for run, before, value in zip(training.runs, clean, values, strict=True):
+                    lines.append(
+                        [
+                            trial.norm,
+                            trial.eps,
+                            trial.first.data.digest,
+                            training.label,
+                            run.seed,
+                            run.weights.sha256,
+                            before,
+                            budget,
+                            attack,
+                            value,
+                        ]
+                    )
+    return csv_of(head, lines).encode()
