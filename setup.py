@@ -99,6 +99,7 @@ setup(
             "hypothesis",
             "jsonschema",
             "scikit-learn",
+            "captum",
             "timm",
             "types-PyYAML",
             "types-tabulate",
