@@ -22,7 +22,11 @@ _LARGEST = 448
 
 
 def sheet_html(
-    sheet: Sheet, said: Sequence[str], facts: Mapping[str, Any], networks: Sequence[str]
+    sheet: Sheet,
+    said: Sequence[str],
+    means: tuple[Sequence[str], Sequence[Sequence[str]]],
+    facts: Mapping[str, Any],
+    networks: Sequence[str],
 ) -> str:
     """Return a page of a sheet, its images within. Every text is escaped.
 
@@ -31,6 +35,7 @@ def sheet_html(
     Args:
         sheet: the picture.
         said: sentences about it.
+        means: head and rows of a table, maybe empty.
         facts: settings by name, as plain values.
         networks: a line about each.
     """
@@ -43,7 +48,7 @@ def sheet_html(
     )
     environment.filters |= {"uri": _uri, "oneline": lambda text: " ".join(text.split())}
     return environment.get_template("sheet.html").render(
-        sheet=sheet, said=said, facts=facts, networks=networks
+        sheet=sheet, said=said, means=means, facts=facts, networks=networks
     )
 
 

@@ -46,7 +46,7 @@ class ShownNetwork(msgspec.Struct, frozen=True):
     @property
     def heading(self) -> str:
         """Two lines: its name, and what is known of its training."""
-        known = "" if self.eps is None else f", {self.norm} {format_eps(self.norm, self.eps)}"
+        known = "" if self.eps is None else f", {self.norm} eps {format_eps(self.norm, self.eps)}"
         return f"{self.name}\n{self.arch}{known}"
 
 

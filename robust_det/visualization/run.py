@@ -8,7 +8,8 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from tabulate import tabulate
 
 from robust_det.core.files import sha256_file
 from robust_det.core.locks import sole_writer
@@ -25,6 +26,7 @@ from robust_det.visualization.record import (
     refuse_others,
     write_visual,
 )
+from robust_det.visualization.summary import summary
 
 __all__ = ["visualize"]
 
@@ -52,7 +54,7 @@ def visualize(
         start = time.monotonic()
         result = KINDS[what].load()(job)
         spent = round(time.monotonic() - start, 3)
-        sentences = [*said, *result.said, *map(_sentence, result.means)]
+        sentences = [*said, *result.said]
         record = VisualRecord(
             what=what,
             networks=list(result.networks),
@@ -65,14 +67,15 @@ def visualize(
             wall_time_s=spent,
         )
         lines = [_line(network) for network in result.networks]
-        page = sheet_html(result.sheet, sentences, result.settings, lines)
+        page = sheet_html(result.sheet, sentences, summary(result.means), result.settings, lines)
         others = {
             "png": sheet_png(result.sheet),
             "html": page.encode(),
             "csv": _csv(result).encode(),
         }
         write_visual(output, record, others)
-    return record, "\n".join([*_table(what, result), *sentences])
+    # what was given is said before it is drawn
+    return record, _text(what, result, result.said)
 
 
 def _images(job: Job) -> list[Path]:
@@ -89,13 +92,6 @@ def _shown(mean: Mean) -> ShownMean:
     return ShownMean(mean.network, mean.metric, mean.interval.value, low, high, mean.minus)
 
 
-def _sentence(mean: Mean) -> str:
-    one = mean.interval
-    within = "" if math.isnan(one.low) else f" [{one.low:.3f}, {one.high:.3f}]"
-    minus = f" minus that of {mean.minus}, image by image" if mean.minus else ""
-    return f"{mean.network}: {mean.metric}{minus} {one.value:.3f}{within}."
-
-
 def _csv(result: Result) -> str:
     out = io.StringIO()
     if result.rows:
@@ -105,12 +101,19 @@ def _csv(result: Result) -> str:
     return out.getvalue()
 
 
-def _table(what: str, result: Result) -> list[str]:
-    """Return the inversion error of each image, which the command prints."""
-    if what != "inversion":
-        return []
-    lines = []
-    for row in result.rows:
-        error: Any = row["inversion_error"]
-        lines.append(f"{row['network']}  {Path(str(row['image'])).name}  {error:.4f}")
-    return [*lines, ""]
+def _text(what: str, result: Result, said: Sequence[str]) -> str:
+    """Return what a terminal shows: of inversion the error of each image, means, sentences."""
+    parts = []
+    if what == "inversion":
+        images = [[row["network"], Path(row["image"]).name] for row in result.rows]
+        errors = [f"{row['inversion_error']:.4f}" for row in result.rows]
+        lines = [[*names, error] for names, error in zip(images, errors, strict=True)]
+        parts.append(_plain(lines, ["network", "image", "inversion error"]))
+    head, rows = summary(result.means)
+    if rows:
+        parts.append(_plain(rows, head))
+    return "\n\n".join([*parts, *(["\n".join(said)] if said else [])])
+
+
+def _plain(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+    return tabulate(rows, head, tablefmt="simple", disable_numparse=True)

@@ -123,12 +123,14 @@ def test_the_picture_has_every_image_at_one_width() -> None:
 
 
 def test_the_page_needs_nothing_beside_it_and_escapes_words() -> None:
-    page = sheet_html(sheet(), ["1 < 2"], {"size": 64}, ["net: resnet18"])
+    page = sheet_html(
+        sheet(), ["1 < 2"], (["mean", "error"], [["a", "1.5"]]), {"size": 64}, ["net: resnet18"]
+    )
     assert page.count("<img ") == 3 and page.count('class="none"') == 1
     assert page.count("data:image/png;base64,") == 2 and page.count("data:image/jpeg;base64,") == 1
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "1 &lt; 2" in page and "<b>" not in page and "A &lt;title&gt;" in page
-    assert 'alt="one, first &lt;b&gt;"' in page and "<dd>64</dd>" in page
+    assert 'alt="one, first &lt;b&gt;"' in page and "<dd>64</dd>" in page and "<td>1.5</td>" in page
 
 
 def test_rows_have_a_cell_a_column() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,9 @@ def test_inversion(networks: list[Path], image_tree: Path, tmp_path: Path) -> No
     ]
     for row, kept in zip(rows, record.rows, strict=True):
         assert float(row["inversion_error"]) == kept["inversion_error"] > 0
-        assert (
-            f"{row['network']}  {Path(row['image']).name}  {kept['inversion_error']:.4f}"
-            in done.out
-        )
+        words = rf"{row['network']} +{Path(row['image']).name} +{kept['inversion_error']:.4f}\n"
+        assert re.search(words, done.out)
+    assert re.search(r"eps1 minus eps0 +-?\d\.\d{3} \[-?\d\.\d{3}, -?\d\.\d{3}\]", done.out)
     means = {(m.network, m.metric, m.minus): m for m in record.means}
     errors = [float(row["inversion_error"]) for row in rows]
     one, two = sum(errors[:3]) / 3, sum(errors[3:]) / 3

@@ -28,12 +28,9 @@ if TYPE_CHECKING:
     from robust_det.visualization.kinds import Kind
 
 EXAMPLES = (
-    "robust-det visualize inversion --backbones resnet18_l2_eps0 resnet18_l2_eps3 --images photos"
-    " --preset quick --output output/looks",
-    "robust-det visualize features --backbones a.pth b.pth --images photo.jpg --layers res3 res4"
-    " --output output/looks",
-    "robust-det visualize explain --detectors output/detection/cells_* --images cells/images"
-    " --output output/looks",
+    "robust-det visualize inversion --backbones eps0.pth eps3.pth --images photos --output looks",
+    "robust-det visualize features --backbones 'b/*.pth' --images a.jpg --layers res3 --output looks",
+    "robust-det visualize explain --detectors runs/cells_* --images cells/images --output looks",
 )
 # iterations by preset; the kind's own for `paper`
 PRESETS: dict[str, dict[str, int]] = {"paper": {}, "quick": {"inversion": 300, "classes": 60}}
