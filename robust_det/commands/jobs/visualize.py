@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "robust-det visualize inversion --backbones eps0.pth eps3.pth --images photos --output looks",
-    "robust-det visualize features --backbones 'b/*.pth' --images a.jpg --layers res3 --output looks",
+    "robust-det visualize features --backbones 'b/*.pth' --images a.jpg --layers res3 --output out",
     "robust-det visualize explain --detectors runs/cells_* --images cells/images --output looks",
 )
 # iterations by preset; the kind's own for `paper`
