@@ -31,7 +31,7 @@ from robust_det.visualization.job import Job, Mean, Result
 from robust_det.visualization.layers import require_layers
 from robust_det.visualization.sheet import Cell, Pixels, Row, Sheet, bytes_of
 
-__all__ = ["OWN", "Explained", "draw", "explain_image"]
+__all__ = ["OWN", "Explained", "Found", "draw", "explain_boxes", "find_boxes"]
 
 OWN = "own"  # the pyramid level that a box's score comes from
 GRADIENT = "gradient"
@@ -41,22 +41,35 @@ _INSIDE = "share of the map in the box"
 
 
 @dataclass(frozen=True)
-class Explained:
-    """A box with its maps.
+class Found:
+    """A box that a detector finds.
 
     Attributes:
         box: (4,) corners in pixels of the image as the detector sees it.
         whole: (4,) corners as shares of the image's sides.
-        label, score: of it.
+        number, label: of its class.
+        score: of it.
+    """
+
+    box: torch.Tensor
+    whole: torch.Tensor
+    number: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A box with its maps.
+
+    Attributes:
+        found: the box.
         gradient: (3, H, W) of the class's logit, RGB, of an image in [0, 1].
         maps: (H, W) Grad-CAM by layer, >= 0.
         own: the pyramid level that its score comes from; empty without a pyramid.
     """
 
-    box: torch.Tensor
-    whole: torch.Tensor
-    label: str
-    score: float
+    found: Found
     gradient: torch.Tensor
     maps: dict[str, torch.Tensor]
     own: str
@@ -64,52 +77,72 @@ class Explained:
     def shares(self) -> dict[str, float | None]:
         """Return which share of each map, and of the gradient's size, lies in the box."""
         values = {GRADIENT: self.gradient.abs().sum(0), **self.maps}
-        return {name: share_inside(each, self.box) for name, each in values.items()}
+        return {name: share_inside(each, self.found.box) for name, each in values.items()}
 
 
 @dataclass
 class _Object:
-    """What may be one object: boxes of several detectors on it, by the detector's name."""
+    """What may be one object: by detector, the place of its box among those that it finds."""
 
     label: str
     whole: torch.Tensor
-    boxes: dict[str, Explained] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
 
 
-def explain_image(
-    detector: ShownDetector, image: torch.Tensor, layers: Sequence[str], most: int, score: float
-) -> list[Explained]:
-    """Return the boxes that a detector finds on an image, the surest first, each with its maps.
+def find_boxes(detector: ShownDetector, image: torch.Tensor, score: float) -> list[Found]:
+    """Return the boxes that a detector finds on an image, the surest first.
 
     Args:
         detector: in evaluation mode.
         image: (3, H, W) from 0 to 255, resized, in the detector's order of channels.
-        layers: stages and levels, or :data:`OWN`.
-        most: boxes at most.
         score: that they have at least.
     """
     height, width = image.shape[1:]
+    with torch.no_grad():
+        given = {"image": image.float(), "height": height, "width": width}
+        found = detector.model([given])[0]["instances"].to("cpu")
+    sides = torch.tensor([width, height, width, height])
+    boxes = [
+        Found(box, box / sides, number, detector.classes[number], value)
+        for box, number, value in zip(
+            found.pred_boxes.tensor,
+            found.pred_classes.tolist(),
+            found.scores.tolist(),
+            strict=True,
+        )
+        if value >= score
+    ]
+    return sorted(boxes, key=lambda box: -box.score)
+
+
+def explain_boxes(
+    detector: ShownDetector, image: torch.Tensor, boxes: Sequence[Found], layers: Sequence[str]
+) -> list[Explained]:
+    """Return boxes that a detector finds on an image with the maps of each.
+
+    Args:
+        detector: in evaluation mode.
+        image: as for :func:`find_boxes`.
+        boxes: of them.
+        layers: stages and levels, or :data:`OWN`.
+    """
+    if not boxes:
+        return []
+    height, width = image.shape[1:]
     with frozen(detector.model):
         x = image.float().to(detector.model.device).requires_grad_(True)
-        images = detector.batch(x)
-        with torch.no_grad():
-            given = {"image": x.detach(), "height": height, "width": width}
-            found = detector.model([given])[0]["instances"]
-        found = found[found.scores >= score][:most]
-        if not len(found):
-            return []
         with torch.enable_grad():
+            images = detector.batch(x)
             features = detector.features(images)
             rows = box_scores(detector.model, images, features)
         padded = tuple(images.tensor.shape[2:])
         names = list(features)
         made = []
-        for n in range(len(found)):
-            box, label = found.pred_boxes.tensor[n], int(found.pred_classes[n])
-            row = rows.row_of(box, label, float(found.scores[n]))
+        for found in boxes:
+            row = rows.row_of(found.box.to(x.device), found.number, found.score)
             inputs = [x, *(features[name] for name in names)]
             slopes = torch.autograd.grad(
-                rows.logits[row, label], inputs, retain_graph=True, allow_unused=True
+                rows.logits[row, found.number], inputs, retain_graph=True, allow_unused=True
             )
             of_layer = dict(zip(names, slopes[1:], strict=True))
             own = _own_level(detector, features, of_layer)
@@ -124,18 +157,7 @@ def explain_image(
             gradient = slopes[0] * 255
             if detector.detector.cfg.INPUT.FORMAT == "BGR":
                 gradient = gradient.flip(0)
-            sides = box.new_tensor([width, height, width, height])
-            made.append(
-                Explained(
-                    box.cpu(),
-                    (box / sides).cpu(),
-                    detector.classes[label],
-                    float(found.scores[n]),
-                    gradient.cpu(),
-                    maps,
-                    own,
-                )
-            )
+            made.append(Explained(found, gradient.cpu(), maps, own))
     return made
 
 
@@ -172,24 +194,28 @@ def draw(job: Job) -> Result:
         ]
     with progress_bar(len(job.images) * len(job.detectors), "explain", "images") as bar:
         for path in job.images:
-            seen, found = {}, {}
-            for each in job.detectors:
-                seen[each.name] = _read(each, path, layers[each.name])
-                found[each.name] = explain_image(
-                    each, seen[each.name], layers[each.name], job.boxes, job.score
-                )
-                bar.update()
+            seen = {each.name: _read(each, path, layers[each.name]) for each in job.detectors}
+            found = {
+                each.name: find_boxes(each, seen[each.name], job.score) for each in job.detectors
+            }
             objects = _objects(found, job.boxes)
-            empty += not objects
-            for one in objects:
-                cells: list[Cell] = []
-                for each in job.detectors:
-                    box = one.boxes.get(each.name)
-                    rgb = _rgb(each, seen[each.name])
-                    cells += _cells(rgb, box, len(layers[each.name]))
+            cells: list[list[Cell]] = [[] for _ in objects]
+            for each in job.detectors:
+                places = [one.places.get(each.name) for one in objects]
+                wanted = [found[each.name][place] for place in places if place is not None]
+                boxes = iter(explain_boxes(each, seen[each.name], wanted, layers[each.name]))
+                rgb = _rgb(each, seen[each.name])
+                for place, own in zip(places, cells, strict=True):
+                    box = None if place is None else next(boxes)
+                    own += _cells(rgb, box, len(layers[each.name]))
                     if box is not None:
                         table += _figures(each.name, path, box, layers[each.name], shares)
-                rows.append(Row(f"{path.name}\n{one.label}", cells))
+                bar.update()
+            empty += not objects
+            rows += [
+                Row(f"{path.name}\n{one.label}", own)
+                for one, own in zip(objects, cells, strict=True)
+            ]
     if not rows:
         raise UserError(
             f"no detector finds a box of a score of {job.score:g} or more on"
@@ -259,24 +285,34 @@ def _rgb(detector: ShownDetector, image: torch.Tensor) -> torch.Tensor:
     return ordered.float() / 255
 
 
-def _objects(found: dict[str, list[Explained]], most: int) -> list[_Object]:
-    """Return the objects that detectors' boxes are on, so many at most, those of the first
-    detector first."""
+def _objects(found: Mapping[str, Sequence[Found]], most: int) -> list[_Object]:
+    """Return the objects that the surest boxes of each detector are on, so many of each, those of
+    the first detector first; with the boxes of all detectors on them, sure or not."""
     objects: list[_Object] = []
+    taken: dict[str, set[int]] = {name: set() for name in found}
+
+    def match(one: _Object, name: str) -> None:
+        near = {
+            place: _iou(one.whole, box.whole)
+            for place, box in enumerate(found[name])
+            if box.label == one.label and place not in taken[name]
+        }
+        place = max(near, key=lambda place: near[place], default=-1)
+        if near.get(place, 0.0) >= _SAME_OBJECT:
+            one.places[name] = place
+            taken[name].add(place)
+
     for name, boxes in found.items():
-        for box in boxes:
-            near = [
-                (_iou(one.whole, box.whole), one)
-                for one in objects
-                if one.label == box.label and name not in one.boxes
-            ]
-            overlap, one = max(near, key=lambda pair: pair[0], default=(0.0, None))
-            if one is None or overlap < _SAME_OBJECT:
-                if len(objects) >= most:
-                    continue
-                one = _Object(box.label, box.whole)
-                objects.append(one)
-            one.boxes[name] = box
+        for one in objects:
+            match(one, name)
+        for place, box in enumerate(boxes[:most]):
+            if place not in taken[name]:
+                objects.append(_Object(box.label, box.whole, {name: place}))
+                taken[name].add(place)
+    for one in objects:
+        for name in found:
+            if name not in one.places:
+                match(one, name)
     return objects
 
 
@@ -288,14 +324,16 @@ def _cells(image: torch.Tensor, box: Explained | None, maps: int) -> list[Cell]:
     """Return the cells of a box: where it is, its gradient, its maps; or empty ones."""
     if box is None:
         return [Cell(None, "not found"), *[Cell(None)] * (maps + 1)]
-    shares = box.shares()
+    shares, found = box.shares(), box.found
     cells = [
-        Cell(_framed(bytes_of(image), box.box), f"{box.label} {100 * box.score:.0f}%"),
-        Cell(_framed(bytes_of(scaled_gradient(box.gradient)), box.box), _inside(shares[GRADIENT])),
+        Cell(_framed(bytes_of(image), found.box), f"{found.label} {100 * found.score:.0f}%"),
+        Cell(
+            _framed(bytes_of(scaled_gradient(box.gradient)), found.box), _inside(shares[GRADIENT])
+        ),
     ]
     for name, cam in box.maps.items():
         words = f"{name}, {_inside(shares[name])}"
-        cells.append(Cell(_framed(_covered(image, cam), box.box), words))
+        cells.append(Cell(_framed(_covered(image, cam), found.box), words))
     # two of the layers may be one
     return cells + [Cell(None)] * (2 + maps - len(cells))
 
@@ -338,9 +376,9 @@ def _figures(
             {
                 "network": name,
                 "image": str(path),
-                "class": box.label,
-                "score": box.score,
-                "box": " ".join(f"{float(v):.4f}" for v in box.whole),
+                "class": box.found.label,
+                "score": box.found.score,
+                "box": " ".join(f"{float(v):.4f}" for v in box.found.whole),
                 "map": which,
                 "share_inside": share,
             }

@@ -15,7 +15,7 @@ from robust_det.detection.mapping.decoding import read_image
 from robust_det.visualization.box_scores import box_scores
 from robust_det.visualization.cam import grad_cam, on_image, share_inside
 from robust_det.visualization.detectors import ShownDetector, load_detectors
-from robust_det.visualization.explain import OWN, explain_image
+from robust_det.visualization.explain import OWN, Found, _objects, explain_boxes, find_boxes
 
 
 def load(config: Path) -> ShownDetector:
@@ -41,7 +41,7 @@ def detector(request: pytest.FixtureRequest, make_detector: Callable[..., Path])
 def test_each_box_has_the_maps_of_its_own_score(detector: ShownDetector, scenes: Path) -> None:
     image = image_of(scenes, detector)
     wanted = list(detector.stages)[-1:] + [OWN] * bool(detector.levels)
-    boxes = explain_image(detector, image, wanted, 3, 0.0)
+    boxes = explain_boxes(detector, image, find_boxes(detector, image, 0.0)[:3], wanted)
     assert len(boxes) == 3
     height, width = image.shape[1:]
     with torch.no_grad():
@@ -49,10 +49,11 @@ def test_each_box_has_the_maps_of_its_own_score(detector: ShownDetector, scenes:
         found = model([{"image": image, "height": height, "width": width}])[0]["instances"]
         rows = scores_of(detector, image.float())
     for n, box in enumerate(boxes):
-        assert torch.equal(box.box, found.pred_boxes.tensor[n])
+        assert torch.equal(box.found.box, found.pred_boxes.tensor[n])
         label = int(found.pred_classes[n])
-        assert box.label == detector.classes[label] and box.score == float(found.scores[n])
-        row = rows.row_of(found.pred_boxes.tensor[n], label, box.score)
+        assert box.found.label == detector.classes[label]
+        assert box.found.score == float(found.scores[n])
+        row = rows.row_of(found.pred_boxes.tensor[n], label, box.found.score)
 
         def logit(x: torch.Tensor, row: int = row, label: int = label) -> torch.Tensor:
             return scores_of(detector, x[0]).logits[row, label][None]
@@ -92,7 +93,8 @@ def test_a_score_comes_from_one_level_of_the_pyramid(
     detector = load(make_detector("mask"))
     image = image_of(scenes, detector)
     levels = [name for name in detector.levels if name != "p6"]
-    for box in explain_image(detector, image, levels, 3, 0.0):
+    found = find_boxes(detector, image, 0.0)[:3]
+    for box in explain_boxes(detector, image, found, levels):
         assert box.own in levels
         # a box is pooled from one level alone
         assert all(not box.maps[name].any() for name in levels if name != box.own)
@@ -110,3 +112,23 @@ def test_the_share_in_a_box_counts_pixels_whose_centre_is_in_it() -> None:
     assert share_inside(values, torch.tensor([0.0, 0.0, 2.0, 2.0])) == 0.5
     assert share_inside(values, torch.tensor([0.6, 0.0, 3.0, 1.4])) == 0.1
     assert share_inside(torch.zeros(2, 3), torch.tensor([0.0, 0.0, 2.0, 2.0])) is None
+
+
+def test_an_object_has_the_boxes_of_all_detectors_that_find_it() -> None:
+    def box(x: float, score: float, label: str = "cat") -> Found:
+        corners = torch.tensor([x, 0.0, x + 0.2, 0.2])
+        return Found(100 * corners, corners, 0, label, score)
+
+    found = {
+        "a": [box(0.0, 0.9), box(0.3, 0.8), box(0.61, 0.7)],
+        # its surest is the third of the other, and what that finds first is its third
+        "b": [box(0.6, 0.9), box(0.3, 0.8, "dog"), box(0.01, 0.6)],
+    }
+    objects = _objects(found, 2)
+    assert [one.label for one in objects] == ["cat", "cat", "cat", "dog"]
+    assert [one.places for one in objects] == [
+        {"a": 0, "b": 2},
+        {"a": 1},
+        {"b": 0, "a": 2},
+        {"b": 1},
+    ]
