@@ -105,6 +105,7 @@ setup(
             "hypothesis",
             "jsonschema",
             "scikit-learn",
+            "captum",
             "timm",
             "types-PyYAML",
             "types-tabulate",

@@ -56,6 +56,9 @@ COMMANDS = {
         "jobs.compare", "Compare the AP of detection runs by their records: table, plots, page."
     ),
     "rank": Command("jobs.rank", "Rank backbones for a data set, without fine-tuning."),
+    "visualize": Command(
+        "jobs.visualize", "Show what standard and robust networks look at, side by side."
+    ),
     "sweep": Command("jobs.sweep", "Do a list of fine-tuning runs: learning rates, seeds, data."),
     "predict": Command("jobs.predict", "Detect objects on images or a video."),
     "export": Command(

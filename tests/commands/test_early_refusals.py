@@ -61,6 +61,9 @@ def test_refusals_that_need_no_tensors(tmp_path: Path) -> None:
             *("export", "--config", "base_small.yaml", "--sample", page, "--output", there),
         ): f"{there} exists; --overwrite replaces it",
         ("inspect", "--config", absent): f"no config file '{absent}'",
+        ("visualize", "inversion", "--backbones", good, "--output", out): (
+            "inversion shows images: give --images"
+        ),
         (
             "inspect",
             "--json",
@@ -102,6 +105,7 @@ def test_refusals_that_need_no_tensors(tmp_path: Path) -> None:
         ("inspect --data a --output b --seed -1", "--seed is -1; it starts from 0"),
         ("inspect --data a --images b", "--images belongs to --json"),
         ("split a --output b --seed -1", "--seed is -1; it starts from 0"),
+        ("visualize explain --detectors a --images b --size 64 --output c", "--size has no effect"),
         ("zoo fetch resnet18_l2_eps1 --arch resnet18", "--arch and --norm choose among --all"),
         (
             "export --config a.yaml --sample a.jpg --output b.onnx MODEL.DEVICE cuda",
