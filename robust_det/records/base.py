@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -114,7 +115,28 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         found: dict[str, Any] = msgspec.json.decode(self.raw_config)
         return found
 
+    @property
+    def images_name(self) -> str:
+        """What the folder or file of ``DATA.ROOT`` is called; empty if the config does not say."""
+        try:
+            return PurePath(_ROOT_ALONE.decode(self.raw_config).DATA.ROOT).name
+        except ValueError:  # a config of other types than ours
+            return ""
+
 
 def as_json(config: Mapping[str, Any]) -> msgspec.Raw:
     """Return a config of plain values as a record keeps it."""
     return msgspec.Raw(msgspec.json.encode(config, order="sorted"))
+
+
+class _Data(msgspec.Struct):
+    ROOT: str = ""
+
+
+class _OnlyRoot(msgspec.Struct):
+    """One key: all of a config takes as long to decode as the rest of a record."""
+
+    DATA: _Data = msgspec.field(default_factory=_Data)
+
+
+_ROOT_ALONE = msgspec.json.Decoder(_OnlyRoot)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-import msgspec
-
 from robust_det.records.base import Record
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.metrics import task_of, task_order
@@ -25,7 +23,6 @@ __all__ = ["Subject", "subject_of"]
 
 # of a set's name: its year and its part say nothing of what it shows
 _PART = re.compile(r"_(?:(?:19|20)\d\d|train|trainval|val|minival|test)(?=_|$)")
-_OWN_SETS = ("folder", "csv")
 # the richest task that a detector was scored in -> what is found
 _FOUND = {"panoptic_seg": "pan", "segm": "seg", "bbox": "det", "sem_seg": "sem"}
 
@@ -74,11 +71,9 @@ def _detection(record: DetectionRecord) -> Subject:
 
 def _transfer(record: TransferRecord) -> Subject:
     attacks = _attacks(record.evaluators)
-    # a set of one's own is called what its folder or file is
-    name = _root(record) if record.data.set in _OWN_SETS else record.data.set
     return Subject(
-        dataset=name,
-        task=_task([name], "cls"),
+        dataset=record.set_name,
+        task=_task([record.set_name], "cls"),
         mode=record.mode,
         protocol=", ".join(filter(None, (record.head, *record.quirks, attacks))),
         headline=record.data.headline,
@@ -88,7 +83,7 @@ def _transfer(record: TransferRecord) -> Subject:
 
 
 def _pretrain(record: PretrainRecord) -> Subject:
-    name = _root(record)
+    name = record.images_name
     return Subject(
         dataset=name,
         task=_task([name], "cls"),
@@ -102,7 +97,7 @@ def _pretrain(record: PretrainRecord) -> Subject:
 
 
 def _evaluation(record: ClassifierEvaluationRecord) -> Subject:
-    name = _root(record)
+    name = record.images_name
     return Subject(
         dataset=name,
         task=_task([name], "cls"),
@@ -146,24 +141,3 @@ def _attacks(evaluators: Sequence[AttackEvaluator]) -> str:
     return "+".join(
         f"{one.name}-{one.steps} {one.norm} {one.eps:g}" for one in evaluators if one.eps
     )
-
-
-class _Data(msgspec.Struct):
-    ROOT: str = ""
-
-
-class _Config(msgspec.Struct):
-    """The one key that is needed here: all of the config takes as long as the rest of a record."""
-
-    DATA: _Data = msgspec.field(default_factory=_Data)
-
-
-_CONFIG = msgspec.json.Decoder(_Config)
-
-
-def _root(record: Record) -> str:
-    """The name of the folder of the images; empty if the config does not say."""
-    try:
-        return PurePath(_CONFIG.decode(record.raw_config).DATA.ROOT).name
-    except ValueError:  # a config of other types than ours
-        return ""

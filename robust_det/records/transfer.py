@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -116,4 +115,4 @@ class TransferRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="t
         """The set's name; of one of the user's own, what its folder or file is called."""
         if self.data.set not in OWN_SETS:
             return self.data.set
-        return Path(self.config.get("DATA", {}).get("ROOT", "")).name or self.data.set
+        return self.images_name or self.data.set

@@ -29,7 +29,9 @@ def test_means_by_group(records: Pairs, plain: Plain) -> None:
     for one in plain.values():
         if one["kind"] == "transfer":
             value = one["metrics"][one["data"]["headline"]]
-            groups.setdefault((one["data"]["set"], one["eps"]), []).append(value)
+            own = one["data"]["set"] == "folder"
+            name = one["config"]["DATA"]["ROOT"].split("/")[-1] if own else one["data"]["set"]
+            groups.setdefault((name, one["eps"]), []).append(value)
     found = run_sql(
         records,
         "SELECT dataset, eps, avg(value) AS mean, count(*) AS n FROM records"
