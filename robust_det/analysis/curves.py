@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from robust_det.analysis.transfer.estimates import Estimate
+from robust_det.analysis.estimates import Estimate
 from robust_det.core.axes import eps_axis, plain_axes
 from robust_det.core.figures import COLOURS, DASHES, INK, MARKERS, STYLE
 

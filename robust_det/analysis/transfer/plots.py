@@ -9,10 +9,10 @@ import msgspec
 
 from robust_det.analysis.curves import Curve, Panel, Plot, Point
 from robust_det.analysis.differences import as_key
+from robust_det.analysis.estimates import Estimate
 from robust_det.analysis.transfer.cells import attack_labels
 from robust_det.analysis.transfer.conditions import Conditions
 from robust_det.analysis.transfer.contests import Line, lines_of
-from robust_det.analysis.transfer.estimates import Estimate
 from robust_det.analysis.transfer.grouping import Row, Setting
 from robust_det.analysis.transfer.runs import ADVERSARIAL_TOP1
 from robust_det.core.epsilon import attack_label
