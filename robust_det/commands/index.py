@@ -55,6 +55,9 @@ COMMANDS = {
     "compare": Command(
         "jobs.compare", "Compare the AP of detection runs by their records: table, plots, page."
     ),
+    "analyze": Command(
+        "jobs.analyze", "Answer one of the paper's questions from records or reported figures."
+    ),
     "rank": Command("jobs.rank", "Rank backbones for a data set, without fine-tuning."),
     "sweep": Command("jobs.sweep", "Do a list of fine-tuning runs: learning rates, seeds, data."),
     "predict": Command("jobs.predict", "Detect objects on images or a video."),

@@ -29,12 +29,15 @@ def eps_axis(axes: Axes, points: Sequence[tuple[str | None, float]]) -> None:
         places.setdefault(eps, format_eps(norm, eps))
     transform = axes.xaxis.get_transform()
     low, high = transform.transform(axes.get_xlim())
+    grid = axes.get_subplotspec()
+    columns = grid.get_gridspec().ncols if grid is not None else 1
+    narrow = max(1.0, 5.5 * columns / axes.get_figure().get_figwidth())
     ticks: list[float] = []
     for eps in sorted(places):
         if ticks:
             gap = np.diff(transform.transform([ticks[-1], eps]))[0] / (high - low)
             letters = (len(places[ticks[-1]]) + len(places[eps])) / 2
-            if gap < 0.01 + 0.016 * letters:  # measured in widths of the axis: they would touch
+            if gap < 0.01 + 0.016 * narrow * letters:  # in widths of the axis: they would touch
                 continue
         ticks.append(eps)
     axes.set_xticks(ticks, [places[eps] for eps in ticks])
