@@ -199,12 +199,14 @@ class Scatter:
         name: of its file.
         title, x: in words.
         panels: title, what is upwards, and the points.
+        logarithmic: the x axis.
     """
 
     name: str
     title: str
     x: str
     panels: tuple[tuple[str, str, tuple[Points, ...]], ...]
+    logarithmic: bool = False
 
     @property
     def description(self) -> str:
@@ -235,6 +237,9 @@ class Scatter:
                 for one in points:
                     drawn[one.label] = _points(axes, one, labels.index(one.label), ink)
                 plain_axes(axes, ink)
+                if self.logarithmic:
+                    axes.set_xscale("log")
+                    axes.xaxis.set_major_formatter("{x:g}")
                 axes.set_ylabel(y, color=ink)
                 axes.set_title(title, color=ink, loc="left", fontsize=10.5)
             figure.supxlabel(self.x, color=ink, fontsize=9.5)

@@ -179,11 +179,15 @@ def _aligned(robust: Sequence[Arm], standard: Arm) -> list[tuple[Unit, ...]]:
     return rows
 
 
-def best_set(cell: Cell) -> tuple[Arm, ...] | None:
+def best_set(cell: Cell, subjects: int = 1) -> tuple[Arm, ...] | None:
     """Return the arms of which any may be the best: at 95% the best one is among them.
 
     An arm is out where another one is above it by the one-sided test of their difference, at 5%
-    divided by the number of the others.
+    divided by the number of the others (Bonferroni).
+
+    Args:
+        cell: with two arms or more.
+        subjects: for how many cells that shall hold at once.
 
     Returns:
         None where an arm has no spread over pretraining runs, so that nothing is known.
@@ -201,7 +205,7 @@ def best_set(cell: Cell) -> tuple[Arm, ...] | None:
         arm
         for arm in cell.arms
         if not any(
-            gap.value > 0 and gap.p / 2 < LEVEL / alike
+            gap.value > 0 and gap.p / 2 < LEVEL / (alike * subjects)
             for (below, _), gap in gaps.items()
             if below == arm.eps
         )
