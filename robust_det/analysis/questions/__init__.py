@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from robust_det.analysis.questions import eps, fixed_feature, full_network, width
+from robust_det.analysis.questions import (
+    accuracy_vs_transfer,
+    eps,
+    fixed_feature,
+    full_network,
+    granularity,
+    texture,
+    width,
+)
 from robust_det.analysis.questions.answer import Answer
 from robust_det.analysis.questions.evidence import Evidence
 
@@ -29,5 +37,13 @@ class Question:
 
 QUESTIONS: Mapping[str, Question] = {
     module.NAME: Question(module.ASKS, module.of_runs, module.of_reported)
-    for module in (fixed_feature, full_network, eps, width)
+    for module in (
+        fixed_feature,
+        full_network,
+        eps,
+        width,
+        granularity,
+        texture,
+        accuracy_vs_transfer,
+    )
 }

@@ -11,14 +11,22 @@ from robust_det.analysis.grouping import Setting as DetectorSetting
 from robust_det.analysis.questions.cells import Arm, Cell, Pretraining, Unit
 from robust_det.analysis.questions.evidence import Evidence
 from robust_det.analysis.transfer.conditions import METRIC_LABELS
-from robust_det.analysis.transfer.contests import lines_of
+from robust_det.analysis.transfer.contests import Line, lines_of
 from robust_det.analysis.transfer.grouping import Backbone, Setting
 from robust_det.core.epsilon import norm_label
 from robust_det.data.transfer.catalogue import facts_of
 from robust_det.records.metrics import task_of
 from robust_det.reference.salman2020 import Reported, reported
 
-__all__ = ["FIXED_FEATURE", "FULL_NETWORK", "MODES", "cells_of", "reported_cells", "unit_of"]
+__all__ = [
+    "FIXED_FEATURE",
+    "FULL_NETWORK",
+    "MODES",
+    "cell_of",
+    "cells_of",
+    "reported_cells",
+    "unit_of",
+]
 
 FIXED_FEATURE, FULL_NETWORK = MODES = ("fixed-feature", "full-network")
 
@@ -46,31 +54,40 @@ def cells_of(evidence: Evidence, *modes: str) -> list[Cell]:
 
 
 def _of_transfers(setting: Setting, origins: Mapping[str, Pretraining]) -> Iterator[Cell]:
-    own = setting.conditions
-    quirks = f", {own.quirks_in_words}" if own.quirks else ""
+    headline = setting.conditions.data.headline
     for line in lines_of(setting):
         arms = []
         for row in line.rows:
-            units = tuple(
-                unit
-                for one in row.backbones
-                if (unit := unit_of(one, own.data.headline, origins)) is not None
-            )
+            found = (unit_of(one, headline, origins) for one in row.backbones)
+            units = tuple(unit for unit in found if unit is not None)
             if units:
                 arms.append(Arm(row.norm or "", row.eps or 0.0, units))
-        yield Cell(
-            own.set_title,
-            setting.name,
-            own.headline,
-            own.mode,
-            f"{own.how}{own.images}{quirks}",
-            line.arch,
-            line.norm,
-            tuple(arms),
-            own.data.set,
-            own.data.classes,
-            own.data.downscale,
-        )
+        yield cell_of(setting, line, tuple(arms))
+
+
+def cell_of(setting: Setting, line: Line, arms: tuple[Arm, ...]) -> Cell:
+    """Return a cell of transfers.
+
+    Args:
+        setting: of them.
+        line: architecture and norm.
+        arms: by eps.
+    """
+    own = setting.conditions
+    quirks = f", {own.quirks_in_words}" if own.quirks else ""
+    return Cell(
+        own.set_title,
+        setting.name,
+        own.headline,
+        own.mode,
+        f"{own.how}{own.images}{quirks}",
+        line.arch,
+        line.norm,
+        arms,
+        own.data.set,
+        own.data.classes,
+        own.data.downscale,
+    )
 
 
 def unit_of(one: Backbone, metric: str, origins: Mapping[str, Pretraining]) -> Unit | None:

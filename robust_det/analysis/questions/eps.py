@@ -20,6 +20,7 @@ from robust_det.analysis.questions.words import (
     basis,
     need,
     notes_of,
+    published_sheets,
 )
 from robust_det.analysis.tables import csv_of
 from robust_det.analysis.transfer.blocks import Block
@@ -63,7 +64,7 @@ def of_runs(evidence: Evidence) -> Answer:
         ASKS,
         basis(evidence, cells),
         findings,
-        [_sheet(cells, known)],
+        [_sheet(cells, known), *published_sheets(NAME, evidence)],
         [plot] if plot is not None else [],
         [HOW_TO_READ_BEST],
         [*evidence.left_out, *notes_of(evidence, cells)],

@@ -23,17 +23,12 @@ from robust_det.analysis.questions.words import (
     need,
     notes_of,
     of_families,
+    published_sheets,
     sure,
 )
 from robust_det.analysis.tables import csv_of, signed
 from robust_det.analysis.transfer.blocks import Block
 from robust_det.analysis.transfer.cells import NONE, difference_cell, figure_cell
-from robust_det.analysis.transfer.published import (
-    HOW_TO_READ_PUBLISHED,
-    published_block,
-    published_csv,
-    published_of,
-)
 from robust_det.core.epsilon import norm_label
 from robust_det.core.errors import counted
 
@@ -79,13 +74,7 @@ def gain_of_runs(
     ]
     compared = [one.cell for one in gains]
     findings.append(cited(compared))
-    sheets = [_sheet(name, [*gains, *means])]
-    settings = [one for one in evidence.settings if one.conditions.mode == mode]
-    how_to_read = list(HOW_TO_READ_GAINS)
-    if published := published_of(settings):
-        block = published_block(published)
-        sheets.append(Sheet(f"{name}_reported", block, published_csv(published)))
-        how_to_read.append(HOW_TO_READ_PUBLISHED)
+    sheets = [_sheet(name, [*gains, *means]), *published_sheets(name, evidence, (mode,))]
     notes = notes_of(evidence, compared)
     labels = [f"{cell.how}, {arch_label(cell)}" for cell in compared]
     curves = eps_curves(f"{name}_curves", "Accuracy and AP by ε", compared, labels)
@@ -96,7 +85,7 @@ def gain_of_runs(
         findings,
         sheets,
         [one for one in (_forest(name, gains, means), curves) if one is not None],
-        how_to_read,
+        HOW_TO_READ_GAINS,
         [*evidence.left_out, *notes],
         missing_runs(cells, evidence),
     )
@@ -275,10 +264,11 @@ def _lines(gains: Sequence[Gains]) -> Iterator[list[Any]]:
                 sum(len(unit.values) for unit in arm.units),
             ]
         found, chosen = one.chosen.difference, one.chosen
-        yield [
-            *(*start, cell.metric, chosen.label, chosen.by, "", standard.figure.mean),
-            *(found.value, found.low, found.high, found.p, "", "", len(standard.units), ""),
-        ]
+        if chosen.by:
+            yield [
+                *(*start, cell.metric, chosen.label, chosen.by, "", standard.figure.mean),
+                *(found.value, found.low, found.high, found.p, "", "", len(standard.units), ""),
+            ]
 
 
 def _forest(name: str, gains: Sequence[Gains], means: Sequence[Gains]) -> Picture | None:

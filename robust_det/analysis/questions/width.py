@@ -20,6 +20,7 @@ from robust_det.analysis.questions.words import (
     REPORTED_MARKS,
     basis,
     notes_of,
+    published_sheets,
     sure,
 )
 from robust_det.analysis.tables import csv_of, signed
@@ -37,8 +38,6 @@ WIDTHS: Mapping[str, tuple[str, float]] = {
     "resnet50": ("ResNet-50", 1),
     "wide_resnet50_2": ("ResNet-50", 2),
     "wide_resnet50_4": ("ResNet-50", 4),
-    "resnet101": ("ResNet-101", 1),
-    "wide_resnet101_2": ("ResNet-101", 2),
 }
 _COMMANDS = (
     "robust-det sweep --output output/transfer --run 'transfer --config transfer_dtd.yaml"
@@ -87,7 +86,7 @@ def of_runs(evidence: Evidence) -> Answer:
         ASKS,
         basis(evidence, used),
         _findings(steps),
-        [_sheet(NAME, steps)],
+        [_sheet(NAME, steps), *published_sheets(NAME, evidence)],
         [_plot("width", "Accuracy and AP by width", used, "bars: 95% t interval")],
         [_HOW_TO_READ],
         [*evidence.left_out, *notes_of(evidence, used)],

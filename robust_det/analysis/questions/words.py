@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
+from robust_det.analysis.questions.answer import Sheet
 from robust_det.analysis.questions.cells import Cell
 from robust_det.analysis.questions.evidence import Evidence
 from robust_det.analysis.questions.gains import Gains
 from robust_det.analysis.questions.missing import missing_runs
 from robust_det.analysis.tables import signed
 from robust_det.analysis.transfer.cells import p_cell
+from robust_det.analysis.transfer.published import (
+    HOW_TO_READ_PUBLISHED,
+    published_block,
+    published_csv,
+    published_of,
+)
 from robust_det.core.errors import UserError, counted
 from robust_det.reference.salman2020 import SOURCE
 
@@ -23,6 +31,7 @@ __all__ = [
     "need",
     "notes_of",
     "of_families",
+    "published_sheets",
     "sure",
     "winners",
 ]
@@ -86,6 +95,23 @@ def notes_of(evidence: Evidence, cells: Sequence[Cell]) -> list[str]:
     return [note for note in notes if note.partition(":")[0] in names]
 
 
+def published_sheets(name: str, evidence: Evidence, modes: Sequence[str] = ()) -> list[Sheet]:
+    """Return ours beside what was reported of the same, if anything was.
+
+    Args:
+        name: of the question.
+        evidence: whose transfers.
+        modes: of these; none is any.
+    """
+    settings = [one for one in evidence.settings if not modes or one.conditions.mode in modes]
+    published = published_of(settings)
+    if not published:
+        return []
+    block = published_block(published)
+    block = replace(block, notes=(*block.notes, HOW_TO_READ_PUBLISHED))
+    return [Sheet(f"{name}_beside_reported", block, published_csv(published))]
+
+
 def of_families(gains: Sequence[Gains]) -> dict[str, list[Gains]]:
     """Return gains by what is corrected together."""
     out: dict[str, list[Gains]] = {}
@@ -128,10 +154,10 @@ def cited(cells: Sequence[Cell]) -> str:
     most = max(len(cell.robust) for cell in cells if cell.standard is not None)
     return (
         f"The highest robust ε is above the standard backbone in {above} of {number}, by more than"
-        f" a point in {by_a_point}. That is no evidence that robust backbones are better: it was"
-        f" picked on the test images, and of {most + 1} identical backbones that differ by luck"
-        f" alone, one of the {most} robust ones is the highest in {most} of {most + 1}, here"
-        f" in {expected:.1f} of {number}."
+        f" a point in {by_a_point}. The count alone is no evidence that robust backbones are"
+        f" better: the ε was picked on the test images, and of {most + 1} identical backbones that"
+        f" differ by luck alone, one of the {most} robust ones is the highest in {most} of"
+        f" {most + 1}, here in {expected:.1f} of {number}."
     )
 
 

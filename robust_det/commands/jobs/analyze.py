@@ -19,7 +19,15 @@ EXAMPLES = (
     "robust-det analyze full-network --reported --output output/answers/reported",
 )
 # as robust_det.analysis.questions has them, which is slow to import
-NAMES = ("fixed-feature", "full-network", "eps", "width")
+NAMES = (
+    "fixed-feature",
+    "full-network",
+    "eps",
+    "width",
+    "granularity",
+    "texture",
+    "accuracy-vs-transfer",
+)
 
 
 def main(args: argparse.Namespace) -> None:
