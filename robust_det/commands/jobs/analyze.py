@@ -46,7 +46,9 @@ def main(args: argparse.Namespace) -> None:
 
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
-    parser.add_argument("question", choices=NAMES, help=f"one of {', '.join(NAMES)}")
+    parser.add_argument(
+        "question", choices=NAMES, metavar="QUESTION", help=f"one of {', '.join(NAMES)}"
+    )
     parser.add_argument(
         "--runs",
         nargs="+",
