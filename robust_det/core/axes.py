@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robust_det.core.epsilon import format_eps
@@ -31,7 +32,9 @@ def eps_axis(axes: Axes, points: Sequence[tuple[str | None, float]]) -> None:
     low, high = transform.transform(axes.get_xlim())
     grid = axes.get_subplotspec()
     columns = grid.get_gridspec().ncols if grid is not None else 1
-    narrow = max(1.0, 5.5 * columns / axes.get_figure().get_figwidth())
+    figure = axes.get_figure()
+    inches = figure.get_figwidth() if isinstance(figure, Figure) else 5.5
+    narrow = max(1.0, 5.5 * columns / inches)
     ticks: list[float] = []
     for eps in sorted(places):
         if ticks:
