@@ -271,11 +271,12 @@ def _points(one: _Line) -> Points:
 
 
 def _fit_alone(one: _Line) -> Points:
-    """Return the line over all points, whose marks are those of single eps."""
+    """Return the line over all points, which are drawn as those of single eps."""
     ends = sorted(x for _, x, _ in one.points)
     xs = (ends[0], ends[-1])
     ys = tuple(one.slope * x + one.intercept for x in xs)
-    return Points(f"fit over {one.label}", xs, ys, (), Fit(one.slope, one.intercept))
+    fit = Fit(one.slope, one.intercept)
+    return Points(f"fit over {one.label}", xs, ys, (), fit, drawn=False)
 
 
 def of_reported() -> Answer:

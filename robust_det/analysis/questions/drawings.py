@@ -182,6 +182,7 @@ class Points:
         xs, ys: as many.
         names: of the points; empty where they are not named.
         fit: of them; None for points without one.
+        drawn: whether the points are, or their line alone.
     """
 
     label: str
@@ -189,6 +190,7 @@ class Points:
     ys: tuple[float, ...]
     names: tuple[str, ...] = ()
     fit: Fit | None = None
+    drawn: bool = True
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ def _points(axes: Axes, one: Points, number: int, ink: str) -> Line2D:
     (marks,) = axes.plot(
         one.xs,
         one.ys,
-        MARKERS[number % len(MARKERS)],
+        MARKERS[number % len(MARKERS)] if one.drawn else "",
         color=colour,
         markersize=6,
         markerfacecolor=colour if number % 2 == 0 else "white",
@@ -268,7 +270,10 @@ def _points(axes: Axes, one: Points, number: int, ink: str) -> Line2D:
     if one.fit is not None:
         ends = (min(one.xs), max(one.xs))
         line = [one.fit.slope * x + one.fit.intercept for x in ends]
-        axes.plot(ends, line, color=colour, linestyle=DASHES[number % len(DASHES)], linewidth=1.4)
+        dashes = DASHES[number % len(DASHES)]
+        (drawn,) = axes.plot(ends, line, color=colour, linestyle=dashes, linewidth=1.4)
+        if not one.drawn:
+            return drawn
     for x, y, name in zip(one.xs, one.ys, one.names, strict=False):
         axes.annotate(
             name, (x, y), (4, 4), textcoords="offset points", fontsize=7, color=ink, alpha=0.75
