@@ -286,8 +286,8 @@ def _forest(name: str, gains: Sequence[Gains], means: Sequence[Gains]) -> Pictur
                 ForestRow(label, found.value, found.low, found.high, 1, found.p < LEVEL),
             )
         own = one.cell
-        where = f"{own.name}, {own.how}" if one in means else own.name
-        groups.append((f"{where}, {arch_label(own)}", tuple(rows)))
+        mean = f"{own.name}, {own.how.removesuffix(', mean of sets')}"
+        groups.append((mean if one in means else f"{own.name}, {arch_label(own)}", tuple(rows)))
     if not groups:
         return None
     return Forest(
@@ -296,7 +296,7 @@ def _forest(name: str, gains: Sequence[Gains], means: Sequence[Gains]) -> Pictur
         "difference in points",
         ("fixed ε", "ε chosen without these figures"),
         tuple(groups),
-        "bars: 95% intervals over pretraining runs\nfilled: p below 5%, over the table",
+        "bars: 95% intervals over pretraining runs, cut at the axis\nfilled: p below 5%, over the table",
     )
 
 
