@@ -296,7 +296,7 @@ def _forest(name: str, gains: Sequence[Gains], means: Sequence[Gains]) -> Pictur
         "difference in points",
         ("fixed ε", "ε chosen without these figures"),
         tuple(groups),
-        "bars: 95% intervals over pretraining runs, cut at the axis\nfilled: p below 5%, over the table",
+        "bars: 95% over pretraining runs, cut at the axis\nfilled: p below 5%, of the table",
     )
 
 
