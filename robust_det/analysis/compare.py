@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from robust_det.analysis.admission import BY_SETTING, admit
 from robust_det.analysis.options import Options
+from robust_det.analysis.own_folder import OwnFolder
 from robust_det.analysis.page import render_report
 from robust_det.analysis.runs import warn_left_out
 from robust_det.analysis.sections import SECTIONS
 from robust_det.analysis.sections.trainings import training_section
 from robust_det.analysis.tables import escape_markdown
 from robust_det.core.errors import UserError
-from robust_det.core.files import write_atomically
-from robust_det.core.locks import NAME, sole_writer
+from robust_det.core.locks import sole_writer
 from robust_det.records import RECORD_NAME, Record
 from robust_det.records.store import find_records, load_records
 
@@ -61,17 +60,17 @@ def compare(
             twice, detections or ground truth that are needed are missing, or ``output`` holds
             something else. Nothing is written then.
     """
-    output, options = Path(output), options or Options()
+    folder, options = OwnFolder(Path(output), MARKER_NAME, "comparison"), options or Options()
     options.check()
-    _files_of_an_earlier_run(output)  # refuses, before anything is made
-    with sole_writer(output):
-        return _compare(paths, output, title, options)
+    folder.files()  # refuses, before anything is made
+    with sole_writer(folder.path):
+        return _compare(paths, folder, title, options)
 
 
 def _compare(
-    paths: Sequence[str | Path], output: Path, title: str | None, options: Options
+    paths: Sequence[str | Path], folder: OwnFolder, title: str | None, options: Options
 ) -> tuple[Path, str]:
-    before = _files_of_an_earlier_run(output)
+    before = folder.files()
     by_kind, unasked = _read(paths)
     if not by_kind["detection"] and (options.wanted or options.annotations or options.images):
         raise UserError(
@@ -89,7 +88,7 @@ def _compare(
     tables = "\n\n".join(block for section in sections for block in section.text("pipe"))
     files[tables_name] = f"# {escape_markdown(title)}\n\n{tables}\n".encode()
     files["index.html"] = render_report(sections, title, tables_name).encode()
-    _write(output, files, before)
+    folder.write(files, before)
     text = "\n\n".join(block for section in sections for block in section.text("simple"))
     remarks = [remark for section in sections for remark in section.remarks]
     if unasked:
@@ -97,7 +96,7 @@ def _compare(
             "Of a run's folder its own record counts; evaluations in it count where they are named:"
             f" {', '.join(str(path.parent) for path in unasked)}."
         )
-    return output / "index.html", "\n".join([text, *remarks])
+    return folder.path / "index.html", "\n".join([text, *remarks])
 
 
 def _default_title(by_kind: Mapping[str, Sequence[object]]) -> str:
@@ -128,48 +127,3 @@ def _read(
         by_kind[kind].append((path, record))
     warn_left_out("no run record (a run writes it when it ends)", found.without)
     return by_kind, found.deeper
-
-
-def _files_of_an_earlier_run(output: Path) -> set[str]:
-    """Return the files that an earlier comparison wrote; refuse a folder of anything else."""
-    advice = "choose another folder for the comparison"
-    try:
-        if not output.exists():
-            return set()
-        if not output.is_dir():
-            raise UserError(f"{output} is a file; {advice}")
-        if all(path.name == NAME for path in output.iterdir()):
-            return set()
-    except OSError as error:
-        raise UserError(f"cannot read {output}: {error.strerror}; {advice}") from error
-    marker = output / MARKER_NAME
-    if not marker.is_file():
-        raise UserError(f"{output} holds something other than a comparison; {advice}")
-    try:
-        listed = json.loads(marker.read_text())["files"]
-        names = {str(PurePosixPath(name)) for name in listed}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{marker} cannot be read; {advice}") from None
-    # what is listed gets deleted when it is no longer needed: nothing outside the folder may be
-    return {n for n in names if not PurePosixPath(n).is_absolute() and ".." not in n.split("/")}
-
-
-def _write(output: Path, files: Mapping[str, bytes | Path], before: set[str]) -> None:
-    """Write all files, the page last, and remove those of an earlier comparison."""
-    # the list comes first, so that a killed run leaves a folder that the next one recognises
-    _write_marker(output, before | set(files))
-    for name, content in files.items():
-        data = content if isinstance(content, bytes) else content.read_bytes()
-        _put(output / name, data)
-    for name in before - set(files):
-        (output / name).unlink(missing_ok=True)
-    _write_marker(output, set(files))
-
-
-def _write_marker(output: Path, names: set[str]) -> None:
-    text = json.dumps({"files": sorted(names)}, indent=1) + "\n"
-    _put(output / MARKER_NAME, text.encode())
-
-
-def _put(path: Path, data: bytes) -> None:
-    write_atomically(path, lambda file: file.write(data))

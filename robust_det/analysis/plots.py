@@ -15,12 +15,10 @@ from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.summary import Summary
 from robust_det.core.axes import eps_axis, plain_axes
 from robust_det.core.epsilon import norm_label
-from robust_det.core.figures import COLOURS, INK, STYLE
+from robust_det.core.figures import COLOURS, INK, MARKERS, STYLE
 from robust_det.records.metrics import task_of
 
 __all__ = ["ap_figure"]
-
-_MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def ap_figure(
@@ -80,7 +78,7 @@ def _lines(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _draw(axes: Axes, rows: list[Row], task: str, label: str, number: int) -> None:
-    colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     eps = [row.first.eps for row in rows]
     summaries = [row.summary(task) for row in rows]
     means = [s.mean for s in summaries]

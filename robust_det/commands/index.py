@@ -55,6 +55,9 @@ COMMANDS = {
     "compare": Command(
         "jobs.compare", "Compare the AP of detection runs by their records: table, plots, page."
     ),
+    "analyze": Command(
+        "jobs.analyze", "Answer one of the paper's questions from records or reported figures."
+    ),
     "rank": Command("jobs.rank", "Rank backbones for a data set, without fine-tuning."),
     "visualize": Command(
         "jobs.visualize", "Show what standard and robust networks look at, side by side."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from robust_det.core.epsilon import format_eps
@@ -29,12 +30,17 @@ def eps_axis(axes: Axes, points: Sequence[tuple[str | None, float]]) -> None:
         places.setdefault(eps, format_eps(norm, eps))
     transform = axes.xaxis.get_transform()
     low, high = transform.transform(axes.get_xlim())
+    grid = axes.get_subplotspec()
+    columns = grid.get_gridspec().ncols if grid is not None else 1
+    figure = axes.get_figure()
+    inches = figure.get_figwidth() if isinstance(figure, Figure) else 5.5
+    narrow = max(1.0, 5.5 * columns / inches)
     ticks: list[float] = []
     for eps in sorted(places):
         if ticks:
             gap = np.diff(transform.transform([ticks[-1], eps]))[0] / (high - low)
             letters = (len(places[ticks[-1]]) + len(places[eps])) / 2
-            if gap < 0.01 + 0.016 * letters:  # measured in widths of the axis: they would touch
+            if gap < 0.01 + 0.016 * narrow * letters:  # in widths of the axis: they would touch
                 continue
         ticks.append(eps)
     axes.set_xticks(ticks, [places[eps] for eps in ticks])

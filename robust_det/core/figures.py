@@ -8,9 +8,21 @@ import re
 import matplotlib
 from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "INK", "PLACEHOLDER", "STYLE", "image_bytes", "inline_svg"]
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "INK",
+    "MARKERS",
+    "PLACEHOLDER",
+    "STYLE",
+    "image_bytes",
+    "inline_svg",
+]
 
 COLOURS = ("#2f7fe0", "#e0791b", "#1f9d6b", "#c94a8c", "#8b6cdb", "#8a8f98")
+# beside colours, so that lines are told apart in grey and by whoever sees colours otherwise
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("solid", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1.5, 2)), (0, (3, 1)), (0, (8, 3)))
 INK = "#1f2328"
 # A colour no plot uses, so that the page can put the text colour of its theme in its place
 PLACEHOLDER = "#010203"

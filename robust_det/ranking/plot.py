@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 
 from robust_det.core.axes import eps_axis
 from robust_det.core.epsilon import norm_label
-from robust_det.core.figures import COLOURS, INK, STYLE
+from robust_det.core.figures import COLOURS, INK, MARKERS, STYLE
 from robust_det.ranking.comparison import Row
 from robust_det.ranking.words import TITLES
 
 __all__ = ["score_figure"]
 
-_MARKERS = ("o", "s", "^", "D", "v", "P")
 _LEAST_RANGE = 2.0  # points: on a smaller axis, noise would look like a result
 
 
@@ -76,7 +75,7 @@ def _draw(axes: Axes, rows: Sequence[Row], headline: str, label: str, number: in
             [max(one.high - one.value, 0) for one in figures],
         ],
         color=COLOURS[number % len(COLOURS)],
-        marker=_MARKERS[number % len(_MARKERS)],
+        marker=MARKERS[number % len(MARKERS)],
         markersize=6,
         linewidth=2,
         elinewidth=1.3,

@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from robust_det.analysis.estimates import Estimate, estimate
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.tables import csv_of, render_table, title
 from robust_det.analysis.trainings.grouping import Training, Trial, trials_of
-from robust_det.analysis.transfer.estimates import Estimate, estimate
 from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import counted
 from robust_det.records import Record

@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from robust_det.analysis.estimates import LEVEL, Difference, Estimate
 from robust_det.analysis.tables import signed
-from robust_det.analysis.transfer.estimates import LEVEL, Difference, Estimate
 from robust_det.core.epsilon import attack_label, eps_label
 from robust_det.core.errors import counted
 from robust_det.records.pretrain import AttackEvaluator

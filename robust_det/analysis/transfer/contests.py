@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robust_det.analysis.transfer.estimates import LEVEL, Difference, holm, welch
+from robust_det.analysis.estimates import LEVEL, Difference, holm, welch
 from robust_det.analysis.transfer.grouping import Row, Setting
 from robust_det.core.epsilon import norm_label
 

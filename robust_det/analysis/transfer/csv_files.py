@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from robust_det.analysis.estimates import Estimate
 from robust_det.analysis.tables import csv_of
 from robust_det.analysis.transfer.contests import Family
-from robust_det.analysis.transfer.estimates import Estimate
 from robust_det.analysis.transfer.grouping import Row, Setting
 from robust_det.analysis.transfer.modes import Change, Pair
 from robust_det.core.epsilon import norm_label

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from robust_det.analysis.estimates import LEVEL, Difference
 from robust_det.analysis.tables import signed
 from robust_det.analysis.transfer.cells import difference_cell, figure_cell, p_cell
 from robust_det.analysis.transfer.contests import Contest, Family
-from robust_det.analysis.transfer.estimates import LEVEL, Difference
 from robust_det.analysis.transfer.grouping import Setting
 from robust_det.analysis.transfer.modes import Pair
 from robust_det.core.errors import counted

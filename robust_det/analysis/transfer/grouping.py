@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from robust_det.analysis.differences import as_key, condition_differences
+from robust_det.analysis.estimates import Estimate, estimate
 from robust_det.analysis.transfer.conditions import Conditions, condition_labels
-from robust_det.analysis.transfer.estimates import Estimate, estimate
 from robust_det.analysis.transfer.runs import Run
 from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import counted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from robust_det.analysis.transfer.estimates import Difference, Estimate, estimate, paired
+from robust_det.analysis.estimates import Difference, Estimate, estimate, paired
 from robust_det.analysis.transfer.grouping import Backbone, Row, Setting
 from robust_det.analysis.transfer.runs import ADVERSARIAL_TOP1
 from robust_det.records.pretrain import AttackEvaluator

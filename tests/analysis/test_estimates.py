@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robust_det.analysis.transfer.estimates import estimate, holm, paired, welch
+from robust_det.analysis.estimates import estimate, holm, paired, welch
 
 FIRST, SECOND = [61.2, 63.9, 62.5], [58.0, 59.5, 57.1, 58.8]
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from scipy.special import stdtr, stdtrit
 
-__all__ = ["LEVEL", "Difference", "Estimate", "estimate", "holm", "paired", "welch"]
+__all__ = ["LEVEL", "Difference", "Estimate", "estimate", "held_out", "holm", "paired", "welch"]
 
 LEVEL = 0.05
 _ROUNDING = 1e-9  # points by which figures that are the same may differ
@@ -80,6 +80,25 @@ def paired(values: Iterable[float]) -> Difference:
         return Difference(one.mean, math.nan, math.nan, math.nan)
     t = one.mean / (one.std / math.sqrt(one.n))
     return Difference(one.mean, one.low, one.high, _two_sided(t, one.n - 1))
+
+
+def held_out(values: Sequence[float]) -> Difference:
+    """Return the mean of differences, each of a run that its choice did not look at.
+
+    Every other run took part in the choice, so that the differences are not independent: the
+    variance of their mean is (1 / n + 1 / (n - 1)) s^2 (Nadeau & Bengio 2003, with one run held out
+    and n - 1 chosen by), where that of independent ones is s^2 / n.
+
+    Args:
+        values: one difference a run, all of them defined.
+    """
+    one = estimate(values)
+    if math.isnan(one.low):
+        return Difference(one.mean, math.nan, math.nan, math.nan)
+    error = one.std * math.sqrt(1 / one.n + 1 / (one.n - 1))
+    half = float(stdtrit(one.n - 1, 1 - LEVEL / 2)) * error
+    p = _two_sided(one.mean / error, one.n - 1)
+    return Difference(one.mean, one.mean - half, one.mean + half, p)
 
 
 def welch(value: Estimate, baseline: Estimate) -> Difference:

@@ -1,0 +1,138 @@
+"""``robust-det analyze``: what it writes, and what it refuses in one line."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robust_det.analysis.questions import QUESTIONS
+from robust_det.commands.jobs.analyze import NAMES
+from tests.support.transfer_records import write_transfer
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return :func:`.write_transfer` in a folder of its own each time."""
+    made = list[Path]()
+
+    def write(*arguments: Any, **fields: Any) -> Path:
+        made.append(write_transfer(tmp_path / f"runs/run{len(made):02}", *arguments, **fields))
+        return made[-1]
+
+    return write
+
+
+def test_the_command_knows_the_questions() -> None:
+    assert set(NAMES) >= set(QUESTIONS)
+
+
+def test_an_answer_is_a_summary_with_tables_and_pictures(
+    write: Write, tmp_path: Path, command: Any
+) -> None:
+    for run, (low, high) in enumerate([(60.0, 64.0), (60.5, 64.7), (59.8, 63.9)]):
+        write(0.0, low, pretraining=run)
+        write(3.0, high, pretraining=run)
+    out = tmp_path / "answer"
+    done = command("analyze", "fixed-feature", "--runs", tmp_path / "runs", "--output", out)
+    assert done.code == 0, done.err
+    assert "Yes, on this data: a robust backbone is above the standard one" in done.out
+    summary = (out / "summary.md").read_text()
+    assert "plots/fixed-feature_differences.png" in summary and "3 an ε" in summary
+    for file in ("fixed-feature_differences", "fixed-feature_curves"):
+        assert (out / f"plots/{file}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (out / f"plots/{file}.svg").read_bytes()
+    rows = list(csv.DictReader((out / "fixed-feature.csv").read_text().splitlines()))
+    (fixed,) = [row for row in rows if not row["choice"]]
+    assert float(fixed["difference"]) == pytest.approx((64.0 + 64.7 + 63.9) / 3 - 60.1)
+    # renewed in place, and nothing else is touched
+    (out / "plots/mine.txt").write_text("mine")
+    again = command("analyze", "fixed-feature", "--reported", "--output", out)
+    assert again.code == 0
+    assert not (out / "fixed-feature.csv").exists() and (out / "plots/mine.txt").exists()
+
+
+def refused(command: Any, tmp_path: Path, *arguments: object) -> str:
+    done = command("analyze", *arguments, "--output", tmp_path / "none")
+    assert done.code == 2 and done.err.startswith("error: ") and done.err.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+    return str(done.err)
+
+
+def test_one_of_runs_and_reported_is_asked_for(write: Write, tmp_path: Path, command: Any) -> None:
+    run = write(0.0, 60.0)
+    assert "give one of them" in refused(command, tmp_path, "fixed-feature")
+    both = refused(command, tmp_path, "fixed-feature", "--reported", "--runs", run)
+    assert "--runs and --reported contradict" in both
+
+
+def test_runs_that_are_missing_are_named_with_their_commands(
+    write: Write, tmp_path: Path, command: Any
+) -> None:
+    write(0.0, 60.0)
+    error = refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
+    assert "fixed-feature runs from a standard and a robust backbone are missing" in error
+    assert "robust-det sweep --output output/transfer --run 'transfer" in error
+    error = refused(command, tmp_path, "full-network", "--runs", tmp_path / "runs")
+    assert "--mode full-network" in error
+
+
+def test_two_pretraining_seeds_with_one_hash_are_refused(
+    write: Write, tmp_path: Path, command: Any
+) -> None:
+    for eps in (0.0, 3.0):
+        write(eps, 60.0 + eps)
+    runs = Path("docs/results/detection/eps/runs/tiny_resnet18_l2_eps0/record.json")
+    record = json.loads((Path(__file__).parents[2] / runs).read_text())
+    for seed in (0, 1):
+        folder = tmp_path / f"runs/pretrain{seed}"
+        folder.mkdir()
+        (folder / "record.json").write_text(json.dumps({**record, "seed": seed}))
+    error = refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
+    assert "seeds 0 and 1" in error and "with one hash" in error
+
+
+def test_one_hash_of_two_eps_is_refused(write: Write, tmp_path: Path, command: Any) -> None:
+    from robust_det.records.base import Weights
+
+    weights = Weights("b.pth", hashlib.sha256(b"b").hexdigest())
+    write(0.0, 60.0, weights=weights)
+    write(3.0, 63.0, weights=weights)
+    error = refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
+    assert "have one backbone by its hash" in error and "eps 0 and resnet18 l2 eps 3" in error
+
+
+def test_what_does_not_count_is_named(write: Write, tmp_path: Path, command: Any) -> None:
+    for run in range(2):
+        write(0.0, 60.0 + run, pretraining=run)
+        write(3.0, 63.0 + run, pretraining=run)
+    undefined = write(3.0, None, pretraining=2)
+    unknown = write(None, 70.0)
+    twice = write(3.0, 63.0)
+    stylized = write(0.0, 50.0, pretraining=3, arch="resnet50")
+    record = json.loads((stylized / "record.json").read_text())
+    record["weights"]["path"] = "robust://resnet50_stylized"
+    (stylized / "record.json").write_text(json.dumps(record))
+    out = tmp_path / "answer"
+    done = command("analyze", "fixed-feature", "--runs", tmp_path / "runs", "--output", out)
+    assert done.code == 0, done.err
+    assert f"Left out, having an undefined top1: {undefined}." in done.out
+    assert f"Left out, having a backbone of unknown eps: {unknown}." in done.out
+    assert f"{twice}/record.json has weights, seed and config of" in done.out
+    rows = list(csv.DictReader((out / "fixed-feature.csv").read_text().splitlines()))
+    assert {row["arch"] for row in rows} == {"resnet18"}  # that of Stylized-ImageNet is no standard
+    (fixed,) = [row for row in rows if not row["choice"]]
+    assert float(fixed["difference"]) == pytest.approx(3.0) and fixed["pretraining_runs"] == "2"
+
+
+def test_a_record_with_nan_in_it_is_refused(write: Write, tmp_path: Path, command: Any) -> None:
+    path = write(0.0, 60.0) / "record.json"
+    path.write_text(path.read_text().replace("60.0", "NaN"))
+    assert str(path) in refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
