@@ -177,3 +177,6 @@ def test_rank_correlations_of_the_study_of_transfers_are_those_of_the_records() 
         for mode in ("fixed-feature", "full-network"):
             ridge, logme = (f"{x['rho']:.2f}" for x in reached if mode in x["setting"])
             assert f"| {name} | {mode} | {ridge} | {logme} |" in said
+    reached = json.loads((study / "bccd" / "rank.json").read_text())["reached"]
+    ridge, logme = (f"{x['rho']:.2f}" for x in reached)
+    assert f"| BCCD | box AP | {ridge} | {logme} |" in said
