@@ -180,3 +180,17 @@ def test_rank_correlations_of_the_study_of_transfers_are_those_of_the_records() 
     reached = json.loads((study / "bccd" / "rank.json").read_text())["reached"]
     ridge, logme = (f"{x['rho']:.2f}" for x in reached)
     assert f"| BCCD | box AP | {ridge} | {logme} |" in said
+
+
+def test_the_table_of_training_methods_is_that_of_the_comparison() -> None:
+    study = RESULTS / "pretraining"
+    shown = [x for x in (study / "README.md").read_text().splitlines() if x.count("|") == 9]
+    made = (study / "accuracy.md").read_text().replace("\\", "")
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in made[made.index("## Trainings under") :].splitlines()
+        if line.startswith("| timm")
+    ]
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in shown[2:]] == [
+        [row[0].removeprefix("timm:test_resnet "), *row[1:8]] for row in cells
+    ]

@@ -23,7 +23,7 @@ _HOW_TO_READ = (
     " t interval over these where there are two or more; all met the same images. left after: the"
     " accuracy in the worst case of that attack and those to its left in the same budget."
     " last - first pairs the first and the last of these network by network. Passes are forward and"
-    " backward, an image in a step of the optimiser on average; minutes are of the run."
+    " backward, of each training image, all told; minutes are of the run."
 )
 _TEXTS = 1
 
@@ -140,8 +140,12 @@ def _shown(one: Estimate, sign: str = "") -> str:
 
 
 def _passes(training: Training) -> str:
-    cost = training.runs[0].cost
-    return f"{cost.forward:g} and {cost.backward:g}" if cost else "—"
+    """Return how often each image of training was passed forward and backward, all told."""
+    run = training.runs[0]
+    if run.cost is None:
+        return "—"
+    times = run.cost.images / run.data.train.images
+    return f"{run.cost.forward * times:.3g} and {run.cost.backward * times:.3g}"
 
 
 def _minutes(training: Training) -> float:
