@@ -106,7 +106,7 @@ def write_images(folder: Path | None, to: Path, args: argparse.Namespace) -> int
 
 def sources() -> Path:
     """Return the folder of the package's own pictures."""
-    return Path(robust_det.__file__).parent / "conversion" / "images"
+    return Path(robust_det.__file__).parent / "data" / "photographs"
 
 
 def encode(image: Image.Image, most: int) -> bytes:

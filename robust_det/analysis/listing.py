@@ -44,7 +44,7 @@ def listing(table: Table, style: str, width: int | None = None) -> str:
     lines = [text, ""]
     rows = counted(table.of, "row")
     lines.append(f"{len(cells)} of {rows}" if len(cells) < table.of else rows)
-    if left_out:
+    if left_out and cells:
         lines[-1] += f"; no room for {', '.join(left_out)}: --columns chooses, --format csv has all"
     return "\n".join(lines)
 

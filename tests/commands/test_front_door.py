@@ -51,7 +51,7 @@ def test_version(command: Any) -> None:
         (["zzz"], "unknown command 'zzz'; robust-det --help lists them"),
         (["--resume", "train"], "unrecognized arguments: --resume (--help lists the arguments)"),
         (["train"], "give --data FOLDER_OR_FILE, for which a config is chosen, or --config FILE"),
-        (["export"], "the following arguments are required: --config"),
+        (["export"], "the following arguments are required: --output"),
         (["zoo", "lst"], "argument COMMAND: invalid choice: 'lst'"),
     ],
 )

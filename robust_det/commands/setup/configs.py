@@ -67,7 +67,8 @@ def describe(path: Path) -> str:
 
 def _of_pretraining(keys: Mapping[str, Any]) -> str:
     eps = keys["ATTACK.EPS"]
-    how = f"{keys['ATTACK.NORM']} eps {eps:g}" if eps else "standard (eps 0)"
+    shown = eps if isinstance(eps, str) else f"{eps:g}"  # 4/255 stays as it is
+    how = f"{keys['ATTACK.NORM']} eps {shown}" if eps else "standard (eps 0)"
     return f"{keys['MODEL.ARCH']}, {how}, {keys['TRAIN.EPOCHS']} epochs on {keys['DATA.ROOT']}"
 
 

@@ -19,7 +19,7 @@ from robust_det.data.classification.jpeg import (
     decoding_factor,
 )
 
-PHOTO = Path(robust_det.__file__).parent / "conversion" / "images" / "astronaut.jpg"
+PHOTO = Path(robust_det.__file__).parent / "data" / "photographs" / "astronaut.jpg"
 
 
 def encode(pixels: np.ndarray, mode: str = "RGB", **options: Any) -> bytes:

@@ -9,13 +9,13 @@ import pytest
 from detectron2.data import detection_utils
 from PIL import Image
 
-import robust_det.conversion
+import robust_det.data
 from robust_det.core.errors import UserError
 from robust_det.data.images import open_image
 from robust_det.detection.mapping import decoding
 from robust_det.detection.mapping.decoding import read_image
 
-PHOTOS = sorted((Path(robust_det.conversion.__file__).parent / "images").glob("*.jpg"))
+PHOTOS = sorted((Path(robust_det.data.__file__).parent / "photographs").glob("*.jpg"))
 STOCK = detection_utils.read_image
 RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 256, (37, 51, 3), np.uint8))
