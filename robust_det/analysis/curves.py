@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import matplotlib
@@ -15,7 +16,7 @@ from robust_det.analysis.estimates import Estimate
 from robust_det.core.axes import eps_axis, plain_axes
 from robust_det.core.figures import COLOURS, DASHES, INK, MARKERS, STYLE
 
-__all__ = ["BARS", "Curve", "Panel", "Plot", "Point"]
+__all__ = ["BARS", "Curve", "Panel", "Plot", "Point", "legend_above"]
 
 BARS = "bars: 95% t interval over pretraining runs; dots: single ones"
 _COLUMNS = 3
@@ -107,16 +108,28 @@ class Plot:
                 axes.set_title(panel.title, color=ink, loc="left", fontsize=10.5)
             words = "\n".join(filter(None, (self.x, self.marks)))
             figure.supxlabel(words, color=ink, fontsize=9.5)
-            figure.legend(
-                drawn.values(),
-                drawn.keys(),
-                loc="outside upper left",
-                frameon=False,
-                labelcolor=ink,
-                title=self.title,
-                alignment="left",
-            )
+            legend_above(figure, drawn, self.title, ink)
         return figure
+
+
+def legend_above(figure: Figure, drawn: Mapping[str, Line2D], title: str, ink: str) -> None:
+    """Put a figure's title and its legend above its panels.
+
+    Args:
+        figure: in constrained layout.
+        drawn: label -> what was drawn.
+        title: of the figure.
+        ink: colour of the text.
+    """
+    figure.legend(
+        drawn.values(),
+        drawn.keys(),
+        loc="outside upper left",
+        frameon=False,
+        labelcolor=ink,
+        title=title,
+        alignment="left",
+    )
 
 
 def _draw(axes: Axes, curve: Curve, number: int) -> Line2D:

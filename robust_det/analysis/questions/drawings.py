@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robust_det.analysis.curves import BARS, Curve, Panel, Plot
+from robust_det.analysis.curves import BARS, Curve, Panel, Plot, legend_above
 from robust_det.analysis.estimates import Estimate
 from robust_det.analysis.questions.cells import Cell
 from robust_det.core.axes import plain_axes
@@ -245,15 +245,7 @@ class Scatter:
                 axes.set_ylabel(y, color=ink)
                 axes.set_title(title, color=ink, loc="left", fontsize=10.5)
             figure.supxlabel(self.x, color=ink, fontsize=9.5)
-            figure.legend(
-                drawn.values(),
-                drawn.keys(),
-                loc="outside upper left",
-                frameon=False,
-                labelcolor=ink,
-                title=self.title,
-                alignment="left",
-            )
+            legend_above(figure, drawn, self.title, ink)
         return figure
 
 
