@@ -5,8 +5,8 @@ version. Random numbers differ, so that single images may fall by the one and no
 what is compared is how many are left, and which ones differ. The published side needs its package:
 
     pip install git+https://github.com/fra31/auto-attack
-    python benchmarks/autoattack.py final.pth --data images --norm l2 --eps 0.5 --images 200
-    python benchmarks/autoattack.py --table benchmarks/records/autoattack.jsonl
+    python benchmarks/published_autoattack.py final.pth --data images --norm l2 --eps 0.5 --images 200
+    python benchmarks/published_autoattack.py --table benchmarks/records/published_autoattack.jsonl
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
     ours, seconds = left_by_ours(file, args.data, asked)
     theirs, theirs_seconds = left_by_published(subject, asked)
     result = {
-        "benchmark": "autoattack",
+        "benchmark": "published_autoattack",
         "weights": subject.sha256,
         "settings": {"norm": args.norm, "eps": args.eps, "images": len(ours)},
         "clean": sum(one is not None for one in ours),
