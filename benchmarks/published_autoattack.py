@@ -5,7 +5,7 @@ version. Random numbers differ, so that single images may fall by the one and no
 what is compared is how many are left, and which ones differ. The published side needs its package:
 
     pip install git+https://github.com/fra31/auto-attack
-    python benchmarks/published_autoattack.py final.pth --data images --norm l2 --eps 0.5 --images 200
+    python benchmarks/published_autoattack.py final.pth --data images --eps 0.5 --images 200
     python benchmarks/published_autoattack.py --table benchmarks/records/published_autoattack.jsonl
 """
 
