@@ -58,7 +58,7 @@ def main() -> None:
         workers=0,
         device="cpu",
     )
-    file = NetworkFile(args.file)
+    file = NetworkFile(Path(args.file))
     subject = open_subject(file, args.data, asked)
     ours, seconds = left_by_ours(file, args.data, asked)
     theirs, theirs_seconds = left_by_published(subject, asked)
