@@ -122,6 +122,13 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
     cost: TrainingCost | None = None
     per_class: File | None = None
 
+    @property
+    def method(self) -> str:
+        """Of adversarial training, as ``TRAIN.METHOD`` names it; empty for eps 0."""
+        if not self.eps:
+            return ""
+        return self.cost.method if self.cost else "pgd"  # there was no other one
+
 
 class ClassifierEvaluationRecord(
     Record, frozen=True, kw_only=True, tag_field="kind", tag="classifier_evaluation"

@@ -11,7 +11,7 @@ from robust_det.attacks import PGD, L2Ball, Objective
 from robust_det.core.seeding import seeded_generator
 from robust_det.visualization.images import read_square
 
-__all__ = ["l2_search", "noise", "search", "starts"]
+__all__ = ["l2_search", "noise", "search", "search_settings", "starts"]
 
 _BATCH = 16
 _MEAN, _DEVIATION = 0.5, 1 / 20
@@ -39,6 +39,20 @@ def starts(
     if image is None:
         return noise(count, size, seed, device)
     return read_square(image, size).to(device).expand(count, -1, -1, -1).clone()
+
+
+def search_settings(
+    size: int, iterations: int, eps: float, step: float, seed: int, image: Path | None
+) -> dict[str, object]:
+    """Return how a search was made, for the record; see :func:`starts` and :func:`l2_search`."""
+    return {
+        "size": size,
+        "iterations": iterations,
+        "eps": eps,
+        "step": step,
+        "seed": seed,
+        "start": str(image) if image else "N(0.5, 1/20)",
+    }
 
 
 def search(

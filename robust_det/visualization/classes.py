@@ -15,7 +15,7 @@ import torch
 from robust_det.attacks import Objective, frozen
 from robust_det.core.errors import UserError, did_you_mean
 from robust_det.core.progress import progress_bar
-from robust_det.visualization.ascent import l2_search, search, starts
+from robust_det.visualization.ascent import l2_search, search, search_settings, starts
 from robust_det.visualization.job import Job, Result
 from robust_det.visualization.networks import common_size, load_backbones, same_classes
 from robust_det.visualization.sheet import Cell, Row, Sheet, bytes_of
@@ -84,12 +84,7 @@ def draw(job: Job) -> Result:
                 )
     rows = [Row(names[number], cells[n]) for n, number in enumerate(chosen)]
     settings = {
-        "size": size,
-        "iterations": iterations,
-        "eps": eps,
-        "step": step,
-        "seed": job.seed,
-        "start": str(job.seed_image) if job.seed_image else "N(0.5, 1/20)",
+        **search_settings(size, iterations, eps, step, job.seed, job.seed_image),
         "classes": [names[number] for number in chosen],
     }
     shown = [each.shown for each in backbones]

@@ -15,7 +15,7 @@ from robust_det.attacks import PGD, Objective, frozen
 from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar
 from robust_det.transfer.features.network import feature_network
-from robust_det.visualization.ascent import l2_search, search, starts
+from robust_det.visualization.ascent import l2_search, search, search_settings, starts
 from robust_det.visualization.images import read_squares
 from robust_det.visualization.intervals import RESAMPLES, means_over_images
 from robust_det.visualization.job import Job, Result
@@ -107,12 +107,7 @@ def draw(job: Job) -> Result:
         for mean in means_over_images({n: figures[n][metric] for n in found}, title)
     ]
     settings = {
-        "size": size,
-        "iterations": iterations,
-        "eps": eps,
-        "step": step,
-        "seed": job.seed,
-        "start": str(job.seed_image) if job.seed_image else "N(0.5, 1/20)",
+        **search_settings(size, iterations, eps, step, job.seed, job.seed_image),
         "resamples": RESAMPLES,
     }
     return Result(

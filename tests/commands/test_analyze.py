@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,13 @@ import pytest
 
 from robust_det.analysis.questions import QUESTIONS
 from robust_det.commands.jobs.analyze import NAMES
-from tests.support.transfer_records import write_transfer
-
-Write = Callable[..., Path]
+from tests.support.transfer_records import Write, writer_below
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Return :func:`.write_transfer` in a folder of its own each time."""
-    made = list[Path]()
-
-    def write(*arguments: Any, **fields: Any) -> Path:
-        made.append(write_transfer(tmp_path / f"runs/run{len(made):02}", *arguments, **fields))
-        return made[-1]
-
-    return write
+    return writer_below(tmp_path)
 
 
 def test_the_command_knows_the_questions() -> None:

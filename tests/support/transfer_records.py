@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from robust_det.records.base import Weights, as_json
 from robust_det.records.pretrain import AttackEvaluator
 from robust_det.records.transfer import Selection, TransferData, TransferRecord
 
-__all__ = ["ENVIRONMENT", "attack_of", "write_transfer"]
+__all__ = ["ENVIRONMENT", "Write", "attack_of", "write_transfer", "writer_below"]
+
+Write = Callable[..., Path]
 
 ENVIRONMENT = Environment(
     python="3.11.2",
@@ -103,3 +105,14 @@ def write_transfer(
     folder.mkdir(parents=True)
     write_record(folder, record)
     return folder
+
+
+def writer_below(folder: Path) -> Write:
+    """Return :func:`write_transfer` in a folder of its own each time, below this one."""
+    made = list[Path]()
+
+    def write(*arguments: Any, **fields: Any) -> Path:
+        made.append(write_transfer(folder / f"runs/run{len(made):02}", *arguments, **fields))
+        return made[-1]
+
+    return write

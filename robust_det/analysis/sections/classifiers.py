@@ -119,8 +119,7 @@ def _attack(one: AttackEvaluator) -> str:
 
 
 def _trained(record: PretrainRecord) -> str:
-    method = record.cost.method if record.cost and record.eps else ""
-    by = f", {method}" if method not in ("", "pgd") else ""
+    by = f", {record.method}" if record.method not in ("", "pgd") else ""
     return _threat(record.norm, record.eps) + by
 
 

@@ -4,12 +4,14 @@ add to weaker ones."""
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 
-from robust_det.analysis.estimates import Estimate, estimate
+from robust_det.analysis.estimates import estimate, paired
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.tables import csv_of, render_table, title
 from robust_det.analysis.trainings.grouping import Training, Trial, trials_of
+from robust_det.analysis.transfer.cells import NONE, difference_cell, figure_cell
 from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import counted
 from robust_det.records import Record
@@ -53,7 +55,13 @@ def training_section(records: Iterable[Record]) -> Section | None:
         return [*blocks, _HOW_TO_READ]
 
     shown = [
-        {"heading": heading, "words": _HOW_TO_READ, "headers": headers, "texts": 1, "rows": rows}
+        {
+            "heading": heading,
+            "words": _HOW_TO_READ,
+            "headers": headers,
+            "texts": _TEXTS,
+            "rows": rows,
+        }
         for heading, headers, rows in tables
     ]
     return Section(
@@ -93,9 +101,14 @@ def _columns(trial: Trial) -> list[tuple[str, str]]:
     ]
 
 
-def _values(training: Training, trial: Trial, budget: str, attack: str) -> list[float]:
+def _left(training: Training, trial: Trial) -> list[list[float]]:
+    """Return each figure of the networks, in the order of the columns; NaN where it is missing."""
+    after = {
+        budget: [dict(left_after(met[budget], trial.eps)) for met in training.evaluated]
+        for budget in trial.budgets
+    }
     return [
-        dict(left_after(met[budget], trial.eps)).get(attack, math.nan) for met in training.evaluated
+        [one.get(attack, math.nan) for one in after[budget]] for budget, attack in _columns(trial)
     ]
 
 
@@ -114,46 +127,29 @@ def _headers(trial: Trial) -> list[str]:
 def _rows(trial: Trial) -> list[list[str]]:
     rows = []
     for training in trial.trainings:
-        figures = [_values(training, trial, *column) for column in _columns(trial)]
+        figures = _left(training, trial)
         gaps = [b - a for a, b in zip(figures[0], figures[-1], strict=True)]
         rows.append(
             [
                 training.label,
                 str(len(training.runs)),
-                _shown(estimate(_clean(training, trial))),
-                *(_shown(estimate(values)) for values in figures),
-                *([_shown(estimate(gaps), "+")] if len(figures) > 1 else []),
+                figure_cell(estimate(_clean(training, trial))),
+                *(figure_cell(estimate(values)) for values in figures),
+                *([difference_cell(paired(gaps), mark=False)] if len(figures) > 1 else []),
                 _passes(training),
-                f"{_minutes(training):.1f}",
+                f"{statistics.fmean(run.wall_time_s for run in training.runs) / 60:.1f}",
             ]
         )
     return rows
-
-
-def _shown(one: Estimate, sign: str = "") -> str:
-    if math.isnan(one.mean):
-        return "—"
-    parts = [f"{one.mean:{sign}.1f}"]
-    if not math.isnan(one.low):
-        parts.append(f"[{one.low:{sign}.1f}, {one.high:{sign}.1f}]")
-    return " ".join(parts).replace("-", "−")
 
 
 def _passes(training: Training) -> str:
     """Return how often each image of training was passed forward and backward, all told."""
     run = training.runs[0]
     if run.cost is None:
-        return "—"
+        return NONE
     times = run.cost.images / run.data.train.images
     return f"{run.cost.forward * times:.3g} and {run.cost.backward * times:.3g}"
-
-
-def _minutes(training: Training) -> float:
-    return _mean(run.wall_time_s for run in training.runs) / 60
-
-
-def _mean(values: Iterable[float]) -> float:
-    return estimate(values).mean
 
 
 def _csv(trials: Sequence[Trial]) -> bytes:
@@ -164,8 +160,8 @@ def _csv(trials: Sequence[Trial]) -> bytes:
     for trial in trials:
         for training in trial.trainings:
             clean = _clean(training, trial)
-            for budget, attack in _columns(trial):
-                values = _values(training, trial, budget, attack)
+            figures = _left(training, trial)
+            for (budget, attack), values in zip(_columns(trial), figures, strict=True):
                 for run, before, value in zip(training.runs, clean, values, strict=True):
                     lines.append(
                         [

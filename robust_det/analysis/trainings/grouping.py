@@ -131,7 +131,10 @@ def _labels(
 ) -> dict[bytes, str]:
     """Return what tells trainings apart: the threat model and the method, and, where these are the
     same, the keys that differ."""
-    plain = {key: f"{run.arch} {_trained(run)}" for key, run in runs.items()}
+    plain = {
+        key: ", ".join(filter(None, (f"{run.arch} {eps_label(run.norm, run.eps)}", run.method)))
+        for key, run in runs.items()
+    }
     labels = {}
     for key, label in plain.items():
         others = [settings[other] for other in plain if plain[other] == label]
@@ -143,10 +146,3 @@ def _labels(
         more = "".join(f", {name} {settings[key][name]}" for name in differing)
         labels[key] = f"{label}{more}"
     return labels
-
-
-def _trained(run: PretrainRecord) -> str:
-    if not run.eps:
-        return "standard"
-    method = run.cost.method if run.cost else "pgd"
-    return f"{eps_label(run.norm, run.eps)}, {method}"

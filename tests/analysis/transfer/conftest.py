@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,21 +11,13 @@ from robust_det.analysis.transfer.grouping import Setting, group_runs
 from robust_det.analysis.transfer.runs import runs_of
 from robust_det.records.store import find_records, load_records
 from robust_det.records.transfer import TransferRecord
-from tests.support.transfer_records import write_transfer
-
-Write = Callable[..., Path]
+from tests.support.transfer_records import Write, writer_below
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Return :func:`.write_transfer` in a folder of its own each time."""
-    made = list[Path]()
-
-    def write(*arguments: Any, **fields: Any) -> Path:
-        made.append(write_transfer(tmp_path / f"runs/run{len(made):02}", *arguments, **fields))
-        return made[-1]
-
-    return write
+    return writer_below(tmp_path)
 
 
 @pytest.fixture
