@@ -41,7 +41,7 @@ setup(
     package_data={
         "robust_det": [
             "py.typed",
-            *(f"**/*.{suffix}" for suffix in ("html", "css", "csv", "json", "jpg", "txt")),
+            *(f"**/*.{suffix}" for suffix in ("html", "css", "js", "csv", "json", "jpg", "txt")),
         ]
     },
     python_requires=">=3.10",

@@ -72,7 +72,8 @@ class OwnFolder:
 
     def _mark(self, names: set[str]) -> None:
         text = json.dumps({"files": sorted(names)}, indent=1) + "\n"
-        self._put(self.marker, text.encode())
+        write_atomically(self.path / self.marker, lambda file: file.write(text.encode()))
 
     def _put(self, name: str, data: bytes) -> None:
-        write_atomically(self.path / name, lambda file: file.write(data))
+        # all of it is made again from records, which are what must not be lost
+        write_atomically(self.path / name, lambda file: file.write(data), durable=False)

@@ -60,13 +60,16 @@ def require_regular(path: str | Path) -> None:
         raise OSError(errno.EINVAL, f"is {kind}, not a file", str(path))
 
 
-def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_atomically(
+    path: str | Path, write: Callable[[IO[bytes]], Any], durable: bool = True
+) -> None:
     """Write a file through a temporary one beside it: write, fsync, rename, fsync the folder.
 
     Args:
         path: the file to create or replace; its folder is created. A link stays, and what it points
             to is written.
         write: is called with the open binary file.
+        durable: False leaves out both fsyncs, of many files that are made again at any time.
 
     Raises:
         UserError: the file system refuses (full disk, no permission). ``path`` is as before.
@@ -86,13 +89,16 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Non
                 # torch.save reports a failed write as a RuntimeError of its own
                 raise guarded.failure or error from error
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
         # what network and FUSE file systems refuse, though the content is safe
         with contextlib.suppress(OSError):
             os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
+        if not durable:
+            return
         with contextlib.suppress(OSError):
             folder = os.open(path.parent, os.O_RDONLY)
             try:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from robust_det.pages.rendering import render
 from robust_det.visualization.drawing import png_of
 from robust_det.visualization.sheet import Pixels, Sheet
 
@@ -39,17 +39,12 @@ def sheet_html(
         facts: settings by name, as plain values.
         networks: a line about each.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"uri": _uri, "oneline": lambda text: " ".join(text.split())}
-    return environment.get_template("sheet.html").render(
-        sheet=sheet, said=said, means=means, facts=facts, networks=networks
-    )
+    values = {"sheet": sheet, "said": said, "means": means, "facts": facts, "networks": networks}
+    return render(_TEMPLATES, "sheet.html", values, {"uri": _uri, "oneline": _oneline})
+
+
+def _oneline(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _uri(pixels: Pixels) -> str:

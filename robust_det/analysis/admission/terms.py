@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from robust_det.analysis.labels import condition_labels as detector_labels
+from robust_det.analysis.pretraining_keys import training_keys
 from robust_det.analysis.runs import conditions_of as detector_conditions
 from robust_det.analysis.transfer.conditions import condition_labels as transfer_labels
 from robust_det.analysis.transfer.conditions import conditions_of as transfer_conditions
-from robust_det.core.config.reading import flatten
 from robust_det.records.base import Record
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.evaluation_keys import at_evaluation
@@ -28,8 +28,8 @@ __all__ = ["ATTACKED", "Terms", "terms_of"]
 
 ATTACKED = "adversarial_top1"
 
-# of pretraining: where, how fast and by which seed a run goes, and how it is looked at
-_FREE = ("OUTPUT_DIR", "DEVICE", "SEED", "DATA.ROOT", "DATA.WORKERS", "TRAIN.CHECKPOINT_STEPS")
+# of pretraining: what tells backbones apart, not how they were trained
+_OF_BACKBONES = ("ATTACK.EPS", "ATTACK.NORM")
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,9 @@ def _transfer(record: TransferRecord) -> Terms:
 
 
 def _pretrain(record: PretrainRecord) -> Terms:
-    flat = flatten(record.config)
-    training = {
-        key: value
-        for key, value in flat.items()
-        if key not in _FREE and not key.startswith(("EVAL.", "ATTACK.EPS", "ATTACK.NORM"))
-    }
+    training = training_keys(record)
+    for key in _OF_BACKBONES:
+        training.pop(key, None)
     train: dict[str, Any] = msgspec.to_builtins(record.data.train)
     training |= {f"train data: {name}": value for name, value in train.items()}
     evaluation = {"test data: images": record.data.val.images}

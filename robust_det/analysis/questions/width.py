@@ -161,17 +161,18 @@ def _sheet(name: str, steps: Sequence[_Step]) -> Sheet:
 
 def _plot(name: str, title: str, cells: Sequence[Cell], marks: str) -> Plot:
     panels = []
-    for subject, how in dict.fromkeys((cell.subject, cell.how) for cell in cells):
-        own = [cell for cell in cells if (cell.subject, cell.how) == (subject, how)]
+    # by name, which tells the settings of one subject apart
+    for subject, how in dict.fromkeys((cell.name, cell.how) for cell in cells):
+        own = [cell for cell in cells if (cell.name, cell.how) == (subject, how)]
         labels = dict.fromkeys(arm.label for cell in own for arm in cell.arms)
         curves = []
         for label in labels:
-            points = sorted(
+            points = [
                 (WIDTHS[cell.arch][1], arm.figure)
-                for cell in own
+                for cell in sorted(own, key=lambda cell: WIDTHS[cell.arch][1])
                 for arm in cell.arms
                 if arm.label == label
-            )
+            ]
             if len(points) > 1:
                 curves.append((label, points))
         if curves:

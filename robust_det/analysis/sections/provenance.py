@@ -31,6 +31,7 @@ def provenance_entry(
     """
     return {
         **more,
+        "path": path,
         "created": env.created,
         "wall_time": _duration(seconds),
         "command": shlex.join(["python", *env.command]),

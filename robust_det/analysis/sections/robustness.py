@@ -26,6 +26,8 @@ __all__ = ["robustness_section"]
 
 _NAMES = ["evaluation", "weights", "arch", "trained"]
 _MARKERS = "os^Dv"
+_MOST_RUNS = 8  # with a line of their own name; of more it is that of their pretraining
+_MOST_LINES = 12  # that are told apart
 _HOW_TO_READ = (
     "A figure is the accuracy in the worst case of the attacks that the heading names, with its 95%"
     " score interval (Wilson) over images. An image that fell at one ε counts as fallen at larger"
@@ -81,6 +83,9 @@ class _Group:
     @property
     def notes(self) -> list[str]:
         notes = [f"Here, the sequence of attacks {note}." for note in self.first.notes]
+        kinds = len(set(_labels(self)))
+        if self.first.robust and kinds > _MOST_LINES:
+            notes.append(f"Not drawn: {kinds} kinds of networks are more than one tells apart.")
         for _, record in self.records:
             if not record.robust:
                 continue
@@ -113,7 +118,7 @@ def robustness_section(
     files: dict[str, bytes | Path] = {"robustness.csv": _csv(groups)}
     plots = []
     for group in groups:
-        if not group.first.robust:
+        if not group.first.robust or len(set(_labels(group))) > _MOST_LINES:
             continue
         for kind in ("png", "svg"):
             name = f"plots/robust_accuracy_{group.number}.{kind}"
@@ -166,11 +171,17 @@ def _figure(group: _Group, ink: str = INK) -> Figure:
     with matplotlib.rc_context({**STYLE, "text.color": ink}):
         figure = Figure(figsize=(6.2, 4.1), layout="constrained")
         axes = figure.add_subplot()
-        for number, (_, record) in enumerate(group.records):
+        labels = _labels(group)
+        kinds = list(dict.fromkeys(labels))
+        for place, (_, record) in enumerate(group.records):
+            label = labels[place]
+            number = kinds.index(label)
             colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
             xs, ys = zip(*_points(record), strict=True)
-            label = f"{record.name} ({eps_label(record.norm, record.eps)})"
-            axes.plot(xs, ys, color=colour, marker=marker, linewidth=2, label=label)
+            first = labels.index(label) == place  # in the legend once
+            axes.plot(
+                xs, ys, color=colour, marker=marker, linewidth=2, label=label if first else None
+            )
             for one in record.robust:
                 ends = [[one.top1 - one.low], [one.high - one.top1]]
                 axes.errorbar([one.eps], [one.top1], ends, fmt="none", ecolor=colour, capsize=4)
@@ -184,6 +195,14 @@ def _figure(group: _Group, ink: str = INK) -> Figure:
         axes.set_title(heading, color=ink, loc="left", fontsize=10.5)
         axes.legend(frameon=False, labelcolor=ink)
     return figure
+
+
+def _labels(group: _Group) -> list[str]:
+    """What each record's line is called: its run, or of many what they were trained against."""
+    records = [record for _, record in group.records]
+    if len(records) > _MOST_RUNS:
+        return [f"{one.arch}, {eps_label(one.norm, one.eps)}" for one in records]
+    return [f"{one.name} ({eps_label(one.norm, one.eps)})" for one in records]
 
 
 def _description(group: _Group) -> str:

@@ -7,24 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from robust_det.analysis.differences import as_key
+from robust_det.analysis.pretraining_keys import training_keys
 from robust_det.core.epsilon import eps_label
-from robust_det.records.later_keys import completed
 from robust_det.records.pretrain import PretrainRecord
 from robust_det.records.robustness import RobustnessRecord
 
 __all__ = ["Training", "Trial", "trials_of"]
 
-# what differs between seeds, or changes nothing that is learned
-_FREE_KEYS = {
-    "SEED",
-    "OUTPUT_DIR",
-    "DEVICE",
-    "DATA.ROOT",
-    "DATA.WORKERS",
-    "MODEL.INIT",  # each seed may start from a file of its own
-    "TRAIN.CHECKPOINT_STEPS",
-}
-_FREE_PARTS = ("EVAL.", "LOG.")
 _BUDGETS = ("quick", "standard", "autoattack")  # from the weakest
 
 
@@ -107,7 +96,7 @@ def _trainings(
     groups: dict[bytes, list[tuple[PretrainRecord, dict[str, RobustnessRecord]]]] = {}
     settings: dict[bytes, dict[str, Any]] = {}
     for run, met in networks:
-        setting = _setting(run)
+        setting = training_keys(run)
         key = as_key([run.arch, run.norm if run.eps else "", run.eps, setting])
         settings[key] = setting
         groups.setdefault(key, []).append((run, met))
@@ -116,14 +105,6 @@ def _trainings(
         Training(labels[key], [run for run, _ in group], [met for _, met in group])
         for key, group in groups.items()
     ]
-
-
-def _setting(run: PretrainRecord) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in completed(run.config).items()
-        if key not in _FREE_KEYS and not key.startswith(_FREE_PARTS)
-    }
 
 
 def _labels(
