@@ -21,6 +21,8 @@ class Options:
         annotations: ground truth to use where its hash is a record's.
         interval: of single figures, one of :data:`~.significance.bootstrap.INTERVALS`.
         pictures: how many images of a setting are drawn, at most.
+        where_possible: leave out the settings that have not what intervals and errors need, with a
+            note, rather than refuse all.
         images: folders in which images are looked for before those that records name.
     """
 
@@ -32,6 +34,7 @@ class Options:
     interval: str = "basic"
     pictures: int = 6
     images: tuple[str | Path, ...] = ()
+    where_possible: bool = False
 
     def check(self) -> None:
         """Refuse options that say what is not so, or that have no effect.

@@ -58,6 +58,9 @@ COMMANDS = {
     "analyze": Command(
         "jobs.analyze", "Answer one of the paper's questions from records or reported figures."
     ),
+    "report": Command(
+        "jobs.report", "Write a static site of all runs: overview, questions, a page for each."
+    ),
     "rank": Command("jobs.rank", "Rank backbones for a data set, without fine-tuning."),
     "visualize": Command(
         "jobs.visualize", "Show what standard and robust networks look at, side by side."

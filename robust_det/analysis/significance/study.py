@@ -135,7 +135,7 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
     """
     _check_options(settings, options)
     usable = [s for s in settings if scored_by_coco(s.rows[0].first)]
-    if not usable:
+    if not usable and not options.where_possible:
         raise UserError(
             "no run was scored by COCOEvaluator, whose AP --significance and --errors are about;"
             " leave both out"
@@ -155,16 +155,27 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
     # all files are looked for before the first of the long computations
     inputs: _Inputs = {}
     for setting in usable:
-        for run in (run for row in setting.rows for run in row.runs):
-            for task, (kind, data) in scored_tasks(run).items():
-                truth = find_truth(run, data, options.annotations)
-                inputs[run.path, task] = (kind, truth, find_detections(run, data))
+        try:
+            inputs |= _inputs(setting, options)
+        except UserError as error:
+            if not options.where_possible:
+                raise
+            setting.notes.append(f"No intervals and no kinds of errors: {error.reason}.")
     return [
         _task(setting, task, inputs, options)
         for setting in usable
         for task in setting.tasks
         if any((run.path, task) in inputs for row in setting.rows for run in row.runs)
     ]
+
+
+def _inputs(setting: Setting, options: Options) -> _Inputs:
+    out: _Inputs = {}
+    for run in (run for row in setting.rows for run in row.runs):
+        for task, (kind, data) in scored_tasks(run).items():
+            truth = find_truth(run, data, options.annotations)
+            out[run.path, task] = (kind, truth, find_detections(run, data))
+    return out
 
 
 def _check_options(settings: Sequence[Setting], options: Options) -> None:

@@ -77,6 +77,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--errors", action="store_true", help="kinds of errors and what they cost, as TIDE"
     )
+    add_places(parser)
+
+
+def add_places(parser: Parser) -> None:
+    """Add what says where ground truth and images are, and how many are shown."""
     parser.add_argument(
         "--annotations",
         action="append",

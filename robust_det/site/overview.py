@@ -1,0 +1,225 @@
+"""The overview: one line for each architecture, eps and task, of runs that are comparable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any
+
+from robust_det.analysis.admission.terms import Terms, terms_of
+from robust_det.analysis.differences import as_key, condition_differences
+from robust_det.analysis.summary import Summary, difference, summarise
+from robust_det.core.epsilon import eps_label
+from robust_det.records.base import Record
+from robust_det.records.detection import DetectionRecord
+from robust_det.records.metrics import task_of
+from robust_det.records.rows import figures
+from robust_det.site.library import Library, Run
+
+__all__ = ["HOW_TO_READ", "Group", "groups_of", "setting_words"]
+
+HOW_TO_READ = (
+    "A line is of runs that differ in their seeds alone. The figure is the mean over backbones, of"
+    " each of which its runs are averaged first; ± is the standard deviation over backbones from"
+    " three on, below that the range stands in its place. Δ is the difference to the standard"
+    " backbone of the same setting and architecture. Neither says how sure a difference is: the"
+    " pages of the comparisons and questions do."
+)
+
+_METRICS = {
+    "clean_top1": "top-1",
+    "top1": "top-1",
+    "mean_per_class": "mean per class",
+    "adversarial_top1": "adversarial top-1",
+}
+_ORDER = {"detection": 0, "transfer": 1, "pretrain": 2}
+_ATTACKED = "adversarial_"
+_LEFT = "robust_top1."
+
+
+@dataclass(frozen=True)
+class Group:
+    """Comparable runs of one architecture and eps, by one figure.
+
+    Attributes:
+        runs: that have the figure.
+        metric: in words.
+        headline: whether it is what such runs are compared by.
+        setting: a letter, where runs that look alike here were trained or evaluated in several
+            ways.
+        terms: how.
+        values: of each backbone, over its runs.
+        delta: to the standard backbones of the setting; None without.
+    """
+
+    runs: Sequence[Run]
+    metric: str
+    headline: bool
+    setting: str
+    terms: Mapping[str, Any]
+    values: Sequence[float]
+    delta: Summary | None = None
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """What all of them have in common; see :data:`.rows.COLUMNS`."""
+        return self.runs[0].row
+
+    @property
+    def mean(self) -> Summary:
+        """Over backbones."""
+        return summarise(self.values)
+
+    @property
+    def eps(self) -> str:
+        """Of the pretraining, in words."""
+        return eps_label(self.row["norm"], self.row["eps"])
+
+    @property
+    def backbones(self) -> int:
+        """How many weights the runs started from, or are."""
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class _Figure:
+    run: Run
+    metric: str
+    headline: bool
+    value: float
+    terms: Mapping[str, Any]
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """What a line says of a run but for architecture, eps and setting."""
+        row = self.run.row
+        return (
+            _ORDER.get(row["kind"], 9),
+            row["task"],
+            row["dataset"],
+            row["mode"],
+            row["protocol"],
+            self.metric,
+        )
+
+    @property
+    def backbone(self) -> tuple[Any, ...]:
+        row = self.run.row
+        return (row["arch"], row["norm"], row["eps"])
+
+
+def groups_of(library: Library) -> list[Group]:
+    """Return the lines of the overview, of all runs whose figures may enter a mean."""
+    places: dict[tuple[Any, ...], dict[bytes, list[_Figure]]] = {}
+    for one in _figures(library.runs):
+        places.setdefault(one.place, {}).setdefault(as_key(one.terms), []).append(one)
+    out = []
+    for _, settings in sorted(places.items()):
+        several = len(settings) > 1
+        for number, found in enumerate(settings.values()):
+            out += _of_setting(found, _letter(number) if several else "")
+    return out
+
+
+def setting_words(groups: Iterable[Group]) -> list[tuple[str, list[str]]]:
+    """Return, for each line of several settings, how these differ from the first: heading, words.
+
+    Args:
+        groups: of :func:`groups_of`.
+    """
+    firsts: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    seen: set[tuple[str, str]] = set()
+    out: dict[str, list[str]] = {}
+    for one in groups:
+        row = one.row
+        parts = (row["dataset"], row["task"], row["mode"], row["protocol"], one.metric)
+        heading = ", ".join(filter(None, parts))
+        if not one.setting or (heading, one.setting) in seen:
+            continue
+        seen.add((heading, one.setting))
+        letter, first = firsts.setdefault(heading, (one.setting, one.terms))
+        if letter == one.setting:
+            continue
+        found = condition_differences(first, one.terms)
+        shown = "; ".join(f"{key} {before} and {after}" for key, before, after in found[:4])
+        more = f"; and {len(found) - 4} more" if len(found) > 4 else ""
+        out.setdefault(heading, []).append(f"{letter} and {one.setting}: {shown}{more}")
+    return list(out.items())
+
+
+def _figures(runs: Iterable[Run]) -> Iterator[_Figure]:
+    for run in runs:
+        if not run.counts:
+            continue
+        without = {one.figure for one in run.left_out}
+        terms = terms_of(run.record)
+        clean = {**terms.training, **terms.evaluation}
+        for name, words, value in _shown(run.record):
+            if name not in without and value is not None:
+                headline = name == run.row["headline"]
+                yield _Figure(run, words, headline, value, {**clean, **_attack(name, terms)})
+
+
+def _attack(name: str, terms: Terms) -> Mapping[str, Any]:
+    return terms.attack if name.startswith(_ATTACKED) else {}
+
+
+def _shown(record: Record) -> Iterator[tuple[str, str, float | None]]:
+    """Yield the figures that a line stands for: name, words, value."""
+    for name, value in figures(record):
+        if isinstance(record, DetectionRecord):
+            task, _, metric = name.rpartition(".")
+            if metric == task_of(task).headline:
+                yield name, task_of(task).name, value
+        elif name in _METRICS:
+            yield name, _METRICS[name], value
+        elif name.startswith(_LEFT):
+            yield name, f"robust top-1, ε {name.removeprefix(_LEFT)}", value
+
+
+def _of_setting(found: Sequence[_Figure], setting: str) -> Iterator[Group]:
+    """Yield the groups of runs of one setting, architectures by name, eps from 0 on."""
+    cells: dict[tuple[Any, ...], list[_Figure]] = {}
+    for one in found:
+        cells.setdefault(one.backbone, []).append(one)
+    values = {key: _of_backbones(of) for key, of in cells.items()}
+    for key in sorted(cells, key=_order):
+        arch, _, eps = key
+        standard = next((values[k] for k in values if k[0] == arch and k[2] == 0), None)
+        delta = None
+        if eps and standard is not None:
+            delta = difference(summarise(values[key]), summarise(standard))
+        yield Group(
+            [one.run for one in cells[key]],
+            cells[key][0].metric,
+            cells[key][0].headline,
+            setting,
+            cells[key][0].terms,
+            values[key],
+            delta,
+        )
+
+
+def _of_backbones(found: Sequence[_Figure]) -> list[float]:
+    """Return the mean of each backbone's runs."""
+    by_backbone: dict[str, list[float]] = {}
+    for one in found:
+        by_backbone.setdefault(_backbone(one.run), []).append(one.value)
+    return [sum(values) / len(values) for values in by_backbone.values()]
+
+
+def _backbone(run: Run) -> str:
+    return run.record.weights.origin or run.slug  # of unknown weights each run is one of its own
+
+
+def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    arch, norm, eps = key
+    return (arch, norm, math.inf if eps is None else eps)
+
+
+def _letter(number: int) -> str:
+    """A to Z, then AA, AB and so on."""
+    more, place = divmod(number, len(ascii_uppercase))
+    return (_letter(more - 1) if more else "") + ascii_uppercase[place]

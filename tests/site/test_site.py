@@ -1,0 +1,152 @@
+"""What the site holds, against the records that it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from robust_det.core.errors import UserError
+from robust_det.site.build import build_site
+from tests.site.conftest import RESULTS, RUNS, copy_runs
+
+
+class _Links(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("href", "src")]
+
+
+def test_all_links_lead_to_files_of_the_site(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > len(RUNS) + 10
+    for page in pages:
+        for link in _Links(page.read_text()).found:
+            parts = urlsplit(link)
+            if parts.scheme == "data":
+                continue
+            assert not parts.scheme and not parts.netloc, (page, link)
+            target = page.parent / unquote(parts.path) if parts.path else page
+            assert target.is_file() and target.resolve().is_relative_to(site), (page, link)
+
+
+def test_pages_need_nothing_from_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text()
+        addresses = set(re.findall(r"https?://[^\s\"'<>)]+", text))
+        assert {urlsplit(one).netloc for one in addresses} <= {"www.w3.org"}, page
+        assert page.stat().st_size < 1_000_000, page
+
+
+def test_each_record_is_there_as_it_was(site: Path) -> None:
+    copies = {hashlib.sha256(path.read_bytes()).hexdigest() for path in site.glob("records/*.json")}
+    for name in RUNS:
+        content = (RESULTS / name / "record.json").read_bytes()
+        assert hashlib.sha256(content).hexdigest() in copies
+    assert len(list(site.glob("records/*.json"))) == len(RUNS) + 1  # and the copy
+
+
+def test_the_overview_gives_means_over_backbones(site: Path) -> None:
+    values = [
+        json.loads((RESULTS / name / "record.json").read_text())["metrics"]["clean_top1"]
+        for name in RUNS
+        if re.fullmatch(r"pretraining/runs/pgd_seed\d", name)
+    ]
+    row = next(
+        row
+        for row in _rows(site / "index.html")
+        if row[1] == "pgd" and row[6] == "top-1" and row[5] == "L2 ε 0.5"
+    )
+    low, high = min(values), max(values)
+    assert row[7] == f"{sum(values) / 2:.1f} ({low:.1f} to {high:.1f})" and row[9:] == ["2", "2"]
+
+
+def _rows(page: Path) -> list[list[str]]:
+    body = page.read_text().partition("<tbody>")[2].partition("</tbody>")[0]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("<tr>")[1:]]
+    return [[unescape(re.sub("<[^>]+>", "", cell)) for cell in row] for row in cells]
+
+
+def test_what_is_left_out_is_named_with_why(site: Path) -> None:
+    text = (site / "index.html").read_text()
+    left = text.partition("What is left out")[2]
+    assert re.search(r"pgd_seed1_copy/record.json</a>: it is a copy of \S*pgd_seed1/record", left)
+    assert re.search(r"going_on: it has no run record", left)
+    copy = next(site.glob("runs/pgd_seed1_copy-*.html")).read_text()
+    assert "Enters no mean: it is a copy of" in copy
+
+
+def test_a_run_has_figures_curves_lineage_and_config(site: Path) -> None:
+    page = next(
+        path for path in site.glob("runs/pgd_seed0-*.html") if "metrics" in path.read_text()
+    ).read_text()
+    record = json.loads((RESULTS / RUNS[0] / "record.json").read_text())
+    assert f">{record['metrics']['clean_top1']:.2f}<" in page
+    assert "train_loss: 3.75 at epoch 1, 3 at 4, lowest 3, highest 3.75" in page
+    assert "1 of 5 lines of metrics.jsonl cannot be read" in page
+    evaluation = next(site.glob("runs/pgd_seed0_quick-*.html"))
+    assert f'href="{evaluation.name}"' in page  # it leads to what was made of it
+    assert "weights, standard" not in page.partition("Lineage")[0]
+    assert record["started_from"]["sha256"][:12] in page  # no record here made these
+    assert record["environment"]["commit"] in page and "TRAIN.METHOD: pgd" in page
+
+
+def test_a_question_that_is_not_answered_says_what_is_missing(site: Path) -> None:
+    text = (site / "question-texture.html").read_text()
+    assert "The runs of this site do not answer it: " in text
+    reported = (site / "question-fixed-feature.html").read_text()
+    assert "What was reported" in reported and "28 of 36" in reported
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return copy_runs(tmp_path / "runs")
+
+
+def test_bad_paths_and_folders_are_refused_and_nothing_is_written(
+    runs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="nowhere does not exist; give run folders"):
+        build_site([runs, tmp_path / "nowhere"], tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"no run record at \S*empty/record\.json"):
+        build_site([tmp_path / "empty"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds something other than a site"):
+        build_site([runs], mine)
+    assert [path.name for path in mine.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.slow
+def test_records_that_cannot_be_believed_are_named(runs: Path, tmp_path: Path) -> None:
+    (runs / "broken").mkdir()
+    (runs / "broken" / "record.json").write_text("{")
+    _change(runs / "pgd_seed0", "metrics", "clean_top1", None)
+    # the weights of another pretraining run
+    other = json.loads((runs / "standard_seed1" / "record.json").read_text())["weights"]["sha256"]
+    _change(runs / "standard_seed0", "weights", "sha256", other)
+    page, said = build_site([runs], tmp_path / "out")
+    left = page.read_text().partition("What is left out")[2]
+    assert re.search(r"broken/record.json: run record \S+ cannot be read", left)
+    assert re.search(r"pgd_seed0/record.json, clean_top1</a>: ", left)
+    assert re.search(r"standard_seed[01]/record.json</a>: .*seed", left)
+    assert re.search(r"left out of all means: \d+, named on the first page", said)
+
+
+def _change(run: Path, part: str, key: str, value: object) -> None:
+    record = json.loads((run / "record.json").read_text())
+    record[part][key] = value
+    (run / "record.json").write_text(json.dumps(record))
