@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from scipy.stats import linregress
 from scipy.stats import t as students_t
@@ -15,7 +16,7 @@ from robust_det.analysis.questions.cells import Cell
 from robust_det.analysis.questions.collecting import MODES, cells_of, reported_cells
 from robust_det.analysis.questions.drawings import Fit, Points, Scatter
 from robust_det.analysis.questions.evidence import Evidence
-from robust_det.analysis.questions.words import REPORTED_BASIS, basis, notes_of
+from robust_det.analysis.questions.words import REPORTED_BASIS, basis, notes_of, others
 from robust_det.analysis.tables import csv_of
 from robust_det.analysis.transfer.blocks import Block
 from robust_det.analysis.transfer.cells import NONE, p_cell
@@ -104,7 +105,7 @@ def of_runs(evidence: Evidence) -> Answer:
         raise UserError(
             f"accuracies in pretraining are missing: {len(used & known)} of"
             f" {counted(len(used), 'transferred backbone')} have a record of pretraining or"
-            f" evaluation among these, and {_FEWEST} in one setting are needed",
+            f" evaluation among these, and {_FEWEST} in one setting are needed{others(evidence)}",
             f"make them, as by: {' ; '.join(_COMMANDS)}",
         )
     names = {record.weights.origin: record.weights.path for _, record in evidence.transfers}
@@ -134,22 +135,22 @@ def _measured(evidence: Evidence) -> dict[str, dict[str, float]]:
     Figures of other images are other measures; an evaluation counts before the pretraining's own.
     """
     out: dict[str, dict[str, float]] = {}
-    records: Iterable[PretrainRecord | ClassifierEvaluationRecord] = [
-        *(record for _, record in evidence.evaluations),
-        *(record for _, record in evidence.pretrainings),
+    records: Iterable[tuple[Path, PretrainRecord | ClassifierEvaluationRecord]] = [
+        *evidence.evaluations,
+        *evidence.pretrainings,
     ]
-    for record in records:
+    for path, record in records:
         if isinstance(record, PretrainRecord):
             images, classes = record.data.val.images, record.data.train.classes
         else:
             images, classes = record.data.images, record.classes
         on = f"{images:,} images of {counted(classes, 'class', 'es')}"
-        found = {f"top-1 in pretraining, {on}": record.metrics.get("clean_top1")}
+        found = {f"top-1 in pretraining, {on}": "clean_top1"}
         if len(record.evaluators) == 1 and record.evaluators[0].eps:
-            under = _attack(record.evaluators[0])
-            found[f"top-1 in pretraining {under}"] = record.metrics.get("adversarial_top1")
-        for name, value in found.items():
-            if value is not None:
+            found[f"top-1 in pretraining {_attack(record.evaluators[0])}"] = "adversarial_top1"
+        for name, metric in found.items():
+            value = record.metrics.get(metric)
+            if value is not None and (path, metric) not in evidence.figures_left_out:
                 out.setdefault(name, {}).setdefault(record.weights.sha256, value)
     return out
 

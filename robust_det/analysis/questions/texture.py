@@ -16,7 +16,7 @@ from robust_det.analysis.questions.collecting import cell_of, unit_of
 from robust_det.analysis.questions.drawings import Forest, ForestRow
 from robust_det.analysis.questions.evidence import Evidence
 from robust_det.analysis.questions.texture_trained import texture_training
-from robust_det.analysis.questions.words import basis, sure
+from robust_det.analysis.questions.words import basis, others, sure
 from robust_det.analysis.tables import csv_of
 from robust_det.analysis.transfer.blocks import Block
 from robust_det.analysis.transfer.cells import difference_cell, figure_cell
@@ -68,7 +68,7 @@ def of_runs(evidence: Evidence) -> Answer:
         raise UserError(
             "runs from texture-trained backbones beside robust ones are missing: of"
             f" {counted(len(evidence.textured), 'transfer')} from Stylized-ImageNet none stands in"
-            " a setting with another backbone of its architecture",
+            f" a setting with another backbone of its architecture{others(evidence)}",
             f"make them, as by: {_COMMANDS[0]}",
         )
     names = dict.fromkeys(gap.name for gap in gaps)

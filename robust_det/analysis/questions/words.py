@@ -31,6 +31,7 @@ __all__ = [
     "need",
     "notes_of",
     "of_families",
+    "others",
     "published_sheets",
     "sure",
     "winners",
@@ -82,9 +83,16 @@ def need(cells: Sequence[Cell], what: str, evidence: Evidence, commands: Sequenc
     lines = [line for one in missing_runs(cells, evidence) for line in one.commands]
     raise UserError(
         f"{what} are missing: of {counted(evidence.number, 'record')} none compares a standard and"
-        " a robust backbone there",
+        f" a robust backbone there{others(evidence)}",
         f"make them, as by: {' ; '.join((lines or commands)[:4])}",
     )
+
+
+def others(evidence: Evidence) -> str:
+    """Say, where a question cannot be answered, that there are records which may not count."""
+    if not evidence.causes:
+        return ""
+    return f"; left out are {evidence.causes}, which robust-det records check names"
 
 
 def notes_of(evidence: Evidence, cells: Sequence[Cell]) -> list[str]:
