@@ -70,13 +70,20 @@ class Setting:
         letter: ``A``, ``B``, ...
         conditions: what they have in common.
         rows: ordered by architecture, norm and eps, the standard backbone first.
-        notes: what a reader has to know about the numbers.
+        remarks: what a reader has to know about the runs.
+        row_notes: and about means and differences of the rows, where these are what is shown.
     """
 
     letter: str
     conditions: Conditions
     rows: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    row_notes: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know about the numbers."""
+        return [*self.remarks, *self.row_notes]
 
     @property
     def tasks(self) -> list[str]:
@@ -131,7 +138,7 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
                     f" weights and seed {run.seed}): averaging them would count one seed twice;"
                     " give one"
                 )
-            setting.notes.append(
+            setting.remarks.append(
                 f"{run.path} is of the same detector as {repeat.first.path}, and counts once."
             )
             continue
@@ -201,11 +208,11 @@ def _find_baselines(setting: Setting) -> None:
             for row in robust:
                 row.baseline = standard[0]
         elif robust and not standard:
-            setting.notes.append(
+            setting.row_notes.append(
                 f"There is no eps-0 run of {arch} in this setting: no baseline, so no difference."
             )
         elif robust:
-            setting.notes.append(
+            setting.row_notes.append(
                 f"{len(standard)} eps-0 backbones of {arch} with different weights: none of them "
                 "is the baseline, so no difference."
             )
@@ -215,13 +222,13 @@ def _note_provenance(setting: Setting) -> None:
     train = {one.content for one in setting.conditions.train}
     for one in setting.conditions.test:
         if one.content in train:
-            setting.notes.append(
+            setting.remarks.append(
                 f"The detectors were trained on test set {one.name}: the figures are not of new"
                 " images."
             )
     runs = [run for row in setting.rows for run in row.runs if run.assumed]
     if runs:
-        setting.notes.append(
+        setting.remarks.append(
             "The detector's file does not say its seed, training data and schedule, which are those"
             f" of the config it was evaluated with: {', '.join(str(run.path) for run in runs)}."
         )
@@ -230,13 +237,13 @@ def _note_provenance(setting: Setting) -> None:
 def _note_spread(setting: Setting) -> None:
     numbers = {row.label: len(row.runs) for row in setting.rows}
     if set(numbers.values()) == {1}:
-        setting.notes.append(
+        setting.row_notes.append(
             "One seed a backbone: there is no measure of the spread between seeds, so a small "
             "difference may be chance."
         )
     elif len(set(numbers.values())) > 1:
         listed = ", ".join(f"{label} {number}" for label, number in numbers.items())
-        setting.notes.append(
+        setting.row_notes.append(
             f"Means are over different numbers of seeds: {listed}."
             + (" Where it is one, no spread is known." if 1 in numbers.values() else "")
         )
