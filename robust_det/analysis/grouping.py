@@ -12,6 +12,7 @@ from robust_det.analysis.differences import as_key, condition_differences
 from robust_det.analysis.labels import condition_labels
 from robust_det.analysis.runs import Conditions, Run
 from robust_det.analysis.summary import Summary, difference, summarise
+from robust_det.analysis.texture_trained import TEXTURE_TRAINED, note_of
 from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import UserError
 from robust_det.records.metrics import task_of, task_order
@@ -47,7 +48,9 @@ class Row:
 
     @property
     def eps_label(self) -> str:
-        """``standard``, ``L2 ε 1`` or ``L∞ ε 4/255``."""
+        """``standard``, ``L2 ε 1``, ``L∞ ε 4/255`` or ``texture-trained``."""
+        if note_of(self.first.arch):
+            return TEXTURE_TRAINED
         return eps_label(self.first.norm, self.first.eps)
 
     def summary(self, task: str, metric: str = "") -> Summary:
@@ -202,6 +205,7 @@ def _find_baselines(setting: Setting) -> None:
         row.ambiguous = alike[_row_order(row)[:4]] > 1
     for arch in dict.fromkeys(row.first.arch for row in setting.rows):
         of_arch = [row for row in setting.rows if row.first.arch == arch]
+        setting.row_notes += filter(None, [note_of(arch)])
         standard = [row for row in of_arch if row.first.eps == 0]
         robust = [row for row in of_arch if row.first.eps > 0]
         if len(standard) == 1:

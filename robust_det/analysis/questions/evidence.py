@@ -13,7 +13,7 @@ from robust_det.analysis import grouping as detection_grouping
 from robust_det.analysis import runs as detection_runs
 from robust_det.analysis.admission import LeftOut, admit
 from robust_det.analysis.questions.cells import Pretraining
-from robust_det.analysis.questions.texture_trained import texture_training
+from robust_det.analysis.texture_trained import texture_training
 from robust_det.analysis.transfer import grouping as transfer_grouping
 from robust_det.analysis.transfer import runs as transfer_runs
 from robust_det.core.errors import UserError, counted
