@@ -22,6 +22,7 @@ class Options:
         interval: of single figures, one of :data:`~.significance.bootstrap.INTERVALS`.
         pictures: how many images of a setting are drawn, at most.
         images: folders in which images are looked for before those that records name.
+        latex: the tables for a paper as well.
     """
 
     significance: bool = False
@@ -32,6 +33,7 @@ class Options:
     interval: str = "basic"
     pictures: int = 6
     images: tuple[str | Path, ...] = ()
+    latex: bool = False
 
     def check(self) -> None:
         """Refuse options that say what is not so, or that have no effect.
