@@ -84,7 +84,7 @@ class Setting:
     row_notes: list[str] = field(default_factory=list)
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> Sequence[str]:
         """What a reader has to know about the numbers."""
         return [*self.remarks, *self.row_notes]
 

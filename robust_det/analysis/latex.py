@@ -148,9 +148,10 @@ def _escaped(one: str) -> str:
         return _SPECIAL[one]
     if one.isascii() and one.isprintable():
         return one
-    letter, *marks = unicodedata.normalize("NFD", one)
-    if letter.isascii() and len(marks) == 1 and marks[0] in _ACCENTS:
-        return f"\\{_ACCENTS[marks[0]]}{{{letter}}}"
+    parts = unicodedata.normalize("NFD", one)
+    letter, marks = parts[0], parts[1:]
+    if letter.isascii() and marks in _ACCENTS:
+        return f"\\{_ACCENTS[marks]}{{{letter}}}"
     return f"\\texttt{{U+{ord(one):04X}}}"
 
 
