@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from robust_det.analysis.admission import BY_SETTING, admit
+from robust_det.analysis.latex import TEX_NAME, latex_text
 from robust_det.analysis.options import Options
 from robust_det.analysis.own_folder import OwnFolder
 from robust_det.analysis.page import render_report
@@ -50,7 +51,8 @@ def compare(
             then replaced.
         title: heading of the page and of the Markdown; by default it says what is compared.
         options: how many pictures, and whether to go through the saved detections for intervals
-            and errors, which are ``significance.md`` and ``.csv``, ``errors.csv`` and plots.
+            and errors, which are ``significance.md`` and ``.csv``, ``errors.csv`` and plots; and
+            whether to write the tables as LaTeX, ``tables.tex``.
 
     Returns:
         The path of ``index.html``, and the tables as text for a terminal.
@@ -87,6 +89,8 @@ def _compare(
     files = {name: content for section in sections for name, content in section.files.items()}
     tables = "\n\n".join(block for section in sections for block in section.text("pipe"))
     files[tables_name] = f"# {escape_markdown(title)}\n\n{tables}\n".encode()
+    if options.latex:
+        files[TEX_NAME] = latex_text([one for of in sections for one in of.tables]).encode()
     files["index.html"] = render_report(sections, title, tables_name).encode()
     folder.write(files, before)
     text = "\n\n".join(block for section in sections for block in section.text("simple"))

@@ -10,6 +10,7 @@ from robust_det.analysis.significance.cells import interval_cell
 from robust_det.analysis.significance.evidence import has_objects, scored_by_coco
 from robust_det.analysis.significance.study import Difference, TaskStudy, study_of
 from robust_det.analysis.tables import format_mean, signed
+from robust_det.analysis.texture_trained import TEXTURE_TRAINED, note_of
 from robust_det.core.errors import counted
 from robust_det.records.metrics import task_of
 
@@ -50,6 +51,8 @@ def _finding(rows: list[Row], task: str, where: str, study: TaskStudy | None) ->
     standard = [row for row in rows if row.first.eps == 0]
     if not robust:
         value = format_mean(standard[0].summary(task))
+        if note_of(arch):
+            return f"{subject}: {value}; {TEXTURE_TRAINED}, it is no baseline of others."
         return (
             f"No answer: {subject} is there for the standard backbone only, {value}; add runs from"
             " a robust one."

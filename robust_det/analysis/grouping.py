@@ -12,6 +12,7 @@ from robust_det.analysis.differences import as_key, condition_differences
 from robust_det.analysis.labels import condition_labels
 from robust_det.analysis.runs import Conditions, Run
 from robust_det.analysis.summary import Summary, difference, summarise
+from robust_det.analysis.texture_trained import TEXTURE_TRAINED, note_of
 from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import UserError
 from robust_det.records.metrics import task_of, task_order
@@ -47,7 +48,9 @@ class Row:
 
     @property
     def eps_label(self) -> str:
-        """``standard``, ``L2 ε 1`` or ``L∞ ε 4/255``."""
+        """``standard``, ``L2 ε 1``, ``L∞ ε 4/255`` or ``texture-trained``."""
+        if note_of(self.first.arch):
+            return TEXTURE_TRAINED
         return eps_label(self.first.norm, self.first.eps)
 
     def summary(self, task: str, metric: str = "") -> Summary:
@@ -70,13 +73,20 @@ class Setting:
         letter: ``A``, ``B``, ...
         conditions: what they have in common.
         rows: ordered by architecture, norm and eps, the standard backbone first.
-        notes: what a reader has to know about the numbers.
+        remarks: what a reader has to know about the runs.
+        row_notes: and about means and differences of the rows, where these are what is shown.
     """
 
     letter: str
     conditions: Conditions
     rows: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    row_notes: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader has to know about the numbers."""
+        return [*self.remarks, *self.row_notes]
 
     @property
     def tasks(self) -> list[str]:
@@ -131,7 +141,7 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
                     f" weights and seed {run.seed}): averaging them would count one seed twice;"
                     " give one"
                 )
-            setting.notes.append(
+            setting.remarks.append(
                 f"{run.path} is of the same detector as {repeat.first.path}, and counts once."
             )
             continue
@@ -195,17 +205,18 @@ def _find_baselines(setting: Setting) -> None:
         row.ambiguous = alike[_row_order(row)[:4]] > 1
     for arch in dict.fromkeys(row.first.arch for row in setting.rows):
         of_arch = [row for row in setting.rows if row.first.arch == arch]
+        setting.row_notes += filter(None, [note_of(arch)])
         standard = [row for row in of_arch if row.first.eps == 0]
         robust = [row for row in of_arch if row.first.eps > 0]
         if len(standard) == 1:
             for row in robust:
                 row.baseline = standard[0]
         elif robust and not standard:
-            setting.notes.append(
+            setting.row_notes.append(
                 f"There is no eps-0 run of {arch} in this setting: no baseline, so no difference."
             )
         elif robust:
-            setting.notes.append(
+            setting.row_notes.append(
                 f"{len(standard)} eps-0 backbones of {arch} with different weights: none of them "
                 "is the baseline, so no difference."
             )
@@ -215,13 +226,13 @@ def _note_provenance(setting: Setting) -> None:
     train = {one.content for one in setting.conditions.train}
     for one in setting.conditions.test:
         if one.content in train:
-            setting.notes.append(
+            setting.remarks.append(
                 f"The detectors were trained on test set {one.name}: the figures are not of new"
                 " images."
             )
     runs = [run for row in setting.rows for run in row.runs if run.assumed]
     if runs:
-        setting.notes.append(
+        setting.remarks.append(
             "The detector's file does not say its seed, training data and schedule, which are those"
             f" of the config it was evaluated with: {', '.join(str(run.path) for run in runs)}."
         )
@@ -230,13 +241,13 @@ def _note_provenance(setting: Setting) -> None:
 def _note_spread(setting: Setting) -> None:
     numbers = {row.label: len(row.runs) for row in setting.rows}
     if set(numbers.values()) == {1}:
-        setting.notes.append(
+        setting.row_notes.append(
             "One seed a backbone: there is no measure of the spread between seeds, so a small "
             "difference may be chance."
         )
     elif len(set(numbers.values())) > 1:
         listed = ", ".join(f"{label} {number}" for label, number in numbers.items())
-        setting.notes.append(
+        setting.row_notes.append(
             f"Means are over different numbers of seeds: {listed}."
             + (" Where it is one, no spread is known." if 1 in numbers.values() else "")
         )

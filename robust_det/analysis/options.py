@@ -24,6 +24,7 @@ class Options:
         where_possible: leave out the settings that have not what intervals and errors need, with a
             note, rather than refuse all.
         images: folders in which images are looked for before those that records name.
+        latex: the tables for a paper as well.
     """
 
     significance: bool = False
@@ -35,6 +36,7 @@ class Options:
     pictures: int = 6
     images: tuple[str | Path, ...] = ()
     where_possible: bool = False
+    latex: bool = False
 
     def check(self) -> None:
         """Refuse options that say what is not so, or that have no effect.

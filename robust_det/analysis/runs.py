@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from robust_det.analysis.texture_trained import shown_arch
 from robust_det.core.errors import UserError
 from robust_det.core.memory import without_garbage_collection
 from robust_det.records import Environment
@@ -62,7 +63,7 @@ class Run:
     Attributes:
         path: the record.
         name, arch, norm, eps: which backbone it started from; norm is None at eps 0, where the
-            threat model makes no difference.
+            threat model makes no difference, and arch as :func:`.shown_arch` has it.
         weights, weights_hash: where the backbone came from, and its SHA-256.
         seed: of the fine-tuning.
         detector: SHA-256 of the detector that was evaluated; empty if the record does not say.
@@ -138,7 +139,7 @@ def _run(path: Path, record: DetectionRecord, eps: float) -> Run:
     return Run(
         path=path,
         name=record.name,
-        arch=record.arch,
+        arch=shown_arch(record),
         norm=record.norm if record.norm and eps > 0 else None,
         eps=eps,
         weights=record.weights.path,

@@ -22,6 +22,7 @@ __all__ = [
     "ap_table",
     "csv_of",
     "csv_text",
+    "differences_in_brief",
     "escape_markdown",
     "format_delta",
     "format_mean",
@@ -64,10 +65,10 @@ HOW_TO_READ_SEEDS = (
 )
 
 
-def signed(value: float) -> str:
-    """``+0.4``, ``−0.4`` or ``0.0``."""
-    text = f"{value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
+def signed(value: float, digits: int = 1) -> str:
+    """``+0.4``, ``−0.4`` or ``0.0``, to so many digits behind the point."""
+    text = f"{value:+.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
 
 
 def _plain(value: float) -> str:
@@ -111,7 +112,7 @@ def _cells(row: Row, task: str) -> list[str]:
     ]
 
 
-def _differences_in_brief(first: Setting, other: Setting, most: int = 6) -> str:
+def differences_in_brief(first: Setting, other: Setting, most: int = 6) -> str:
     """``SOLVER.MAX_ITER 500 vs 1000, ...``: how a setting differs from the first."""
     found = setting_differences(first, other)
     shown = ", ".join(f"{key} {a} vs {b}" for key, a, b in found[:most])
@@ -178,7 +179,7 @@ def setting_blocks(settings: Sequence[Setting], findings: Sequence[str], style: 
             ]
         lines = list(setting.notes)
         if setting is not settings[0]:
-            lines.append(_differences_in_brief(settings[0], setting))
+            lines.append(differences_in_brief(settings[0], setting))
         if lines:
             blocks.append("\n".join(f"{bullet}{safe(line)}" for line in lines))
     return [*blocks, safe(HOW_TO_READ_SEEDS)]

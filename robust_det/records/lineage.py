@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from robust_det.records.pretrain import ClassifierEvaluationRecord, PretrainReco
 from robust_det.records.robustness import RobustnessRecord
 from robust_det.records.transfer import TransferRecord
 
-__all__ = ["Lineage", "Link", "made_by", "made_from", "pretraining_seeds"]
+__all__ = ["Lineage", "Link", "made_by", "made_from"]
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,3 @@ class Lineage:
     def children(self, number: int) -> list[Link]:
         """The steps that led on from it."""
         return self._children.get(number, [])
-
-
-def pretraining_seeds(records: Iterable[Record]) -> dict[str, int]:
-    """Return the seed behind each file of weights, by SHA-256; a file of two seeds has none."""
-    seeds: dict[str, set[int]] = {}
-    for record in records:
-        if isinstance(record, PretrainRecord) and record.weights.sha256:
-            seeds.setdefault(record.weights.sha256, set()).add(record.seed)
-    return {sha256: next(iter(found)) for sha256, found in seeds.items() if len(found) == 1}

@@ -7,7 +7,7 @@ them a row has a column for each figure, ``metrics.NAME``, and each key of the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +117,12 @@ def figures(record: Record) -> Iterator[tuple[str, float | None]]:
         yield f"robust_top1.{one.eps:g}", one.top1
 
 
-def config_of(record: Record) -> dict[str, Any]:
-    """Return the columns ``config.KEY`` of a record."""
-    return {CONFIG + key: plain(value) for key, value in flatten(record.config).items()}
+def config_of(
+    record: Record, wanted: Callable[[str], bool] = lambda column: True
+) -> dict[str, Any]:
+    """Return the columns ``config.KEY`` of a record, or those of them that are wanted."""
+    found = ((CONFIG + key, value) for key, value in flatten(record.config).items())
+    return {column: plain(value) for column, value in found if wanted(column)}
 
 
 def plain(value: Any) -> Any:

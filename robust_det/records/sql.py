@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import decimal
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from robust_det.core.errors import UserError, did_you_mean, one_line
 from robust_det.records.base import Record
-from robust_det.records.rows import COLUMNS, figures, plain
+from robust_det.records.rows import COLUMNS, METRICS, plain
 from robust_det.records.table import Table, rows_with
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _CONFIG = re.compile(r"\bconfig\b(?!\.)", re.IGNORECASE)
 _OF_METRICS = re.compile(r"\b(?:from|join|,)\s+metrics\b", re.IGNORECASE)
 
 
-def run_sql(records: Sequence[tuple[Path, Record]], sql: str) -> Table:
+def run_sql(records: Iterable[tuple[Path, Record]], sql: str) -> Table:
     """Return what a query finds.
 
     Its tables are ``records``, a row a record, with the columns of :data:`.rows.COLUMNS`, and such
@@ -43,7 +43,7 @@ def run_sql(records: Sequence[tuple[Path, Record]], sql: str) -> Table:
     change nor read anything else: no files, no network, no settings.
 
     Args:
-        records: each with its file.
+        records: each with its file; gone through once, and once more for advice on a mistake.
         sql: one SELECT.
 
     Raises:
@@ -57,18 +57,16 @@ def run_sql(records: Sequence[tuple[Path, Record]], sql: str) -> Table:
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise UserError("give one SELECT; records are read, and nothing is changed")
         named = list(dict.fromkeys(_QUOTED.findall(sql)))
-        rows = rows_with(records, named)
+        config = ["config"] if _CONFIG.search(sql) else []
+        figures = [f"{METRICS}*"] if _METRICS.search(sql) else []
+        rows = rows_with(records, [*named, *figures], whole_config=bool(config))
         known = {name for row in rows for name in row}
         for name in named:
             if name not in known:
                 raise UserError(f"no column '{name}' in the records{_nearest(records, name)}")
-        if _CONFIG.search(sql):
-            for row, (_, record) in zip(rows, records, strict=True):
-                row["config"] = bytes(record.raw_config).decode()
-            named.append("config")
-        fill(connection, "records", [*COLUMNS, *named], rows)
-        if _METRICS.search(sql):
-            _fill_metrics(connection, records)
+        fill(connection, "records", [*COLUMNS, *named, *config], rows)
+        if figures:
+            _fill_metrics(connection, rows)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         done = connection.execute(sql)
@@ -132,11 +130,12 @@ def _create(
     connection.execute(f'CREATE TABLE "{name}" AS SELECT {", ".join(parts)}', values)
 
 
-def _fill_metrics(
-    connection: duckdb.DuckDBPyConnection, records: Sequence[tuple[Path, Record]]
-) -> None:
+def _fill_metrics(connection: duckdb.DuckDBPyConnection, rows: Sequence[dict[str, Any]]) -> None:
     found = [
-        (str(path), name, value) for path, record in records for name, value in figures(record)
+        (row["path"], name.removeprefix(METRICS), value)
+        for row in rows
+        for name, value in row.items()
+        if name.startswith(METRICS)
     ]
     values = [list(column) for column in zip(*found, strict=True)] or [[], [], []]
     types = ("VARCHAR", "VARCHAR", "DOUBLE")
@@ -153,7 +152,7 @@ def _type(values: Sequence[Any]) -> str:
     return "DOUBLE" if kinds and kinds <= {int, float} else "VARCHAR"
 
 
-def _nearest(records: Sequence[tuple[Path, Record]], name: str) -> str:
+def _nearest(records: Iterable[tuple[Path, Record]], name: str) -> str:
     return did_you_mean(name, {key for row in rows_with(records, ("*",)) for key in row})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -13,7 +13,7 @@ from robust_det.core.memory import without_garbage_collection
 from robust_det.records.base import Record
 from robust_det.records.record_file import RECORD_NAME, read_record
 
-__all__ = ["Found", "find_records", "load_readable", "load_records"]
+__all__ = ["Found", "Readable", "find_records", "load_readable", "load_records"]
 
 R = TypeVar("R", bound=Record)
 
@@ -126,12 +126,42 @@ def load_readable(
     Returns:
         The records with their paths, and the others with what is wrong.
     """
-    records: list[tuple[Path, Record]] = []
     unreadable: list[tuple[Path, UserError]] = []
     with without_garbage_collection():
-        for path in paths:
-            try:
-                records.append((path, read_record(path)))
-            except UserError as error:
-                unreadable.append((path, error))
+        records = list(Readable(paths, lambda *found: unreadable.append(found)))
     return records, unreadable
+
+
+class Readable:
+    """The records that can be read, in the order given, read one by one as they are gone through.
+
+    None is kept: ten thousand take most of a GB, and to get that memory takes as long as to read
+    them. Whoever goes through them twice reads twice.
+
+    Args:
+        paths: of the folders or files.
+        told: is given each path that cannot be read and what is wrong, once.
+
+    Attributes:
+        complete: whether all have been read, as far as they have been gone through.
+    """
+
+    def __init__(self, paths: Sequence[Path], told: Callable[[Path, UserError], object]) -> None:
+        self._paths = paths
+        self._told = told
+        self._unreadable: set[Path] = set()
+
+    @property
+    def complete(self) -> bool:
+        return not self._unreadable
+
+    def __iter__(self) -> Iterator[tuple[Path, Record]]:
+        for path in self._paths:
+            try:
+                record = read_record(path)
+            except UserError as error:
+                if path not in self._unreadable:
+                    self._unreadable.add(path)
+                    self._told(path, error)
+                continue
+            yield path, record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,12 +15,11 @@ from robust_det.core.errors import UserError, did_you_mean
 from robust_det.core.memory import without_garbage_collection
 from robust_det.records.base import Record
 from robust_det.records.filters import Filter, matching
-from robust_det.records.lineage import pretraining_seeds
 from robust_det.records.rows import COLUMNS, CONFIG, METRICS, config_of, figures, row_of
 
 __all__ = ["Query", "Table", "rows_with", "select"]
 
-_Pairs = Sequence[tuple[Path, Record]]
+_Pairs = Iterable[tuple[Path, Record]]
 _Rows = Sequence[Mapping[str, Any]]
 _PATTERN = re.compile(r"[*?[]")
 
@@ -67,6 +67,10 @@ class Table:
 def select(records: _Pairs, query: Query) -> Table:
     """Return what is asked for.
 
+    Args:
+        records: each with its file; gone through once, and once more for advice on a mistake.
+        query: what is asked for.
+
     Raises:
         UserError: a column is not among those of the records.
     """
@@ -81,30 +85,47 @@ def select(records: _Pairs, query: Query) -> Table:
     return Table(columns, [[row.get(name) for name in columns] for row in shown], len(found))
 
 
-def rows_with(records: _Pairs, wanted: Iterable[str]) -> list[dict[str, Any]]:
-    """Return flat rows that have the columns wanted, and maybe others.
+def rows_with(
+    records: _Pairs, wanted: Iterable[str], whole_config: bool = False
+) -> list[dict[str, Any]]:
+    """Return flat rows that have all of :data:`.rows.COLUMNS`, and those wanted.
 
     Figures, and the keys of configs, of which there are many, are read where a name asks for them.
 
     Args:
-        records: each with its file.
+        records: each with its file; gone through once.
         wanted: names or patterns of columns.
+        whole_config: give a column ``config`` as well, all of a config as JSON.
     """
     asked = list(wanted)
     with_figures = any(_may_be(name, METRICS) for name in asked)
     with_config = any(_may_be(name, CONFIG) for name in asked)
-    seeds = pretraining_seeds(record for _, record in records)
-    out = []
+    matches = functools.cache(lambda name: any(fnmatch.fnmatchcase(name, one) for one in asked))
+    rows = []
     with without_garbage_collection():
         for path, record in records:
             row = row_of(record, path)
-            row["pretraining_seed"] = seeds.get(record.weights.origin, row["pretraining_seed"])
             if with_figures:
-                row |= {METRICS + name: value for name, value in figures(record)}
+                found = ((METRICS + name, value) for name, value in figures(record))
+                row |= {column: value for column, value in found if matches(column)}
             if with_config:
-                row |= config_of(record)
-            out.append(row)
-    return out
+                row |= config_of(record, matches)
+            if whole_config:
+                row["config"] = bytes(record.raw_config).decode()
+            rows.append(row)
+    _fill_in_seeds(rows)
+    return rows
+
+
+def _fill_in_seeds(rows: Sequence[dict[str, Any]]) -> None:
+    """Say the seed of the pretraining behind each row's weights; a file of two seeds has none."""
+    seeds: dict[str, set[int]] = {}
+    for row in rows:
+        if row["pretraining_seed"] is not None and row["weights_sha256"]:
+            seeds.setdefault(row["weights_sha256"], set()).add(row["pretraining_seed"])
+    known = {sha256: min(found) for sha256, found in seeds.items() if len(found) == 1}
+    for row in rows:
+        row["pretraining_seed"] = known.get(row["origin_sha256"], row["pretraining_seed"])
 
 
 def _may_be(name: str, prefix: str) -> bool:

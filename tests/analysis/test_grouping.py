@@ -229,3 +229,25 @@ def test_runs_are_found_below_a_folder(
     _, text = compare([tmp_path / "runs"], tmp_path / "below")
     assert text == compare([a, b], tmp_path / "named")[1]
     assert not caplog.records
+
+
+def test_a_texture_trained_backbone_is_no_standard_one(write_run: WriteRun, tmp_path: Path) -> None:
+    from robust_det.zoo.published import STYLIZED
+
+    model = STYLIZED["resnet50_stylized"]
+    sha256 = model.sha256_prefix + "0" * 56
+    runs = [
+        write_run("s", 0.0, 38.0, arch="resnet50"),
+        write_run("r", 1.0, 41.0, arch="resnet50"),
+        write_run("t", 0.0, 30.0, arch="resnet50", sha256=sha256),
+    ]
+    (setting,) = settings_of(*runs)
+    labels = [row.label for row in setting.rows]
+    assert labels == ["resnet50 standard", "resnet50 L2 ε 1", f"{model.name} texture-trained"]
+    # else there were two baselines, and so none
+    assert setting.rows[1].baseline is setting.rows[0] and setting.rows[2].baseline is None
+    assert any(note.startswith(f"{model.name} was trained on") for note in setting.notes)
+    _, text = compare(runs, tmp_path / "report")
+    assert f"Box AP on shapes_val, {model.name}: 30.0; texture-trained" in text
+    (without,) = settings_of(runs[1], runs[2])
+    assert [row.baseline for row in without.rows] == [None, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 
 from robust_det.analysis.questions import QUESTIONS
 from robust_det.commands.jobs.analyze import NAMES
+from tests.support import ROOT
 from tests.support.transfer_records import Write, writer_below
+
+RESULTS = ROOT / "docs/results"
 
 
 @pytest.fixture
@@ -75,29 +79,45 @@ def test_runs_that_are_missing_are_named_with_their_commands(
     assert "--mode full-network" in error
 
 
-def test_two_pretraining_seeds_with_one_hash_are_refused(
+def test_two_pretraining_seeds_with_one_hash_are_one(
     write: Write, tmp_path: Path, command: Any
 ) -> None:
     for eps in (0.0, 3.0):
         write(eps, 60.0 + eps)
-    runs = Path("docs/results/detection/eps/runs/tiny_resnet18_l2_eps0/record.json")
-    record = json.loads((Path(__file__).parents[2] / runs).read_text())
+    run = RESULTS / "detection/eps/runs/tiny_resnet18_l2_eps0/record.json"
+    record = json.loads(run.read_text())
     for seed in (0, 1):
         folder = tmp_path / f"runs/pretrain{seed}"
         folder.mkdir()
         (folder / "record.json").write_text(json.dumps({**record, "seed": seed}))
-    error = refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
-    assert "seeds 0 and 1" in error and "with one hash" in error
+    out = tmp_path / "answer"
+    done = command("analyze", "fixed-feature", "--runs", tmp_path / "runs", "--output", out)
+    (told,) = [line for line in done.out.splitlines() if line.startswith("Left out, ")]
+    assert told.startswith(
+        f"Left out, one hash: {tmp_path}/runs/pretrain1/record.json: its weights"
+    )
+    assert told.endswith("seeds 0 and 1.")
 
 
-def test_one_hash_of_two_eps_is_refused(write: Write, tmp_path: Path, command: Any) -> None:
+def test_one_hash_of_two_eps_counts_for_none(write: Write, tmp_path: Path, command: Any) -> None:
     from robust_det.records.base import Weights
 
     weights = Weights("b.pth", hashlib.sha256(b"b").hexdigest())
     write(0.0, 60.0, weights=weights)
     write(3.0, 63.0, weights=weights)
     error = refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
-    assert "have one backbone by its hash" in error and "eps 0 and resnet18 l2 eps 3" in error
+    assert "none of 2 records may enter a mean (2 by contradiction)" in error
+    assert "are resnet18 standard here and resnet18 L2 ε 3 in" in error
+    # what is left does not answer, and why there is no more is said
+    write(0.0, 60.0, pretraining=1)
+    error = refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
+    assert "of 1 record none compares" in error and "left out are 2 by contradiction" in error
+    # and where it does, both are named
+    write(3.0, 60.0, pretraining=1)
+    done = command(
+        "analyze", "fixed-feature", "--runs", tmp_path / "runs", "--output", tmp_path / "answer"
+    )
+    assert done.code == 0 and done.out.count("Left out, contradiction: ") == 2
 
 
 def test_what_does_not_count_is_named(write: Write, tmp_path: Path, command: Any) -> None:
@@ -107,6 +127,10 @@ def test_what_does_not_count_is_named(write: Write, tmp_path: Path, command: Any
     undefined = write(3.0, None, pretraining=2)
     unknown = write(None, 70.0)
     twice = write(3.0, 63.0)
+    cut = tmp_path / "runs/cut"
+    cut.mkdir()
+    (cut / "log.txt").touch()
+    shutil.copytree(RESULTS / "pretraining/runs/pgd_seed0_quick", tmp_path / "runs/attacked")
     stylized = write(0.0, 50.0, pretraining=3, arch="resnet50")
     record = json.loads((stylized / "record.json").read_text())
     record["weights"]["path"] = "robust://resnet50_stylized"
@@ -114,9 +138,12 @@ def test_what_does_not_count_is_named(write: Write, tmp_path: Path, command: Any
     out = tmp_path / "answer"
     done = command("analyze", "fixed-feature", "--runs", tmp_path / "runs", "--output", out)
     assert done.code == 0, done.err
-    assert f"Left out, having an undefined top1: {undefined}." in done.out
+    said = "it has no value (NaN or infinite)"
+    assert f"Left out, undefined: {undefined}/record.json: top1: {said}." in done.out
     assert f"Left out, having a backbone of unknown eps: {unknown}." in done.out
-    assert f"{twice}/record.json has weights, seed and config of" in done.out
+    assert f"Left out, repeat: {twice}/record.json: it has weights, seed and config of" in done.out
+    assert f"Left out, interrupted: {cut}: it has no run record: it was interrupted" in done.out
+    assert "Left aside, as no question is about kind robustness: 1 record." in done.out
     rows = list(csv.DictReader((out / "fixed-feature.csv").read_text().splitlines()))
     assert {row["arch"] for row in rows} == {"resnet18"}  # that of Stylized-ImageNet is no standard
     (fixed,) = [row for row in rows if not row["choice"]]

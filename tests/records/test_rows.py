@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from robust_det.records.base import Weights, as_json
 from robust_det.records.pretrain import ImageSets, PretrainRecord, TrainImages, ValImages
 from robust_det.records.robustness import EvaluatedImages, RobustAccuracy, RobustnessRecord
 from robust_det.records.rows import COLUMNS, flat, row_of
-from robust_det.records.store import load_records
+from robust_det.records.store import find_records, load_records
 from robust_det.records.table import Query, rows_with, select
+from tests.support import ROOT
 from tests.support.transfer_records import ENVIRONMENT, write_transfer
 
 Pairs = list[tuple[Path, Record]]
@@ -144,3 +146,18 @@ def test_a_table_has_what_was_asked_for(kind: str, records: Pairs, plain: Plain)
     table = select(own, Query(columns=("path", "seed"), sort=("seed",), descending=True, limit=3))
     seeds = sorted((plain[str(path)]["seed"] for path, _ in own), reverse=True)
     assert [row[1] for row in table.rows] == seeds[:3] and table.of == len(own)
+
+
+def test_rows_have_what_is_wanted_of_figures_and_configs_and_no_more() -> None:
+    records = load_records(find_records([ROOT / "docs/results/detection/matrix/runs"]).records[:3])
+    rows = rows_with(records, ("eps", "config.SEED", "metrics.bbox.AP*"))
+    every = [flat(record, path) for path, record in records]
+    wanted = [
+        name for name in every[0] if name == "config.SEED" or name.startswith("metrics.bbox.AP")
+    ]
+    assert len(wanted) > 3  # AP, AP50, AP75 and the seed
+    for row, whole in zip(rows, every, strict=True):
+        assert {key for key in row if key not in COLUMNS} == set(wanted)
+        assert all(row[key] == whole[key] for key in wanted)
+    (row, *_) = rows_with(records, (), whole_config=True)
+    assert json.loads(row["config"]) == records[0][1].config

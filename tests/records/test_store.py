@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from robust_det.core.errors import UserError
-from robust_det.records.store import find_records, load_records
+from robust_det.records.store import Readable, find_records, load_records
+from tests.support import ROOT
 
 
 def test_the_nearest_records_are_found_once_and_in_order(tmp_path: Path) -> None:
@@ -30,3 +31,17 @@ def test_a_file_that_is_not_there_is_said_when_it_is_read(tmp_path: Path) -> Non
     missing = find_records([tmp_path / "gone"]).records
     with pytest.raises(UserError, match=f"no run record at {tmp_path / 'gone'}"):
         load_records(missing)
+
+
+def test_records_that_are_not_kept_are_read_again_and_what_cannot_be_is_said_once(
+    tmp_path: Path,
+) -> None:
+    good = find_records([ROOT / "docs/results/first-run/runs"]).records[:2]
+    bad = tmp_path / "record.json"
+    bad.write_text("{")
+    said: list[Path] = []
+    records = Readable([good[0], bad, good[1]], lambda path, error: said.append(path))
+    assert records.complete  # nothing has been read
+    first, second = ([(path, one.name) for path, one in records] for _ in range(2))
+    assert first == second and [path for path, _ in first] == list(good)
+    assert said == [bad] and not records.complete

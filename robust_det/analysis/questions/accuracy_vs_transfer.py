@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from scipy.stats import linregress
 from scipy.stats import t as students_t
@@ -15,8 +16,8 @@ from robust_det.analysis.questions.cells import Cell
 from robust_det.analysis.questions.collecting import MODES, cells_of, reported_cells
 from robust_det.analysis.questions.drawings import Fit, Points, Scatter
 from robust_det.analysis.questions.evidence import Evidence
-from robust_det.analysis.questions.words import REPORTED_BASIS, basis, notes_of
-from robust_det.analysis.tables import csv_of
+from robust_det.analysis.questions.words import REPORTED_BASIS, basis, notes_of, others
+from robust_det.analysis.tables import csv_of, signed
 from robust_det.analysis.transfer.blocks import Block
 from robust_det.analysis.transfer.cells import NONE, p_cell
 from robust_det.core.epsilon import eps_label
@@ -30,6 +31,8 @@ NAME = "accuracy-vs-transfer"
 ASKS = "Does accuracy in pretraining, or robustness there, tell accuracy after transfer?"
 _LARGE = 3.0  # eps
 _FEWEST = 3  # points of a line that has a residual
+_NAMED = 6  # lines in a sentence
+_ALL = "all ε"
 _MAIN = ("resnet18", "resnet50", "wide_resnet50_2", "wide_resnet50_4")
 _COMMANDS = (
     "robust-det pretrain --config CONFIG --eval-only --weights BACKBONE",
@@ -104,7 +107,7 @@ def of_runs(evidence: Evidence) -> Answer:
         raise UserError(
             f"accuracies in pretraining are missing: {len(used & known)} of"
             f" {counted(len(used), 'transferred backbone')} have a record of pretraining or"
-            f" evaluation among these, and {_FEWEST} in one setting are needed",
+            f" evaluation among these, and {_FEWEST} in one setting are needed{others(evidence)}",
             f"make them, as by: {' ; '.join(_COMMANDS)}",
         )
     names = {record.weights.origin: record.weights.path for _, record in evidence.transfers}
@@ -134,22 +137,22 @@ def _measured(evidence: Evidence) -> dict[str, dict[str, float]]:
     Figures of other images are other measures; an evaluation counts before the pretraining's own.
     """
     out: dict[str, dict[str, float]] = {}
-    records: Iterable[PretrainRecord | ClassifierEvaluationRecord] = [
-        *(record for _, record in evidence.evaluations),
-        *(record for _, record in evidence.pretrainings),
+    records: Iterable[tuple[Path, PretrainRecord | ClassifierEvaluationRecord]] = [
+        *evidence.evaluations,
+        *evidence.pretrainings,
     ]
-    for record in records:
+    for path, record in records:
         if isinstance(record, PretrainRecord):
             images, classes = record.data.val.images, record.data.train.classes
         else:
             images, classes = record.data.images, record.classes
         on = f"{images:,} images of {counted(classes, 'class', 'es')}"
-        found = {f"top-1 in pretraining, {on}": record.metrics.get("clean_top1")}
+        found = {f"top-1 in pretraining, {on}": "clean_top1"}
         if len(record.evaluators) == 1 and record.evaluators[0].eps:
-            under = _attack(record.evaluators[0])
-            found[f"top-1 in pretraining {under}"] = record.metrics.get("adversarial_top1")
-        for name, value in found.items():
-            if value is not None:
+            found[f"top-1 in pretraining {_attack(record.evaluators[0])}"] = "adversarial_top1"
+        for name, metric in found.items():
+            value = record.metrics.get(metric)
+            if value is not None and (path, metric) not in evidence.figures_left_out:
                 out.setdefault(name, {}).setdefault(record.weights.sha256, value)
     return out
 
@@ -177,7 +180,7 @@ def _lines(cells: Sequence[Cell], known: Mapping[str, float], x: str) -> Iterabl
             yield _Line(subject, how, x, label, tuple(own.values()))
         every = {origin: point for own in points.values() for origin, point in own.items()}
         if len(points) > 1:
-            yield _Line(subject, how, x, "all ε", tuple(every.values()))
+            yield _Line(subject, how, x, _ALL, tuple(every.values()))
 
 
 def _corrected(lines: Sequence[_Line]) -> list[_Line]:
@@ -186,25 +189,35 @@ def _corrected(lines: Sequence[_Line]) -> list[_Line]:
 
 
 def _findings(lines: Sequence[_Line]) -> Iterable[str]:
-    for x, how, label in dict.fromkeys((one.x, one.how, one.label) for one in lines):
-        own = [
-            one
-            for one in lines
-            if (one.x, one.how, one.label) == (x, how, label) and not math.isnan(one.slope)
-        ]
-        if not own:
-            continue
-        shown = [one for one in own if one.p < LEVEL]
-        each = "; ".join(
-            f"{one.subject} R² {one.r2:.3f} of {len(one.points)} points, slope"
-            f" {one.slope:+.2f} [{one.low:+.2f}, {one.high:+.2f}] (p {p_cell(one.p)})"
-            for one in own
-        )
+    """Yield a sentence each for what was measured in pretraining, at a fixed ε and across them."""
+    fitted = [one for one in lines if not math.isnan(one.slope)]
+    for x, across in dict.fromkeys((one.x, one.label == _ALL) for one in fitted):
+        own = [one for one in fitted if (one.x, one.label == _ALL) == (x, across)]
+        shown = sorted((one for one in own if one.p < LEVEL), key=lambda one: one.p)
+        where = "across ε" if across else "at a fixed ε"
         if shown:
-            answer = f"Yes, on {len(shown)} of {len(own)}: transfer goes with {x}"
+            answer = f"Yes, on {len(shown)} of {len(own)} lines: transfer goes with {x}"
+            each = f": {'; '.join(map(_told, shown[:_NAMED]))}{'; ...' * (len(shown) > _NAMED)}"
         else:
-            answer = f"Not shown: that transfer goes with {x}"
-        yield f"{answer} ({how}, {label}): {each}."
+            # of corrected p many are 1
+            nearest = min(own, key=lambda one: (one.p, -abs(one.slope) / (one.high - one.low)))
+            answer = f"Not shown, of {counted(len(own), 'line')}: that transfer goes with {x}"
+            each = f"; the nearest to it is {_told(nearest)}"
+        points = sorted({len(one.points) for one in own})
+        of = f"{points[0]}" if len(points) == 1 else f"{points[0]} to {points[-1]}"
+        yield f"{answer} ({where}, {of} points a line){each}."
+
+
+def _told(one: _Line) -> str:
+    label = "" if one.label == _ALL else f", {one.label}"
+    return (
+        f"{one.subject}, {one.how}{label}: R² {one.r2:.3f}, slope {signed(one.slope, 2)}"
+        f" {_interval(one)} (p {p_cell(one.p)})"
+    )
+
+
+def _interval(one: _Line) -> str:
+    return f"[{signed(one.low, 2)}, {signed(one.high, 2)}]"
 
 
 def _few(lines: Sequence[_Line]) -> Iterable[str]:
@@ -225,7 +238,7 @@ def _sheet(name: str, lines: Sequence[_Line]) -> Sheet:
     fits = [one for one in lines if not math.isnan(one.slope)]
     rows = [
         [one.subject, one.how, one.x, one.label, str(len(one.points)), f"{one.r2:.3f}"]
-        + [f"{one.slope:+.2f}", f"[{one.low:+.2f}, {one.high:+.2f}]", p_cell(one.p) or NONE]
+        + [signed(one.slope, 2), _interval(one), p_cell(one.p) or NONE]
         for one in fits
     ]
     headers = ["subject", "setting", "over", "backbones", "points", "R²", "slope", "95%", "p"]
@@ -252,8 +265,8 @@ def _scatters(name: str, lines: Sequence[_Line], subjects: Sequence[str] = ()) -
             if subjects and subject not in subjects:
                 continue
             alike = [one for one in own if one.subject == subject]
-            single = [one for one in alike if one.label != "all ε"]
-            every = next((one for one in alike if one.label == "all ε"), None)
+            single = [one for one in alike if one.label != _ALL]
+            every = next((one for one in alike if one.label == _ALL), None)
             points = [_points(one) for one in single]
             if every is not None and not any(not math.isnan(one.slope) for one in single):
                 points.append(_fit_alone(every))

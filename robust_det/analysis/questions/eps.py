@@ -24,7 +24,7 @@ from robust_det.analysis.questions.words import (
 )
 from robust_det.analysis.tables import csv_of
 from robust_det.analysis.transfer.blocks import Block
-from robust_det.analysis.transfer.cells import NONE, figure_cell
+from robust_det.analysis.transfer.cells import figure_cell
 from robust_det.core.epsilon import norm_label
 
 __all__ = ["ASKS", "HOW_TO_READ_BEST", "NAME", "highest_sheet", "of_reported", "of_runs"]
@@ -113,9 +113,14 @@ def _sheet(cells: Sequence[Cell], known: _Known) -> Sheet:
     rows = []
     for cell in cells:
         best, found = _highest(cell), known[id(cell)]
-        may = NONE if found is None else _labels(found)
+        if found is None:
+            may = "not known"
+        elif len(found) == len(cell.arms):
+            may = f"any of {len(found)}"
+        else:
+            may = f"{_labels(found)} ({len(found)} of {len(cell.arms)})"
         start = [cell.name, cell.how, arch_label(cell), cell.metric]
-        rows.append([*start, best.label, figure_cell(best.figure), f"{may} of {len(cell.arms)}"])
+        rows.append([*start, best.label, figure_cell(best.figure), may])
     headers = ["subject", "setting", "backbones", "metric", "highest", "mean", "may be the best"]
     head = [*_HEAD, "mean", "std", "low", "high", "pretraining_runs", "highest", "may_be_best"]
     block = Block("Which ε may be the best", headers, rows, 5)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,22 +11,24 @@ from typing import TypeVar
 
 from robust_det.analysis import grouping as detection_grouping
 from robust_det.analysis import runs as detection_runs
+from robust_det.analysis.admission import LeftOut, admit
 from robust_det.analysis.questions.cells import Pretraining
-from robust_det.analysis.questions.texture_trained import texture_training
+from robust_det.analysis.texture_trained import texture_training
 from robust_det.analysis.transfer import grouping as transfer_grouping
 from robust_det.analysis.transfer import runs as transfer_runs
-from robust_det.core.errors import UserError
+from robust_det.core.errors import UserError, counted
 from robust_det.records import RECORD_NAME, Record
 from robust_det.records.detection import DetectionRecord
-from robust_det.records.metrics import task_of
 from robust_det.records.pretrain import ClassifierEvaluationRecord, PretrainRecord
 from robust_det.records.store import find_records, load_records
 from robust_det.records.transfer import TransferRecord
+from robust_det.records.unfinished import unfinished_runs
 
 __all__ = ["Evidence", "read_evidence"]
 
 R = TypeVar("R", bound=Record)
 _Files = list[tuple[Path, R]]
+_MOST = 20  # left out, which are named
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Evidence:
         textured: transfers of backbones that were trained on Stylized-ImageNet.
         pretrainings, evaluations: of the backbones.
         left_out: what did not count and why, in sentences.
+        causes: of records that may not enter a mean, each with how many there are, in words; empty
+            if there are none.
+        figures_left_out: of records that do count, by file and name.
     """
 
     transfers: Sequence[tuple[Path, TransferRecord]] = ()
@@ -46,6 +51,8 @@ class Evidence:
     pretrainings: Sequence[tuple[Path, PretrainRecord]] = ()
     evaluations: Sequence[tuple[Path, ClassifierEvaluationRecord]] = ()
     left_out: Sequence[str] = ()
+    causes: str = ""
+    figures_left_out: frozenset[tuple[Path, str]] = frozenset()
 
     @property
     def number(self) -> int:
@@ -78,55 +85,103 @@ class Evidence:
 
 
 def read_evidence(paths: Sequence[str | Path]) -> Evidence:
-    """Read the records at and below paths.
+    """Read the records at and below paths, of which those count that may enter a mean (see
+    :func:`.admit`) and that a question is about.
 
-    Left out, and named: folders without a record, runs whose figure is undefined, detectors that
-    are not those of the end of their training, backbones of unknown eps, kinds that no question is
-    about, and evaluations in a run's folder that were not named.
+    Left out, and named: what may not, runs without a record, backbones of unknown eps, detectors
+    that were chosen on test images or started from a detector, kinds that no question is about, and
+    evaluations in a run's folder that were not named.
 
     Raises:
-        UserError: a record cannot be read, contradicts another one, or there is none.
+        UserError: a record cannot be read, there is none, or none may enter a mean.
     """
     found = find_records(paths)
     missing = () if found.records else tuple(path / RECORD_NAME for path in found.without)
     records = load_records(found.records or missing)
-    left_out = _Reasons()
-    for folder in found.without:
-        left_out.add("no run record (a run writes it when it ends)", folder)
-    for path in found.deeper:
-        left_out.add("an evaluation in a run's folder, which counts where it is named", path.parent)
+    admission = admit(records)
+    unfinished = dict(unfinished_runs(path for path in paths if Path(path).is_dir()))
+    refused = [LeftOut(path, "interrupted", why) for path, why in unfinished.items()]
+    refused += admission.left_out
+    causes = _causes(refused)
+    if not admission.records:
+        raise UserError(
+            f"none of {counted(len(records), 'record')} may enter a mean ({causes}):"
+            f" {admission.left_out[0].path}: {admission.left_out[0].why}",
+            "robust-det records check says it of each",
+        )
+    figures = frozenset((one.path, one.figure) for one in admission.left_out if one.figure)
     transfers, textured = _Files[TransferRecord](), _Files[TransferRecord]()
     detections = _Files[DetectionRecord]()
     pretrainings = _Files[PretrainRecord]()
     evaluations = _Files[ClassifierEvaluationRecord]()
-    for path, record in records:
+    aside = _Reasons()
+    for path, record in admission.records:
         if isinstance(record, PretrainRecord):
             pretrainings.append((path, record))
         elif isinstance(record, ClassifierEvaluationRecord):
             evaluations.append((path, record))
         elif isinstance(record, TransferRecord):
-            if record.metrics.get(record.data.headline, 0.0) is None:
-                left_out.add(f"an undefined {record.data.headline}", path.parent)
-            elif texture_training(record):
+            if (path, record.data.headline) in figures:
+                continue
+            if texture_training(record):
                 textured.append((path, record))
             elif record.eps is None:
-                left_out.add("a backbone of unknown eps", path.parent)
+                aside.add("a backbone of unknown eps", path.parent)
             else:
                 transfers.append((path, record))
         elif isinstance(record, DetectionRecord):
             if reason := _against(record):
-                left_out.add(reason, path.parent)
+                aside.add(reason, path.parent)
             else:
                 detections.append((path, record))
-        else:
-            left_out.add(f"kind {record.kind()}, which no question is about", path.parent)
-    _refuse_contradictions([*transfers, *textured, *detections], pretrainings)
-    told = [*left_out.told(), *_under_two_names([*transfers, *textured, *detections])]
-    return Evidence(transfers, textured, detections, pretrainings, evaluations, told)
+    for path in found.without:
+        if path not in unfinished:
+            aside.add("no run record (a run writes it when it ends)", path)
+    for path in found.deeper:
+        aside.add("an evaluation in a run's folder, which counts where it is named", path.parent)
+    told = [
+        *_named(refused),
+        *aside.told(),
+        *_of_no_question([record for _, record in admission.records]),
+        *_doubts(admission.doubts),
+        *_under_two_names([*transfers, *textured, *detections]),
+    ]
+    return Evidence(
+        transfers, textured, detections, pretrainings, evaluations, told, causes, figures
+    )
+
+
+def _causes(refused: Sequence[LeftOut]) -> str:
+    """``2 by copy, 1 by contradiction``."""
+    numbers = Counter(one.cause for one in refused)
+    return ", ".join(f"{number} by {cause}" for cause, number in numbers.most_common())
+
+
+def _named(refused: Sequence[LeftOut]) -> Iterator[str]:
+    """Yield a sentence each of what may not enter a mean."""
+    for one in refused[:_MOST]:
+        figure = f" {one.figure}:" if one.figure else ""
+        yield f"Left out, {one.cause}: {one.path}:{figure} {one.why}."
+    if more := refused[_MOST:]:
+        yield f"Left out, {len(more)} more ({_causes(more)}): robust-det records check names them."
+
+
+def _of_no_question(records: Sequence[Record]) -> Iterator[str]:
+    """Say which kinds no question is about: they are not missing from any answer."""
+    asked = (PretrainRecord, ClassifierEvaluationRecord, TransferRecord, DetectionRecord)
+    numbers = Counter(one.kind() for one in records if not isinstance(one, asked))
+    for kind, number in numbers.items():
+        yield f"Left aside, as no question is about kind {kind}: {counted(number, 'record')}."
+
+
+def _doubts(doubts: Sequence[LeftOut]) -> Iterator[str]:
+    if doubts:
+        first = doubts[0]
+        yield f"In doubt, {counted(len(doubts), 'run')} that count, as {first.path}: {first.why}."
 
 
 class _Reasons:
-    """What is left out, by the reason."""
+    """What no question is about, by the reason."""
 
     def __init__(self) -> None:
         self._by_reason: dict[str, list[Path]] = {}
@@ -144,50 +199,14 @@ class _Reasons:
 
 
 def _against(record: DetectionRecord) -> str:
-    """Return why a detector does not count; empty if it does."""
-    if record.eps is None:
-        return "no eps (started from no backbone, or one of unknown eps)"
+    """Return why no question is about a detector; empty if one is."""
     if texture_training(record):
         return "a backbone of Stylized-ImageNet, which counts in transfers alone"
     if record.init_detector is not None:
         return "started from a trained detector"
-    detector = record.detector
-    if detector is not None and detector.best_by:
+    if record.detector is not None and record.detector.best_by:
         return "been chosen among a run's evaluations by its figure on the test images"
-    if detector is not None and detector.unfinished:
-        return "been evaluated before the end of its training"
-    headlines = [
-        values.get(task_of(task).headline, math.nan) for task, values in record.metrics.items()
-    ]
-    if headlines and all(value is None for value in headlines):
-        return "undefined figures alone"
     return ""
-
-
-def _refuse_contradictions(
-    runs: Sequence[tuple[Path, TransferRecord | DetectionRecord]],
-    pretrainings: Sequence[tuple[Path, PretrainRecord]],
-) -> None:
-    """Refuse records that cannot all be true."""
-    seeds: dict[str, tuple[Path, PretrainRecord]] = {}
-    for path, record in pretrainings:
-        first_path, first = seeds.setdefault(record.weights.sha256, (path, record))
-        if (first.seed, first.eps) != (record.seed, record.eps):
-            raise UserError(
-                f"{first_path} and {path} are two pretraining runs (seeds {first.seed} and"
-                f" {record.seed}, eps {first.eps:g} and {record.eps:g}) with one hash of their"
-                " weights: one of the records is of other weights; leave it out"
-            )
-    backbones: dict[str, tuple[Path, TransferRecord | DetectionRecord]] = {}
-    for path, run in runs:
-        if not run.weights.origin:
-            continue
-        first_path, one = backbones.setdefault(run.weights.origin, (path, run))
-        if (one.arch, one.eps) != (run.arch, run.eps) or (run.eps and one.norm != run.norm):
-            raise UserError(
-                f"{first_path} and {path} have one backbone by its hash, and say that it is"
-                f" {_backbone(one)} and {_backbone(run)}: one of the records is wrong; leave it out"
-            )
 
 
 def _under_two_names(
@@ -203,8 +222,3 @@ def _under_two_names(
         for paths in names.values()
         if len(paths) > 1
     ]
-
-
-def _backbone(run: TransferRecord | DetectionRecord) -> str:
-    eps = "unknown" if run.eps is None else f"{run.eps:g}"
-    return " ".join(filter(None, (run.arch, run.norm, f"eps {eps}")))

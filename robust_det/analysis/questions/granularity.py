@@ -19,7 +19,7 @@ from robust_det.analysis.questions.drawings import Points, Scatter, arch_label, 
 from robust_det.analysis.questions.eps import HOW_TO_READ_BEST, highest_sheet
 from robust_det.analysis.questions.evidence import Evidence
 from robust_det.analysis.questions.gains import Gains, best_set, gains_of
-from robust_det.analysis.questions.missing import missing_runs
+from robust_det.analysis.questions.missing import missing_runs, missing_shrunk
 from robust_det.analysis.questions.words import (
     REPORTED_BASIS,
     REPORTED_MARKS,
@@ -48,6 +48,7 @@ _COMMANDS = (
     " transfer_{dtd,flowers,cifar10,pets}.yaml --backbone resnet50_l2_eps{0,1,3} TRANSFER.DOWNSCALE"
     " {0,32} SEED {0..2}'",
 )
+_SIDE = 32  # pixels, as in the paper
 _HOW_TO_READ = (
     "What shrinking does: (robust less standard) on shrunk images, less the same on images of their"
     " own size. Each pretraining run is measured on both, so that its two figures are subtracted"
@@ -90,6 +91,9 @@ def of_runs(evidence: Evidence) -> Answer:
     ranks = _ranks(cells)
     labels = [f"{cell.how}, {arch_label(cell)}" for cell in cells]
     curves = eps_curves("granularity_curves", "Accuracy by ε", cells, labels)
+    missing = missing_runs(every, evidence)
+    if not shrinking:
+        missing.insert(0, missing_shrunk(cells, evidence, _SIDE))
     return Answer(
         NAME,
         ASKS,
@@ -104,7 +108,7 @@ def of_runs(evidence: Evidence) -> Answer:
         [one for one in (curves, _scatter("granularity_classes", ranks)) if one is not None],
         [_HOW_TO_READ, HOW_TO_READ_BEST],
         [*evidence.left_out, *notes_of(evidence, cells)],
-        missing_runs(every, evidence),
+        missing,
     )
 
 

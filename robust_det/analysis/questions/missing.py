@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from robust_det.records.detection import DetectionRecord
 from robust_det.records.pretrain import PretrainRecord
 from robust_det.records.transfer import TransferRecord
 
-__all__ = ["ENOUGH", "missing_runs"]
+__all__ = ["ENOUGH", "missing_runs", "missing_shrunk"]
 
 ENOUGH = 3  # pretraining runs an eps: of two a t interval has one degree of freedom
 _MOST = 6  # settings that are named, and commands of a kind
@@ -27,6 +27,7 @@ _OF_OPTIONS = ("DATA.ROOT", "TRANSFER.BACKBONE", "TRANSFER.MODE", "OUTPUT_DIR", 
 _ANYWHERE = "x"  # a folder, which a config has to have
 _SEED = re.compile(r"seed\d+")
 _Run = TransferRecord | DetectionRecord
+_Runs = Mapping[str, Sequence[_Run]]
 
 
 def missing_runs(cells: Sequence[Cell], evidence: Evidence) -> list[Missing]:
@@ -36,8 +37,7 @@ def missing_runs(cells: Sequence[Cell], evidence: Evidence) -> list[Missing]:
         cells: of a question.
         evidence: the records that they are of.
     """
-    runs: list[_Run] = [record for _, record in evidence.transfers]
-    runs += [r for _, r in evidence.detections if "--eval-only" not in r.environment.command]
+    runs = _by_setting(evidence)
     out = []
     if without := [cell for cell in cells if cell.standard is None]:
         words = f"There is no standard backbone for {_listed(without)}:"
@@ -54,7 +54,34 @@ def missing_runs(cells: Sequence[Cell], evidence: Evidence) -> list[Missing]:
             f" some): intervals need {ENOUGH} or more to be narrow. CONFIG is the config that a"
             " backbone was pretrained with, where no record says it:"
         )
-        out.append(Missing(words, tuple(_another_seed(few, runs, evidence))))
+        out.append(Missing(words, tuple(dict.fromkeys(_another_seed(few, runs, evidence)))))
+    return out
+
+
+def missing_shrunk(cells: Sequence[Cell], evidence: Evidence, side: int) -> Missing:
+    """Return what does the transfers of cells on images shrunk to a side in pixels."""
+    runs = _by_setting(evidence)
+    commands = dict[str, None]()
+    for cell in cells:
+        origins = {unit.origin for arm in cell.arms for unit in arm.units}
+        own = [run for run in runs[cell.setting] if run.weights.origin in origins]
+        backbones = list(dict.fromkeys(run.weights.path for run in own))
+        seeds = sorted({run.seed for run in own})
+        more = ("TRANSFER.DOWNSCALE", str(side))
+        commands[_transferring(own[0], backbones, seeds, more)] = None
+    words = "No set is there both shrunk and of its own size:"
+    return Missing(words, tuple(commands)[:_MOST])
+
+
+def _by_setting(evidence: Evidence) -> _Runs:
+    """Return by the name of their setting the runs whose commands train."""
+    out: dict[str, list[_Run]] = {}
+    for setting in evidence.settings:
+        out[setting.name] = [run.record for run in setting.runs]
+    records = dict(evidence.detections)
+    for own in evidence.detectors:
+        found = (records[run.path] for row in own.rows for run in row.runs)
+        out[own.letter] = [one for one in found if "--eval-only" not in one.environment.command]
     return out
 
 
@@ -64,14 +91,14 @@ def _listed(cells: Sequence[Cell]) -> str:
     return "; ".join(names[:_MOST]) + more
 
 
-def _other_eps(cells: Sequence[Cell], runs: Sequence[_Run], standard: bool) -> Iterable[str]:
+def _other_eps(cells: Sequence[Cell], runs: _Runs, standard: bool) -> Iterable[str]:
     """Return commands for a backbone of eps 0, or for any robust one."""
     commands = dict[str, None]()
     for cell in cells:
         run = _example(cell, runs)
         known = (
             one
-            for one in runs
+            for one in _all(runs)
             if type(one) is type(run) and one.arch == cell.arch and bool(one.eps) != standard
         )
         backbone = f"{cell.arch}_{cell.norm or 'l2'}_eps{'0' if standard else 'EPS'}"
@@ -82,30 +109,18 @@ def _other_eps(cells: Sequence[Cell], runs: Sequence[_Run], standard: bool) -> I
     return list(commands)[:_MOST]
 
 
-def _example(cell: Cell, runs: Sequence[_Run]) -> _Run | None:
-    """Return a run of a cell, or one like it; None if there is none."""
+def _example(cell: Cell, runs: _Runs) -> _Run | None:
+    """Return a run of a cell's setting, of the cell itself if there is one that tells how to make
+    it, or any other run of its backbones; None if there is none."""
     origins = {unit.origin for arm in cell.arms for unit in arm.units}
-    alike = [run for run in runs if run.weights.origin in origins or not run.weights.origin]
-    found: list[_Run] = []
-    for run in alike:
-        if isinstance(run, TransferRecord):
-            same = (run.mode, run.data.set, run.data.downscale) == (
-                cell.mode,
-                cell.set,
-                cell.downscale,
-            )
-            if same and _place(run) in cell.subject:
-                found.append(run)
-        elif not cell.set and any(one.name in cell.subject for one in run.data.test):
-            found.append(run)
-    return next(iter(found or alike), None)
+    alike = runs.get(cell.setting, [])
+    found = [run for run in alike if run.weights.origin in origins] or alike
+    rest = (run for run in _all(runs) if run.weights.origin in origins)
+    return found[0] if found else next(rest, None)
 
 
-def _place(run: _Run) -> str:
-    """Part of a subject that tells sets of the user's own apart; empty of others."""
-    if isinstance(run, TransferRecord) and run.data.set in ("folder", "csv"):
-        return run.data.manifest[:8]
-    return ""
+def _all(runs: _Runs) -> Iterator[_Run]:
+    return (run for each in runs.values() for run in each)
 
 
 def _next_seed(arm: Arm) -> int:
@@ -114,14 +129,14 @@ def _next_seed(arm: Arm) -> int:
 
 
 def _another_seed(
-    few: Sequence[tuple[Cell, Arm]], runs: Sequence[_Run], evidence: Evidence
+    few: Sequence[tuple[Cell, Arm]], runs: _Runs, evidence: Evidence
 ) -> Iterable[str]:
     """Return commands for another pretraining run of each backbone, and for its fine-tuning."""
     by_origin = {record.weights.sha256: record for _, record in evidence.pretrainings}
     files = dict[str, str]()
     for _, arm in few:
         origin, seed = arm.units[0].origin, _next_seed(arm)
-        example = next((run for run in runs if run.weights.origin == origin), None)
+        example = next((run for run in _all(runs) if run.weights.origin == origin), None)
         if example is not None and origin not in files:
             files[origin] = _new_file(example.weights.path, seed)
             eps = format_eps(None, example.eps)
@@ -134,14 +149,9 @@ def _another_seed(
         backbones = [files[origin] for _, origin in pairs if origin in files]
         example = _example(pairs[0][0], runs)
         if backbones and example is not None:
-            seeds = sorted({run.seed for run in runs if _alike(run, example)})
+            own = runs.get(pairs[0][0].setting) or [example]
+            seeds = sorted({run.seed for run in own})
             yield _transferring(example, list(dict.fromkeys(backbones)), seeds)
-
-
-def _alike(run: _Run, example: _Run) -> bool:
-    if isinstance(run, TransferRecord) and isinstance(example, TransferRecord):
-        return (run.data.manifest, run.mode) == (example.data.manifest, example.mode)
-    return type(run) is type(example) and run.name == example.name
 
 
 def _new_file(path: str, seed: int) -> str:
@@ -198,15 +208,19 @@ def _without_keys(words: Sequence[str], keys: set[str]) -> list[str]:
     return out
 
 
-def _transferring(run: _Run, backbones: Sequence[str], seeds: Sequence[int]) -> str:
-    """Return the sweep that fine-tunes backbones as a run was."""
+def _transferring(
+    run: _Run, backbones: Sequence[str], seeds: Sequence[int], more: Sequence[str] = ()
+) -> str:
+    """Return the sweep that fine-tunes backbones as a run was, with more keys and values."""
     if isinstance(run, TransferRecord):
         words = ["transfer", *_transfer_arguments(run)]
     else:
         given = _given(run.environment.command, "train") or ["--config", f"{run.name}.yaml"]
         keys = {"SEED", "OUTPUT_DIR", "--backbone", "MODEL.WEIGHTS"}
         words = [word for word in _without_keys(given, keys) if word != "--resume"]
-    line = shlex.join([*words, "--backbone"]) + f" {_braces(backbones)} SEED {_braces(seeds)}"
+    line = (
+        shlex.join([*words, *more, "--backbone"]) + f" {_braces(backbones)} SEED {_braces(seeds)}"
+    )
     output = "output/transfer" if isinstance(run, TransferRecord) else "output/detection"
     return f"robust-det sweep --output {output} --run {shlex.quote(line)}"
 

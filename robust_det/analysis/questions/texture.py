@@ -15,9 +15,9 @@ from robust_det.analysis.questions.cells import Arm, Cell, Unit, difference_of
 from robust_det.analysis.questions.collecting import cell_of, unit_of
 from robust_det.analysis.questions.drawings import Forest, ForestRow
 from robust_det.analysis.questions.evidence import Evidence
-from robust_det.analysis.questions.texture_trained import texture_training
-from robust_det.analysis.questions.words import basis, sure
+from robust_det.analysis.questions.words import basis, others, sure
 from robust_det.analysis.tables import csv_of
+from robust_det.analysis.texture_trained import texture_training
 from robust_det.analysis.transfer.blocks import Block
 from robust_det.analysis.transfer.cells import difference_cell, figure_cell
 from robust_det.analysis.transfer.contests import Line
@@ -68,7 +68,7 @@ def of_runs(evidence: Evidence) -> Answer:
         raise UserError(
             "runs from texture-trained backbones beside robust ones are missing: of"
             f" {counted(len(evidence.textured), 'transfer')} from Stylized-ImageNet none stands in"
-            " a setting with another backbone of its architecture",
+            f" a setting with another backbone of its architecture{others(evidence)}",
             f"make them, as by: {_COMMANDS[0]}",
         )
     names = dict.fromkeys(gap.name for gap in gaps)
@@ -92,13 +92,13 @@ def of_runs(evidence: Evidence) -> Answer:
 
 def _gaps(setting: Setting, evidence: Evidence) -> Iterator[_Gap]:
     metric = setting.conditions.data.headline
-    for arch in dict.fromkeys(row.arch for row in setting.rows):
+    for arch in dict.fromkeys(run.record.arch for run in setting.runs):
         arms: dict[tuple[str, float], list[Unit]] = {}
         textured: dict[str, list[Unit]] = {}
         for row in setting.rows:
-            for one in row.backbones if row.arch == arch else ():
+            for one in row.backbones:
                 unit = unit_of(one, metric, evidence.origins)
-                if unit is None:
+                if unit is None or one.runs[0].record.arch != arch:
                     continue
                 if name := texture_training(one.runs[0].record):
                     textured.setdefault(name, []).append(unit)

@@ -20,6 +20,7 @@ from robust_det.analysis.questions.words import (
     REPORTED_MARKS,
     basis,
     notes_of,
+    others,
     published_sheets,
     sure,
 )
@@ -77,7 +78,7 @@ def of_runs(evidence: Evidence) -> Answer:
         raise UserError(
             "runs of networks of two widths are missing: none of"
             f" {counted(evidence.number, 'record')} has"
-            f" {', '.join(WIDTHS)} of two widths in one setting at one eps",
+            f" {', '.join(WIDTHS)} of two widths in one setting at one eps{others(evidence)}",
             f"make them, as by: {_COMMANDS}",
         )
     used = [cell for cell in cells if any(cell in (one.narrow, one.wide) for one in steps)]

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from robust_det.analysis.grouping import Setting
 from robust_det.analysis.questions.answer import Sheet
 from robust_det.analysis.questions.cells import Cell
 from robust_det.analysis.questions.evidence import Evidence
 from robust_det.analysis.questions.gains import Gains
 from robust_det.analysis.questions.missing import missing_runs
-from robust_det.analysis.tables import signed
+from robust_det.analysis.tables import differences_in_brief, signed
 from robust_det.analysis.transfer.cells import p_cell
 from robust_det.analysis.transfer.published import (
     HOW_TO_READ_PUBLISHED,
@@ -31,6 +32,7 @@ __all__ = [
     "need",
     "notes_of",
     "of_families",
+    "others",
     "published_sheets",
     "sure",
     "winners",
@@ -82,17 +84,33 @@ def need(cells: Sequence[Cell], what: str, evidence: Evidence, commands: Sequenc
     lines = [line for one in missing_runs(cells, evidence) for line in one.commands]
     raise UserError(
         f"{what} are missing: of {counted(evidence.number, 'record')} none compares a standard and"
-        " a robust backbone there",
+        f" a robust backbone there{others(evidence)}",
         f"make them, as by: {' ; '.join((lines or commands)[:4])}",
     )
 
 
+def others(evidence: Evidence) -> str:
+    """Say, where a question cannot be answered, that there are records which may not count."""
+    if not evidence.causes:
+        return ""
+    return f"; left out are {evidence.causes}, which robust-det records check names"
+
+
 def notes_of(evidence: Evidence, cells: Sequence[Cell]) -> list[str]:
-    """Return what is to be known of the settings that cells are of."""
+    """Return what is to be known of the settings that cells are of, and how those of detectors
+    differ that have one test set; notes on rows of comparison are of its means and not of ours."""
     names = {cell.setting for cell in cells}
-    notes = [f"{one.name}: {note}" for one in evidence.settings for note in one.notes]
-    notes += [f"{one.letter}: {note}" for one in evidence.detectors for note in one.notes]
-    return [note for note in notes if note.partition(":")[0] in names]
+    settings = [one for one in evidence.settings if one.name in names]
+    notes = [f"{one.name}: {note}" for one in settings for note in one.notes]
+    firsts: dict[str, Setting] = {}
+    for own in evidence.detectors:
+        if own.letter not in names:
+            continue
+        notes += [f"{own.letter}: {note}" for note in own.remarks]
+        first = firsts.setdefault(own.test_data, own)
+        if first is not own:
+            notes.append(f"{differences_in_brief(first, own)}.")
+    return notes
 
 
 def published_sheets(name: str, evidence: Evidence, modes: Sequence[str] = ()) -> list[Sheet]:

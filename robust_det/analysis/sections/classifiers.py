@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from robust_det.analysis.latex import PaperTable
 from robust_det.analysis.options import Options
 from robust_det.analysis.sections.provenance import provenance_entry
 from robust_det.analysis.sections.section import Section
@@ -93,7 +94,9 @@ def _section(
         "texts": len(texts),
         "rows": rows,
     }
-    return Section(text, "classifiers.html", values)
+    how = f"{words} There is no interval: a row is of one run."
+    table = PaperTable(heading, headers, rows, len(texts), [1], "network a row", how)
+    return Section(text, "classifiers.html", values, tables=[table])
 
 
 def _evaluation(record: ClassifierEvaluationRecord) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from robust_det.analysis.findings import key_findings
 from robust_det.analysis.gallery.build import build_gallery
-from robust_det.analysis.grouping import group_runs
+from robust_det.analysis.grouping import Setting, group_runs
+from robust_det.analysis.latex import PaperTable
 from robust_det.analysis.options import Options
 from robust_det.analysis.plots import ap_figure
 from robust_det.analysis.runs import runs_of
@@ -16,7 +17,13 @@ from robust_det.analysis.sections.detector_page import page_values, provenance
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.significance.study import study, study_of
 from robust_det.analysis.significance.text import study_files, terminal_text
-from robust_det.analysis.tables import csv_text, setting_blocks
+from robust_det.analysis.tables import (
+    HOW_TO_READ_MEANS,
+    ap_table,
+    csv_text,
+    heading,
+    setting_blocks,
+)
 from robust_det.core.figures import image_bytes
 from robust_det.records.detection import DetectionRecord
 
@@ -68,4 +75,15 @@ def detector_section(records: Sequence[tuple[Path, DetectionRecord]], options: O
         remarks=[*remarks, *([f"\n{terminal_text(studies)}"] if studies else [])],
         provenance=provenance(settings),
         lead=_LEAD,
+        tables=[_for_paper(setting, task) for setting in settings for task in setting.tasks],
     )
+
+
+def _for_paper(setting: Setting, task: str) -> PaperTable:
+    headers, rows = ap_table(setting, task)
+    seeds = [row.summary(task).n for row in setting.rows_of(task)]
+    how = (
+        f"{HOW_TO_READ_MEANS} Δ is to the standard backbone of the same architecture, with that of"
+        " the difference of one run of each. None of this is a confidence interval."
+    )
+    return PaperTable(heading(setting, task), headers, rows, 2, seeds, "fine-tuning seed", how)

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from robust_det.analysis.differences import as_key
+from robust_det.analysis.latex import PaperTable
 from robust_det.analysis.options import Options
 from robust_det.analysis.sections.provenance import provenance_entry
 from robust_det.analysis.sections.section import Section
@@ -142,7 +143,13 @@ def robustness_section(
         values={"groups": groups, "names": len(_NAMES), "plots": plots, "how": _HOW_TO_READ},
         files=files,
         provenance=[_provenance(path, one) for group in groups for path, one in group.records],
+        tables=[_for_paper(group) for group in groups],
     )
+
+
+def _for_paper(group: _Group) -> PaperTable:
+    images, names = [group.first.data.images], len(_NAMES)
+    return PaperTable(group.title, group.headers, group.rows, names, images, "image", _HOW_TO_READ)
 
 
 def _groups(records: Sequence[tuple[Path, RobustnessRecord]]) -> list[_Group]:

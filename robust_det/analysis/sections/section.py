@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robust_det.analysis.latex import PaperTable
+
 __all__ = ["Section"]
 
 
@@ -23,6 +25,7 @@ class Section:
         remarks: said in the terminal after all tables.
         provenance: a dictionary for each run: where its figures come from.
         lead: what the rows are, at the head of the page; may be empty.
+        tables: the same for a paper.
     """
 
     text: Callable[[str], list[str]]
@@ -33,3 +36,4 @@ class Section:
     remarks: Sequence[str] = ()
     provenance: Sequence[Mapping[str, Any]] = ()
     lead: str = ""
+    tables: Sequence[PaperTable] = ()

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from robust_det.analysis.estimates import estimate, paired
+from robust_det.analysis.latex import PaperTable
 from robust_det.analysis.sections.section import Section
 from robust_det.analysis.tables import csv_of, render_table, title
 from robust_det.analysis.trainings.grouping import Training, Trial, trials_of
@@ -69,7 +70,13 @@ def training_section(records: Iterable[Record]) -> Section | None:
         template="trainings.html",
         values={"tables": shown},
         files={"trainings.csv": _csv(trials)},
+        tables=[_for_paper(trial, *table) for trial, table in zip(trials, tables, strict=True)],
     )
+
+
+def _for_paper(trial: Trial, heading: str, headers: list[str], rows: list[list[str]]) -> PaperTable:
+    seeds = [len(one.runs) for one in trial.trainings]
+    return PaperTable(heading, headers, rows, _TEXTS, seeds, "pretraining seed", _HOW_TO_READ)
 
 
 def left_after(record: RobustnessRecord, eps: float) -> list[tuple[str, float]]:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from robust_det.analysis.options import Options
 from robust_det.analysis.sections.provenance import provenance_entry
 from robust_det.analysis.sections.section import Section
+from robust_det.analysis.sections.transfer_paper import paper_tables
 from robust_det.analysis.tables import escape_markdown
 from robust_det.analysis.transfer.blocks import (
     HOW_TO_READ,
@@ -117,6 +118,7 @@ def transfer_section(records: Sequence[tuple[Path, TransferRecord]], options: Op
             for run in one.runs
         ],
         lead=_LEAD,
+        tables=tuple(paper_tables(settings, families, pairs, published)),
     )
 
 

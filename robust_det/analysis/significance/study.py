@@ -141,14 +141,14 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
             " leave both out"
         )
     for setting in (s for s in settings if s not in usable):
-        setting.notes.append(
+        setting.remarks.append(
             f"Scored by {evaluator_names(setting.conditions.evaluators)}: intervals and kinds of"
             " errors are for COCO's"
             " AP, so there are none."
         )
     for setting in usable:
         if left_out := [task_of(t).name for t in setting.tasks if not has_objects(t)]:
-            setting.notes.append(
+            setting.remarks.append(
                 f"Intervals and kinds of errors are for AP: there are none for"
                 f" {' and '.join(left_out)}."
             )

@@ -11,6 +11,7 @@ from typing import Any
 
 from robust_det.analysis.differences import as_key, condition_differences
 from robust_det.analysis.estimates import Estimate, estimate
+from robust_det.analysis.texture_trained import TEXTURE_TRAINED, note_of, shown_arch
 from robust_det.analysis.transfer.conditions import Conditions, condition_labels
 from robust_det.analysis.transfer.runs import Run
 from robust_det.core.epsilon import eps_label
@@ -69,7 +70,8 @@ class Row:
     Of an unknown eps each backbone is a row of its own: nothing says that two are of one recipe.
 
     Attributes:
-        arch, norm, eps: norm is None at eps 0, eps None if unknown.
+        arch, norm, eps: arch as :func:`.shown_arch` has it, norm None at eps 0, eps None if
+            unknown.
         backbones: in the order of their names.
     """
 
@@ -80,7 +82,10 @@ class Row:
 
     @property
     def eps_label(self) -> str:
-        """``standard``, ``L2 ε 1``, or ``ε unknown (0123abcd)`` with the hash of the weights."""
+        """``standard``, ``L2 ε 1``, ``texture-trained``, or ``ε unknown (0123abcd)`` with the hash
+        of the weights."""
+        if note_of(self.arch):
+            return TEXTURE_TRAINED
         if self.eps is None:
             return f"ε unknown ({self.backbones[0].sha256[:8]})"
         return eps_label(self.norm, self.eps)
@@ -157,9 +162,10 @@ def group_runs(runs: Sequence[Run]) -> list[Setting]:
         key, record = as_key(replace(run.conditions, set_name="")), run.record
         setting = settings.setdefault(key, Setting("", run.conditions))
         unknown = record.weights.origin if record.eps is None else ""
-        row_key = (key, record.arch, run.norm, record.eps, unknown)
+        arch = shown_arch(record)
+        row_key = (key, arch, run.norm, record.eps, unknown)
         if row_key not in rows:
-            rows[row_key] = Row(record.arch, run.norm, record.eps)
+            rows[row_key] = Row(arch, run.norm, record.eps)
             setting.rows.append(rows[row_key])
         backbone_key = (*row_key, record.weights.origin)
         if backbone_key not in backbones:
@@ -240,6 +246,8 @@ def _row_order(row: Row) -> tuple[Any, ...]:
 
 def _note(setting: Setting) -> None:
     """Note what the rows have of pretraining runs and of remarks."""
+    archs = dict.fromkeys(row.arch for row in setting.rows)
+    setting.notes += filter(None, map(note_of, archs))
     single = [row.label for row in setting.rows if len(row.backbones) == 1]
     if single:
         who = "each" if len(single) == len(setting.rows) else f"of {', '.join(single)}"

@@ -2,13 +2,14 @@
 
 robust-det compare RUN [RUN ...] --output DIR [--title T]
                    [--significance [--resamples N] [--seed N] [--interval KIND]] [--errors]
-                   [--annotations FILE] [--images DIR] [--pictures N]
+                   [--annotations FILE] [--images DIR] [--pictures N] [--latex]
 
 Prints the answer and the tables and writes them as Markdown and CSV, with plots and an HTML page,
 into DIR. With --significance it adds 95% bootstrap intervals over images and paired differences, on
 which a yes or no rests, and with --errors the kinds of errors, from the detections that the runs
 have kept. Intervals of single figures are of the basic (reflected percentile) kind, those of
 differences the percentiles. Transfers have t intervals over pretraining runs without an option.
+--latex adds tables.tex, the tables with booktabs for a paper.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def main(args: argparse.Namespace) -> None:
         annotations=tuple(args.annotations),
         pictures=args.pictures,
         images=tuple(args.images),
+        latex=args.latex,
         **of_bootstrap,
     )
     page, text = compare(args.runs, args.output, args.title, options)
@@ -95,6 +97,9 @@ def add_places(parser: Parser) -> None:
         default=[],
         metavar="DIR",
         help="folder of test images that are no longer where a record says; repeatable",
+    )
+    parser.add_argument(
+        "--latex", action="store_true", help="the tables for a paper as well: tables.tex"
     )
     parser.add_argument(
         "--pictures",

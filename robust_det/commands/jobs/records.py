@@ -15,10 +15,13 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError, counted, did_you_mean_file
+
+if TYPE_CHECKING:
+    from robust_det.records.store import Readable
 
 # what matters least stands last, where a narrow terminal has no room
 _DEFAULT = "name,arch,norm,eps,seed,task,mode,value,headline,kind,path"
@@ -40,9 +43,9 @@ def list_records(args: argparse.Namespace) -> int:
         descending=args.descending,
         limit=args.limit,
     )
-    records, code = _readable(folders)
+    records = _readable(folders)
     _print(select(records, query), args.format)
-    return code
+    return 0 if records.complete else 1
 
 
 def show_record(args: argparse.Namespace) -> None:
@@ -62,7 +65,8 @@ def show_record(args: argparse.Namespace) -> None:
     others = [one for one in (*found.records, *found.deeper) if one.resolve() != own]
     records, unreadable = load_readable(others)
     print(record_text([(path, record), *records], 0, args.with_config, args.all))
-    _say_unreadable(unreadable)
+    for one in unreadable:
+        _say_unreadable(*one)
 
 
 def query_records(args: argparse.Namespace) -> int:
@@ -70,9 +74,9 @@ def query_records(args: argparse.Namespace) -> int:
     from robust_det.records.sql import connect, run_sql
 
     connect().close()  # refuses where DuckDB is missing, before many records are read
-    records, code = _readable(args.folders)
+    records = _readable(args.folders)
     _print(run_sql(records, args.sql), args.format)
-    return code
+    return 0 if records.complete else 1
 
 
 def check_records(args: argparse.Namespace) -> int:
@@ -103,11 +107,11 @@ def export_records(args: argparse.Namespace) -> int:
     require_format(path)
     require_new([path], args.overwrite)
     filters = tuple(map(parse_filter, args.where))
-    records, code = _readable(args.folders)
+    records = _readable(args.folders)
     table = select(records, Query(columns=_names(args.columns), filters=filters))
     export(table, path, args.overwrite)
     print(f"{counted(len(table.rows), 'row')} of {counted(len(table.columns), 'column')} in {path}")
-    return code
+    return 0 if records.complete else 1
 
 
 def main(args: argparse.Namespace) -> int | None:
@@ -221,9 +225,9 @@ def _not_there(folder: str | Path) -> UserError:
     return UserError(f"no folder {folder}{did_you_mean_file(folder)}", "give the folder of runs")
 
 
-def _readable(folders: Sequence[str | Path]) -> tuple[list[tuple[Path, Any]], int]:
-    """Read the records below folders; the exit code is 1 where some cannot be read."""
-    from robust_det.records.store import find_records, load_readable
+def _readable(folders: Sequence[str | Path]) -> Readable:
+    """Return the records below folders; those that cannot be read are said when it is tried."""
+    from robust_det.records.store import Readable, find_records
 
     _require(folders)
     found = find_records(folders)
@@ -231,15 +235,12 @@ def _readable(folders: Sequence[str | Path]) -> tuple[list[tuple[Path, Any]], in
         raise UserError(
             f"no run record below {', '.join(map(str, folders))}; a run writes it when it ends"
         )
-    records, unreadable = load_readable(found.records)
-    _say_unreadable(unreadable)
-    return records, 1 if unreadable else 0
+    return Readable(found.records, _say_unreadable)
 
 
-def _say_unreadable(unreadable: Sequence[tuple[Path, UserError]]) -> None:
+def _say_unreadable(path: Path, error: UserError) -> None:
     """Say it beside the result, which may be read by a program."""
-    for _, error in unreadable:
-        sys.stderr.write(f"left out: {error}\n")
+    sys.stderr.write(f"left out: {error}\n")
 
 
 def _print(table: Any, style: str) -> None:

@@ -243,3 +243,37 @@ def test_detectors_enter_with_their_box_ap() -> None:
         [float(row["delta"]) for row in kept]
     )
     assert answer.findings[0].startswith("Not known")  # one pretraining run of each eps
+
+
+def test_settings_of_one_test_set_are_told_apart() -> None:
+    folders = (RESULTS / "detection/eps/runs", RESULTS / "first-run/runs")
+    answer = answered("full-network", *folders, RESULTS / "transfer/bccd/runs")
+    told = [line for line in answer.left_out if line.startswith("Setting ")]
+    assert len(told) == 2 and "SOLVER.MAX_ITER 600 vs 200" in told[1]
+    # a note on the rows of comparison, where several have no baseline; here they are one arm
+    assert not any("none of them is the baseline" in line for line in answer.left_out)
+    lines = [line for one in answer.missing for line in one.commands]
+    assert len(lines) == len(set(lines))
+    # each is made as the runs of its own setting were
+    of_eps, of_first, _ = (line for line in lines if "sweep" in line and "bccd" in line)
+    assert "SEED {0,1,2}" in of_eps and "SEED {0,1}" in of_first
+
+
+def test_sets_that_are_not_shrunk_come_with_the_commands(write: Write) -> None:
+    for eps in (0.0, 3.0):
+        path = write(eps, 60.0)
+    answer = answered("granularity", path.parent)
+    (missing,) = [one for one in answer.missing if one.words.startswith("No set is there both")]
+    (line,) = missing.commands
+    assert "TRANSFER.DOWNSCALE 32" in line and "{0.0-0.pth,3.0-0.pth} SEED 0" in line
+
+
+def test_many_lines_are_one_sentence(write: Write, tmp_path: Path) -> None:
+    for seed, x in enumerate([40.0, 44.0, 47.0, 50.0]):
+        for set, y in (("dtd", 2 * x), ("pets", 10.0 + (-1) ** seed)):
+            run = write(1.0, y, pretraining=seed, set=set)
+        write_pretraining(tmp_path / f"p{seed}", run, seed, x)
+    (found,) = answered("accuracy-vs-transfer", tmp_path).findings
+    assert found.startswith("Yes, on 1 of 2 lines: transfer goes with top-1 in pretraining, 50 ")
+    assert "at a fixed ε, 4 points a line" in found and "slope +2.00 [+2.00, +2.00]" in found
+    assert "DTD" in found and "Pets" not in found

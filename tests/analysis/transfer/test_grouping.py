@@ -214,3 +214,16 @@ def test_a_conversion_and_its_source_are_one_pretraining(write: Write, settings:
     (setting,) = settings()
     figure = setting.figure(setting.rows[0])
     assert figure.n == 2 and figure.mean == pytest.approx((61 + 50) / 2)
+
+
+def test_a_texture_trained_backbone_is_not_averaged_with_standard_ones(
+    write: Write, settings: Settings, tmp_path: Path
+) -> None:
+    for run, value in enumerate((60.0, 62.0)):
+        write(0.0, value, pretraining=run, arch="resnet50")
+    weights = Weights("robust://resnet50_stylized", "c8e5653e" + "0" * 56)
+    write(0.0, 40.0, arch="resnet50", weights=weights)
+    (setting,) = settings()
+    found = [(row.label, setting.figure(row).mean) for row in setting.rows]
+    assert found == [("resnet50 standard", 61.0), ("resnet50_stylized texture-trained", 40.0)]
+    assert setting.notes[0].startswith("resnet50_stylized was trained on Stylized-ImageNet")
