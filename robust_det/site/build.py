@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from robust_det.analysis.latex import TEX_NAME, latex_text
 from robust_det.analysis.options import Options
 from robust_det.analysis.own_folder import OwnFolder
 from robust_det.analysis.questions import QUESTIONS
@@ -69,30 +70,33 @@ def build_site(
 
 
 def _files(library: Library, title: str, options: Options) -> tuple[dict[str, bytes | Path], str]:
-    total = len(SECTIONS) + len(QUESTIONS) + len(library.runs)
-    with progress_bar(total, "site", "page") as bar:
+    with progress_bar(len(SECTIONS) + len(QUESTIONS), "comparisons and questions", "page") as bar:
         comparisons, problems = compare_all(library, options, bar.update)
         counting = [run.path for run in library.runs if run.counts]
         asked = ask_all(lambda: read_evidence(counting), bar.update)
-        groups = groups_of(library)
-        site = _Pages(comparisons, asked)
-        files: dict[str, bytes | Path] = {}
+    groups = groups_of(library)
+    site = _Pages(comparisons, asked)
+    files: dict[str, bytes | Path] = {}
+    with progress_bar(len(library.runs), "runs", "page") as bar:
         for number, run in enumerate(library.runs):
             page, beside = run_page(library, number, site.nav(below="../"))
             files |= beside
             files[run.raw] = run.content
             files[run.page] = page.encode()
             bar.update()
-        for one in asked:
-            html, tables = question_page(one, asked, site.nav())
-            files |= tables
-            files[one.page] = html.encode()
-        for comparison in comparisons:
-            files |= comparison_page(comparison, library, site.nav(comparison.page))
-        files["runs.html"] = runs_page(library, groups, site.nav("runs.html")).encode()
-        # it is opened first, so it is written last
-        first = overview_page(library, groups, asked, title, site.nav(FIRST_PAGE), problems)
-        files[FIRST_PAGE] = first.encode()
+    for one in asked:
+        html, tables = question_page(one, asked, site.nav())
+        files |= tables
+        files[one.page] = html.encode()
+    for comparison in comparisons:
+        files |= comparison_page(comparison, library, site.nav(comparison.page))
+    if options.latex:
+        of_paper = [table for one in comparisons for table in one.section.tables]
+        files[TEX_NAME] = latex_text(of_paper).encode()
+    files["runs.html"] = runs_page(library, groups, site.nav("runs.html")).encode()
+    # it is opened first, so it is written last
+    first = overview_page(library, groups, asked, title, site.nav(FIRST_PAGE), problems)
+    files[FIRST_PAGE] = first.encode()
     out = len(library.left_out)
     said = [f"{counted(len(library.runs), 'run')}, {counted(len(files), 'file')}"]
     said += [f"left out of all means: {out}, named on the first page"] if out else []

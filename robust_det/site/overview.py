@@ -115,7 +115,7 @@ def groups_of(library: Library) -> list[Group]:
     places: dict[tuple[Any, ...], dict[bytes, list[_Figure]]] = {}
     for one in _figures(library.runs):
         places.setdefault(one.place, {}).setdefault(as_key(one.terms), []).append(one)
-    out = []
+    out: list[Group] = []
     for _, settings in sorted(places.items()):
         several = len(settings) > 1
         for number, found in enumerate(settings.values()):

@@ -160,7 +160,7 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
         except UserError as error:
             if not options.where_possible:
                 raise
-            setting.notes.append(f"No intervals and no kinds of errors: {error.reason}.")
+            setting.remarks.append(f"No intervals and no kinds of errors: {error.reason}.")
     return [
         _task(setting, task, inputs, options)
         for setting in usable

@@ -79,11 +79,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--errors", action="store_true", help="kinds of errors and what they cost, as TIDE"
     )
-    add_places(parser)
+    add_shown(parser)
 
 
-def add_places(parser: Parser) -> None:
-    """Add what says where ground truth and images are, and how many are shown."""
+def add_shown(parser: Parser) -> None:
+    """Add what says where ground truth and images are, how many are shown, and in what form."""
     parser.add_argument(
         "--annotations",
         action="append",

@@ -1,12 +1,13 @@
 """Write a static site of all runs: overview, comparisons, questions, a page for each run.
 
 robust-det report --runs RUN [RUN ...] --output DIR [--title T]
-                  [--annotations FILE] [--images DIR] [--pictures N]
+                  [--annotations FILE] [--images DIR] [--pictures N] [--latex]
 
 Open DIR/index.html in a browser: it needs no server and no network. The first page has a line for
 each architecture, eps and task, which can be sorted, filtered and searched; it names what enters no
 mean, and why. Of detectors, intervals and kinds of errors are added where the detections are beside
-their records and the ground truth is where these say, or named by --annotations.
+their records and the ground truth is where these say, or named by --annotations. --latex adds the
+tables for a paper, tables.tex.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def main(args: argparse.Namespace) -> None:
     from robust_det.site.build import build_site
 
     options = Options(
-        annotations=tuple(args.annotations), pictures=args.pictures, images=tuple(args.images)
+        annotations=tuple(args.annotations),
+        pictures=args.pictures,
+        images=tuple(args.images),
+        latex=args.latex,
     )
     page, text = build_site(args.runs, args.output, args.title, options)
     print(f"\n{text}\n\nsite: {page}")
@@ -35,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
 
 def add_arguments(parser: Parser) -> None:
     """Add what the command line may say."""
-    from robust_det.commands.jobs.compare import add_places
+    from robust_det.commands.jobs.compare import add_shown
 
     parser.add_argument(
         "--runs",
@@ -46,4 +50,4 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the site")
     parser.add_argument("--title", help="heading of the first page")
-    add_places(parser)
+    add_shown(parser)
