@@ -2,6 +2,7 @@
 # make test   install everything into .venv, then lint and check
 # make lint   the linters, the type checker and the contract of imports
 # make check  the tests; COVERAGE=1 prints which lines they reach
+# make report the site of this project's own results, into output/site; REPORT="--images DIR ..." adds to it
 # make clean  remove what was built, but not output/
 
 VENV := .venv
@@ -15,11 +16,15 @@ USABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c '$(USABLE)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: demo test lint workflows check clean
+.PHONY: demo report test lint workflows check clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
 	@$(VENV)/bin/python tools/demo.py
+
+report: $(STAMP)
+	@$(VENV)/bin/python tools/report.py --runs docs/results --output output/site --latex \
+		--title "Standard and robust backbones: this project's own results" $(REPORT)
 
 test: lint
 	@$(MAKE) --no-print-directory check
