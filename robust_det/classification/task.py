@@ -165,13 +165,16 @@ class ClassifierTask(abc.ABC):
         steps = self.images // self.cfg.TRAIN.BATCH_SIZE
         return strength(step, steps, self.cfg.ATTACK.WARMUP_EPOCHS)
 
-    def validate(self, stop: Callable[[], bool]) -> dict[str, float]:
-        """Return clean and adversarial accuracy of the averaged weights, if there are any."""
+    def validate(self, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return clean and adversarial accuracy of the averaged weights, if there are any, and
+        under which attack."""
         model: nn.Module = self.model
         if self.average is not None:
             model = Classifier(self.average.network, self.card.mean, self.card.std).to(self.device)
         self._say_overflows()
-        return self.accuracies(model, stop)
+        values = self.accuracies(model, stop)
+        words = eval_attack_words(self.validation_cfg(), len(self.val_data))
+        return {**values, "adversarial_attack": words} if words else {**values}
 
     def validation_cfg(self) -> CfgNode:
         """Return the config with the attack of validation."""
