@@ -7,7 +7,7 @@ from robust_det.attacks.checks import Check, check_attacks
 from robust_det.attacks.ensemble import WorstCase, worst_case
 from robust_det.attacks.fab import FAB
 from robust_det.attacks.frozen import frozen
-from robust_det.attacks.interface import Attack, Noise, Objective, Passes
+from robust_det.attacks.interface import Attack, Noise, Objective, Passes, TrainingAttack
 from robust_det.attacks.objectives import (
     OBJECTIVES,
     classifier_objective,
@@ -36,6 +36,7 @@ __all__ = [
     "Passes",
     "Square",
     "ThreatModel",
+    "TrainingAttack",
     "WorstCase",
     "budget",
     "check_attacks",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import torch
 
 from robust_det.attacks.interface import Noise, Objective, Passes, narrowed
-from robust_det.attacks.steps import as_wide, ascent, random_start
+from robust_det.attacks.steps import as_wide, ascent, evaluated, random_start
 from robust_det.attacks.threat import ThreatModel
 from robust_det.core.errors import UserError
 
@@ -25,14 +26,17 @@ class APGD:
 
     Steps begin at twice eps. At checkpoints, which draw closer together, an image's step is halved
     if too few of the last ones raised its objective, or if neither its best value nor its step has
-    changed since the last checkpoint; it then starts again from its best point. The start is
-    random. Each image keeps the point of its highest objective.
+    changed since the last checkpoint; it then starts again from its best point. Each image keeps
+    the point of its highest objective.
 
     It narrows with an objective that is done with an image, which does not change the others.
 
     Args:
         threat: where to stay.
         steps: gradient steps, >= 1.
+        random_start: start from a random point of the threat model instead of the image.
+        resolution: an objective that is lower than the highest by no more than this share of it is
+            as high: what its own arithmetic cannot tell apart, in [0, 1); see :class:`.PGD`.
 
     Raises:
         UserError: a number is out of its range.
@@ -40,15 +44,19 @@ class APGD:
 
     threat: ThreatModel
     steps: int = 100
+    random_start: bool = True
+    resolution: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UserError(f"APGD needs steps >= 1, not {self.steps}")
+        if not 0 <= self.resolution < 1:
+            raise UserError(f"APGD needs a resolution in [0, 1), not {self.resolution}")
 
     @property
     def passes(self) -> Passes:
         """What the attack costs an image at most."""
-        return Passes(self.steps + 1, self.steps + 1)
+        return Passes(self.steps + 1, self.steps)
 
     @property
     def checkpoints(self) -> list[int]:
@@ -61,8 +69,16 @@ class APGD:
             at += width
         return sorted({step for step in found if step < self.steps})
 
+    def scaled(self, share: float) -> Self:
+        """Return the attack whose eps, and with it the steps, are this share of what they were."""
+        return replace(self, threat=replace(self.threat, eps=share * self.threat.eps))
+
     def __call__(
-        self, objective: Objective, images: torch.Tensor, noise: Noise = None
+        self,
+        objective: Objective,
+        images: torch.Tensor,
+        noise: Noise = None,
+        start: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return adversarial examples.
 
@@ -70,6 +86,8 @@ class APGD:
             objective: of images like these.
             images: (N, ...) float in [0, 1].
             noise: the source of random starts; torch's global generator by default.
+            start: like ``images``, where to start, a point of the threat model; by default a
+                random point, or the image without ``random_start``.
 
         Returns:
             Like ``images``: in [0, 1] and in the threat model around them; detached.
@@ -81,7 +99,11 @@ class APGD:
         if self.threat.eps == 0 or len(center) == 0:
             return center
         result = center.clone()
-        state = self._start(objective, center, noise)
+        if start is not None:
+            first = start.detach()
+        else:
+            first = random_start(self.threat, center, noise) if self.random_start else center
+        state = self._start(objective, center, first)
         checkpoints, last = self.checkpoints, 0
         for step in range(1, self.steps + 1):
             rows = narrowed(objective)
@@ -90,14 +112,13 @@ class APGD:
                 state = state.take(rows)
                 if len(rows) == 0:
                     return result
-            state = self._stepped(objective, state, first=step == 1)
+            state = self._stepped(objective, state, step)
             if step in checkpoints:
                 state, last = _checked(state, step - last), step
         result[state.rows] = state.best
         return result
 
-    def _start(self, objective: Objective, center: torch.Tensor, noise: Noise) -> _State:
-        x = random_start(self.threat, center, noise)
+    def _start(self, objective: Objective, center: torch.Tensor, x: torch.Tensor) -> _State:
         losses, grad = ascent(objective, x)
         wide = as_wide(losses, x)
         return _State(
@@ -116,25 +137,33 @@ class APGD:
             halved_then=torch.ones_like(losses, dtype=torch.bool),
         )
 
-    def _stepped(self, objective: Objective, state: _State, first: bool) -> _State:
+    def _stepped(self, objective: Objective, state: _State, step: int) -> _State:
         x, center, threat = state.x, state.center, self.threat
         moved = threat.project(threat.step(x, state.grad, state.size), center)
-        if not first:
+        if step > 1:
             mixed = x + _MOMENTUM * (moved - x) + (1 - _MOMENTUM) * (x - state.before)
             moved = threat.project(mixed, center)
-        losses, grad = ascent(objective, moved)
-        better = losses > state.highest
+        if step < self.steps:
+            losses, grad = ascent(objective, moved)
+        else:  # from there no step is taken
+            with torch.no_grad():
+                losses, grad = evaluated(objective, moved), state.grad
+        better = losses > self._bar(state.highest)
         return replace(
             state,
             x=moved,
             before=x,
             losses=losses,
             grad=grad,
-            rises=state.rises + (losses > state.losses),
+            rises=state.rises + (losses > self._bar(state.losses)),
             best=torch.where(as_wide(better, x), moved, state.best),
             best_grad=torch.where(as_wide(better, x), grad, state.best_grad),
-            highest=torch.where(better, losses, state.highest),
+            highest=torch.fmax(losses, state.highest),
         )
+
+    def _bar(self, losses: torch.Tensor) -> torch.Tensor:
+        """Return what is as high as these, as far as the objective can tell."""
+        return losses - self.resolution * losses.abs().nan_to_num(posinf=0.0)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,21 @@ attacked, in which mode, at which precision and by which loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 
 from robust_det.attacks.threat import ThreatModel
 
-__all__ = ["Attack", "Narrowing", "Noise", "Objective", "Passes", "narrowed"]
+__all__ = [
+    "Attack",
+    "Narrowing",
+    "Noise",
+    "Objective",
+    "Passes",
+    "TrainingAttack",
+    "narrowed",
+]
 
 # images (N, ...) in [0, 1] -> losses (N,), to be maximised: differentiable, and each a function of
 # its own image alone
@@ -67,3 +75,23 @@ class Attack(Protocol):
         self, objective: Objective, images: torch.Tensor, noise: Noise = None
     ) -> torch.Tensor:
         """Return images of the threat model around ``images`` with a high objective; detached."""
+
+
+class TrainingAttack(Attack, Protocol):
+    """One of a number of gradient steps, which training can start where it likes, and weaken."""
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps."""
+
+    def scaled(self, share: float) -> Self:
+        """Return the attack whose eps and steps are this share of what they were."""
+
+    def __call__(
+        self,
+        objective: Objective,
+        images: torch.Tensor,
+        noise: Noise = None,
+        start: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Do the same; the first start is ``start``, a point of the threat model, if given."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 
@@ -59,6 +60,11 @@ class PGD:
         compared = self.restarts > 1 or (self.best_iterate and self.steps > 0)
         gradients = self.restarts * self.steps
         return Passes(gradients + self.restarts * compared, gradients)
+
+    def scaled(self, share: float) -> Self:
+        """Return the attack whose eps and step size are this share of what they were."""
+        threat = replace(self.threat, eps=share * self.threat.eps)
+        return replace(self, threat=threat, step_size=share * self.step_size)
 
     def __call__(
         self,

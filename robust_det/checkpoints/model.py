@@ -36,6 +36,7 @@ class Model:
         classes: their names, empty if unknown.
         notes: what was assumed or changed, one sentence each.
         assumed: that of the notes which says so of mean and std; empty if the file states them.
+        head_note: that of the notes which is of the head; empty if there is nothing to say of it.
         described: whether the file carries a card of this project, so that nothing was guessed.
         source_sha256: of the file that it was converted from, if it is a conversion.
         validated: the images that its training was validated on; None if the file does not say.
@@ -53,6 +54,7 @@ class Model:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     assumed: str = ""
+    head_note: str = ""
     described: bool = False
     source_sha256: str = ""
     validated: Validated | None = None
@@ -70,6 +72,12 @@ class Model:
         return ModelCard(
             self.arch, self.norm, self.eps, self.mean, self.std, self.image_size, self.classes
         )
+
+    @property
+    def no_head(self) -> str:
+        """How a message says that there is none, and why."""
+        why = f": {self.head_note}" if self.head_note else ""
+        return f"no classification head ({self.format}){why}"
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -99,8 +107,8 @@ class Model:
         """
         if not self.num_classes:
             raise UserError(
-                f"these weights of {self.arch} have no classification head ({self.format});"
-                " they can be a backbone, but not a classifier"
+                f"these weights of {self.arch} have {self.no_head}",
+                "they can be a backbone, but not a classifier",
             )
         classifier = Classifier(self.body(), self.mean, self.std).eval()
         classifier.card = self.card

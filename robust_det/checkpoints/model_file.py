@@ -81,6 +81,7 @@ def read_model(
         format=one_line(model.format),
         notes=tuple(map(one_line, model.notes)),
         assumed=one_line(model.assumed),
+        head_note=one_line(model.head_note),
         use=model.use.printable(),
     )
 
@@ -109,11 +110,14 @@ def _read_model(path: str | Path, arch: str | None, prefix: str | None) -> Model
             ) from error
         raise
     state, notes = _values(found)
-    notes = (*_choice(found), *notes, *_head(found), *_within(found))
+    head = _head(found)
+    notes = (*_choice(found), *notes, *filter(None, [head]), *_within(found))
     notes = (*notes, *objects_left_out(content.foreign))
     beside = account(found, value)
     size = get_architecture(found.arch).image_size or Model.image_size
-    model = Model(found.arch, state, "", image_size=size, notes=notes, use=beside.use)
+    model = Model(
+        found.arch, state, "", image_size=size, notes=notes, head_note=head, use=beside.use
+    )
     return with_facts(model, beside, facts, arch, prefix)
 
 
@@ -179,19 +183,19 @@ def _choice(found: Found) -> list[str]:
     ]
 
 
-def _head(found: Found) -> list[str]:
-    """Say so if there is a head, but not quite the architecture's."""
+def _head(found: Found) -> str:
+    """Say so if there is a head, but not quite the architecture's; else nothing."""
     head = f"{get_architecture(found.arch).head}.weight"
     weight = found.prefix + spelling(found.arch, found.library).names[head]
     inside = [name for name in found.beside if name.startswith(weight.removesuffix("weight"))]
     if found.has_head and not found.classifies:
-        return ["the head is MoCo's projection, not a classifier, and was left out"]
+        return "the head is MoCo's projection, not a classifier, and was left out"
     if found.has_head and weight not in found.beside:
         layer = inside[0].rpartition(".")[0]
-        return [f"the head is {layer}; what else its sequence has is taken for dropout"]
+        return f"the head is {layer}; what else its sequence has is taken for dropout"
     if inside and not found.has_head:
-        return [f"the head ({inside[0]}, ...) is not one of {found.arch} and was left out"]
-    return []
+        return f"the head ({inside[0]}, ...) is not one of {found.arch} and was left out"
+    return ""
 
 
 def _within(found: Found) -> list[str]:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 
-from robust_det.attacks import PGD, frozen
+from robust_det.attacks import TrainingAttack, frozen
 from robust_det.classification.methods import (
     CleanNorms,
     Inner,
@@ -58,7 +58,7 @@ class TrainingStep:
         model: nn.Module,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        attack: PGD,
+        attack: TrainingAttack,
         method: Method | None = None,
         *,
         attacked: Callable[[], AbstractContextManager[nn.Module]] | None = None,

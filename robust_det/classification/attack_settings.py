@@ -6,31 +6,53 @@ from collections.abc import Sequence
 
 import torch
 
-from robust_det.attacks import PGD, make_threat
+from robust_det.attacks import APGD, PGD, TrainingAttack, make_threat
 from robust_det.attacks.units import check_radius, check_step, radius_doubt, step_doubt
 from robust_det.classification.methods.free import replays_of
 from robust_det.classification.methods.registry import METHODS
+from robust_det.core.config.idle import Switch
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import AMP_DTYPES
 from robust_det.core.errors import UserError
 
-__all__ = ["attack_doubts", "check_attacks", "eval_attack", "eval_attack_words", "train_attack"]
+__all__ = [
+    "ATTACKS",
+    "attack_doubts",
+    "attack_switches",
+    "check_attacks",
+    "eval_attack",
+    "eval_attack_words",
+    "train_attack",
+]
+
+# by which networks are trained
+ATTACKS = ("pgd", "apgd")
 
 # of a half precision type, within which losses tie
 _SPACINGS = 16
 
 
-def train_attack(cfg: CfgNode) -> PGD:
+def train_attack(cfg: CfgNode) -> TrainingAttack:
     """Return the attack that makes the training examples; of free, what its replays come to."""
     eps, method = cfg.ATTACK.EPS, cfg.TRAIN.METHOD
+    threat = make_threat(cfg.ATTACK.NORM, eps)
+    if cfg.ATTACK.NAME == "apgd":
+        start = cfg.ATTACK.RANDOM_START
+        return APGD(threat, cfg.ATTACK.STEPS, random_start=start, resolution=_resolution(cfg))
     return PGD(
-        threat=make_threat(cfg.ATTACK.NORM, eps),
+        threat=threat,
         steps=replays_of(cfg) if method == "free" else cfg.ATTACK.STEPS,
         step_size=cfg.ATTACK.STEP_SIZE or METHODS[method].usual_step(eps),
         random_start=cfg.ATTACK.RANDOM_START,
         best_iterate=cfg.ATTACK.ITERATE == "best",
         resolution=_resolution(cfg),
     )
+
+
+def attack_switches(cfg: CfgNode) -> list[Switch]:
+    """Return which keys count with which attack of training alone."""
+    of_pgd = ("ATTACK.STEP_SIZE", "ATTACK.ITERATE")
+    return [Switch(of_pgd, cfg.ATTACK.NAME == "pgd", "ATTACK.NAME pgd")]
 
 
 def eval_attack(cfg: CfgNode) -> PGD:
@@ -69,8 +91,8 @@ def check_attacks(cfg: CfgNode) -> None:
     """
     side = cfg.DATA.IMAGE_SIZE
     check_radius(cfg.ATTACK.NORM, cfg.ATTACK.EPS, side, "ATTACK.EPS")
-    train = train_attack(cfg)
-    check_step(train.threat.eps, cfg.ATTACK.STEP_SIZE, "ATTACK.STEP_SIZE", "ATTACK.EPS")
+    if cfg.ATTACK.NAME == "pgd":
+        check_step(cfg.ATTACK.EPS, cfg.ATTACK.STEP_SIZE, "ATTACK.STEP_SIZE", "ATTACK.EPS")
     norm = cfg.EVAL.NORM or cfg.ATTACK.NORM
     if cfg.EVAL.EPS < 0 and norm != cfg.ATTACK.NORM and cfg.ATTACK.EPS > 0:
         raise UserError(
@@ -97,7 +119,8 @@ def attack_doubts(cfg: CfgNode, which: Sequence[str] = ("ATTACK", "EVAL")) -> li
         eps = attack.threat.eps
         own = name == "ATTACK" or cfg.EVAL.EPS >= 0
         found.append(radius_doubt(attack.threat.norm, eps, f"{name}.EPS") if own else "")
-        found.append(step_doubt(eps, attack.step_size, attack.steps, name))
+        if isinstance(attack, PGD):  # steps of APGD are twice eps
+            found.append(step_doubt(eps, attack.step_size, attack.steps, name))
     return [doubt for doubt in found if doubt]
 
 

@@ -191,6 +191,19 @@ class Earlier:
             )
         return dict(known) if known else None
 
+    def with_start(self, cfg: CfgNode) -> CfgNode:
+        """Return the config with the ``MODEL.INIT`` of the run, where a later session leaves it
+        out; frozen."""
+        known = self._content.get("started_from")
+        if cfg.MODEL.INIT or not known:
+            return cfg
+        own = cfg.clone()
+        own.defrost()
+        # a session of an earlier version may have left it out of the file, too
+        own.MODEL.INIT = self._config["MODEL.INIT"] or known["path"]
+        own.freeze()
+        return own
+
     def other_score(self, cfg: CfgNode) -> list[str]:
         """Return the keys that choose the best weights and have other values now."""
         return config_differences(self._config, cfg, _FREE_OF_SCORE)

@@ -85,6 +85,7 @@ def write_pretrain_record(
             cost.forward,
             cost.backward,
             int(values["step"]) * cfg.TRAIN.BATCH_SIZE,
+            cfg.ATTACK.NAME if cfg.ATTACK.EPS > 0 else "",
         ),
     )
     return write_record(weights.parent, record)

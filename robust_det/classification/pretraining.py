@@ -244,6 +244,7 @@ class Pretraining(ClassifierTask):
         earlier.compare_classes(self.card, self.images)
         earlier.compare_data(self.data, self.world)
         self.started_from = earlier.started_from(self.start)
+        self.cfg = earlier.with_start(self.cfg)
         self.other_score = earlier.other_score(self.cfg)
 
     def begin(self, folder: Path, step: int) -> None:

@@ -9,7 +9,12 @@ import torch
 
 from robust_det.attacks import OBJECTIVES
 from robust_det.attacks.threat import NORMS
-from robust_det.classification.attack_settings import check_attacks, eval_attack
+from robust_det.classification.attack_settings import (
+    ATTACKS,
+    attack_switches,
+    check_attacks,
+    eval_attack,
+)
 from robust_det.classification.augmentation import check_augmentation
 from robust_det.classification.methods import METHODS
 from robust_det.classification.methods.keys import (
@@ -117,7 +122,10 @@ SETTINGS = {
     "ATTACK.EPS": Setting(
         0.0, "radius in [0, 1] pixel units, such as 4/255; 0 is standard training", least=0
     ),
-    "ATTACK.STEPS": Setting(3, "of PGD", least=0),
+    "ATTACK.NAME": Setting(
+        "pgd", "of the attack; apgd sets its own steps, and keeps the best iterate", ATTACKS
+    ),
+    "ATTACK.STEPS": Setting(3, "of the attack", least=0),
     "ATTACK.STEP_SIZE": Setting(
         0.0, "0 means 2/3 of eps, the paper's rule; free: eps; fast: 1.25 eps", least=0
     ),
@@ -307,6 +315,7 @@ def _check_switches(cfg: CfgNode, origins: Mapping[str, str]) -> None:
         Switch(adversarial, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
         *optimizer_switches(cfg, cfg.OPTIM.WEIGHT_DECAY > 0),
         *method_switches(cfg),
+        *attack_switches(cfg),
     )
     refuse_idle(switches, flatten(cfg), flatten(pretrain_defaults()), origins)
 

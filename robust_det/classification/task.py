@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from robust_det.attacks import PGD
 from robust_det.classification.attack_settings import eval_attack_words
 from robust_det.classification.augmentation import mixing_of
 from robust_det.classification.components import build_average, build_step
@@ -23,6 +24,7 @@ from robust_det.classification.methods.warm_up import strength
 from robust_det.classification.optimizer import optimizer_words
 from robust_det.classification.validate import validate
 from robust_det.core.config.reading import CfgNode
+from robust_det.core.errors import counted
 from robust_det.core.memory import keep_freed_memory
 from robust_det.core.seeding import seed_generators, seeded_generator
 from robust_det.data.classification.image_list import Batch, ImageList
@@ -145,13 +147,16 @@ class ClassifierTask(abc.ABC):
         name, attack = self.cfg.TRAIN.METHOD, self.step.attack
         steps = attack.steps if name not in ("free", "fast") else _STEPS
         usual = PGDTraining()
-        by_pgd = usual.loss_passes(1).plus(
-            usual.inner_passes(dataclasses.replace(attack, steps=steps))
-        )
+        if isinstance(attack, PGD):
+            by, pgd = "", dataclasses.replace(attack, steps=steps)
+        else:
+            by = f" with {type(attack).__name__} of {counted(steps, 'step')}"
+            pgd = PGD(attack.threat, steps, attack.threat.eps)
+        by_pgd = usual.loss_passes(1).plus(usual.inner_passes(pgd))
         replays = replays_of(self.cfg)
         shorter = f", in {self.cfg.TRAIN.EPOCHS // replays} epochs of {replays} replays"
         logger.info(
-            f"training by {name} ({METHODS[name].source}): {self.step.cost().words()} passes an"
+            f"training by {name} ({METHODS[name].source}){by}: {self.step.cost().words()} passes an"
             f" image{shorter if replays > 1 else ''}; PGD-AT by {steps} steps:"
             f" {by_pgd.words()}"
         )
@@ -160,13 +165,16 @@ class ClassifierTask(abc.ABC):
         steps = self.images // self.cfg.TRAIN.BATCH_SIZE
         return strength(step, steps, self.cfg.ATTACK.WARMUP_EPOCHS)
 
-    def validate(self, stop: Callable[[], bool]) -> dict[str, float]:
-        """Return clean and adversarial accuracy of the averaged weights, if there are any."""
+    def validate(self, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return clean and adversarial accuracy of the averaged weights, if there are any, and
+        under which attack."""
         model: nn.Module = self.model
         if self.average is not None:
             model = Classifier(self.average.network, self.card.mean, self.card.std).to(self.device)
         self._say_overflows()
-        return self.accuracies(model, stop)
+        values = self.accuracies(model, stop)
+        words = eval_attack_words(self.validation_cfg(), len(self.val_data))
+        return {**values, "adversarial_attack": words} if words else {**values}
 
     def validation_cfg(self) -> CfgNode:
         """Return the config with the attack of validation."""

@@ -12,6 +12,7 @@ __all__ = ["LATER_KEYS", "completed"]
 # of classifiers and their transfer; a key that is added to their settings stands here as well
 LATER_KEYS: Mapping[str, Any] = {
     "ATTACK.FOLD_NORMS": False,
+    "ATTACK.NAME": "pgd",
     "ATTACK.OBJECTIVE": "cross_entropy",
     "ATTACK.WARMUP_EPOCHS": 0.0,
     "DATA.CUTMIX": 0.0,

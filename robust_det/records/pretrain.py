@@ -92,12 +92,19 @@ class TrainingCost(Part, frozen=True):
         method: of adversarial training; standard for eps 0.
         forward, backward: passes an image in an optimiser step, on average.
         images: of all steps together.
+        attack: that trained, as ``ATTACK.NAME`` names it; empty for eps 0.
     """
 
     method: str
     forward: float
     backward: float
     images: int
+    attack: str = "pgd"
+
+    @property
+    def words(self) -> str:
+        """The method, and the attack where that is not the usual one."""
+        return self.method if self.attack in ("", "pgd") else f"{self.method}, {self.attack}"
 
 
 class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="pretrain"):
@@ -124,10 +131,10 @@ class PretrainRecord(Record, frozen=True, kw_only=True, tag_field="kind", tag="p
 
     @property
     def method(self) -> str:
-        """Of adversarial training, as ``TRAIN.METHOD`` names it; empty for eps 0."""
+        """Of adversarial training, see :attr:`TrainingCost.words`; empty for eps 0."""
         if not self.eps:
             return ""
-        return self.cost.method if self.cost else "pgd"  # there was no other one
+        return self.cost.words if self.cost else "pgd"  # there was no other one
 
 
 class ClassifierEvaluationRecord(

@@ -87,7 +87,7 @@ def _pretrain(record: PretrainRecord) -> Subject:
     return Subject(
         dataset=name,
         task=_task([name], "cls"),
-        mode=record.cost.method if record.cost else "pgd" if record.eps else "standard",
+        mode=record.cost.words if record.cost else "pgd" if record.eps else "standard",
         protocol=_attacks(record.evaluators),
         headline="clean_top1",
         value=record.metrics.get("clean_top1"),

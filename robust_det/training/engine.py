@@ -97,9 +97,9 @@ class Task(Protocol):
         """Do the optimiser step of that number, from 0, on one batch."""
         ...
 
-    def validate(self, stop: Callable[[], bool]) -> dict[str, float]:
-        """Return the validation's figures in percent; those of one that ``stop`` cut off mean
-        nothing."""
+    def validate(self, stop: Callable[[], bool]) -> dict[str, Any]:
+        """Return the validation's figures in percent, and words of what they are; those of one
+        that ``stop`` cut off mean nothing."""
         ...
 
     def score(self, values: Mapping[str, float]) -> float:

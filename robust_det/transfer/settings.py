@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from robust_det.classification import settings as pretraining
+from robust_det.classification.attack_settings import attack_switches
 from robust_det.classification.methods.keys import OF_METHODS, method_switches, settle_method
 from robust_det.classification.optimizer_keys import check_layer_decay, optimizer_switches
 from robust_det.classification.stagewise import FREEZABLE
@@ -325,6 +326,7 @@ def _switches(cfg: CfgNode) -> list[Switch]:
         ),
         Switch(_OF_TRAINING_ATTACK, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
         *(switch for switch in method_switches(cfg) if "TRAIN.REPLAYS" not in switch.keys),
+        *attack_switches(cfg),
         *optimizer_switches(cfg, max(cfg.OPTIM.WEIGHT_DECAY) > 0),
         *(Switch((key,), not (need := _idle_quirk(cfg, key)), need) for key in PAPER),
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robust_det.core.errors import one_line
-from robust_det.zoo.locate import PREFIX, locate_backbone
+from robust_det.zoo.locate import is_name, locate_backbone
 
 if TYPE_CHECKING:
     from detectron2.modeling import Backbone
@@ -22,18 +22,11 @@ __all__ = ["load_backbone", "load_classifier", "path_of"]
 
 logger = logging.getLogger(__name__)
 
-_SUFFIXES = {".ckpt", ".pt", ".pth", ".safetensors", ".tar"}
-
 
 def path_of(name_or_path: str | Path) -> Path:
-    """Return the file that was given, or the one behind a name; see :func:`locate_backbone`.
-
-    A name is what has no folder and no suffix of a checkpoint, and is not a file.
-    """
-    path, text = Path(name_or_path).expanduser(), os.fspath(name_or_path)
-    # os.path's, as Path's own fails for a name that is too long
-    is_name = path.name == text and path.suffix not in _SUFFIXES and not os.path.isfile(path)
-    return locate_backbone(text) if is_name or text.startswith(PREFIX) else path
+    """Return the file that was given, or the one behind a name; see :func:`locate_backbone`."""
+    text = os.fspath(name_or_path)
+    return locate_backbone(text) if is_name(text) else Path(text).expanduser()
 
 
 def load_classifier(

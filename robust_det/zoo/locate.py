@@ -17,10 +17,22 @@ from robust_det.zoo.download import Unavailable
 from robust_det.zoo.fetch import fetch
 from robust_det.zoo.published import all_models, find_model
 
-__all__ = ["PREFIX", "find_here", "find_own", "is_known", "locate_backbone"]
+__all__ = ["PREFIX", "find_here", "find_own", "is_known", "is_name", "locate_backbone"]
 
 PREFIX = "robust://"
+_SUFFIXES = {".ckpt", ".pkl", ".pt", ".pth", ".safetensors", ".tar"}
 _LONGEST_NAME = 200  # file systems take 255 bytes, and a suffix belongs to it
+
+
+def is_name(text: str) -> bool:
+    """Whether a backbone is given by its name, with ``robust://`` or without, not by its file.
+
+    A name is what has no folder and no suffix of a checkpoint, and is not a file.
+    """
+    path = Path(text).expanduser()
+    # os.path's, as Path's own fails for a name that is too long
+    bare = path.name == text and path.suffix not in _SUFFIXES and not os.path.isfile(path)
+    return bare or text.startswith(PREFIX)
 
 
 def locate_backbone(uri: str) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from robust_det.analysis.compare import compare
 from robust_det.records import environment, write_record
@@ -114,6 +115,15 @@ def test_other_attacks_and_images_are_tables_of_their_own(
     _, text = compare([tmp_path / "runs"], tmp_path / "report")
     assert "Robust accuracy 1: " in text and "Robust accuracy 2: " in text
     assert (tmp_path / "report/plots/robust_accuracy_2.png").exists()
+
+
+def test_attacks_that_came_to_cost_less_are_the_same(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    write("one")
+    write("two", members=[replace(each, backward=9) for each in MEMBERS])
+    _, text = compare([tmp_path / "runs"], tmp_path / "report")
+    assert "Robust accuracy 2: " not in text
 
 
 def test_clean_figures_alone_have_no_plot(write: Callable[..., Path], tmp_path: Path) -> None:

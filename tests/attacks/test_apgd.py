@@ -115,7 +115,7 @@ def test_the_passes_are_those_that_are_told(steps: int) -> None:
 
     attack = APGD(make_threat("l2", 0.1), steps)
     attack(objective, torch.rand(2, 1, 2, 2))
-    assert (asked, asked) == attack.passes == (steps + 1, steps + 1)
+    assert (asked, asked - 1) == attack.passes == (steps + 1, steps)
 
 
 def test_eps_zero_returns_the_images_and_no_steps_are_refused() -> None:
@@ -134,3 +134,35 @@ def test_a_point_whose_objective_is_nan_is_never_the_best() -> None:
     x = torch.full((8, 1, 1, 1), 0.5)
     out = APGD(make_threat("linf", 0.1), 20)(objective, x, generators(8))
     assert out.max() <= 0.55 and out.isfinite().all()
+
+
+def test_a_start_that_is_given_is_where_it_starts() -> None:
+    seen = []
+
+    def objective(z: torch.Tensor) -> torch.Tensor:
+        seen.append(z.detach())
+        return z.flatten(1).sum(1)
+
+    x = torch.full((2, 1, 2, 2), 0.5)
+    attack = APGD(make_threat("linf", 0.1), 1, random_start=False)
+    attack(objective, x)
+    attack(objective, x, start=x + 0.05)
+    assert torch.equal(seen[0], x) and torch.equal(seen[2], x + 0.05)
+    random = APGD(make_threat("linf", 0.1), 1)
+    random(objective, x, torch.Generator().manual_seed(0))
+    assert not torch.equal(seen[4], x)
+    half = attack.scaled(0.5)
+    assert half.threat.eps == 0.05 and (half.steps, half.random_start) == (1, False)
+
+
+def test_what_the_resolution_cannot_tell_is_as_high() -> None:
+    def sinking(z: torch.Tensor) -> torch.Tensor:
+        moved = (z - 0.5).abs().flatten(1).sum(1)
+        return (z * 0).flatten(1).sum(1) + 1 - 0.01 * (moved.detach() > 0) + 1e-9 * z.sum()
+
+    x = torch.full((2, 1, 2, 2), 0.5)
+    exact = APGD(make_threat("linf", 0.1), 1, random_start=False)
+    assert torch.equal(exact(sinking, x), x)
+    assert not torch.equal(dataclasses.replace(exact, resolution=0.02)(sinking, x), x)
+    with pytest.raises(UserError, match=r"APGD needs a resolution in \[0, 1\), not 1"):
+        dataclasses.replace(exact, resolution=1.0)

@@ -29,6 +29,7 @@ def config(precision: str, eps: float = 0.01 / 255) -> CfgNode:
 def test_both_attacks_know_what_their_precision_cannot_tell(precision: str) -> None:
     for build in (train_attack, eval_attack):
         attack = build(config(precision))
+        assert isinstance(attack, PGD)
         assert attack.best_iterate
         assert attack.resolution == 16 * SPACING[precision]
 

@@ -38,6 +38,7 @@ def test_it_says_what_it_does_and_leaves_a_record(
     attack = "attack: PGD, norm l2, eps 0.25, 1 steps of 0.625, 1 restarts"
     assert f"{attack}, objective margin, on 6 of 15 images" in outcome.out
     last = json.loads((trained.parent / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["adversarial_attack"] == f"{attack[8:]}, objective margin, on 15 of 15 images"
     found = figures(outcome)
     assert found["clean_top1"] == pytest.approx(last["clean_top1"], abs=0.01)
     assert (found["val_images"], found["attacked_images"]) == (15, 6)

@@ -139,6 +139,14 @@ def test_a_network_larger_than_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--weights absent.pth", "no checkpoint at absent.pth"),
         ("--config base_small.yaml --sample a.jpg --size 32", "--size is of a classifier"),
         ("--config base_small.yaml", "a detector needs --sample, an image with objects"),
+        (
+            "--config base_small.yaml --sample a.jpg --weights FILE",
+            "final.pth is a classifier, and --config is of a detector; leave --config out, or give",
+        ),
+        (
+            "--config base_small.yaml --sample a.jpg --weights robust://resnet50_l2_eps3",
+            "robust://resnet50_l2_eps3 is a classifier, and --config is of a detector",
+        ),
     ],
 )
 def test_mistakes_are_one_line(
@@ -156,3 +164,34 @@ def test_a_file_without_a_head(tmp_path: Path) -> None:
     message = refused("export_detector", *given, untouched=tmp_path)
     assert "has no classification head" in message
     assert "a detector is exported with the --config of its run" in message
+
+
+def test_the_head_that_was_left_out_is_named(tmp_path: Path) -> None:
+    body = build_classifier("resnet10_narrow", 4).body
+    body.fc = nn.Sequential(nn.BatchNorm1d(128), nn.Linear(128, 4))
+    torch.save(body.state_dict(), tmp_path / "a.pth")
+    given = ("--weights", tmp_path / "a.pth", "--output", tmp_path / "x.onnx")
+    message = refused("export_detector", *given, "--arch", "resnet10_narrow", untouched=tmp_path)
+    assert "the head (fc.0.weight, ...) is not one of resnet10_narrow and was left out" in message
+
+
+def test_a_normalisation_and_dropout_inside_the_network(tmp_path: Path) -> None:
+    class Normalise(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1))
+            self.register_buffer("std", torch.tensor([0.5, 0.6, 0.7]).view(3, 1, 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x - self.mean) / self.std
+
+    body = build_classifier("resnet10_narrow", 4).body
+    body.fc = nn.Sequential(nn.Dropout(), nn.Linear(128, 4))
+    whole = nn.Sequential(Normalise(), body).eval()
+    torch.save(whole.state_dict(), tmp_path / "a.pth")
+    file = NetworkFile(tmp_path / "a.pth", "resnet10_narrow")
+    export_classifier(file, file.read(), "onnx", tmp_path / "x.onnx", size=32)
+    images = torch.rand(3, 3, 32, 32)
+    (found,) = session_of(tmp_path / "x.onnx").run(None, {"images": images.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, whole(images).numpy(), atol=1e-5)

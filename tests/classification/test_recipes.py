@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from robust_det.attacks import APGD
 from robust_det.classification.attack_settings import attack_doubts, train_attack
 from robust_det.classification.augmentation import mixing_of
 from robust_det.classification.components import build_average, build_model, build_plan, build_step
@@ -57,8 +58,8 @@ def test_the_recipe_of_singh_croce_and_hein(arch: str, epochs: int, warm_up: int
     assert f"convnext_{arch}" == cfg.MODEL.ARCH
     # the figures of nmndeep/revisiting-at
     assert attack.threat.norm == "linf" and attack.threat.eps == pytest.approx(4 / 255)
-    assert attack.steps == 2 and attack.step_size == pytest.approx(8 / 255)
-    assert attack.best_iterate and not attack.random_start and not attack_doubts(cfg)
+    assert isinstance(attack, APGD) and attack.steps == 2
+    assert not attack.random_start and not attack_doubts(cfg)
     assert (data.MIXUP, data.CUTMIX, data.RANDOM_ERASING) == (0.8, 1.0, 0.25)
     assert (data.RAND_AUGMENT, data.CROP_SCALE, data.COLOR_JITTER) == ([2, 27], [0.08, 1.0], 0)
     assert (optim.NAME, optim.LR, optim.BETAS) == ("adamw", 1e-3, [0.9, 0.95])

@@ -91,6 +91,29 @@ def test_on_resume_the_checkpoint_counts(pretrain: Any, trained: Path, tmp_path:
     assert f"started from {trained}, and --resume" in error
 
 
+def test_a_session_without_weights_says_what_the_run_started_from(
+    pretrain: Any, trained: Path, tmp_path: Path
+) -> None:
+    run, longer = tmp_path / "run", ("TRAIN.EPOCHS", 2, "OPTIM.LR", 1e-12, "OPTIM.EMA_DECAY", 0)
+
+    def inits() -> list[str]:
+        record = json.loads((run / "record.json").read_text())
+        assert record["started_from"]["path"] == str(trained)
+        configs = (record["config"], load_checkpoint(run / "last.pth")["config"])
+        return [config["MODEL"]["INIT"] for config in configs]
+
+    assert pretrain(*STILL, "--weights", trained).code == 0
+    (run / "record.json").unlink()
+    assert pretrain(*STILL, "--resume").code == 0
+    assert inits() == [str(trained)] * 2
+    # as earlier versions left it
+    content = load_checkpoint(run / "last.pth")
+    content["config"]["MODEL"]["INIT"] = ""
+    save_checkpoint(run / "last.pth", content)
+    assert pretrain(*longer, "--resume", "--new-schedule").code == 0
+    assert inits() == [str(trained)] * 2
+
+
 def test_a_config_says_what_a_run_starts_from(
     pretrain: Any, trained: Path, tmp_path: Path, tiny: Path
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robust_det import __version__
+from robust_det.attacks import PGD
 from robust_det.classification.attack_settings import eval_attack, train_attack
 from robust_det.classification.settings import load_config
 from robust_det.core.config.reading import (
@@ -45,6 +46,7 @@ def test_every_pretraining_recipe_loads(path: Path) -> None:
 def test_the_papers_recipes(eps: float) -> None:
     cfg = load_config(f"resnet50_l2_eps{eps:g}.yaml")
     attack, test = train_attack(cfg), eval_attack(cfg)
+    assert isinstance(attack, PGD)
     assert (cfg.MODEL.ARCH, attack.threat.norm, attack.threat.eps) == ("resnet50", "l2", eps)
     assert (attack.steps, attack.random_start) == (3, False)
     assert attack.step_size == pytest.approx(eps * 2 / 3)

@@ -1,7 +1,9 @@
 """What follows from weights and data is adopted; a config that contradicts it is refused."""
 
+import argparse
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,7 @@ def given(write_config: Any, by: Any, key: Any, text: Any) -> Any:
     [
         (["SOLVER.BASELR", "0.1"], "config key 'SOLVER.BASELR'; did you mean 'SOLVER.BASE_LR'"),
         (["MODEL.WEIGHTZ", "a"], "did you mean 'MODEL.WEIGHTS'"),
-        (["MODEL.WEIGHTS", "model.pkl"], "not a .pth file"),
+        (["MODEL.WEIGHTS", "model.pkl"], "no checkpoint at model.pkl"),
         (["MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint at nowhere.pth"),
         (["MODEL.WEIGHTS", "robust://nothing_like_it"], "no backbone 'nothing_like_it'"),
         (["MODEL.WEIGHTS", ""], "give MODEL.WEIGHTS, or MODEL.BACKBONE.ARCH"),
@@ -158,6 +160,31 @@ def test_a_classifier_has_to_be_converted_first(
         load(write_config(), "MODEL.WEIGHTS", str(classifier_file))
     command = f"robust-det convert {classifier_file} output/backbones/NAME.pth"
     assert str(caught.value).endswith(f"does not say what it is; convert it: {command}")
+
+
+def test_a_file_of_any_kind_is_told_from_a_name(
+    write_config: Callable[..., Path],
+    classifier_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = str(write_config().absolute())
+
+    def said(backbone: str) -> str:
+        with pytest.raises(UserError) as caught:
+            load_config(config, [], backbone)
+        return str(caught.value)
+
+    shutil.copy(classifier_file, "plain.ckpt")
+    command = "convert it: robust-det convert {} output/backbones/NAME.pth"
+    assert said("plain.ckpt").endswith(f"is not a .pth file; {command.format('plain.ckpt')}")
+    assert said("absent.safetensors") == "no checkpoint at absent.safetensors"
+    assert "no backbone 'absent' at" in said("absent")
+    torch.save({"model": {}, "args": argparse.Namespace()}, "script.pth")
+    message = said("script.pth")
+    assert "holds objects that could run code (argparse.Namespace); refused" in message
+    assert message.endswith(command.format("script.pth"))
 
 
 def test_training_does_not_start_from_a_trained_detector(

@@ -156,9 +156,11 @@ def _groups(records: Sequence[tuple[Path, RobustnessRecord]]) -> list[_Group]:
     found: dict[bytes, _Group] = {}
     for path, record in records:
         data = record.data
-        attacks = [record.attack_norm, record.budget, record.budget_version, record.members]
+        attacks = [record.attack_norm, record.budget, record.budget_version]
+        # not by their passes: the same attack may come to cost less
+        members = [(one.name, one.attack, one.loss, one.targets) for one in record.members]
         radii = [one.eps for one in record.robust]
-        key = as_key([*attacks, record.notes, radii, data.digest, data.size, data.resize])
+        key = as_key([*attacks, members, record.notes, radii, data.digest, data.size, data.resize])
         group = found.setdefault(key, _Group(len(found) + 1, []))
         group.records.append((path, record))
     return list(found.values())

@@ -16,5 +16,5 @@ KIND = dataclasses.replace(
     pgd.KIND,
     source="Wong et al. 2020",
     step_size=Fraction(5, 4),
-    fixed={"ATTACK.STEPS": 1, "ATTACK.RANDOM_START": True},
+    fixed={"ATTACK.NAME": "pgd", "ATTACK.STEPS": 1, "ATTACK.RANDOM_START": True},
 )

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from robust_det.attacks import PGD, Passes
+from robust_det.attacks import PGD, Passes, TrainingAttack
 from robust_det.classification.methods.cost import Cost
 from robust_det.classification.methods.method import Inner, Kind, Method
 from robust_det.classification.methods.trained import Trained
 from robust_det.core.config.reading import CfgNode
+from robust_det.core.errors import UserError
 from robust_det.data.classification.image_list import Batch
 
 __all__ = ["KIND", "Free", "replayed", "replays_of"]
@@ -48,6 +49,8 @@ class Free(Method):
             moved = x + self._perturbation[before : before + len(x)].to(x)
             moved = inner.attack.threat.project(moved, x)
         moved = moved.detach().clone(memory_format=torch.preserve_format).requires_grad_(True)
+        if not isinstance(inner.attack, PGD):
+            raise UserError("free training steps as PGD does; give it PGD")
         self._passes.append((x, moved, inner.attack))
         return moved
 
@@ -68,7 +71,7 @@ class Free(Method):
         self._perturbation = torch.cat(found)
         self._passes.clear()
 
-    def inner_passes(self, attack: PGD) -> Passes:
+    def inner_passes(self, attack: TrainingAttack) -> Passes:
         return Passes(0, 0)
 
     def loss_passes(self, attacked: float) -> Cost:
@@ -119,4 +122,5 @@ KIND = Kind(
         "ATTACK.FOLD_NORMS",
         "TRAIN.AWP_GAMMA",
     ),
+    fixed={"ATTACK.NAME": "pgd"},
 )

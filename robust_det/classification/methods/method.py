@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from robust_det.attacks import PGD, Noise, Objective, Passes, classifier_objective
+from robust_det.attacks import (
+    Noise,
+    Objective,
+    Passes,
+    TrainingAttack,
+    classifier_objective,
+)
 from robust_det.attacks.objectives import LogitLoss
 from robust_det.classification.methods.cost import Cost
 from robust_det.classification.methods.trained import Trained
@@ -33,7 +39,7 @@ class Inner:
         noise: the source of random starts.
     """
 
-    attack: PGD
+    attack: TrainingAttack
     attacked: Callable[[], AbstractContextManager[nn.Module]]
     amp_dtype: torch.dtype | None = None
     overflows: torch.Tensor | None = None
@@ -79,7 +85,7 @@ class Method(abc.ABC):
         """
 
     @abc.abstractmethod
-    def inner_passes(self, attack: PGD) -> Passes:
+    def inner_passes(self, attack: TrainingAttack) -> Passes:
         """Return what the examples cost an image that is attacked."""
 
     @abc.abstractmethod

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from robust_det.attacks import PGD, Passes
+from robust_det.attacks import Passes, TrainingAttack
 from robust_det.classification.methods.cost import Cost
 from robust_det.classification.methods.method import Inner, Kind, Method
 from robust_det.classification.methods.trained import Trained
@@ -38,7 +38,7 @@ class PGDTraining(Method):
         logits = network.together(x[: len(x) - len(attacked)], attacked)
         return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing), logits
 
-    def inner_passes(self, attack: PGD) -> Passes:
+    def inner_passes(self, attack: TrainingAttack) -> Passes:
         return attack.passes
 
     def loss_passes(self, attacked: float) -> Cost:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from robust_det.attacks import PGD, Noise, Passes, ThreatModel
+from robust_det.attacks import Noise, Passes, ThreatModel, TrainingAttack
 from robust_det.attacks.objectives import LogitLoss
 from robust_det.classification.methods.cost import Cost
 from robust_det.classification.methods.method import Inner, Kind, Method
@@ -70,7 +70,7 @@ class Trades(Method):
         robust = divergence(clean[still:], moved).sum() / len(x)
         return natural + self.beta * robust, torch.cat([clean[:still], moved])
 
-    def inner_passes(self, attack: PGD) -> Passes:
+    def inner_passes(self, attack: TrainingAttack) -> Passes:
         forward, backward = attack.passes
         return Passes(forward + 1, backward)
 

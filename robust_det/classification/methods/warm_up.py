@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from robust_det.attacks import PGD
+from robust_det.attacks import TrainingAttack
 
 __all__ = ["scaled", "strength"]
 
@@ -23,9 +21,6 @@ def strength(step: int, steps_per_epoch: int, epochs: float) -> float:
     return min(1.0, (step + 0.5) / (epochs * steps_per_epoch))
 
 
-def scaled(attack: PGD, share: float) -> PGD:
+def scaled(attack: TrainingAttack, share: float) -> TrainingAttack:
     """Return an attack whose eps and steps are this share of what they were."""
-    if share == 1:
-        return attack
-    threat = dataclasses.replace(attack.threat, eps=share * attack.threat.eps)
-    return dataclasses.replace(attack, threat=threat, step_size=share * attack.step_size)
+    return attack if share == 1 else attack.scaled(share)

@@ -74,9 +74,29 @@ def _export_detector(args: argparse.Namespace, output: Path) -> None:
 
     # a trace keeps the device it was made on
     overrides = [*args.overrides, "MODEL.DEVICE", "cpu"]
-    detector = load_detector(args.config, overrides, args.weights, args.backbone)
+    try:
+        detector = load_detector(args.config, overrides, args.weights, args.backbone)
+    except UserError as error:
+        # whatever it missed first, in a file of another kind
+        if args.weights is not None and _is_classifier(args.weights):
+            raise UserError(
+                f"{args.weights} is a classifier, and --config is of a detector",
+                "leave --config out, or give the --weights of a detector",
+            ) from error
+        raise
     description = export_detector(detector, args.format, Path(args.sample), output, args.overwrite)
     print(f"wrote {args.output} and {description}")
+
+
+def _is_classifier(weights: str) -> bool:
+    """Whether it names a network with a head for classes."""
+    from robust_det.checkpoints.model_file import read_model
+    from robust_det.zoo.locate import PREFIX
+
+    try:
+        return weights.startswith(PREFIX) or read_model(weights).num_classes > 0
+    except UserError:
+        return False
 
 
 def _export_classifier(args: argparse.Namespace, output: Path) -> None:
@@ -89,7 +109,7 @@ def _export_classifier(args: argparse.Namespace, output: Path) -> None:
     model = file.read()
     if not model.num_classes:
         raise UserError(
-            f"{file.path} has no classification head ({model.format})",
+            f"{file.path} has {model.no_head}",
             "a detector is exported with the --config of its run",
         )
     sample = None if args.sample is None else Path(args.sample)

@@ -13,16 +13,17 @@ from detectron2.utils.file_io import PathManager
 
 from robust_det.backbones.norms import NORMS
 from robust_det.checkpoints.backbone_file import BackboneCard, card_of, pixel_settings
+from robust_det.checkpoints.first_look import first_look
 from robust_det.checkpoints.io import peek_checkpoint
 from robust_det.core.config.reading import Layer, flatten
-from robust_det.core.errors import UserError, did_you_mean
+from robust_det.core.errors import FileError, UserError, did_you_mean
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.adopt import Origins, adopt
 from robust_det.detection.config.features import check_features, check_operators
 from robust_det.detection.config.folder import name_of_backbone
 from robust_det.detection.roi_heads import RobustRes5ROIHeads
 from robust_det.models import IMAGENET_MEAN, IMAGENET_STD, get_architecture
-from robust_det.zoo.locate import PREFIX, find_here
+from robust_det.zoo.locate import PREFIX, find_here, is_name
 
 __all__ = [
     "adopt_architecture",
@@ -58,8 +59,8 @@ def keys_of_backbone(backbone: str, layers: Sequence[Layer]) -> dict[str, Any]:
 
 def weights_of(backbone: str) -> str:
     """Return the ``MODEL.WEIGHTS`` that a ``--backbone`` means: a file, or ``robust://NAME``."""
-    is_file = "/" in backbone or Path(backbone).suffix in (".pth", ".pt", ".pkl")
-    return backbone if is_file or backbone.startswith(PREFIX) else PREFIX + backbone
+    bare = is_name(backbone) and not backbone.startswith(PREFIX)
+    return PREFIX + backbone if bare else backbone
 
 
 def weights_file(weights: str) -> Path | None:
@@ -84,9 +85,14 @@ def adopt_weights(cfg: CfgNode, origins: Origins) -> BackboneCard | None:
     if weights:
         path = PathManager.get_local_path(weights)
         command = shlex.join(["robust-det", "convert", path, "output/backbones/NAME.pth"])
+        first_look(path)
         if not path.endswith(".pth"):
             raise UserError(f"MODEL.WEIGHTS {weights} is not a .pth file; convert it: {command}")
-        content = peek_checkpoint(path)
+        try:
+            content = peek_checkpoint(path)
+        except FileError as error:  # such as objects, which convert leaves out
+            error.advice = error.advice or f"convert it: {command}"
+            raise
         card = card_of(content, f"MODEL.WEIGHTS {weights}")
         if card is None:
             raise UserError(

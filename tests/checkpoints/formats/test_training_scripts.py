@@ -126,8 +126,8 @@ def test_moco_of_the_second_version_has_no_classifier(
     with pytest.raises(UserError) as caught:
         model.classifier()
     assert str(caught.value) == (
-        "these weights of resnet10_narrow have no classification head (MoCo checkpoint); they can"
-        " be a backbone, but not a classifier"
+        "these weights of resnet10_narrow have no classification head (MoCo checkpoint):"
+        f" {left_out} left out; they can be a backbone, but not a classifier"
     )
     target = path.with_suffix(".pth")
     done = convert(path, target)

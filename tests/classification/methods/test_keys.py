@@ -6,15 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from robust_det.attacks import APGD, PGD
 from robust_det.classification.attack_settings import train_attack
 from robust_det.classification.components import build_plan
 from robust_det.classification.methods import METHODS
 from robust_det.classification.settings import explain, load_config, pretrain_defaults
+from robust_det.core.config.reading import CfgNode
 from robust_det.core.errors import UserError
 from robust_det.transfer.settings import explain as explain_transfer
 
 ADVERSARIAL = ["ATTACK.EPS", "0.5"]
 TRANSFER = ["DATA.ROOT", "images", "TRANSFER.HEAD", "sgd", *ADVERSARIAL]
+
+
+def pgd(cfg: CfgNode) -> PGD:
+    attack = train_attack(cfg)
+    assert isinstance(attack, PGD)
+    return attack
 
 
 def write(path: Path, text: str) -> str:
@@ -66,6 +74,23 @@ def write(path: Path, text: str) -> str:
             "TRAIN.METHOD trades TRAIN.TRADES_BETA 6 ATTACK.OBJECTIVE margin",
             "ATTACK.OBJECTIVE has no effect without another TRAIN.METHOD than trades",
         ),
+        (
+            "ATTACK.NAME apgd ATTACK.STEP_SIZE 0.1",
+            "ATTACK.STEP_SIZE has no effect without ATTACK.NAME pgd; set that, or leave it out",
+        ),
+        (
+            "TRAIN.METHOD mart TRAIN.MART_LAMBDA 6 ATTACK.NAME apgd ATTACK.ITERATE best",
+            "ATTACK.ITERATE has no effect without ATTACK.NAME pgd",
+        ),
+        (
+            "TRAIN.METHOD fast ATTACK.NAME apgd",
+            "TRAIN.METHOD fast has ATTACK.NAME pgd, not apgd; leave ATTACK.NAME out, or take",
+        ),
+        (
+            "TRAIN.METHOD free TRAIN.REPLAYS 3 ATTACK.NAME apgd",
+            "TRAIN.METHOD free has ATTACK.NAME pgd, not apgd",
+        ),
+        ("ATTACK.NAME fgsm", "ATTACK.NAME is one of pgd, apgd, not 'fgsm'"),
         ("TRAIN.CLEAN_SHARE 1", "TRAIN.CLEAN_SHARE must be below 1, not 1.0"),
         ("TRAIN.AWP_GAMMA -0.1", "TRAIN.AWP_GAMMA must be at least 0, not -0.1"),
         ("ATTACK.WARMUP_EPOCHS 90", "ATTACK.WARMUP_EPOCHS 90 must be below TRAIN.EPOCHS 90: eps"),
@@ -93,6 +118,7 @@ def test_what_does_not_fit_a_method_is_refused(pairs: str, message: str, tmp_pat
         "TRAIN.AWP_GAMMA 0.01",
         "TRAIN.CLEAN_SHARE 0.5",
         "ATTACK.WARMUP_EPOCHS 5",
+        "ATTACK.NAME apgd",
         "MODEL.SEPARATE_NORMS True",
     ],
 )
@@ -119,9 +145,11 @@ def test_fast_is_one_step_from_a_random_start_whatever_a_base_says(tmp_path: Pat
     cfg, origins = explain(own)
     assert (cfg.ATTACK.STEPS, cfg.ATTACK.RANDOM_START) == (1, True)
     assert origins["ATTACK.STEPS"] == "TRAIN.METHOD fast"
-    attack = train_attack(cfg)
+    attack = pgd(cfg)
     assert (attack.steps, attack.step_size, attack.random_start) == (1, 0.625, True)
-    assert train_attack(load_config(own, ["ATTACK.STEP_SIZE", "0.5"])).step_size == 0.5
+    assert pgd(load_config(own, ["ATTACK.STEP_SIZE", "0.5"])).step_size == 0.5
+    apgd = write(tmp_path / "apgd.yaml", "_BASE_: own.yaml\nATTACK: {NAME: apgd}\n")
+    assert pgd(load_config(apgd)).step_size == 0.625  # nor is it APGD, whatever a file says
     both = write(tmp_path / "both.yaml", "ATTACK: {STEPS: 3}\nTRAIN: {METHOD: fast}\n")
     with pytest.raises(UserError, match=r"METHOD fast has ATTACK\.STEPS 1, not 3"):
         explain(both)
@@ -132,7 +160,7 @@ def test_step_sizes_that_are_not_given_are_the_methods_own() -> None:
     cfg.ATTACK.EPS = 0.3
     sizes = {}
     for cfg.TRAIN.METHOD in METHODS:
-        sizes[cfg.TRAIN.METHOD] = train_attack(cfg).step_size
+        sizes[cfg.TRAIN.METHOD] = pgd(cfg).step_size
     third = 0.3 * 2 / 3
     assert sizes == {"pgd": third, "trades": third, "mart": third, "free": 0.3, "fast": 0.375}
 
@@ -162,12 +190,14 @@ def test_a_share_that_leaves_no_batch_is_refused(share: str, what: str, tmp_path
         "TRAIN.METHOD trades TRAIN.TRADES_BETA 6",
         "TRAIN.METHOD mart TRAIN.MART_LAMBDA 6 TRAIN.AWP_GAMMA 0.01",
         "TRAIN.METHOD fast TRAIN.CLEAN_SHARE 0.5 ATTACK.WARMUP_EPOCHS 5",
+        "TRAIN.METHOD pgd ATTACK.NAME apgd ATTACK.RANDOM_START True",
     ],
 )
 def test_transfer_takes_the_methods(pairs: str) -> None:
     cfg, _ = explain_transfer(None, [*TRANSFER, *pairs.split()])
     assert pairs.split()[1] == cfg.TRAIN.METHOD
     assert (cfg.ATTACK.STEPS == 1) == (cfg.TRAIN.METHOD == "fast")
+    assert isinstance(train_attack(cfg), APGD if "apgd" in pairs else PGD)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +207,7 @@ def test_transfer_takes_the_methods(pairs: str) -> None:
         ("TRAIN.REPLAYS 3", "unknown config key 'TRAIN.REPLAYS'"),
         ("TRAIN.TRADES_BETA 6", "TRAIN.TRADES_BETA has no effect without TRAIN.METHOD trades"),
         ("TRAIN.METHOD mart", "TRAIN.METHOD mart needs TRAIN.MART_LAMBDA"),
+        ("ATTACK.NAME apgd ATTACK.STEP_SIZE 0.1", "has no effect without ATTACK.NAME pgd"),
         ("ATTACK.EPS 0 TRAIN.AWP_GAMMA 0.01", "has no effect without ATTACK.EPS above 0"),
         ("TRANSFER.HEAD logreg TRAIN.METHOD fast", "has no effect without training by SGD"),
     ],

@@ -16,6 +16,7 @@ from robust_det.classification.pretraining import Pretraining
 
 RUNS = {
     "pgd": "TRAIN.AWP_GAMMA 0.01 TRAIN.CLEAN_SHARE 0.34 ATTACK.WARMUP_EPOCHS 0.5",
+    "apgd": "TRAIN.METHOD pgd ATTACK.NAME apgd ATTACK.RANDOM_START True ATTACK.STEPS 2",
     "trades": "TRAIN.TRADES_BETA 6 MODEL.SEPARATE_NORMS True",
     "mart": "TRAIN.MART_LAMBDA 5 TRAIN.AWP_GAMMA 0.01",
     "free": "TRAIN.REPLAYS 2",
@@ -23,6 +24,7 @@ RUNS = {
 }
 COSTS = {
     "pgd": (0.66 + 2, 0.66 + 2),
+    "apgd": (3 + 1, 2 + 1),
     "trades": (2 + 2, 1 + 2),
     "mart": (1 + 4, 1 + 4),
     "free": (1, 1),
@@ -38,7 +40,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
     killed_and_resumed: Callable[..., Any],
     assert_same_tensors: Callable[[Path, Path], None],
 ) -> None:
-    options = ("TRAIN.METHOD", name, *RUNS[name].split(), "TRAIN.CHECKPOINT_STEPS", 1)
+    method = () if name == "apgd" else ("TRAIN.METHOD", name)
+    options = (*method, *RUNS[name].split(), "TRAIN.CHECKPOINT_STEPS", 1)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     outcome = pretrain(*options, "OUTPUT_DIR", whole)
     assert outcome.code == 0, outcome.err
@@ -47,13 +50,15 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
 
     record = json.loads((broken / "record.json").read_text())
     assert record["cost"] == {
-        "method": name,
+        "method": "pgd" if name == "apgd" else name,
+        **({"attack": name} if name == "apgd" else {}),
         "forward": pytest.approx(COSTS[name][0]),
         "backward": pytest.approx(COSTS[name][1]),
         "images": 2 * 36,
     }
     said = f"{COSTS[name][0]:.3g} forward and {COSTS[name][1]:.3g} backward passes an image"
-    steps, passes = (1, 2) if name in ("pgd", "trades", "mart") else (3, 4)
+    steps = {"apgd": 2, "free": 3, "fast": 3}.get(name, 1)
+    passes = steps + 1
     beside = f"PGD-AT by {steps} steps: {passes} forward and {passes} backward"
     assert said in outcome.out and beside in outcome.out
     assert ("in 1 epochs of 2 replays" in outcome.out) == (name == "free")

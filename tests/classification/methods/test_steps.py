@@ -58,10 +58,12 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, "apgd"])
 def test_at_eps_zero_every_method_is_standard_training_bit_for_bit(name: str) -> None:
     cfg = pretrain_defaults()
     cfg.TRAIN.METHOD, cfg.TRAIN.BATCH_SIZE, cfg.TRAIN.EPOCHS = name, 8, 6
+    if name == "apgd":
+        cfg.TRAIN.METHOD, cfg.ATTACK.NAME = "pgd", name
     cfg.TRAIN.TRADES_BETA, cfg.TRAIN.MART_LAMBDA, cfg.TRAIN.REPLAYS = 6.0, 5.0, 3
     cfg.TRAIN.AWP_GAMMA, cfg.TRAIN.CLEAN_SHARE, cfg.ATTACK.WARMUP_EPOCHS = 0.01, 0.25, 2.0
     cfg.OPTIM.LABEL_SMOOTHING = 0.1
