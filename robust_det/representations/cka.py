@@ -126,7 +126,7 @@ def hsic(x: Centred, y: Centred) -> Hsic:
     k, l = x.norms.numpy(), y.norms.numpy()  # noqa: E741
     q, u, v = (part.numpy() for part in _sums(x, y))
     p = k * l
-    value = _estimate(n, q.sum(), p.sum(), k.sum(), l.sum())
+    value = float(_estimate(n, q.sum(), p.sum(), k.sum(), l.sum()))
     if n == FEWEST_IMAGES:
         return Hsic(value, np.full(n, np.nan), float(q.sum()))
     # the others' mean moves by -x / m, so that each deviation is x_j + x / m
@@ -135,7 +135,7 @@ def hsic(x: Centred, y: Centred) -> Hsic:
     others += 4 / m**2 * (q - p) - 3 * p / m**3
     crossed = q.sum() - 2 * n / m * q + (n / m) ** 2 * p
     without = _estimate(m, crossed, others, k.sum() - n / m * k, l.sum() - n / m * l)
-    return Hsic(float(value), without, float(q.sum()))
+    return Hsic(value, without, float(q.sum()))
 
 
 def similarity(both: Hsic, x: Hsic, y: Hsic) -> Similarity:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from robust_det.core.figures import INK, STYLE
 
@@ -81,8 +82,8 @@ class HeatMaps:
         down = math.ceil(len(self.panels) / across)
         with matplotlib.rc_context({**STYLE, "text.color": ink}):
             size = (max(2.75 * across + 1.1, 4.6), 2.95 * down + 0.5)
-            figure = Figure(figsize=size, layout="constrained")
-            figure.get_layout_engine().set(wspace=0.06, hspace=0.06)
+            layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
+            figure = Figure(figsize=size, layout=layout)
             drawn = []
             for number, panel in enumerate(self.panels, start=1):
                 axes = figure.add_subplot(down, across, number)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.stats import binomtest
 
 from robust_det.core.resampling import Interval, difference, resamples_of
 from robust_det.representations.cue_conflict import CueConflict
@@ -115,9 +115,7 @@ def _wilson(hits: int, number: int) -> tuple[float, float]:
     """Return the ends of Wilson's interval in percent; NaN of nothing."""
     if not number:
         return math.nan, math.nan
-    z = float(ndtri(0.975))
-    share = hits / number
-    middle = share + z**2 / (2 * number)
-    half = z * math.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
-    scale = 100 / (1 + z**2 / number)
-    return max(scale * (middle - half), 0.0), min(scale * (middle + half), 100.0)
+    ends = binomtest(hits, number).proportion_ci(method="wilson")
+    # rounding leaves 1e-14 of what is 0 or 1
+    low, high = (100 * float(end) for end in (ends.low, ends.high))
+    return low if hits else 0.0, high if hits < number else 100.0

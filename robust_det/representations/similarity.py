@@ -14,6 +14,8 @@ from robust_det.analysis.questions.analyze import MARKER, answer_text, write_ans
 from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar
 from robust_det.ranking.backbones import BackboneFile
+from robust_det.ranking.words import listed
+from robust_det.representations.beginnings import beginning_of
 from robust_det.representations.cka import FEWEST_IMAGES, Centred
 from robust_det.representations.given_images import GivenImages, given_images
 from robust_det.representations.outputs import Outputs, kept_words
@@ -96,6 +98,12 @@ def ask_similarity(job: SimilarityJob, output: Path) -> tuple[Path, str]:
         f"Undefined, since it is the same of all images: {stage}."
         for stage in constant_stages(features)
     ]
+    unknown = [each.name for each in backbones if not beginning_of(each)]
+    if unknown and compared.yardsticks:
+        said.append(
+            f"No record of pretraining lies beside {listed(unknown)}: whether pairs began from the"
+            " same weights is not known of these."
+        )
     notes = [*job.said, *said, kept_words(outputs, "features"), *constant]
     answer = answer_of(compared, notes)
     settings = {

@@ -275,8 +275,8 @@ def test_features_that_are_not_finite_are_refused(
 ) -> None:
     paths = [write_network("n0"), write_network("broken", 1, 1.0, change=spoil_all)]
     said = refused(
-        *("analyze", "similarity", "--backbones", *paths, "--images", images),
-        *("--output", tmp_path / "none"),
+        *("analyze", "similarity"),
+        *("--backbones", *paths, "--images", images, "--output", tmp_path / "none"),
     )
     assert "NaN" in said and "broken" in said
 
@@ -286,7 +286,7 @@ def test_nothing_else_is_replaced(write_network: Write, images: Path, tmp_path: 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
     said = refused(
-        *("analyze", "similarity", "--backbones", *paths, "--images", images),
-        *("--output", tmp_path / "mine"),
+        *("analyze", "similarity"),
+        *("--backbones", *paths, "--images", images, "--output", tmp_path / "mine"),
     )
     assert "mine holds something other than a answer" in said
