@@ -39,7 +39,8 @@ class Pair:
     Attributes:
         first, second: of them, in the order in which they were given.
         cells: by the stages of both.
-        one_beginning: whether both began from the same weights, as far as is known.
+        one_beginning: whether both began from the same weights, or one from the other's, as far as
+            is known.
     """
 
     first: ShownBackbone
@@ -106,9 +107,15 @@ def pairs_of(
             kept = found.without if row == column else np.empty(0)
             cells[row, column] = Cell(figure, found.biased, kept)
             advance()
-        one = beginnings[a.name] != "" and beginnings[a.name] == beginnings[b.name]
+        one = bool(_lineage(a, beginnings) & _lineage(b, beginnings))
         pairs.append(Pair(a, b, cells, one))
     return pairs
+
+
+def _lineage(backbone: ShownBackbone, beginnings: Mapping[str, str]) -> set[str]:
+    """Return what stands for a backbone's weights and those that it began from, where known."""
+    file = backbone.file
+    return {beginnings[backbone.name], file.sha256, file.source_sha256} - {""}
 
 
 def constant_stages(features: Mapping[str, Mapping[str, Centred]]) -> list[str]:
