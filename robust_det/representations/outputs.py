@@ -79,10 +79,11 @@ def kept_words(outputs: Mapping[str, Outputs], what: str) -> str:
         what: such as ``features``.
     """
     kept = sum(one.kept for one in outputs.values())
+    whose = "the backbone" if len(outputs) == 1 else f"all {len(outputs)} backbones"
     if kept == len(outputs):
-        return f"The {what} of all {kept} backbones were kept from earlier; nothing was extracted."
+        return f"The {what} of {whose} were kept from earlier; nothing was extracted."
     if not kept:
-        return f"The {what} of all {len(outputs)} backbones were extracted, and are kept."
+        return f"The {what} of {whose} were extracted, and are kept."
     return (
         f"The {what} of {kept} of {len(outputs)} backbones were kept from earlier; those of"
         f" {', '.join(name for name, one in outputs.items() if not one.kept)} were extracted."

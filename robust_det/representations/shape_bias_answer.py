@@ -202,9 +202,11 @@ def _findings(one: Asked) -> Iterator[str]:
     counts = [(bias.shape + bias.texture, name) for name, bias in one.biases.items()]
     guessed = 2 * len(one.images) / len(one.categories)
     few, name = min(counts)
+    most = max(counts)[0]
+    between = f"{few:,}" if few == most else f"{few:,} (of {name}) to {most:,}"
     yield (
-        f"Decisions for either cue: {few:,} to {max(counts)[0]:,} of {len(one.images):,}, the"
-        f" fewest of {name}; a network that guesses has {guessed:.0f}."
+        f"Decisions for either cue: {between} of {len(one.images):,}; a network that guesses has"
+        f" {guessed:.0f}."
     )
 
 
