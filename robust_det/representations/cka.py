@@ -2,10 +2,10 @@
 
 CKA is HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) of the Gram matrices K = X X' and L = Y Y' of two
 sets of features of the same images (Kornblith et al. 2019, section 3). With the usual estimator of
-HSIC, which is biased, it nears 1 of any features that are many against the images (Davari et al.
-2022; Murphy et al. 2024). Here it is the unbiased one of Song et al. 2012 (equation 5), as in
-Nguyen, Raghu and Kornblith 2021 (equation 3), of all images at once in place of a mean over
-batches. With K~ and L~, whose diagonals are 0,
+HSIC, which is biased, it nears 1 of any features that are many against the images (Murphy et al.
+2024). Here it is the unbiased one of Song et al. 2012, as in Nguyen, Raghu and Kornblith 2021
+(section 2), of all images at once in place of a mean over batches. With K~ and L~, whose diagonals
+are 0,
 
     n (n - 3) HSIC = tr(K~ L~) + 1'K~1 1'L~1 / ((n - 1)(n - 2)) - 2 1'K~L~1 / (n - 2).
 

@@ -35,7 +35,8 @@ _HOW_TO_READ = (
     " unbiased estimator (Song et al. 2012; Nguyen et al. 2021), exact over all images and no mean"
     " over batches: features that have nothing in common give 0 on average, where the usual"
     " estimator nears 1 once there are as many features as images (the column 'biased' of the CSV"
-    " file has it, to compare with what others report).",
+    " file has it, to compare with what others report). It is of the directions in which features"
+    " vary most, and few images that lie far out can move it (Davari et al. 2022).",
     "Intervals are of 95% over images, by the jackknife: how far a figure of these networks may lie"
     " off, had other images been drawn. They say nothing of other pretraining runs. p does: it is"
     " how often the gap is as far from 0 or farther when it is drawn anew which of the backbones"

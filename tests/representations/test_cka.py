@@ -16,7 +16,7 @@ Matrix = NDArray[np.float64]
 
 
 def plain_hsic(x: Matrix, y: Matrix) -> float:
-    """Song et al. 2012, equation 5, term by term from whole Gram matrices."""
+    """The unbiased one of Song et al. 2012, term by term from whole Gram matrices."""
     n = len(x)
     k, l = x @ x.T, y @ y.T  # noqa: E741
     np.fill_diagonal(k, 0)
