@@ -160,11 +160,11 @@ def _findings(one: Yardstick) -> Iterator[str]:
         whose = f"{counted(one.beginnings, 'pair')} of {one.arch} began from the same weights"
         if one.left_out:
             yield (
-                f"{whose}, by their records: such keep more in common, and do not count in these"
+                f"{whose}, by their records. Such keep more in common, and do not count in these"
                 " means."
             )
         else:
-            yield f"{whose}, and count: without them there would be nothing to compare with."
+            yield f"{whose}. They count: without them there would be nothing to compare with."
 
 
 def _verdict(one: Yardstick, whose: str, over: str) -> str:

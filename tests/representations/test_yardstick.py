@@ -18,7 +18,9 @@ from robust_det.ranking.backbones import BackboneFile
 from robust_det.records import write_record
 from robust_det.records.base import File, Weights, as_json
 from robust_det.records.pretrain import ImageSets, PretrainRecord, TrainImages, ValImages
+from robust_det.representations.given_images import GivenImages
 from robust_det.representations.pairs import Cell, Pair
+from robust_det.representations.similarity_answer import Compared, answer_of
 from robust_det.representations.yardstick import MEAN, permuted, yardsticks
 from robust_det.visualization.networks import ShownBackbone
 from tests.representations.conftest import Write
@@ -36,21 +38,30 @@ def backbone(name: str, eps: float, arch: str = "resnet18") -> Any:
 def pair_of(a: Any, b: Any, values: dict[str, float], one_beginning: bool = False) -> Pair:
     rng = np.random.default_rng(len(a.name))
     cells = {
-        (stage, stage): Cell(
+        (row, column): Cell(
             Interval(value, np.nan, np.nan), 0.0, value + 1e-4 * rng.normal(size=50)
         )
-        for stage, value in values.items()
+        for row, value in values.items()
+        for column in values
     }
     return Pair(a, b, cells, one_beginning)
 
 
-def all_pairs(members: list[Any], alike: float, crossed: float, shared: float = 0) -> list[Pair]:
-    """Pairs of one training have a figure, others another one, and each its own luck."""
+def all_pairs(
+    members: list[Any],
+    alike: float,
+    crossed: float,
+    shared: float = 0,
+    robust: float | None = None,
+) -> list[Pair]:
+    """Pairs of two standard ones have a figure, others another one, and each its own luck; two
+    robust ones have one of their own, or that of two standard ones."""
     rng = np.random.default_rng(1)
     pairs = []
     for a, b in itertools.combinations(members, 2):
-        same = a.model.card.eps == b.model.card.eps
-        value = (alike if same else crossed) + 0.01 * rng.normal()
+        number = (a.model.card.eps > 0) + (b.model.card.eps > 0)
+        value = (alike, crossed, alike if robust is None else robust)[number]
+        value += 0.01 * rng.normal()
         one = bool(shared) and a.name[-1] == b.name[-1]
         value += shared if one else 0
         pairs.append(pair_of(a, b, {"res2": value + 0.1, "res3": value}, one))
@@ -63,7 +74,7 @@ def three_and_three() -> list[Any]:
 
 def test_a_gap_between_groups_is_seen() -> None:
     members = three_and_three()
-    pairs = all_pairs(members, 0.8, 0.5)
+    pairs = all_pairs(members, 0.8, 0.5, robust=0.6)
     (one,) = yardsticks(members, pairs)
     assert (one.standard, one.robust, one.p, one.fewest) == (3, 3, 1 / 20, 1 / 20)
 
@@ -138,6 +149,36 @@ def test_another_architecture_is_no_yardstick() -> None:
     members = [backbone("a", 0), backbone("b", 0, "resnet50"), backbone("c", 1)]
     (one,) = yardsticks(members, all_pairs(members, 0.9, 0.1))
     assert one.arch == "resnet18" and one.standard == 1
+
+
+def said(members: list[Any], pairs: list[Pair]) -> tuple[str, ...]:
+    """Return the findings."""
+    images = GivenImages(tuple(Path(f"{n}.png") for n in range(50)), ("0" * 64,) * 50, 64)
+    compared = Compared(members, images, 1, pairs, yardsticks(members, pairs))
+    return tuple(answer_of(compared, []).findings)
+
+
+def test_it_says_what_holds_and_how_sure_it_is() -> None:
+    members = three_and_three()
+    first, stages, robust = said(members, all_pairs(members, 0.8, 0.5, robust=0.6))
+    assert first.startswith(
+        "Yes, on this data: standard and L2 ε 1 backbones of resnet18 are less alike than two"
+        " standard ones: CKA of the same stage is 0.5"
+    )
+    assert "(p 0.050, 3 standard and 3 robust pretraining runs)" in first
+    assert "res2 0.6" in stages and "against 0.9" in stages and "of 3 pairs" in robust
+    (first, *_) = said(members, all_pairs(members, 0.5, 0.8, robust=0.8))
+    assert first.startswith("No, on this data: ") and "are more alike than two standard" in first
+    # where robust ones are alike as well, to call them the standard ones gives such a gap too
+    (first, *_) = said(members, all_pairs(members, 0.8, 0.5, robust=0.9))
+    assert first.startswith("Not shown: ") and "p 0.100" in first
+    few = members[:2] + members[3:5]
+    (first, *_) = said(few, all_pairs(few, 0.8, 0.5))
+    assert first.startswith("Not known beyond these networks: ")
+    assert "which cannot have one below 0.167" in first
+    more = [backbone(f"e{eps}s{seed}", eps) for eps in (0, 1) for seed in range(4)]
+    (first, *_) = said(more, all_pairs(more, 0.6, 0.6))
+    assert first.startswith("Not shown: that standard and L2 ε 1 backbones of resnet18")
 
 
 def write_beside(path: Path, arch: str, seed: int, start: File | None) -> None:
