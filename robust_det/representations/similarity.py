@@ -133,7 +133,7 @@ def _require_two(job: SimilarityJob) -> None:
     if len(job.backbones) > 1:
         return
     (only,) = job.backbones
-    same = "".join(f"; {note.rstrip('.')}" for note in job.said if "has the weights of" in note)
+    same = "".join(f"; {note.rstrip('.')}" for note in job.said if note.endswith("counts once."))
     raise UserError(
         f"{only.name} ({only.sha256[:12]}) alone has nothing to be compared with{same}; give two"
         " --backbones or more"

@@ -211,6 +211,8 @@ def test_one_backbone_has_nothing_to_be_compared_with(
     shutil.copy(path, copy)
     said = shown(tmp_path, "--backbones", path, copy, "--images", images)
     assert f"{copy} has the weights of {path}, and counts once" in said
+    said = shown(tmp_path, "--backbones", path, path, "--images", images)
+    assert f"({digest}) alone" in said and f"{path} is given again, and counts once" in said
 
 
 def test_images_that_do_not_do(write_network: Write, images: Path, tmp_path: Path) -> None:
