@@ -1,4 +1,4 @@
-"""Answer one of the paper's questions from run records or reported figures.
+"""Answer one of the paper's questions from records, reports or networks.
 
 ``python tools/analyze.py`` is ``robust-det analyze``, from a checkout.
 """

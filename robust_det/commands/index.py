@@ -56,7 +56,7 @@ COMMANDS = {
         "jobs.compare", "Compare the AP of detection runs by their records: table, plots, page."
     ),
     "analyze": Command(
-        "jobs.analyze", "Answer one of the paper's questions from records or reported figures."
+        "jobs.analyze", "Answer one of the paper's questions from records, reports or networks."
     ),
     "report": Command(
         "jobs.report", "Write a static site of all runs: overview, questions, a page for each."

@@ -62,7 +62,9 @@ def find_backbones(patterns: Sequence[str]) -> tuple[list[BackboneFile], list[st
     for pattern in patterns:
         for name, path in _meant(pattern):
             real = os.path.realpath(path)
-            if real in paths:  # of patterns that overlap
+            if real in paths:
+                if os.path.isfile(pattern):  # no pattern, which may overlap with others
+                    notes.append(f"{path} is given again, and counts once.")
                 continue
             if not path.is_file():
                 raise UserError(

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from robust_det.core.errors import FileError, UserError, counted
+from robust_det.core.files import require_regular
 from robust_det.data.classification.crops import Undecodable, eval_transform
-from robust_det.data.images import open_image
+from robust_det.data.images import whole_image
 from robust_det.detection.prediction.inputs import find_inputs
 from robust_det.detection.prediction.sources import Images
 
-__all__ = ["drawn_images", "find_images", "read_square", "read_squares", "sides_of"]
+__all__ = ["check_sides", "drawn_images", "find_images", "read_square", "read_squares", "sides_of"]
 
 
 def find_images(given: Sequence[str]) -> list[Path]:
@@ -48,14 +50,15 @@ def drawn_images(paths: Sequence[Path], most: int, seed: int) -> tuple[list[Path
 
 
 def sides_of(path: Path) -> tuple[int, int]:
-    """Return width and height of an image in pixels.
+    """Return width and height of an image in pixels, as its file says before it is decoded.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it is none, or cannot be read.
     """
     try:
-        with open_image(path) as image:
-            return image.size
+        require_regular(path)
+        with whole_image(path), Image.open(path) as image:
+            return int(image.width), int(image.height)
     except FileError as error:
         raise UserError(f"image {path} {error.reason}") from error
     except OSError as error:
@@ -85,6 +88,16 @@ def read_squares(paths: Sequence[Path], size: int, stride: int) -> tuple[torch.T
     Raises:
         UserError: an image cannot be read, or is smaller than the stride.
     """
+    notes = check_sides(paths, size, stride)
+    return torch.stack([read_square(path, size) for path in paths]), notes
+
+
+def check_sides(paths: Sequence[Path], size: int, stride: int) -> list[str]:
+    """Return what to say of images that are enlarged; see :func:`read_squares`.
+
+    Raises:
+        UserError: an image is none, or is smaller than the stride.
+    """
     enlarged = []
     for path in paths:
         width, height = sides_of(path)
@@ -101,4 +114,4 @@ def read_squares(paths: Sequence[Path], size: int, stride: int) -> tuple[torch.T
             f"{counted(len(enlarged), 'image')}, such as {enlarged[0].name}, had a shorter side"
             f" below {size} pixels and {'was' if len(enlarged) == 1 else 'were'} enlarged."
         )
-    return torch.stack([read_square(path, size) for path in paths]), notes
+    return notes

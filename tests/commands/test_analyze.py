@@ -154,3 +154,35 @@ def test_a_record_with_nan_in_it_is_refused(write: Write, tmp_path: Path, comman
     path = write(0.0, 60.0) / "record.json"
     path.write_text(path.read_text().replace("60.0", "NaN"))
     assert str(path) in refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("similarity --runs a", "--runs has no effect on similarity, which asks --backbones"),
+        ("similarity --reported", "--reported has no effect on similarity, which asks --backbones"),
+        ("similarity --images a", "similarity asks networks: give --backbones, files or names"),
+        ("similarity --backbones a b", "similarity looks at images: give --images, files or"),
+        ("similarity --backbones a --cue-conflict b", "--cue-conflict has no effect on similarity"),
+        ("similarity --backbones a --images b --draw 0", "--draw is 0; it starts from 1"),
+        ("similarity --backbones a --images b --grid 0", "--grid is 0; it starts from 1"),
+        ("similarity --backbones a --images b --batch 0", "--batch is 0; it starts from 1"),
+        ("eps --runs a --backbones b", "--backbones has no effect on eps, which asks --runs"),
+        ("eps --runs a --cue-conflict b", "--cue-conflict has no effect on eps, which asks --runs"),
+        ("texture --runs a --size 64", "--size has no effect on texture, which asks --runs, or"),
+        ("texture --backbones a", "--backbones has no effect on texture, which asks --runs, or"),
+        ("texture --cue-conflict a", "texture --cue-conflict asks networks: give --backbones"),
+        (
+            "texture --cue-conflict a --backbones b --runs c",
+            "--runs has no effect on texture --cue-conflict, which asks --backbones",
+        ),
+        (
+            "texture --cue-conflict a --backbones b --draw 9",
+            "--draw has no effect on texture --cue-conflict, leave it out",
+        ),
+    ],
+)
+def test_what_is_asked_of_records_is_not_asked_of_networks(
+    arguments: str, message: str, tmp_path: Path, command: Any
+) -> None:
+    assert message in refused(command, tmp_path, *arguments.split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from robust_det.analysis.own_folder import OwnFolder
@@ -50,9 +50,17 @@ def analyze(name: str, runs: Sequence[str | Path], output: str | Path) -> tuple[
     return write_answer(answer, folder), answer_text(answer, "simple")
 
 
-def write_answer(answer: Answer, folder: OwnFolder) -> Path:
-    """Write an answer's files and return the path of the summary."""
-    files: dict[str, bytes | Path] = {}
+def write_answer(
+    answer: Answer, folder: OwnFolder, others: Mapping[str, bytes] | None = None
+) -> Path:
+    """Write an answer's files and return the path of the summary.
+
+    Args:
+        answer: to a question.
+        folder: of the files.
+        others: contents of further files by name, such as a record.
+    """
+    files: dict[str, bytes | Path] = dict(others or {})
     for sheet in answer.sheets:
         files[f"{sheet.name}.csv"] = sheet.csv.encode()
     for picture in answer.figures:
