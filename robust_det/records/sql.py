@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from robust_det.core.errors import UserError, did_you_mean, one_line
 from robust_det.records.base import Record
-from robust_det.records.rows import COLUMNS, METRICS, plain
+from robust_det.records.rows import COLUMNS, plain
 from robust_det.records.table import Table, rows_with
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def run_sql(records: Iterable[tuple[Path, Record]], sql: str) -> Table:
             raise UserError("give one SELECT; records are read, and nothing is changed")
         named = list(dict.fromkeys(_QUOTED.findall(sql)))
         config = ["config"] if _CONFIG.search(sql) else []
-        figures = [f"{METRICS}*"] if _METRICS.search(sql) else []
-        rows = rows_with(records, [*named, *figures], whole_config=bool(config))
+        figures = _METRICS.search(sql) is not None
+        rows = rows_with(records, named, whole_config=bool(config), all_figures=figures)
         known = {name for row in rows for name in row}
         for name in named:
             if name not in known:
@@ -131,15 +131,20 @@ def _create(
 
 
 def _fill_metrics(connection: duckdb.DuckDBPyConnection, rows: Sequence[dict[str, Any]]) -> None:
-    found = [
-        (row["path"], name.removeprefix(METRICS), value)
-        for row in rows
-        for name, value in row.items()
-        if name.startswith(METRICS)
-    ]
-    values = [list(column) for column in zip(*found, strict=True)] or [[], [], []]
-    types = ("VARCHAR", "VARCHAR", "DOUBLE")
-    _create(connection, "metrics", ("record", "metric", "value"), types, values)
+    """Make the table of figures. Most records have the names of another one: handing these over
+    once takes a third of the time that a name a figure takes."""
+    by_names: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        by_names.setdefault(tuple(row["metrics"]), []).append(row)
+    connection.execute('CREATE TABLE "metrics" (record VARCHAR, metric VARCHAR, value DOUBLE)')
+    for names, alike in by_names.items():
+        paths = [row["path"] for row in alike]
+        values = [list(row["metrics"].values()) for row in alike]
+        connection.execute(
+            "INSERT INTO metrics SELECT record, unnest(?::VARCHAR[]), unnest(figures) FROM"
+            " (SELECT unnest(?::VARCHAR[]) AS record, unnest(?::DOUBLE[][]) AS figures)",
+            [list(names), paths, values],
+        )
 
 
 def _type(values: Sequence[Any]) -> str:

@@ -86,7 +86,10 @@ def select(records: _Pairs, query: Query) -> Table:
 
 
 def rows_with(
-    records: _Pairs, wanted: Iterable[str], whole_config: bool = False
+    records: _Pairs,
+    wanted: Iterable[str],
+    whole_config: bool = False,
+    all_figures: bool = False,
 ) -> list[dict[str, Any]]:
     """Return flat rows that have all of :data:`.rows.COLUMNS`, and those wanted.
 
@@ -96,6 +99,7 @@ def rows_with(
         records: each with its file; gone through once.
         wanted: names or patterns of columns.
         whole_config: give a column ``config`` as well, all of a config as JSON.
+        all_figures: and a column ``metrics``, a dictionary of them by their names.
     """
     asked = list(wanted)
     with_figures = any(_may_be(name, METRICS) for name in asked)
@@ -110,6 +114,8 @@ def rows_with(
                 row |= {column: value for column, value in found if matches(column)}
             if with_config:
                 row |= config_of(record, matches)
+            if all_figures:
+                row["metrics"] = dict(figures(record))
             if whole_config:
                 row["config"] = bytes(record.raw_config).decode()
             rows.append(row)
