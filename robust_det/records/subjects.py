@@ -23,6 +23,7 @@ __all__ = ["Subject", "subject_of"]
 
 # of a set's name: its year and its part say nothing of what it shows
 _PART = re.compile(r"_(?:(?:19|20)\d\d|train|trainval|val|minival|test)(?=_|$)")
+_PARTS = ("val", "valid", "validation", "test", "train")
 # the richest task that a detector was scored in -> what is found
 _FOUND = {"panoptic_seg": "pan", "segm": "seg", "bbox": "det", "sem_seg": "sem"}
 
@@ -110,7 +111,7 @@ def _evaluation(record: ClassifierEvaluationRecord) -> Subject:
 
 
 def _robustness(record: RobustnessRecord) -> Subject:
-    name = PurePath(record.data.folder).name
+    name = _set_of(PurePath(record.data.folder))
     named = f"{record.budget} v{record.budget_version} {record.attack_norm}"
     return Subject(
         dataset=name,
@@ -130,6 +131,12 @@ _OF: dict[type, Callable[[Any], Subject]] = {
     ClassifierEvaluationRecord: _evaluation,
     RobustnessRecord: _robustness,
 }
+
+
+def _set_of(folder: PurePath) -> str:
+    """What a folder of images is called: that of a part of a set, as the set."""
+    whole = folder.parent.name if folder.name in _PARTS else ""
+    return whole or folder.name
 
 
 def _task(names: Sequence[str], found: str) -> str:

@@ -26,8 +26,8 @@ RUNS = (
         for eps in (0, 1)
         for seed in (0, 1)
     ),
-    "detection/eps/runs/tiny_resnet18_l2_eps0",
-    "detection/eps/runs/tiny_resnet18_l2_eps1",
+    "detection/eps/runs/tiny_r18_eps0_bccd_seed0",
+    "detection/eps/runs/tiny_r18_eps1_bccd_seed0",
 )
 
 

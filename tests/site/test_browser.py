@@ -16,7 +16,7 @@ def _pages_of(site: Path) -> list[Path]:
     """All pages but those of runs, and one of these of each kind."""
     runs = [
         next(site.glob(f"runs/{name}-*.html"))
-        for name in ("pgd_seed0", "pgd_seed0_quick", "tiny_resnet18_l2_eps1")
+        for name in ("pgd_seed0", "pgd_seed0_quick", "tiny_r18_eps1_bccd_seed0")
     ]
     return [*sorted(site.glob("*.html")), *runs]
 

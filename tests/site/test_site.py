@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,10 @@ import pytest
 
 from robust_det.core.errors import UserError
 from robust_det.site.build import build_site
+from robust_det.site.curves import curve_svg, read_curves
+from robust_det.site.library import Library, read_library
+from robust_det.site.lineage_graph import lineage_svg
+from robust_det.site.run_page import run_page
 from tests.site.conftest import RESULTS, RUNS, copy_runs
 
 
@@ -148,3 +153,74 @@ def _change(run: Path, part: str, key: str, value: object) -> None:
     record = json.loads((run / "record.json").read_text())
     record[part][key] = value
     (run / "record.json").write_text(json.dumps(record))
+
+
+def _library(runs: Path) -> Library:
+    return read_library([runs])
+
+
+def test_lineage_goes_from_pretraining_over_conversion_to_evaluation(runs: Path) -> None:
+    made = json.loads((runs / "pgd_seed0" / "record.json").read_text())["weights"]["sha256"]
+    detector = runs / "tiny_r18_eps1_bccd_seed0"
+    _change(detector, "weights", "source_sha256", made)
+    converted = json.loads((detector / "record.json").read_text())["weights"]["sha256"]
+    library = _library(runs)
+    number = next(n for n, run in enumerate(library.runs) if run.path.parent == detector)
+    svg, words = lineage_svg(library, number)
+    start = json.loads((runs / "pgd_seed0" / "record.json").read_text())["started_from"]["sha256"]
+    assert words == (
+        f"weights, L2 ε 0.5 {start[:12]}, no record → pretraining, L2 ε 0.5 pgd_seed0 → conversion"
+        f" {converted[:12]} → fine-tuning, bccd_test tiny_r18_eps1_bccd_seed0"
+    )
+    parent = next(run for run in library.runs if run.name == "pgd_seed0")
+    assert f'href="{parent.slug}.html"' in svg
+    number = library.runs.index(parent)
+    _, words = lineage_svg(library, number)
+    assert words.endswith(
+        f"conversion {converted[:12]} → robustness, tiny-imagenet-100"
+        " pgd_seed0_quick, fine-tuning, bccd_test tiny_r18_eps1_bccd_seed0"
+    )
+
+
+def test_a_lineage_of_many_stays_small(runs: Path) -> None:
+    made = json.loads((runs / "pgd_seed0" / "record.json").read_text())["weights"]["sha256"]
+    for number in range(30):
+        copy = runs / f"transfer{number}"
+        shutil.copytree(runs / "small_flowers_r18_eps1_seed0_modefixed-feature_seed0", copy)
+        _change(copy, "weights", "sha256", made)
+        _change(copy, "classifier", "sha256", f"{number:064x}")
+    library = _library(runs)
+    number = next(n for n, run in enumerate(library.runs) if run.name == "pgd_seed0")
+    svg, words = lineage_svg(library, number)
+    assert svg.count("<rect") == 10  # its start, itself, seven runs and one for all others
+    assert "and 24 more in the list of runs" in words
+
+
+def test_what_records_say_is_never_markup(runs: Path) -> None:
+    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    run = runs / "pgd_seed0"
+    for part, key in (("environment", "device"), ("weights", "path"), ("config", "OUTPUT_DIR")):
+        _change(run, part, key, evil)
+    (run / "metrics.jsonl").write_text(
+        "".join(json.dumps({"epoch": n, evil: n}) + "\n" for n in range(3))
+    )
+    folder = run.rename(runs / "<b>run")
+    library = _library(runs)
+    number = next(n for n, one in enumerate(library.runs) if one.path.parent == folder)
+    page, _ = run_page(library, number, [])
+    assert "<script" not in page and "<img" not in page and "<b>" not in page
+    assert page.count("&lt;script&gt;") >= 4
+    assert re.fullmatch(r"runs/b_run-[0-9a-f]{8}\.html", library.runs[number].page)
+
+
+def test_curves_have_gaps_where_they_are_undefined(tmp_path: Path) -> None:
+    values = [4.0, 3.0, float("nan"), 2.0, float("inf"), 1.0]
+    lines = [json.dumps({"iteration": n, "total_loss": v, "lr": 0.1}) for n, v in enumerate(values)]
+    (tmp_path / "metrics.json").write_text("\n".join(lines))
+    (curve,), notes = read_curves(tmp_path)  # a rate that never changes is no curve
+    assert (curve.name, curve.by, notes) == ("total_loss", "iteration", [])
+    svg = curve_svg(curve)
+    assert len(re.findall(r"M\d", svg)) == 3 and "lowest 1, highest 4, undefined at 2 points" in svg
+    assert read_curves(tmp_path / "none")[1] == [
+        "There are no curves: no metrics.jsonl or metrics.json lies beside the record."
+    ]
