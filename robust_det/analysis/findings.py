@@ -17,7 +17,9 @@ from robust_det.records.metrics import task_of
 __all__ = ["key_findings"]
 
 
-def key_findings(settings: Sequence[Setting], studies: Sequence[TaskStudy] = ()) -> list[str]:
+def key_findings(
+    settings: Sequence[Setting], studies: Sequence[TaskStudy] = (), asked: bool = False
+) -> list[str]:
     """Return one sentence per setting, task and architecture, which starts with the answer.
 
     ``Yes`` and ``No`` are said where an interval over images leaves 0 out, and it is wide enough
@@ -26,6 +28,7 @@ def key_findings(settings: Sequence[Setting], studies: Sequence[TaskStudy] = ())
     Args:
         settings: at least one.
         studies: of the settings, those that there are.
+        asked: whether intervals were asked for, of which the notes then say why there are none.
     """
     sentences = []
     for setting in settings:
@@ -40,11 +43,11 @@ def key_findings(settings: Sequence[Setting], studies: Sequence[TaskStudy] = ())
                 sentences.append(f"{name} on {where}: not defined, no run had an object to find.")
             for arch in dict.fromkeys(row.first.arch for row in rows):
                 of_arch = [row for row in rows if row.first.arch == arch]
-                sentences.append(_finding(of_arch, task, where, study))
+                sentences.append(_finding(of_arch, task, where, study, asked))
     return sentences
 
 
-def _finding(rows: list[Row], task: str, where: str, study: TaskStudy | None) -> str:
+def _finding(rows: list[Row], task: str, where: str, study: TaskStudy | None, asked: bool) -> str:
     arch, name = rows[0].first.arch, task_of(task).name
     subject = f"{name} on {where}, {arch}"
     robust = [row for row in rows if row.first.eps > 0]
@@ -84,7 +87,7 @@ def _finding(rows: list[Row], task: str, where: str, study: TaskStudy | None) ->
         gap = signed(_mean_difference(row, task) or 0.0)
         return (
             f"{answer}: {gap} {_lower(name)} on {where}, {arch} ({values}), {_seeds(row, task)};"
-            f" {_highest(compared)}{_no_interval(row, task, study)}."
+            f" {_highest(compared)}{_no_interval(row, task, study, asked)}."
         )
     interval = interval_cell(difference.intervals["AP"], delta=True)
     return (
@@ -161,11 +164,13 @@ def _caution(row: Row, task: str) -> str:
     return ""
 
 
-def _no_interval(row: Row, task: str, study: TaskStudy | None) -> str:
+def _no_interval(row: Row, task: str, study: TaskStudy | None, asked: bool) -> str:
     if not has_objects(task) or not scored_by_coco(row.first):
         return "no interval can be computed, --significance is for COCO's AP"
-    if study is None or not study.figures:
+    if not asked and (study is None or not study.figures):
         return "no interval was computed, add --significance"
+    if study is None or study.overall(row) is None:
+        return "no interval was computed, see the notes"
     return "too many resamples lack a class, so there is no interval"
 
 

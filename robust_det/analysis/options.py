@@ -21,8 +21,8 @@ class Options:
         annotations: ground truth to use where its hash is a record's.
         interval: of single figures, one of :data:`~.significance.bootstrap.INTERVALS`.
         pictures: how many images of a setting are drawn, at most.
-        where_possible: leave out the settings that have not what intervals and errors need, with a
-            note, rather than refuse all.
+        where_possible: leave out the backbones whose runs have not what intervals and errors need,
+            with a note, rather than refuse all.
         images: folders in which images are looked for before those that records name.
         latex: the tables for a paper as well.
     """

@@ -12,6 +12,7 @@ from robust_det.pages.rendering import render
 
 __all__ = ["render_report"]
 
+_UNANSWERED = "No answer"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -32,6 +33,7 @@ def render_report(
         run_pages: by their records, the pages of the runs, if these have pages of their own.
     """
     findings = [finding for section in sections for finding in section.findings]
+    findings.sort(key=lambda finding: finding.startswith(_UNANSWERED))  # a page begins with answers
     provenance = [
         {**run, "page": (run_pages or {}).get(run["path"], "")}
         for section in sections

@@ -105,6 +105,9 @@ def test_no_interval_no_yes(write_run: WriteRun) -> None:
     study.differences = [Difference(known.row, 0, (1, 1), {"AP": gone}, 1, gone)]
     (finding,) = key_findings([setting], [study])
     assert finding.startswith("Not known: +10.0 ") and "there is no interval" in finding
+    # asked for, and not to be had of these runs
+    (finding,) = key_findings([setting], asked=True)
+    assert finding.endswith("no interval was computed, see the notes.")
     voc = {"name": "PascalVOCDetectionEvaluator", "library": "detectron2", "version": "0.6"}
     scored = setting_of(
         *(write_run(f"v{eps}", float(eps), 40.0 + eps, evaluators=[voc]) for eps in (0, 1))

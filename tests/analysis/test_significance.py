@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,18 @@ def test_detections_have_to_be_those_of_the_record(scored_run: WriteRun, tmp_pat
     with pytest.raises(UserError, match=r"Expected `object`, got `array` - at `\$\.detections`"):
         compare([scored_run("e", 0.0, 0.7, detections=[1])], report, options=SIGNIFICANCE)
     assert not report.exists()
+
+
+def test_where_possible_a_backbone_without_detections_is_named(
+    scored_run: WriteRun, tmp_path: Path
+) -> None:
+    runs = [scored_run("s", 0.0, 0.7), scored_run("r", 1.0, 0.8), scored_run("q", 3.0, 0.8)]
+    (runs[2] / "inference/shapes_val/coco_instances_results.json").unlink()
+    options = replace(SIGNIFICANCE, where_possible=True)
+    _, text = compare(runs, tmp_path / "report", options=options)
+    lines = lines_of(tmp_path / "report" / "significance.csv")
+    assert {line["run"] for line in lines} == {"s", "r", ""}  # and their difference
+    assert "resnet18 L2 ε 3: no intervals and no kinds of errors, as the detections " in text
 
 
 def test_runs_that_voc_scored_are_left_out_and_it_is_said(

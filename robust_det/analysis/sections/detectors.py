@@ -52,7 +52,7 @@ def detector_section(records: Sequence[tuple[Path, DetectionRecord]], options: O
     settings = group_runs(runs_of(records))
     studies = study(settings, options) if options.wanted else []
     galleries = [build_gallery(setting, options) for setting in settings]
-    findings = key_findings(settings, studies)
+    findings = key_findings(settings, studies, options.significance)
     files: dict[str, bytes | Path] = {**study_files(studies)} if studies else {}
     for setting in settings:
         for task in setting.tasks:

@@ -155,12 +155,16 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
     # all files are looked for before the first of the long computations
     inputs: _Inputs = {}
     for setting in usable:
-        try:
-            inputs |= _inputs(setting, options)
-        except UserError as error:
-            if not options.where_possible:
-                raise
-            setting.remarks.append(f"No intervals and no kinds of errors: {error.reason}.")
+        for row in setting.rows:
+            try:
+                inputs |= _inputs(row, options)
+            except UserError as error:
+                if not options.where_possible:
+                    raise
+                # a mean over some of a row's runs would stand beside that over all of them
+                setting.remarks.append(
+                    f"{row.label}: no intervals and no kinds of errors, as {error.reason}."
+                )
     return [
         _task(setting, task, inputs, options)
         for setting in usable
@@ -169,9 +173,9 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
     ]
 
 
-def _inputs(setting: Setting, options: Options) -> _Inputs:
+def _inputs(row: Row, options: Options) -> _Inputs:
     out: _Inputs = {}
-    for run in (run for row in setting.rows for run in row.runs):
+    for run in row.runs:
         for task, (kind, data) in scored_tasks(run).items():
             truth = find_truth(run, data, options.annotations)
             out[run.path, task] = (kind, truth, find_detections(run, data))
