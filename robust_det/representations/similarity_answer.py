@@ -40,7 +40,8 @@ _HOW_TO_READ = (
     "Intervals are of 95% over images, by the jackknife: how far a figure of these networks may lie"
     " off, had other images been drawn. They say nothing of other pretraining runs. p does: it is"
     " how often the gap is as far from 0 or farther when it is drawn anew which of the backbones"
-    " are the robust ones (an exact permutation test; Holm's correction where there are several).",
+    " are the robust ones, of those that began from the same weights among these alone (an exact"
+    " permutation test; Holm's correction where there are several).",
 )
 
 
@@ -53,6 +54,7 @@ class Compared:
         grid: cells a side that positions are averaged in.
         pairs: all of the backbones.
         yardsticks: of robust trainings against the standard one.
+        cautions: what keeps figures from being taken as they are, in sentences.
     """
 
     backbones: Sequence[ShownBackbone]
@@ -60,6 +62,7 @@ class Compared:
     grid: int
     pairs: Sequence[Pair]
     yardsticks: Sequence[Yardstick]
+    cautions: Sequence[str] = ()
 
 
 def answer_of(compared: Compared, notes: Sequence[str]) -> Answer:
@@ -72,6 +75,7 @@ def answer_of(compared: Compared, notes: Sequence[str]) -> Answer:
     findings = [sentence for one in compared.yardsticks for sentence in _findings(one)]
     if not findings:
         findings = [_no_yardstick(compared)]
+    findings += compared.cautions
     sheets = [_pairs_sheet(compared)]
     if compared.yardsticks:
         sheets.append(_yardstick_sheet(compared))
