@@ -82,7 +82,7 @@ def _mean_map(kind: tuple[_End, _End, bool], pairs: Sequence[Pair]) -> HeatMap:
 
 
 def _map(pair: Pair) -> HeatMap:
-    title = " and ".join(pair.trainings) + (", one beginning" if pair.one_beginning else "")
+    title = " and ".join(pair.trainings) + ("\none beginning" if pair.one_beginning else "")
     first, second = pair.first.name, pair.second.name
     return _panel(title, first, second, pair.rows, pair.columns, _values(pair))
 

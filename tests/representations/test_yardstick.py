@@ -16,17 +16,14 @@ from robust_det.core.files import sha256_file
 from robust_det.core.resampling import Interval
 from robust_det.models import ModelCard
 from robust_det.ranking.backbones import BackboneFile
-from robust_det.records import write_record
-from robust_det.records.base import File, Weights, as_json
-from robust_det.records.pretrain import ImageSets, PretrainRecord, TrainImages, ValImages
+from robust_det.records.base import File
 from robust_det.representations.given_images import GivenImages
 from robust_det.representations.pairs import Cell, Pair
 from robust_det.representations.similarity_answer import Compared, answer_of
 from robust_det.representations.yardstick import MEAN, permuted, yardsticks
 from robust_det.visualization.networks import ShownBackbone
-from tests.representations.conftest import Write
+from tests.representations.conftest import Write, write_beside
 from tests.support import run_tool
-from tests.support.transfer_records import ENVIRONMENT
 
 
 def backbone(name: str, eps: float, arch: str = "resnet18") -> Any:
@@ -202,26 +199,6 @@ def test_it_says_what_holds_and_how_sure_it_is() -> None:
     more = [backbone(f"e{eps}s{seed}", eps) for eps in (0, 1) for seed in range(4)]
     (first, *_) = said(more, all_pairs(more, 0.6, 0.6))
     assert first.startswith("Not shown: that standard and L2 ε 1 backbones of resnet18")
-
-
-def write_beside(path: Path, arch: str, seed: int, start: File | None) -> None:
-    record = PretrainRecord(
-        name="run",
-        arch=arch,
-        norm="l2",
-        eps=0.0,
-        weights=Weights(str(path), sha256_file(path)),
-        seed=seed,
-        raw_config=as_json({}),
-        environment=ENVIRONMENT,
-        wall_time_s=1.0,
-        data=ImageSets(TrainImages(100, 10), ValImages(50)),
-        evaluators=[],
-        metrics={"clean_top1": 50.0},
-        processes=1,
-        started_from=start,
-    )
-    write_record(path.parent, record)
 
 
 def test_records_beside_files_say_who_began_together(
