@@ -50,7 +50,7 @@ class Asked:
 
     Attributes:
         backbones: the networks.
-        categories: how many classes of each network are of each category that all can tell.
+        categories: those that all networks can tell.
         images: whose cues contradict each other.
         decided: by network.
         biases: of each.

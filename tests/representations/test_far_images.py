@@ -23,7 +23,8 @@ def test_a_stage_of_few_images_is_told() -> None:
     assert shares["res2"][0] < 0.05 and "res4" not in shares
     deviations = (odd.double() - odd.double().mean(0)).square().sum(1)
     share = deviations.sort(descending=True).values[:5].sum() / deviations.sum()
-    assert shares["res3"] == (pytest.approx(float(share)), "b")
+    found, whose = shares["res3"]
+    assert found == pytest.approx(float(share)) and whose == "b"
     (said,) = far_words(shares, 500)
     assert said.startswith("Read res3 with care: of b, 1 % of the images hold 98 %")
     assert far_words(shares, 99) == []
