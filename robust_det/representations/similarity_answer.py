@@ -103,11 +103,13 @@ def figure_words(one: Interval, sign: bool = False) -> str:
     """``0.61 [0.60, 0.63]``; a dash if undefined."""
     if math.isnan(one.value):
         return NONE
-    mark = "+" if sign else ""
-    value, low, high = (
-        f"{each:{mark}.2f}".replace("-", "−") for each in (one.value, one.low, one.high)
-    )
+    value, low, high = (_two_digits(each, sign) for each in (one.value, one.low, one.high))
     return value if math.isnan(one.low) else f"{value} [{low}, {high}]"
+
+
+def _two_digits(value: float, sign: bool) -> str:
+    text = f"{value:{'+' if sign else ''}.2f}"
+    return "0.00" if not math.isnan(value) and float(text) == 0 else text.replace("-", "−")
 
 
 def _basis(compared: Compared) -> str:
