@@ -16,7 +16,7 @@ from robust_det.core.errors import counted
 from robust_det.core.resampling import Interval
 from robust_det.representations.given_images import GivenImages
 from robust_det.representations.pairs import Pair
-from robust_det.representations.similarity_maps import heat_maps
+from robust_det.representations.similarity_maps import MOST_MAPS, heat_maps
 from robust_det.representations.stage_features import grid_words
 from robust_det.representations.trainings import STANDARD, training_of
 from robust_det.representations.yardstick import MEAN, Contrast, Yardstick
@@ -76,6 +76,11 @@ def answer_of(compared: Compared, notes: Sequence[str]) -> Answer:
     if not findings:
         findings = [_no_yardstick(compared)]
     findings += compared.cautions
+    if len(compared.pairs) > MOST_MAPS:
+        notes = [
+            *notes,
+            f"{len(compared.pairs)} pairs are too many to draw each; the CSV file has all.",
+        ]
     sheets = [_pairs_sheet(compared)]
     if compared.yardsticks:
         sheets.append(_yardstick_sheet(compared))
