@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from robust_det.analysis.estimates import LEVEL, Difference, Estimate, estimate, holm, welch
+from robust_det.analysis.estimates import LEVEL
 from robust_det.analysis.questions.answer import Answer, Sheet
 from robust_det.analysis.questions.words import sure
 from robust_det.analysis.tables import csv_of, signed
@@ -19,15 +19,15 @@ from robust_det.representations.cue_conflict import CueConflict
 from robust_det.representations.shape_bias import (
     Decided,
     ShapeBias,
-    bias_gap,
     by_category,
     shape_bias,
 )
+from robust_det.representations.shape_gaps import Gap, gaps_of
 from robust_det.representations.share_plot import ShareRow, Shares
-from robust_det.representations.trainings import STANDARD, other_trainings, training_of
+from robust_det.representations.trainings import training_of
 from robust_det.visualization.networks import ShownBackbone
 
-__all__ = ["NAME", "Asked", "Gap", "answer_of", "asked", "tables_of"]
+__all__ = ["NAME", "Asked", "answer_of", "asked", "tables_of"]
 
 NAME = "texture_cue_conflict"
 ASKS = "Do robust networks go by shape where standard ones go by texture?"
@@ -38,28 +38,10 @@ _HOW_TO_READ = (
     " probability. A network that guesses has 50 %: look at how many decisions count.",
     "Intervals of a network are Wilson's (1927) over the images that count. Differences are told"
     " twice: over images, for these networks alone (bootstrap, paired, as all see the same images),"
-    " and over pretraining runs (Welch 1947, where there are two or more of both; p holds for all"
-    " at once, Holm 1979).",
+    " and over pretraining runs, where there are two or more of both (t test of pairs where each"
+    " began from the weights that one of the others began from, else Welch 1947; p holds for all at"
+    " once, Holm 1979).",
 )
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Networks of one training less the standard ones of their architecture.
-
-    Attributes:
-        arch, training: which.
-        own, standard: shape biases over their pretraining runs.
-        of_these: the difference with its interval over images, for these networks.
-        of_runs: the same with its interval over pretraining runs.
-    """
-
-    arch: str
-    training: str
-    own: Estimate
-    standard: Estimate
-    of_these: Interval
-    of_runs: Difference
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,7 @@ class Asked:
 
     Attributes:
         backbones: the networks.
-        categories: how many classes of each network are of each category that all can tell.
+        categories: those that all networks can tell.
         images: whose cues contradict each other.
         decided: by network.
         biases: of each.
@@ -94,30 +76,8 @@ def asked(
 ) -> Asked:
     """Return what is to be said of decisions; see :class:`Asked`."""
     biases = {name: shape_bias(own) for name, own in decisions.items()}
-    gaps = list(_gaps(backbones, decisions, biases))
-    p = holm({place: gap.of_runs.p for place, gap in enumerate(gaps)})
-    gaps = [
-        replace(gap, of_runs=replace(gap.of_runs, p=p[place])) for place, gap in enumerate(gaps)
-    ]
+    gaps = gaps_of(backbones, decisions, biases)
     return Asked(backbones, categories, images, decisions, biases, gaps, size)
-
-
-def _gaps(
-    backbones: Sequence[ShownBackbone],
-    decisions: Mapping[str, Decided],
-    biases: Mapping[str, ShapeBias],
-) -> Iterator[Gap]:
-    for arch in dict.fromkeys(each.model.arch for each in backbones):
-        own = [each for each in backbones if each.model.arch == arch]
-        standard = [each.name for each in own if training_of(each) == STANDARD]
-        for training in other_trainings(own) if standard else ():
-            names = [each.name for each in own if training_of(each) == training]
-            ours, theirs = (
-                estimate(biases[name].interval.value for name in group)
-                for group in (names, standard)
-            )
-            these = bias_gap(*([decisions[name] for name in g] for g in (names, standard)))
-            yield Gap(arch, training, ours, theirs, these, welch(ours, theirs))
 
 
 def answer_of(one: Asked, notes: Sequence[str]) -> Answer:
@@ -178,6 +138,7 @@ def _findings(one: Asked) -> Iterator[str]:
         whose = f"{gap.training} networks of {gap.arch}"
         found, these = gap.of_runs, gap.of_these
         runs = f"{gap.own.n} and {gap.standard.n} pretraining runs"
+        runs += ", paired by their beginnings" if gap.paired else ""
         figures = f"{gap.own.mean:.1f} % of decisions against {gap.standard.mean:.1f} %"
         if math.isnan(found.value):
             yield f"Not known: whether {whose} go by shape, as they decide for neither cue."
@@ -286,6 +247,7 @@ def _gap_rows(one: Asked) -> Iterator[dict[str, Any]]:
             "difference": gap.of_these.value,
             "images_low": gap.of_these.low,
             "images_high": gap.of_these.high,
+            "paired_runs": int(gap.paired),
             "runs_low": gap.of_runs.low,
             "runs_high": gap.of_runs.high,
             "p": gap.of_runs.p,

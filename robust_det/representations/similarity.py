@@ -17,6 +17,7 @@ from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.words import listed
 from robust_det.representations.beginnings import beginning_of
 from robust_det.representations.cka import FEWEST_IMAGES, Centred
+from robust_det.representations.far_images import far_shares, far_words
 from robust_det.representations.given_images import GivenImages, given_images
 from robust_det.representations.outputs import Outputs, kept_words
 from robust_det.representations.pairs import constant_stages, pairs_of
@@ -91,8 +92,14 @@ def ask_similarity(job: SimilarityJob, output: Path) -> tuple[Path, str]:
     )
     with progress_bar(cells, "CKA", "pairs of stages") as bar:
         pairs = pairs_of(backbones, features, bar.update)
+    shares = far_shares(features)
     compared = Compared(
-        backbones, images, job.grid, tuple(pairs), tuple(yardsticks(backbones, pairs))
+        backbones,
+        images,
+        job.grid,
+        pairs,
+        yardsticks(backbones, pairs),
+        far_words(shares, len(images)),
     )
     constant = [
         f"Undefined, since it is the same of all images: {stage}."
@@ -113,6 +120,7 @@ def ask_similarity(job: SimilarityJob, output: Path) -> tuple[Path, str]:
         "layers": list(job.layers),
         "seed": job.seed,
         "batch_size": job.batch_size,
+        "far_shares": {stage: share for stage, (share, _) in shares.items()},
         "kept": {name: one.kept for name, one in outputs.items()},
     }
     record = record_bytes(

@@ -16,7 +16,7 @@ from robust_det.core.errors import counted
 from robust_det.core.resampling import Interval
 from robust_det.representations.given_images import GivenImages
 from robust_det.representations.pairs import Pair
-from robust_det.representations.similarity_maps import heat_maps
+from robust_det.representations.similarity_maps import MOST_MAPS, heat_maps
 from robust_det.representations.stage_features import grid_words
 from robust_det.representations.trainings import STANDARD, training_of
 from robust_det.representations.yardstick import MEAN, Contrast, Yardstick
@@ -40,7 +40,8 @@ _HOW_TO_READ = (
     "Intervals are of 95% over images, by the jackknife: how far a figure of these networks may lie"
     " off, had other images been drawn. They say nothing of other pretraining runs. p does: it is"
     " how often the gap is as far from 0 or farther when it is drawn anew which of the backbones"
-    " are the robust ones (an exact permutation test; Holm's correction where there are several).",
+    " are the robust ones, of those that began from the same weights among these alone (an exact"
+    " permutation test; Holm's correction where there are several).",
 )
 
 
@@ -53,6 +54,7 @@ class Compared:
         grid: cells a side that positions are averaged in.
         pairs: all of the backbones.
         yardsticks: of robust trainings against the standard one.
+        cautions: what keeps figures from being taken as they are, in sentences.
     """
 
     backbones: Sequence[ShownBackbone]
@@ -60,6 +62,7 @@ class Compared:
     grid: int
     pairs: Sequence[Pair]
     yardsticks: Sequence[Yardstick]
+    cautions: Sequence[str] = ()
 
 
 def answer_of(compared: Compared, notes: Sequence[str]) -> Answer:
@@ -72,6 +75,12 @@ def answer_of(compared: Compared, notes: Sequence[str]) -> Answer:
     findings = [sentence for one in compared.yardsticks for sentence in _findings(one)]
     if not findings:
         findings = [_no_yardstick(compared)]
+    findings += compared.cautions
+    if len(compared.pairs) > MOST_MAPS:
+        notes = [
+            *notes,
+            f"{len(compared.pairs)} pairs are too many to draw each; the CSV file has all.",
+        ]
     sheets = [_pairs_sheet(compared)]
     if compared.yardsticks:
         sheets.append(_yardstick_sheet(compared))
@@ -99,11 +108,13 @@ def figure_words(one: Interval, sign: bool = False) -> str:
     """``0.61 [0.60, 0.63]``; a dash if undefined."""
     if math.isnan(one.value):
         return NONE
-    mark = "+" if sign else ""
-    value, low, high = (
-        f"{each:{mark}.2f}".replace("-", "−") for each in (one.value, one.low, one.high)
-    )
+    value, low, high = (_two_digits(each, sign) for each in (one.value, one.low, one.high))
     return value if math.isnan(one.low) else f"{value} [{low}, {high}]"
+
+
+def _two_digits(value: float, sign: bool) -> str:
+    text = f"{value:{'+' if sign else ''}.2f}"
+    return "0.00" if not math.isnan(value) and float(text) == 0 else text.replace("-", "−")
 
 
 def _basis(compared: Compared) -> str:

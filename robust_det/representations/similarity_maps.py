@@ -12,9 +12,9 @@ from robust_det.representations.heat_maps import HeatMap, HeatMaps
 from robust_det.representations.pairs import Pair
 from robust_det.representations.trainings import STANDARD
 
-__all__ = ["heat_maps"]
+__all__ = ["MOST_MAPS", "heat_maps"]
 
-_MOST_MAPS = 12
+MOST_MAPS = 12  # in a picture
 
 
 def heat_maps(name: str, pairs: Sequence[Pair]) -> list[HeatMaps]:
@@ -29,10 +29,10 @@ def heat_maps(name: str, pairs: Sequence[Pair]) -> list[HeatMaps]:
     kinds = _kinds(pairs)
     if len(kinds) < len(pairs):
         title = "Stages of backbones, means over pairs of a kind"
-        panels = [_mean_map(kind, own) for kind, own in kinds.items()][:_MOST_MAPS]
+        panels = [_mean_map(kind, own) for kind, own in kinds.items()][:MOST_MAPS]
         maps.append(HeatMaps(f"{name}_kinds", title, scale, tuple(panels)))
-    if len(pairs) <= _MOST_MAPS or not maps:
-        panels = [_map(pair) for pair in pairs[:_MOST_MAPS]]
+    if len(pairs) <= MOST_MAPS or not maps:
+        panels = [_map(pair) for pair in pairs[:MOST_MAPS]]
         maps.append(HeatMaps(f"{name}_pairs", "Stages of two backbones each", scale, tuple(panels)))
     return maps
 
@@ -82,7 +82,7 @@ def _mean_map(kind: tuple[_End, _End, bool], pairs: Sequence[Pair]) -> HeatMap:
 
 
 def _map(pair: Pair) -> HeatMap:
-    title = " and ".join(pair.trainings) + (", one beginning" if pair.one_beginning else "")
+    title = " and ".join(pair.trainings) + ("\none beginning" if pair.one_beginning else "")
     first, second = pair.first.name, pair.second.name
     return _panel(title, first, second, pair.rows, pair.columns, _values(pair))
 

@@ -107,6 +107,7 @@ def _yardstick(arch: str, training: str, pairs: Sequence[Pair]) -> Yardstick | N
         for pair in among
         for ends in [(places[pair.first.name], places[pair.second.name])]
     }
+    blocks = _blocks(len(members), between)
     others = {ends: pair for ends, pair in between.items() if not pair.one_beginning}
     counts = [{(a < len(standard), b < len(standard)) for a, b in own} for own in (between, others)]
     beginnings = len(between) - len(others)
@@ -120,7 +121,7 @@ def _yardstick(arch: str, training: str, pairs: Sequence[Pair]) -> Yardstick | N
         values = np.full((len(members),) * 2, np.nan)
         for (a, b), pair in between.items():
             values[a, b] = values[b, a] = _value(pair, stages)
-        p, fewest = permuted(values, len(standard))
+        p, fewest = permuted(values, len(standard), blocks)
     return Yardstick(
         arch, training, len(standard), len(robust), beginnings, left_out, contrasts, p, fewest
     )
@@ -150,19 +151,29 @@ def _contrast(
     return Contrast(jackknife(*alike), jackknife(*crossed), jackknife(*robust), gap)
 
 
-def permuted(values: Vector, standard: int) -> tuple[float, float]:
+def permuted(
+    values: Vector, standard: int, blocks: Sequence[int] | None = None
+) -> tuple[float, float]:
     """Return p of the gap, and the smallest that so many networks can have.
 
     The gap is the mean over pairs of the first ``standard`` networks less that over pairs of one of
-    these and one of the others. If what the others were trained to did not matter, any of all could
-    have been the others, and each gap were as likely (Fisher 1935, section 21).
+    these and one of the others. If what the others were trained to did not matter, any of a block
+    could have been the others, and each gap were as likely (Fisher 1935, section 21).
 
     Args:
         values: (M, M) symmetric, of pairs; NaN of those that do not count, as on the diagonal.
         standard: how many come first, two or more and fewer than M.
+        blocks: (M,) numbers that tell which could have been each other; all could if None. Networks
+            that began from the same weights could not have been ones that did not.
     """
     members = len(values)
-    ways = math.comb(members, standard)
+    named = list(blocks) if blocks is not None else [0] * members
+    parts = [
+        (own, sum(place < standard for place in own))
+        for block in dict.fromkeys(named)
+        for own in [[place for place, each in enumerate(named) if each == block]]
+    ]
+    ways = math.prod(math.comb(len(own), number) for own, number in parts)
 
     def gap(chosen: Sequence[int]) -> float:
         inside = np.isin(np.arange(members), chosen)
@@ -175,18 +186,31 @@ def permuted(values: Vector, standard: int) -> tuple[float, float]:
     own = gap(range(standard))
     if math.isnan(own):
         return math.nan, math.nan
-    draws = _choices(members, standard, ways)
-    gaps = [each for chosen in draws if not math.isnan(each := gap(chosen))]
+    gaps = [each for chosen in _choices(parts, ways) if not math.isnan(each := gap(chosen))]
     as_far = [abs(each) >= abs(own) - 1e-12 for each in gaps]
     if ways <= _MOST:
         return sum(as_far) / len(as_far), 1 / len(as_far)
     return (1 + sum(as_far)) / (1 + len(as_far)), 1 / (1 + len(as_far))
 
 
-def _choices(members: int, chosen: int, ways: int) -> Iterator[Sequence[int]]:
+def _choices(parts: Sequence[tuple[Sequence[int], int]], ways: int) -> Iterator[list[int]]:
+    """Give choices of so many of each block, all of them, or draws where these are too many."""
     if ways <= _MOST:
-        yield from itertools.combinations(range(members), chosen)
+        for each in itertools.product(*(itertools.combinations(*part) for part in parts)):
+            yield [place for chosen in each for place in chosen]
         return
     rng = np.random.default_rng(0)
     for _ in range(_MOST):
-        yield rng.permutation(members)[:chosen].tolist()
+        drawn = [rng.permutation(own)[:number].tolist() for own, number in parts]
+        yield [place for chosen in drawn for place in chosen]
+
+
+def _blocks(members: int, between: Mapping[tuple[int, int], Pair]) -> list[int]:
+    """Return the numbers of blocks: those that began from the same weights are one, and so are all
+    that have a beginning of their own."""
+    blocks = list(range(members))
+    for (a, b), pair in between.items():
+        if pair.one_beginning:
+            old, new = max(blocks[a], blocks[b]), min(blocks[a], blocks[b])
+            blocks = [new if each == old else each for each in blocks]
+    return [each if blocks.count(each) > 1 else -1 for each in blocks]

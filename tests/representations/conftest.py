@@ -13,7 +13,12 @@ from PIL import Image
 
 from robust_det.checkpoints.io import save_checkpoint
 from robust_det.checkpoints.pretrained import FORMAT
+from robust_det.core.files import sha256_file
 from robust_det.models import ModelCard, build_classifier
+from robust_det.records import write_record
+from robust_det.records.base import File, Weights, as_json
+from robust_det.records.pretrain import ImageSets, PretrainRecord, TrainImages, ValImages
+from tests.support.transfer_records import ENVIRONMENT
 
 MEAN, STD = (0.41, 0.52, 0.63), (0.21, 0.25, 0.3)
 CLASSES = ("Cat", "dog ", "n02504013", "other")  # the third is an elephant
@@ -69,3 +74,24 @@ def images(tmp_path: Path) -> Path:
     for number in range(12):
         write_noise(tmp_path / f"images/{number:02}.png", number)
     return tmp_path / "images"
+
+
+def write_beside(path: Path, arch: str, seed: int, start: File | None) -> None:
+    """Write the record of a pretraining beside its file."""
+    record = PretrainRecord(
+        name="run",
+        arch=arch,
+        norm="l2",
+        eps=0.0,
+        weights=Weights(str(path), sha256_file(path)),
+        seed=seed,
+        raw_config=as_json({}),
+        environment=ENVIRONMENT,
+        wall_time_s=1.0,
+        data=ImageSets(TrainImages(100, 10), ValImages(50)),
+        evaluators=[],
+        metrics={"clean_top1": 50.0},
+        processes=1,
+        started_from=start,
+    )
+    write_record(path.parent, record)

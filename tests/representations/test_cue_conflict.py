@@ -17,6 +17,7 @@ from scipy import stats
 from robust_det.checkpoints.io import load_checkpoint, save_checkpoint
 from robust_det.checkpoints.model_file import read_model
 from robust_det.classification.class_order import imagenet_synsets
+from robust_det.records.base import File
 from robust_det.representations import outputs
 from robust_det.representations.categories import (
     CATEGORIES,
@@ -27,7 +28,7 @@ from robust_det.representations.categories import (
 from robust_det.representations.cue_conflict import CueConflict
 from robust_det.representations.shape_bias import Decided, bias_gap, decided, shape_bias
 from robust_det.visualization.images import read_square
-from tests.representations.conftest import Write, write_noise
+from tests.representations.conftest import Write, write_beside, write_noise
 from tests.support import Outcome, refused, run_tool
 
 OWN = ("cat", "dog", "elephant")  # that the small networks tell
@@ -185,7 +186,7 @@ def test_an_answer_counts_what_networks_take_images_for(
     means = [float(row["shape_bias"]) for row in rows_of(out)]
     assert float(gap["difference"]) == pytest.approx(sum(means[2:]) / 2 - sum(means[:2]) / 2)
     theirs = stats.ttest_ind(means[2:], means[:2], equal_var=False)
-    assert float(gap["p"]) == pytest.approx(theirs.pvalue)
+    assert float(gap["p"]) == pytest.approx(theirs.pvalue) and gap["paired_runs"] == "0"
     by_category = rows_of(out, "_categories")
     assert sum(int(row["images"]) for row in by_category) == 4 * 12
     assert sum(int(row["shape"]) for row in by_category) == sum(
@@ -204,6 +205,26 @@ def test_an_answer_counts_what_networks_take_images_for(
     again = asked(tmp_path, *given, out="again")
     assert "probabilities of all 4 backbones were kept from earlier" in again.out
     assert rows_of(tmp_path / "again") == rows_of(out)
+
+
+def test_runs_of_one_beginning_are_paired(
+    write_network: Write, stimuli: Path, tmp_path: Path
+) -> None:
+    paths = []
+    for number in range(4):
+        made = balanced(write_network, stimuli, number, float(number > 1))
+        (tmp_path / f"run{number}").mkdir()
+        paths.append(made.rename(tmp_path / f"run{number}/final.pth"))
+        start = File("start.pth", "ab"[number % 2] * 64)
+        write_beside(paths[-1], "resnet10_narrow", number, start)
+    done = asked(tmp_path, "--backbones", *paths, "--cue-conflict", stimuli)
+    assert "2 and 2 pretraining runs, paired by their beginnings" in done.out, done.err
+    means = [float(row["shape_bias"]) for row in rows_of(tmp_path / "out")]
+    (gap,) = rows_of(tmp_path / "out", "_differences")
+    theirs = stats.ttest_rel(means[2:], means[:2])
+    assert gap["paired_runs"] == "1" and float(gap["p"]) == pytest.approx(theirs.pvalue)
+    interval = theirs.confidence_interval()
+    assert [float(gap["runs_low"]), float(gap["runs_high"])] == pytest.approx(list(interval))
 
 
 def test_one_run_of_a_training_says_nothing_of_others(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from PIL import Image
 
 from robust_det.core.figures import image_bytes
 from robust_det.core.resampling import Interval
+from robust_det.representations.given_images import GivenImages
 from robust_det.representations.heat_maps import HeatMap, HeatMaps
 from robust_det.representations.pairs import Cell, Pair
+from robust_det.representations.similarity_answer import Compared, answer_of
 from robust_det.representations.similarity_maps import heat_maps
-from tests.representations.test_yardstick import backbone
+from tests.representations.test_yardstick import all_pairs, backbone, three_and_three
 
 
 def pair_of(a: Any, b: Any, values: list[list[float]]) -> Pair:
@@ -47,6 +50,18 @@ def test_means_are_of_pairs_turned_alike() -> None:
         ((1.0, 0.2), (0.4, 0.9)),
     ]
     assert "standard and L2 ε 1 2 pairs: res2 0.80, res3 0.60" in kinds.description
+
+
+def test_too_many_pairs_are_drawn_as_kinds_and_that_is_said() -> None:
+    members = three_and_three()
+    pairs = all_pairs(members, 0.8, 0.5)
+    images = GivenImages((Path("a.png"),) * 50, ("0" * 64,) * 50, 64)
+    answer = answer_of(Compared(members, images, 1, pairs, []), ["first"])
+    assert [one.name for one in answer.figures] == ["similarity_kinds"]
+    assert answer.left_out == [
+        "first",
+        "15 pairs are too many to draw each; the CSV file has all.",
+    ]
 
 
 def test_shades_rise_in_grey() -> None:

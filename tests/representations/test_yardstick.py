@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,17 +16,14 @@ from robust_det.core.files import sha256_file
 from robust_det.core.resampling import Interval
 from robust_det.models import ModelCard
 from robust_det.ranking.backbones import BackboneFile
-from robust_det.records import write_record
-from robust_det.records.base import File, Weights, as_json
-from robust_det.records.pretrain import ImageSets, PretrainRecord, TrainImages, ValImages
+from robust_det.records.base import File
 from robust_det.representations.given_images import GivenImages
 from robust_det.representations.pairs import Cell, Pair
 from robust_det.representations.similarity_answer import Compared, answer_of
 from robust_det.representations.yardstick import MEAN, permuted, yardsticks
 from robust_det.visualization.networks import ShownBackbone
-from tests.representations.conftest import Write
+from tests.representations.conftest import Write, write_beside
 from tests.support import run_tool
-from tests.support.transfer_records import ENVIRONMENT
 
 
 def backbone(name: str, eps: float, arch: str = "resnet18") -> Any:
@@ -133,11 +131,33 @@ def test_p_is_that_of_all_ways_of_naming_the_robust_ones() -> None:
     assert p == pytest.approx(np.mean(ways)) and fewest == 1 / 10
 
 
+def test_labels_are_drawn_within_beginnings() -> None:
+    values = np.random.default_rng(3).normal(size=(6, 6))
+    values += values.T
+    for a in range(3):  # the first three have a twin each
+        values[a, a + 3] = values[a + 3, a] = np.nan
+
+    def gap(chosen: tuple[int, ...]) -> float:
+        others = [n for n in range(6) if n not in chosen]
+        alike = [values[a, b] for a, b in itertools.combinations(chosen, 2)]
+        crossed = [values[a, b] for a in chosen for b in others]
+        return float(np.nanmean(alike) - np.nanmean(crossed))
+
+    swaps = [abs(gap(each)) for each in itertools.product((0, 3), (1, 4), (2, 5))]
+    p, fewest = permuted(values, 3, [0, 1, 2, 0, 1, 2])
+    assert p == pytest.approx(np.mean([each >= swaps[0] - 1e-12 for each in swaps]))
+    assert fewest == 1 / 8
+    # where all are of one, any could have been any
+    assert permuted(np.ones((6, 6)), 3, [5] * 6)[1] == 1 / 20
+    assert permuted(np.ones((6, 6)), 3, [-1, -1, -1, -1, 4, 4])[1] == 1 / math.comb(4, 3)
+
+
 def test_pairs_of_one_beginning_do_not_count_where_there_are_others() -> None:
     members = three_and_three()
     (one,) = yardsticks(members, all_pairs(members, 0.8, 0.5, shared=0.4))
     assert (one.beginnings, one.left_out) == (3, True)
     assert one.stages["res3"].crossed.value == pytest.approx(0.5, abs=0.02)
+    assert one.fewest == 1 / 8
     # with no others they count
     members = [backbone("e0s1", 0), backbone("e1s1", 1)]
     (one,) = yardsticks(members, all_pairs(members, 0.8, 0.5, shared=0.4))
@@ -179,26 +199,6 @@ def test_it_says_what_holds_and_how_sure_it_is() -> None:
     more = [backbone(f"e{eps}s{seed}", eps) for eps in (0, 1) for seed in range(4)]
     (first, *_) = said(more, all_pairs(more, 0.6, 0.6))
     assert first.startswith("Not shown: that standard and L2 ε 1 backbones of resnet18")
-
-
-def write_beside(path: Path, arch: str, seed: int, start: File | None) -> None:
-    record = PretrainRecord(
-        name="run",
-        arch=arch,
-        norm="l2",
-        eps=0.0,
-        weights=Weights(str(path), sha256_file(path)),
-        seed=seed,
-        raw_config=as_json({}),
-        environment=ENVIRONMENT,
-        wall_time_s=1.0,
-        data=ImageSets(TrainImages(100, 10), ValImages(50)),
-        evaluators=[],
-        metrics={"clean_top1": 50.0},
-        processes=1,
-        started_from=start,
-    )
-    write_record(path.parent, record)
 
 
 def test_records_beside_files_say_who_began_together(
