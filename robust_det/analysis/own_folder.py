@@ -46,7 +46,10 @@ class OwnFolder:
             raise UserError(f"cannot read {self.path}: {error.strerror}; {advice}") from error
         marker = self.path / self.marker
         if not marker.is_file():
-            raise UserError(f"{self.path} holds something other than a {self.what}; {advice}")
+            article = "an" if self.what[0] in "aeiou" else "a"
+            raise UserError(
+                f"{self.path} holds something other than {article} {self.what}; {advice}"
+            )
         try:
             listed = json.loads(marker.read_text())["files"]
             names = {str(PurePosixPath(name)) for name in listed}

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.box_features import STAGES, Pixels, box_features, usual_size
 from robust_det.ranking.boxes import BoxSet
 from robust_det.transfer.features.cache import FeatureKey, cached_features
 from robust_det.transfer.features.extraction import Features
+from robust_det.zoo.backbone_files import BackboneFile
 
 __all__ = ["BoxSubject"]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from robust_det.core.resampling import Interval, difference, percentiles
 from robust_det.core.seeding import mixed_seed
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.scores import METRICS, Figures
 from robust_det.ranking.words import backbone_label
+from robust_det.zoo.backbone_files import BackboneFile
 
 __all__ = ["Row", "compare"]
 

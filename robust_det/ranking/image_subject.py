@@ -15,13 +15,13 @@ from robust_det.data.transfer.contents import look_at
 from robust_det.data.transfer.manifest import Entry
 from robust_det.data.transfer.splits import by_class, subset
 from robust_det.models import check_image_size
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.task import Task
 from robust_det.ranking.words import listed
 from robust_det.transfer.features.cache import images_digest
 from robust_det.transfer.features.of_images import View, features_of_images
 from robust_det.transfer.resolve import normalisation
 from robust_det.transfer.sets import TransferSet, open_set
+from robust_det.zoo.backbone_files import BackboneFile
 
 __all__ = ["ImageSubject"]
 

@@ -15,7 +15,6 @@ from robust_det.core.locks import sole_writer
 from robust_det.core.progress import progress_bar
 from robust_det.core.resampling import FEWEST_RESAMPLES
 from robust_det.core.seeding import check_seed
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.comparison import Row, compare
 from robust_det.ranking.findings import findings
 from robust_det.ranking.plot import score_figure
@@ -33,6 +32,7 @@ from robust_det.ranking.subject import Subject
 from robust_det.ranking.table import csv_text, markdown, table
 from robust_det.ranking.words import TITLES, listed
 from robust_det.records.environment import environment
+from robust_det.zoo.backbone_files import BackboneFile
 
 __all__ = ["Options", "rank"]
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.task import Task
+from robust_det.zoo.backbone_files import BackboneFile
 
 __all__ = ["Subject"]
 

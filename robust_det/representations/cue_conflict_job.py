@@ -13,7 +13,6 @@ from torch import nn
 from robust_det.analysis.own_folder import OwnFolder
 from robust_det.analysis.questions.analyze import MARKER, answer_text, write_answer
 from robust_det.core.errors import UserError
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.representations.categories import CATEGORIES, classes_of_categories, decisions
 from robust_det.representations.cue_conflict import conflicts_among, read_cue_conflicts
 from robust_det.representations.given_images import GivenImages, given_images
@@ -23,6 +22,7 @@ from robust_det.representations.shape_bias import decided
 from robust_det.representations.shape_bias_answer import NAME, answer_of, asked, tables_of
 from robust_det.transfer.features.network import FeatureNetwork
 from robust_det.visualization.networks import ShownBackbone, load_backbones
+from robust_det.zoo.backbone_files import BackboneFile
 
 __all__ = ["CueConflictJob", "ask_cue_conflict"]
 

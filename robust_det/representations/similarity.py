@@ -13,7 +13,6 @@ from robust_det.analysis.own_folder import OwnFolder
 from robust_det.analysis.questions.analyze import MARKER, answer_text, write_answer
 from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.words import listed
 from robust_det.representations.beginnings import beginning_of
 from robust_det.representations.cka import FEWEST_IMAGES, Centred
@@ -26,6 +25,7 @@ from robust_det.representations.similarity_answer import NAME, Compared, answer_
 from robust_det.representations.stage_features import check_grid, stage_outputs, stages_of
 from robust_det.representations.yardstick import yardsticks
 from robust_det.visualization.networks import ShownBackbone, load_backbones
+from robust_det.zoo.backbone_files import BackboneFile
 
 __all__ = ["SimilarityJob", "ask_similarity"]
 

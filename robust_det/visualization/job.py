@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from robust_det.core.resampling import Interval
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.visualization.record import ShownNetwork
 from robust_det.visualization.sheet import Sheet
+from robust_det.zoo.backbone_files import BackboneFile
 
 if TYPE_CHECKING:
     from robust_det.visualization.detectors import ShownDetector

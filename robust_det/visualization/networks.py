@@ -13,8 +13,8 @@ from robust_det.checkpoints.model_file import read_model
 from robust_det.core.errors import UserError
 from robust_det.detection.provenance import provenance_in
 from robust_det.models import Classifier, check_image_size, get_architecture
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.visualization.record import ShownNetwork
+from robust_det.zoo.backbone_files import BackboneFile
 
 __all__ = [
     "ShownBackbone",

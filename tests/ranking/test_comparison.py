@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from robust_det.models import ModelCard
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.ranking.comparison import Row, compare
 from robust_det.ranking.findings import findings
 from robust_det.ranking.plot import score_figure
 from robust_det.ranking.scores import METRICS, Figures
 from robust_det.ranking.table import csv_text, table
 from robust_det.ranking.task import TOP1
+from robust_det.zoo.backbone_files import BackboneFile
 
 RESAMPLES = 400
 

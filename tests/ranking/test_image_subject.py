@@ -12,9 +12,9 @@ from torchvision.transforms import v2
 
 from robust_det import load_classifier
 from robust_det.core.errors import UserError
-from robust_det.ranking.backbones import find_backbones
 from robust_det.ranking.image_subject import ImageSubject
 from robust_det.transfer.settings import explain
+from robust_det.zoo.backbone_files import find_backbones
 
 CPU = torch.device("cpu")
 TRAIN = 12  # images of each of three classes

@@ -291,4 +291,4 @@ def test_nothing_else_is_replaced(write_network: Write, images: Path, tmp_path: 
         *("analyze", "similarity"),
         *("--backbones", *paths, "--images", images, "--output", tmp_path / "mine"),
     )
-    assert "mine holds something other than a answer" in said
+    assert "mine holds something other than an answer" in said

@@ -15,13 +15,13 @@ import pytest
 from robust_det.core.files import sha256_file
 from robust_det.core.resampling import Interval
 from robust_det.models import ModelCard
-from robust_det.ranking.backbones import BackboneFile
 from robust_det.records.base import File
 from robust_det.representations.given_images import GivenImages
 from robust_det.representations.pairs import Cell, Pair
 from robust_det.representations.similarity_answer import Compared, answer_of
 from robust_det.representations.yardstick import MEAN, permuted, yardsticks
 from robust_det.visualization.networks import ShownBackbone
+from robust_det.zoo.backbone_files import BackboneFile
 from tests.representations.conftest import Write, write_beside
 from tests.support import run_tool
 

@@ -23,7 +23,7 @@ from robust_det.core.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from robust_det.ranking.backbones import BackboneFile
+    from robust_det.zoo.backbone_files import BackboneFile
 
 EXAMPLES = (
     "robust-det analyze fixed-feature --runs output/transfer --output output/answers/fixed-feature",
@@ -102,8 +102,8 @@ def _of_networks(args: argparse.Namespace) -> tuple[Path, str]:
     import robust_det.detection  # noqa: F401
     from robust_det.core.device import resolve_device
     from robust_det.core.seeding import check_seed
-    from robust_det.ranking.backbones import find_backbones
     from robust_det.visualization.networks import refuse_detectors
+    from robust_det.zoo.backbone_files import find_backbones
 
     device = resolve_device(args.device or "auto")
     check_seed(_SEED if args.seed is None else args.seed)

@@ -21,8 +21,8 @@ from robust_det.core.cli import Parser
 from robust_det.core.errors import UserError
 
 if TYPE_CHECKING:
-    from robust_det.ranking.backbones import BackboneFile
     from robust_det.ranking.subject import Subject
+    from robust_det.zoo.backbone_files import BackboneFile
 
 EXAMPLES = (
     "robust-det rank --data cells/ --backbones 'resnet18_l2_eps*' --output output/rank",
@@ -38,10 +38,10 @@ def main(args: argparse.Namespace) -> None:
     _check(args)
 
     import robust_det.detection  # noqa: F401
-    from robust_det.ranking.backbones import find_backbones
     from robust_det.ranking.rank import Options, rank
     from robust_det.ranking.reached import read_reached
     from robust_det.ranking.record import refuse_others
+    from robust_det.zoo.backbone_files import find_backbones
 
     options = Options(args.resamples, args.seed, args.separate, args.device)
     options.check()

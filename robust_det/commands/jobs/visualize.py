@@ -124,11 +124,11 @@ def _job(args: argparse.Namespace, kind: Kind) -> tuple[Job, list[str]]:
     """Return what to draw, and what to say of what was given."""
     from robust_det.core.device import resolve_device
     from robust_det.core.seeding import check_seed
-    from robust_det.ranking.backbones import find_backbones
     from robust_det.visualization.detectors import load_detectors
     from robust_det.visualization.images import drawn_images, find_images
     from robust_det.visualization.job import Job
     from robust_det.visualization.networks import refuse_detectors
+    from robust_det.zoo.backbone_files import find_backbones
 
     seed = _SEED if args.seed is None else args.seed
     draw = _DRAW if args.draw is None else args.draw

@@ -9,7 +9,7 @@ import pytest
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
-from robust_det.ranking.backbones import find_backbones
+from robust_det.zoo.backbone_files import find_backbones
 
 
 def names(*patterns: object) -> list[str]:
