@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from string import ascii_uppercase
 from typing import Any
 
 from robust_det.analysis.admission.terms import Terms, terms_of
@@ -47,7 +46,7 @@ class Group:
         runs: that have the figure.
         metric: in words.
         headline: whether it is what such runs are compared by.
-        setting: a letter, where runs that look alike here were trained or evaluated in several
+        setting: a number, where runs that look alike here were trained or evaluated in several
             ways.
         terms: how.
         values: of each backbone, over its runs.
@@ -119,7 +118,7 @@ def groups_of(library: Library) -> list[Group]:
     for _, settings in sorted(places.items()):
         several = len(settings) > 1
         for number, found in enumerate(settings.values()):
-            out += _of_setting(found, _letter(number) if several else "")
+            out += _of_setting(found, str(number + 1) if several else "")
     return out
 
 
@@ -139,13 +138,13 @@ def setting_words(groups: Iterable[Group]) -> list[tuple[str, list[str]]]:
         if not one.setting or (heading, one.setting) in seen:
             continue
         seen.add((heading, one.setting))
-        letter, first = firsts.setdefault(heading, (one.setting, one.terms))
-        if letter == one.setting:
+        number, first = firsts.setdefault(heading, (one.setting, one.terms))
+        if number == one.setting:
             continue
         found = condition_differences(first, one.terms)
         shown = "; ".join(f"{key} {before} and {after}" for key, before, after in found[:4])
         more = f"; and {len(found) - 4} more" if len(found) > 4 else ""
-        out.setdefault(heading, []).append(f"{letter} and {one.setting}: {shown}{more}")
+        out.setdefault(heading, []).append(f"{number} and {one.setting}: {shown}{more}")
     return list(out.items())
 
 
@@ -217,9 +216,3 @@ def _backbone(run: Run) -> str:
 def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
     arch, norm, eps = key
     return (arch, norm, math.inf if eps is None else eps)
-
-
-def _letter(number: int) -> str:
-    """A to Z, then AA, AB and so on."""
-    more, place = divmod(number, len(ascii_uppercase))
-    return (_letter(more - 1) if more else "") + ascii_uppercase[place]

@@ -67,7 +67,7 @@ def _headline(curves: dict[tuple[Any, ...], list[Group]]) -> bool:
 
 
 def _panel(place: tuple[Any, ...], found: dict[tuple[Any, ...], list[Group]]) -> Panel:
-    dataset, _, mode, _, metric = place
+    dataset, _, mode, protocol, metric = place
     curves, eps = [], []
     for (arch, setting), groups in found.items():
         standard = [one for one in groups if one.row["eps"] == 0]
@@ -76,11 +76,11 @@ def _panel(place: tuple[Any, ...], found: dict[tuple[Any, ...], list[Group]]) ->
                 *standard,
                 *(one for one in groups if one.row["norm"] == norm and one.row["eps"]),
             ]
-            label = " ".join(filter(None, (arch, norm_label(norm), setting)))
+            label = " ".join(filter(None, (arch, norm_label(norm), setting and f"({setting})")))
             points = tuple(
                 (one.row["eps"], estimate(one.values), tuple(one.values)) for one in of_norm
             )
             curves.append(Curve(label, points))
             eps += [(one.row["norm"] or None, one.row["eps"]) for one in of_norm]
-    title = f"{dataset}, {mode}" if mode else dataset
+    title = ", ".join(filter(None, (dataset, mode or protocol)))
     return Panel(title, f"{metric} %", tuple(curves[:_MOST_CURVES]), tuple(dict.fromkeys(eps)))
