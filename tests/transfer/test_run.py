@@ -19,7 +19,9 @@ from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
-from robust_det.data.transfer.manifest import read_manifest
+from robust_det.data.transfer.build import build_manifest
+from robust_det.data.transfer.manifest import read_manifest, write_manifest
+from robust_det.data.transfer.survey import survey
 from robust_det.records import read_record
 from robust_det.records.transfer import TransferRecord
 from robust_det.transfer.corruptions import CORRUPTIONS
@@ -222,6 +224,28 @@ def test_a_manifest_is_read_and_one_of_another_set_refused(
     assert again.metrics == record.metrics and again.data == record.data
     with pytest.raises(UserError, match=r"is of the set .folder., DATA\.SET is .csv."):
         run(overrides("DATA.MANIFEST", str(manifest), "DATA.SET", "csv", output="c"), backbone)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_manifest_of_another_copy_is_refused_and_nothing_of_it_kept(
+    workers: str, overrides: Overrides, backbone: Path, images: Path, tmp_path: Path, cache: Path
+) -> None:
+    manifest = tmp_path / "manifest.csv"
+    write_manifest(build_manifest(survey("folder", images)), manifest)
+    changed = images / "train/red/03.png"
+    shutil.copy(images / "train/blue/03.png", changed)
+    same = [
+        *("DATA.ROOT", str(images), "DATA.MANIFEST", str(manifest), "DATA.WORKERS", workers),
+        *("DATA.ON_CORRUPT", "skip", "EVAL.EPS", "0"),
+    ]
+    trained = ["TRANSFER.HEAD", "sgd", "OPTIM.LR", "0.01", "TRAIN.EPOCHS", "1"]
+    trained += ["TRAIN.BATCH_SIZE", "8"]
+    for pairs in ([], trained):
+        output = ["OUTPUT_DIR", str(tmp_path / f"run{len(pairs)}")]
+        with pytest.raises(UserError, match="has another content than the manifest") as refused:
+            run([*same, *pairs, *output], backbone)
+        assert str(refused.value).startswith(str(changed))
+    assert not [*cache.rglob("*.safetensors")]
 
 
 def test_shrunken_images_are_other_features(
