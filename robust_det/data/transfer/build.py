@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import unicodedata
 from collections.abc import Sequence
 
 from robust_det.core.errors import UserError, counted
@@ -46,8 +48,9 @@ def build_manifest(found: Survey, seed: int = 0, paper: bool = False) -> Manifes
     clean, left_out, leaks = without_leaks(splits)
     for split in ("train", "test"):
         if not clean[split]:
+            why = "".join(f"; {note}" for note in (*leaks, *listed.notes))
             raise UserError(
-                f"{listed.base} has no {_WORDS[split]} images of {found.facts.title}",
+                f"{listed.base} has no {_WORDS[split]} images of {found.facts.title}{why}",
                 f"expected: {found.facts.layout}",
             )
     notes += [*leaks, *_of_classes(clean, listed.classes)]
@@ -99,9 +102,13 @@ def _drawn(
 
 def _of_classes(splits: dict[str, list[Entry]], classes: Sequence[str]) -> list[str]:
     """Say which classes cannot be learnt or measured."""
-    train, test = (by_class(splits[split], classes) for split in ("train", "test"))
+    train, val, test = (by_class(splits[split], classes) for split in SPLITS)
     kinds = (
-        ("without training images: its test images count as wrong", lambda n: not train[n]),
+        ("without training images, on which nothing is trained", lambda n: not train[n]),
+        (
+            "without validation images, by which nothing of it is chosen",
+            lambda n: splits["val"] and not val[n],
+        ),
         ("without test images: the per-class mean is of the others", lambda n: not test[n]),
         ("with a single training image", lambda n: len(train[n]) == 1),
     )
@@ -109,4 +116,21 @@ def _of_classes(splits: dict[str, list[Entry]], classes: Sequence[str]) -> list[
     for words, holds in kinds:
         if names := [name for name in classes if holds(name)]:
             notes.append(f"{counted(len(names), 'class', 'es')}, such as {names[0]}, {words}")
-    return notes
+    return [*notes, *_alike(classes)]
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """Say which names may mean one class."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        with contextlib.suppress(ValueError):
+            plain = repr(float(plain))
+        groups.setdefault(plain, []).append(name)
+    if not (twice := [names for names in groups.values() if len(names) > 1]):
+        return []
+    number, (first, second, *_) = sum(map(len, twice)), twice[0]
+    return [
+        f"{number} classes differ from others by capitals, spaces, accents' encoding or how a"
+        f" number is written alone, such as '{first}' and '{second}': each counts as its own"
+    ]

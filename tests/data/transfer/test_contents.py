@@ -85,7 +85,7 @@ def test_classes_that_cannot_be_learnt_or_measured(tmp_path: Path) -> None:
     root = folders(tmp_path, {"train/a": 2, "train/b": 1, "test/a": 2, "test/c": 1})
     notes = build_manifest(survey("folder", root)).notes
     assert [*notes] == [
-        "1 class, such as c, without training images: its test images count as wrong",
+        "1 class, such as c, without training images, on which nothing is trained",
         "1 class, such as b, without test images: the per-class mean is of the others",
         "1 class, such as b, with a single training image",
     ]
@@ -93,3 +93,32 @@ def test_classes_that_cannot_be_learnt_or_measured(tmp_path: Path) -> None:
     folders(root, {"test/a": 0})
     with pytest.raises(UserError, match="has no test images of folders of classes; expected"):
         build_manifest(survey("folder", root))
+
+
+def test_why_nothing_is_left_to_train_on(tmp_path: Path) -> None:
+    root = folders(tmp_path, {"test/a": 2, "test/b": 2})
+    shutil.copytree(root / "test", root / "train")
+    with pytest.raises(UserError, match=r"no training images .*; 4 training images in the test"):
+        build_manifest(survey("folder", root))
+
+
+def test_a_class_without_validation_images_is_named(tmp_path: Path) -> None:
+    root = folders(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, "test/a": 1, "test/b": 1})
+    (note,) = build_manifest(survey("folder", root)).notes
+    assert note.startswith("1 class, such as b, without validation images")
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("Cat", "cat", "dog"), "'Cat' and 'cat'"),
+        (("cat", "cat ", "dog"), "'cat' and 'cat '"),
+        (("1", "1.0", "2"), "'1' and '1.0'"),
+        (("caf\u00e9", "cafe\u0301", "dog"), "'cafe\u0301' and 'caf\u00e9'"),
+        (("cat", "cats", "1", "10"), ""),
+    ],
+)
+def test_names_that_may_mean_one_class(names: tuple[str, ...], shown: str, tmp_path: Path) -> None:
+    root = folders(tmp_path, {f"{s}/{name}": 2 for s in ("train", "test") for name in names})
+    notes = [n for n in build_manifest(survey("folder", root)).notes if "differ from others" in n]
+    assert len(notes) == bool(shown) and all(shown in note for note in notes)
