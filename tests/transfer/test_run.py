@@ -156,6 +156,29 @@ def test_a_folder_is_not_written_twice_and_a_finished_run_is_not_redone(
         run(overrides(), other, resume=True)
 
 
+def test_a_run_is_not_gone_on_with_on_other_images_and_keeps_its_manifest(
+    overrides: Overrides, backbone: Path, images: Path, tmp_path: Path
+) -> None:
+    run(overrides(), backbone)
+    sgd = [
+        *("DATA.ROOT", str(images), "DATA.WORKERS", "0", "EVAL.EPS", "0"),
+        *("TRANSFER.HEAD", "sgd", "OPTIM.LR", "0.01", "TRAIN.EPOCHS", "1"),
+        *("TRAIN.BATCH_SIZE", "8", "OUTPUT_DIR", str(tmp_path / "sgd")),
+    ]
+    run(sgd, backbone)
+    for name in ("record.json", "final.pth"):  # as of a run that was stopped
+        (tmp_path / "sgd" / name).unlink()
+    manifests = [tmp_path / name / "manifest.csv" for name in ("run", "sgd")]
+    before = [path.read_bytes() for path in manifests]
+    moved = images.rename(tmp_path / "moved")  # the same ones elsewhere
+    assert run([*overrides(), "DATA.ROOT", str(moved)], backbone, resume=True).name == "run"
+    shutil.copy(moved / "train/red/03.png", moved / "train/red/more.png")
+    for pairs in (overrides(), sgd):
+        with pytest.raises(UserError, match="other images, labels or splits than those of"):
+            run([*pairs, "DATA.ROOT", str(moved)], backbone, resume=True)
+    assert [path.read_bytes() for path in manifests] == before
+
+
 def test_test_images_among_the_training_images_are_left_out_and_told_of(
     overrides: Overrides, backbone: Path, images: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
