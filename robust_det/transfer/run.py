@@ -161,7 +161,7 @@ def _on_features(given: Given) -> Result:
     predicted = head.predict(found.test.features)
     values: Mapping[str, float] = accuracies(predicted.numpy(), found.test.labels.numpy())
     if head.linear is None:
-        return Result(head.selection, values, found.skipped, None)
+        return Result(head.selection, values, len(found.test.labels), found.skipped, None)
     card = transferred_card(cfg, given.model, data)
     classifier = classifier_of(given.model, head.linear, card)
     path = Path(cfg.OUTPUT_DIR) / CLASSIFIER
@@ -173,7 +173,7 @@ def _on_features(given: Given) -> Result:
         values = {**attacked, **values}
     if cfg.TRANSFER.CORRUPTIONS:
         values = {**values, **corrupted_accuracy(cfg, classifier, data, device, given.world)}
-    return Result(head.selection, values, found.skipped, path)
+    return Result(head.selection, values, len(found.test.labels), found.skipped, path)
 
 
 def _by_sgd(given: Given, folder: Path) -> Result:
@@ -182,7 +182,7 @@ def _by_sgd(given: Given, folder: Path) -> Result:
     outcome = train_by_sgd(given, folder)
     selection = Selection(outcome.on, outcome.chosen, outcome.tried, outcome.remarks)
     values = measured(cfg, outcome.classifier, data, given.device, world)
-    skipped = int(values["corrupt"])
+    tested, skipped = int(values["val_images"]), int(values["corrupt"])
     if cfg.TRANSFER.CORRUPTIONS:
         values |= corrupted_accuracy(cfg, outcome.classifier, data, given.device, world)
     path = folder / CLASSIFIER
@@ -192,4 +192,4 @@ def _by_sgd(given: Given, folder: Path) -> Result:
         said = description(cfg, card, data, given.path, given.sha256)
         write_classifier(path, outcome.classifier, said)
     world.barrier()  # all read it for the record
-    return Result(selection, values, skipped, path, outcome.seconds)
+    return Result(selection, values, tested, skipped, path, outcome.seconds)

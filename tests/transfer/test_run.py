@@ -238,6 +238,31 @@ def test_a_class_without_training_images_is_refused_and_one_without_test_images_
         run(overrides(output="other"), backbone)
 
 
+@pytest.mark.parametrize("by_sgd", [False, True])
+def test_accuracy_is_of_the_test_images_that_can_be_read(
+    by_sgd: bool, backbone: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "test/red/00.png").write_bytes(b"no image")
+    given = [
+        *("DATA.ROOT", str(images), "DATA.WORKERS", "0", "EVAL.EPS", "0"),
+        *("OUTPUT_DIR", str(tmp_path / "run"), "DATA.ON_CORRUPT", "skip"),
+    ]
+    if by_sgd:
+        given += ["TRANSFER.HEAD", "sgd", "OPTIM.LR", "0.01", "TRAIN.EPOCHS", "1"]
+        given += ["TRAIN.BATCH_SIZE", "8"]
+    record = run(given, backbone)
+    assert (record.data.test, record.data.skipped) == (11, 1)
+
+
+def test_a_class_of_which_no_training_image_can_be_read_is_refused_by_name(
+    overrides: Overrides, backbone: Path, images: Path
+) -> None:
+    for path in (images / "train/green").iterdir():
+        path.write_bytes(str(path).encode())
+    with pytest.raises(UserError, match="no training image of 1 class can be read, such as of gre"):
+        run(overrides("DATA.ON_CORRUPT", "skip"), backbone)
+
+
 def test_a_manifest_is_read_and_one_of_another_set_refused(
     overrides: Overrides, backbone: Path, tmp_path: Path
 ) -> None:

@@ -53,7 +53,8 @@ def build_manifest(found: Survey, seed: int = 0, paper: bool = False) -> Manifes
                 f"{listed.base} has no {_WORDS[split]} images of {found.facts.title}{why}",
                 f"expected: {found.facts.layout}",
             )
-    notes += [*leaks, *_of_classes(clean, listed.classes)]
+    unread = {look.sha256 for look in found.looks.values() if look.problem}
+    notes += [*leaks, *_of_classes(clean, listed.classes, unread)]
     train, val, test = (tuple(clean[split]) for split in SPLITS)
     return Manifest(found.name, listed.classes, train, val, test, tuple(left_out), tuple(notes))
 
@@ -100,8 +101,19 @@ def _drawn(
     return {"train": train, "test": test}, note
 
 
-def _of_classes(splits: dict[str, list[Entry]], classes: Sequence[str]) -> list[str]:
-    """Say which classes cannot be learnt or measured."""
+def _of_classes(
+    splits: dict[str, list[Entry]], classes: Sequence[str], unread: set[str]
+) -> list[str]:
+    """Say which classes cannot be learnt or measured.
+
+    Args:
+        splits, classes: images, and the classes in their order.
+        unread: contents that are no images.
+    """
+
+    def broken(images: Sequence[Entry]) -> bool:
+        return bool(images) and all(entry.sha256 in unread for entry in images)
+
     train, val, test = (by_class(splits[split], classes) for split in SPLITS)
     kinds = (
         ("without training images, on which nothing is trained", lambda n: not train[n]),
@@ -111,6 +123,8 @@ def _of_classes(splits: dict[str, list[Entry]], classes: Sequence[str]) -> list[
         ),
         ("without test images: the per-class mean is of the others", lambda n: not test[n]),
         ("with a single training image", lambda n: len(train[n]) == 1),
+        ("without a training image that can be read", lambda n: broken(train[n])),
+        ("without a test image that can be read", lambda n: broken(test[n])),
     )
     notes = []
     for words, holds in kinds:

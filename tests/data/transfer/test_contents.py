@@ -122,3 +122,12 @@ def test_names_that_may_mean_one_class(names: tuple[str, ...], shown: str, tmp_p
     root = folders(tmp_path, {f"{s}/{name}": 2 for s in ("train", "test") for name in names})
     notes = [n for n in build_manifest(survey("folder", root)).notes if "differ from others" in n]
     assert len(notes) == bool(shown) and all(shown in note for note in notes)
+
+
+def test_classes_of_which_no_image_can_be_read(tmp_path: Path) -> None:
+    root = folders(tmp_path, {f"{split}/{name}": 2 for split in ("train", "test") for name in "ab"})
+    for path in (*(root / "train/a").iterdir(), *(root / "test/b").iterdir()):
+        path.write_bytes(str(path).encode())
+    *_, train, test = build_manifest(survey("folder", root)).notes
+    assert train == "1 class, such as a, without a training image that can be read"
+    assert test == "1 class, such as b, without a test image that can be read"

@@ -227,6 +227,9 @@ def test_folders_with_and_without_splits(tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError, match="has no folders; it needs train/<class>/"):
         read_set("folder", tmp_path / "void")
+    (tmp_path / "list.csv").write_text("path,label\n")
+    with pytest.raises(UserError, match=r"list\.csv is a file; of a table .*, DATA\.SET is csv"):
+        read_set("folder", tmp_path / "list.csv")
     with pytest.raises(UserError, match="no data set is called 'dtdd'; did you mean 'dtd'"):
         read_set("dtdd", tmp_path)
 
