@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from robust_det.core.errors import FileError, UserError
 from robust_det.data.transfer.build import build_manifest
@@ -131,3 +133,11 @@ def test_classes_of_which_no_image_can_be_read(tmp_path: Path) -> None:
     *_, train, test = build_manifest(survey("folder", root)).notes
     assert train == "1 class, such as a, without a training image that can be read"
     assert test == "1 class, such as b, without a test image that can be read"
+
+
+def test_integers_of_which_nothing_says_what_is_white_are_told_without_decoding(
+    tmp_path: Path,
+) -> None:
+    Image.fromarray(np.arange(64, dtype=np.int32).reshape(8, 8) * 9000).save(tmp_path / "x.tiff")
+    (note,) = oddities(look_at(tmp_path, ["x.tiff"]))
+    assert "1 file cannot be read as images, such as x.tiff, which has 32-bit integers" in note
