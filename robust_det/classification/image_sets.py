@@ -281,7 +281,8 @@ def load_batches(
 
     Raises:
         CorruptImageError: an image is corrupt, and such are not skipped.
-        UserError: so are all that could stand in for it.
+        UserError: so are all that could stand in for it; or an image has another content than
+            its list says.
     """
     loader = DataLoader(
         data,
@@ -295,6 +296,12 @@ def load_batches(
         generator=torch.Generator().manual_seed(seed),
     )
     for batch in loaded(loader):
+        if batch.foreign:
+            raise UserError(
+                f"{batch.foreign[0]} has another content than the manifest says",
+                "give the folder that the manifest was made of, or make it again with robust-det"
+                " transfer-data check --manifest",
+            )
         if batch.corrupt and on_corrupt == "stop":
             raise CorruptImageError(
                 f"cannot decode {batch.corrupt[0]}",

@@ -78,7 +78,7 @@ def _say_losses(values: Mapping[str, float], length: int) -> None:
     """Warn of images that are not behind the figures, and of an attack that was weaker."""
     if corrupt := int(values["corrupt"]):
         logger.warning(
-            f"{corrupt} of the {length} validation images could not be read; accuracy is of the"
+            f"{corrupt} of the {length} images could not be read; accuracy is of the"
             f" other {int(values['val_images'])}"
         )
     if overflows := int(values["not_finite"]):

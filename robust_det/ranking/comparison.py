@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ def compare(
     separate: bool = False,
     seed: int = 0,
 ) -> list[Row]:
-    """Return the rows, the best first; of equals the one of the smaller eps.
+    """Return the rows, the best first; of equals the one of the smaller eps, an unknown one last.
 
     Files of one architecture, norm and eps are one row, whose resamples draw the files anew as
     well: the next pretraining would give others. Files of unknown eps are alone.
@@ -96,7 +97,7 @@ def compare(
         range(len(together)),
         key=lambda i: (
             -together[i].values[headline],
-            files[[*members.values()][i][0]].card.eps or 0.0,
+            _eps_or_last(files[[*members.values()][i][0]].card.eps),
         ),
     )
     best = order[0]
@@ -142,3 +143,7 @@ def _label(files: Sequence[BackboneFile], separate: bool) -> str:
     card = files[0].card
     label = backbone_label(card.arch, card.norm, card.eps)
     return f"{label} ({files[0].name})" if separate or card.eps is None else label
+
+
+def _eps_or_last(eps: float | None) -> float:
+    return math.inf if eps is None else eps

@@ -174,7 +174,7 @@ def _usable(
     rare = [name for name in data.classes if name not in kept]
     if rare:
         notes.append(
-            f"{counted(len(rare), 'class', 'es')} with a single training image left out:"
+            f"{counted(len(rare), 'class', 'es')} with fewer than two training images left out:"
             f" {listed(rare)}."
         )
     if len(kept) < 2:

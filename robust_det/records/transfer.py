@@ -26,7 +26,8 @@ class TransferData(Part, frozen=True):
         headline: the metric that is reported of it, ``top1`` or ``mean_per_class``.
         manifest: digest of the split manifest.
         train, val, test: images that were trained on while something was chosen, chosen by, and
-            tested on; what is tested was trained on the first two.
+            tested on, of these without those that could not be read; what is tested was trained
+            on the first two.
         subset: see ``TRANSFER.SUBSET``; 0 is all.
         downscale: short side in pixels that images were shrunk to first; 0 is none.
         left_out: images of training that are among those of test or validation.

@@ -110,7 +110,8 @@ class _Corrupted:
             corrupted = self.corrupt(pixels, corruption_name=self.name, severity=self.severity)
         finally:
             np.random.set_state(before)
-        return torch.from_numpy(np.ascontiguousarray(corrupted)).permute(2, 0, 1)
+        # a copy: of Pillow's images the array may not be written
+        return torch.from_numpy(np.array(corrupted)).permute(2, 0, 1)
 
 
 def _corrupt() -> Callable[..., Any]:

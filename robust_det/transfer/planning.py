@@ -15,6 +15,7 @@ from robust_det.data.transfer.sets.reading import read_set
 from robust_det.records import RECORD_NAME
 from robust_det.transfer.resolve import resolved
 from robust_det.transfer.run import finished_record
+from robust_det.transfer.sets import TransferSet, open_set, refuse_other_images
 from robust_det.transfer.settings import explain, given_backbone
 
 __all__ = ["TransferCheck"]
@@ -31,6 +32,7 @@ class TransferCheck:
         self._locate = locate
         self._backbones: dict[Path, tuple[Model, str]] = {}
         self._sets: set[tuple[str, str, str]] = set()
+        self._opened_sets: dict[tuple[str, str, str, bool], TransferSet] = {}
 
     def __call__(
         self, config: str, overrides: Sequence[str], backbone: str | None = None
@@ -62,11 +64,24 @@ class TransferCheck:
         folder = Path(cfg.OUTPUT_DIR)
         if not (folder / RECORD_NAME).exists():
             return 1, False
-        finished_record(folder, cfg, sha256)
+        record = finished_record(folder, cfg, sha256)
+        if any(record.config["DATA"][key] != cfg.DATA[key] for key in ("ROOT", "MANIFEST")):
+            refuse_other_images(record.data.manifest, self._opened(cfg), folder)
         return 1, True
 
+    def _opened(self, cfg: CfgNode) -> TransferSet:
+        """Read the images that take the place of a finished run's."""
+        which = (*self._which(cfg), bool(cfg.PAPER.FIRST_FILES))
+        if which not in self._opened_sets:
+            self._opened_sets[which] = open_set(cfg)
+        return self._opened_sets[which]
+
+    @staticmethod
+    def _which(cfg: CfgNode) -> tuple[str, str, str]:
+        return cfg.DATA.SET, cfg.DATA.ROOT, cfg.DATA.MANIFEST
+
     def _list(self, cfg: CfgNode) -> None:
-        which = (cfg.DATA.SET, cfg.DATA.ROOT, cfg.DATA.MANIFEST)
+        which = self._which(cfg)
         if which in self._sets:
             return
         if cfg.DATA.MANIFEST:

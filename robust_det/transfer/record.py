@@ -34,6 +34,7 @@ class Result:
     Attributes:
         selection: how it was chosen.
         values: accuracies in percent and counts, see :func:`.measure.measured`.
+        tested: test images that could be read, of which the accuracies are.
         skipped: images that could not be read.
         classifier: its file in the run's folder; None if it is none.
         seconds: of training, over all sessions; 0 where that is not known.
@@ -41,6 +42,7 @@ class Result:
 
     selection: Selection
     values: Mapping[str, float]
+    tested: int
     skipped: int
     classifier: Path | None
     seconds: float = 0.0
@@ -92,7 +94,7 @@ def transfer_record(
             manifest=data.manifest.digest,
             train=used["train"],
             val=used["val"],
-            test=used["test"],
+            test=result.tested,
             subset=cfg.TRANSFER.SUBSET,
             downscale=cfg.TRANSFER.DOWNSCALE,
             left_out=len(data.manifest.left_out),

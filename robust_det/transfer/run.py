@@ -13,11 +13,12 @@ from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
 from robust_det.core.seeding import seed_generators
-from robust_det.data.transfer.manifest import write_manifest
+from robust_det.data.transfer.manifest import read_manifest, write_manifest
 from robust_det.data.transfer.metrics import accuracies
 from robust_det.records import RECORD_NAME, read_record, write_record
 from robust_det.records.later_keys import completed
 from robust_det.records.transfer import Selection, TransferRecord
+from robust_det.training.engine import LAST
 from robust_det.training.run_folder import held_folder, refuse_other_config, refuse_other_run
 from robust_det.training.trackers.trackers import require_installed
 from robust_det.training.world import joined_world, world_from_environment
@@ -34,7 +35,7 @@ from robust_det.transfer.given import Given
 from robust_det.transfer.measure import measured, require_agreement
 from robust_det.transfer.record import Result, transfer_record
 from robust_det.transfer.resolve import resolved
-from robust_det.transfer.sets import open_set
+from robust_det.transfer.sets import TransferSet, open_set, refuse_other_images
 from robust_det.transfer.settings import SETTINGS, trains_by_sgd
 from robust_det.transfer.sgd.train import train_by_sgd
 
@@ -87,10 +88,14 @@ def transfer(
         model, sha256 = backbone.read(), sha256_file(backbone.path)
         cfg, remarks = resolved(cfg, model, str(backbone.path))
         require_corruptions(cfg)
-        if (folder / RECORD_NAME).exists():
-            logger.info(f"{folder} is finished already; nothing to do")
-            return finished_record(folder, cfg, sha256)
+        finished = (folder / RECORD_NAME).exists()
+        record = finished_record(folder, cfg, sha256) if finished else None
         data = open_set(cfg)
+        if record is not None:
+            refuse_other_images(record.data.manifest, data, folder)
+            logger.info(f"{folder} is finished already; nothing to do")
+            return record
+        _refuse_begun_on_others(folder, data)
         if world.is_main:
             for remark in (*model.remarks, *remarks, *data.notes):
                 logger.warning(remark)
@@ -118,6 +123,12 @@ def transfer(
             write_record(folder, record)
         held.end()
     return record
+
+
+def _refuse_begun_on_others(folder: Path, data: TransferSet) -> None:
+    """Refuse to go on with a run of other images, before its manifest is written over."""
+    if any(folder.rglob(LAST)) and (folder / MANIFEST).exists():
+        refuse_other_images(read_manifest(folder / MANIFEST).digest, data, folder)
 
 
 def finished_record(folder: Path, cfg: CfgNode, sha256: str) -> TransferRecord:
@@ -150,7 +161,7 @@ def _on_features(given: Given) -> Result:
     predicted = head.predict(found.test.features)
     values: Mapping[str, float] = accuracies(predicted.numpy(), found.test.labels.numpy())
     if head.linear is None:
-        return Result(head.selection, values, found.skipped, None)
+        return Result(head.selection, values, len(found.test.labels), found.skipped, None)
     card = transferred_card(cfg, given.model, data)
     classifier = classifier_of(given.model, head.linear, card)
     path = Path(cfg.OUTPUT_DIR) / CLASSIFIER
@@ -162,7 +173,7 @@ def _on_features(given: Given) -> Result:
         values = {**attacked, **values}
     if cfg.TRANSFER.CORRUPTIONS:
         values = {**values, **corrupted_accuracy(cfg, classifier, data, device, given.world)}
-    return Result(head.selection, values, found.skipped, path)
+    return Result(head.selection, values, len(found.test.labels), found.skipped, path)
 
 
 def _by_sgd(given: Given, folder: Path) -> Result:
@@ -171,7 +182,7 @@ def _by_sgd(given: Given, folder: Path) -> Result:
     outcome = train_by_sgd(given, folder)
     selection = Selection(outcome.on, outcome.chosen, outcome.tried, outcome.remarks)
     values = measured(cfg, outcome.classifier, data, given.device, world)
-    skipped = int(values["corrupt"])
+    tested, skipped = int(values["val_images"]), int(values["corrupt"])
     if cfg.TRANSFER.CORRUPTIONS:
         values |= corrupted_accuracy(cfg, outcome.classifier, data, given.device, world)
     path = folder / CLASSIFIER
@@ -181,4 +192,4 @@ def _by_sgd(given: Given, folder: Path) -> Result:
         said = description(cfg, card, data, given.path, given.sha256)
         write_classifier(path, outcome.classifier, said)
     world.barrier()  # all read it for the record
-    return Result(selection, values, skipped, path, outcome.seconds)
+    return Result(selection, values, tested, skipped, path, outcome.seconds)

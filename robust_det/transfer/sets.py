@@ -18,7 +18,7 @@ from robust_det.data.transfer.splits import subset, with_validation
 from robust_det.data.transfer.survey import survey
 from robust_det.data.transfer.verify import base_below
 
-__all__ = ["TransferSet", "open_set"]
+__all__ = ["TransferSet", "open_set", "refuse_other_images"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,24 @@ def open_set(cfg: CfgNode) -> TransferSet:
     notes += used.notes[len(manifest.notes) :]
     _refuse_too_small(used, base)
     return TransferSet(facts, manifest, used, base, tuple(notes))
+
+
+def refuse_other_images(before: str, data: TransferSet, where: Path) -> None:
+    """Refuse to go on with a run of other images than those that are there.
+
+    Args:
+        before: digest of the run's manifest.
+        data: the set that is there.
+        where: the run's file or folder.
+
+    Raises:
+        UserError: contents, labels or splits are others.
+    """
+    if before != data.manifest.digest:
+        raise UserError(
+            f"{where} is of a run with other images, labels or splits than those of {data.base};"
+            " put them back, or choose another OUTPUT_DIR"
+        )
 
 
 def _used(cfg: CfgNode, manifest: Manifest) -> Manifest:

@@ -308,6 +308,15 @@ def _idle_quirk(cfg: CfgNode, key: str) -> str:
     return "" if has_effect else words
 
 
+def _validates(cfg: CfgNode) -> bool:
+    """Return whether something is chosen by validation images."""
+    if cfg.PAPER.SELECT_ON_TEST:
+        return False
+    if trains_by_sgd(cfg):
+        return len(choices_of(cfg)) > 1 or bool(cfg.TRANSFER.PATIENCE)
+    return bool(cfg.TRANSFER.HEAD in (LOGREG, KNN))
+
+
 def _switches(cfg: CfgNode) -> list[Switch]:
     """Return which keys count under which condition alone."""
     sgd, transfer = trains_by_sgd(cfg), cfg.TRANSFER
@@ -319,6 +328,12 @@ def _switches(cfg: CfgNode) -> list[Switch]:
         Switch(("TRANSFER.FREEZE", "TRANSFER.LAYER_DECAY"), whole, "TRANSFER.MODE full-network"),
         Switch(("TRANSFER.STRENGTHS",), head in (LOGREG, RIDGE), "TRANSFER.HEAD logreg or ridge"),
         Switch(("TRANSFER.NEIGHBOURS",), head == KNN, "TRANSFER.HEAD knn"),
+        Switch(
+            ("TRANSFER.VALIDATION",),
+            _validates(cfg),
+            "validation images to choose by (several OPTIM.LR or OPTIM.WEIGHT_DECAY, or"
+            " TRANSFER.PATIENCE; TRANSFER.HEAD logreg or knn)",
+        ),
         Switch(
             (*_OF_EVAL_ATTACK, "TRANSFER.CORRUPTIONS"),
             head != KNN,
@@ -338,6 +353,11 @@ def _check(cfg: CfgNode) -> None:
     check_settings(cfg, SETTINGS)
     if not cfg.DATA.ROOT:
         raise UserError("DATA.ROOT is empty; give the folder that holds the set, or --data DIR")
+    numbers = cfg.TRANSFER.NEIGHBOURS
+    if not numbers or not all(type(each) is int and each > 0 for each in numbers):
+        raise UserError(f"TRANSFER.NEIGHBOURS needs whole numbers from 1, not {numbers or 'none'}")
+    if len(set(numbers)) != len(numbers):
+        raise UserError(f"TRANSFER.NEIGHBOURS {numbers} has a number twice; give each once")
     subset = cfg.TRANSFER.SUBSET
     if subset > 1 and subset != int(subset):
         raise UserError(

@@ -160,9 +160,7 @@ def test_unread_validation_images_are_told_and_recorded(
         path.write_bytes(b"")
     arguments = ("DATA.ROOT", tree, "DATA.ON_CORRUPT", "skip", "TRAIN.EPOCHS", 1)
     outcome = pretrain(*arguments)
-    assert "4 of the 15 validation images could not be read; accuracy is of the other 11" in (
-        outcome.out
-    )
+    assert "4 of the 15 images could not be read; accuracy is of the other 11" in (outcome.out)
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     assert record["data"]["val"] == {"images": 11, "skipped": 4}
     assert record["evaluators"][0]["images"] == 11

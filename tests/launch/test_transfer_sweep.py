@@ -105,3 +105,20 @@ def test_a_folder_of_another_backbone_or_config_is_no_finished_run(
     write_backbone(tmp_path / "b.pth", seed=7)
     with pytest.raises(UserError, match="another file; choose another OUTPUT_DIR"):
         planned(tmp_path, line)
+
+
+def test_a_finished_run_is_none_of_other_images(tmp_path: Path, config: Path) -> None:
+    write_backbone(tmp_path / "b.pth")
+    line = f"transfer --config {config} --backbone {tmp_path}/b.pth"
+    (run,) = planned(tmp_path, line)
+    options = ["OUTPUT_DIR", str(run.folder), "TRANSFER.BACKBONE", str(tmp_path / "b.pth")]
+    cfg, _ = explain(str(config), options)
+    cfg.freeze()
+    transfer(cfg, "mine", NetworkFile(tmp_path / "b.pth"))
+    for folder, counts in (("copy", {"train": 6, "test": 4}), ("less", {"train": 5, "test": 4})):
+        write_folders(tmp_path / folder, counts, tuple(COLOURS))
+    config.write_text(config.read_text().replace(f"{tmp_path}/images", f"{tmp_path}/copy"))
+    assert [run.finished for run in planned(tmp_path, line)] == [True]
+    config.write_text(config.read_text().replace(f"{tmp_path}/copy", f"{tmp_path}/less"))
+    with pytest.raises(UserError, match="of a run with other images, labels or splits"):
+        planned(tmp_path, line)

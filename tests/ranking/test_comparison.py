@@ -111,6 +111,8 @@ def test_a_tie_goes_to_the_smaller_eps_and_is_said() -> None:
     said = findings(rows, TOP1, "images")
     assert said[0].endswith("It is the best in 50% of the resamples.")
     assert "Its score is exactly that of resnet18 L2 ε 3; the smaller ε stands first." in said
+    rows = ranked((backbone("x", None), figures(60)), (backbone("b", 0.0), figures(60)))
+    assert [row.eps for row in rows] == [0.0, None]
 
 
 def test_one_backbone_alone_is_recommended_by_nothing() -> None:

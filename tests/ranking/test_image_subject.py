@@ -83,7 +83,7 @@ def test_a_class_with_one_image_is_left_out_and_said(tree: Path, backbones: Path
     found = subject(tree, backbones)
     assert found.task.classes == ("blue", "red") and found.images == 2 * TRAIN
     assert found.task.labels.unique().tolist() == [0, 1]
-    assert "1 class with a single training image left out: green." in found.notes
+    assert "1 class with fewer than two training images left out: green." in found.notes
 
 
 def test_one_class_is_nothing_to_compare_by(tree: Path, backbones: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
+from robust_det.core.errors import UserError
 from robust_det.data.transfer.metrics import accuracies
 from robust_det.probes import strengths
 from robust_det.transfer.fixed_feature.heads import (
@@ -96,6 +97,8 @@ def test_neighbours_are_chosen_on_validation_and_taken_from_both() -> None:
     if found.selection.chosen["neighbours"] == 1:
         assert (found.predict(val.features) == val.labels).all()
     assert found.linear is None and len(found.predict(test.features)) == len(test.labels)
+    with pytest.raises(UserError, match="from 400 up, are above the"):
+        nearest_head(train, val, 5, [500, 400], top1, False)
 
 
 def test_a_best_strength_at_the_edge_is_told_of() -> None:

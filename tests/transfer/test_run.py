@@ -19,7 +19,9 @@ from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.conversion.convert import convert
 from robust_det.core.errors import UserError
 from robust_det.core.files import sha256_file
-from robust_det.data.transfer.manifest import read_manifest
+from robust_det.data.transfer.build import build_manifest
+from robust_det.data.transfer.manifest import read_manifest, write_manifest
+from robust_det.data.transfer.survey import survey
 from robust_det.records import read_record
 from robust_det.records.transfer import TransferRecord
 from robust_det.transfer.corruptions import CORRUPTIONS
@@ -154,6 +156,29 @@ def test_a_folder_is_not_written_twice_and_a_finished_run_is_not_redone(
         run(overrides(), other, resume=True)
 
 
+def test_a_run_is_not_gone_on_with_on_other_images_and_keeps_its_manifest(
+    overrides: Overrides, backbone: Path, images: Path, tmp_path: Path
+) -> None:
+    run(overrides(), backbone)
+    sgd = [
+        *("DATA.ROOT", str(images), "DATA.WORKERS", "0", "EVAL.EPS", "0"),
+        *("TRANSFER.HEAD", "sgd", "OPTIM.LR", "0.01", "TRAIN.EPOCHS", "1"),
+        *("TRAIN.BATCH_SIZE", "8", "OUTPUT_DIR", str(tmp_path / "sgd")),
+    ]
+    run(sgd, backbone)
+    for name in ("record.json", "final.pth"):  # as of a run that was stopped
+        (tmp_path / "sgd" / name).unlink()
+    manifests = [tmp_path / name / "manifest.csv" for name in ("run", "sgd")]
+    before = [path.read_bytes() for path in manifests]
+    moved = images.rename(tmp_path / "moved")  # the same ones elsewhere
+    assert run([*overrides(), "DATA.ROOT", str(moved)], backbone, resume=True).name == "run"
+    shutil.copy(moved / "train/red/03.png", moved / "train/red/more.png")
+    for pairs in (overrides(), sgd):
+        with pytest.raises(UserError, match="other images, labels or splits than those of"):
+            run([*pairs, "DATA.ROOT", str(moved)], backbone, resume=True)
+    assert [path.read_bytes() for path in manifests] == before
+
+
 def test_test_images_among_the_training_images_are_left_out_and_told_of(
     overrides: Overrides, backbone: Path, images: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -213,6 +238,31 @@ def test_a_class_without_training_images_is_refused_and_one_without_test_images_
         run(overrides(output="other"), backbone)
 
 
+@pytest.mark.parametrize("by_sgd", [False, True])
+def test_accuracy_is_of_the_test_images_that_can_be_read(
+    by_sgd: bool, backbone: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "test/red/00.png").write_bytes(b"no image")
+    given = [
+        *("DATA.ROOT", str(images), "DATA.WORKERS", "0", "EVAL.EPS", "0"),
+        *("OUTPUT_DIR", str(tmp_path / "run"), "DATA.ON_CORRUPT", "skip"),
+    ]
+    if by_sgd:
+        given += ["TRANSFER.HEAD", "sgd", "OPTIM.LR", "0.01", "TRAIN.EPOCHS", "1"]
+        given += ["TRAIN.BATCH_SIZE", "8"]
+    record = run(given, backbone)
+    assert (record.data.test, record.data.skipped) == (11, 1)
+
+
+def test_a_class_of_which_no_training_image_can_be_read_is_refused_by_name(
+    overrides: Overrides, backbone: Path, images: Path
+) -> None:
+    for path in (images / "train/green").iterdir():
+        path.write_bytes(str(path).encode())
+    with pytest.raises(UserError, match="no training image of 1 class can be read, such as of gre"):
+        run(overrides("DATA.ON_CORRUPT", "skip"), backbone)
+
+
 def test_a_manifest_is_read_and_one_of_another_set_refused(
     overrides: Overrides, backbone: Path, tmp_path: Path
 ) -> None:
@@ -222,6 +272,28 @@ def test_a_manifest_is_read_and_one_of_another_set_refused(
     assert again.metrics == record.metrics and again.data == record.data
     with pytest.raises(UserError, match=r"is of the set .folder., DATA\.SET is .csv."):
         run(overrides("DATA.MANIFEST", str(manifest), "DATA.SET", "csv", output="c"), backbone)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_manifest_of_another_copy_is_refused_and_nothing_of_it_kept(
+    workers: str, overrides: Overrides, backbone: Path, images: Path, tmp_path: Path, cache: Path
+) -> None:
+    manifest = tmp_path / "manifest.csv"
+    write_manifest(build_manifest(survey("folder", images)), manifest)
+    changed = images / "train/red/03.png"
+    shutil.copy(images / "train/blue/03.png", changed)
+    same = [
+        *("DATA.ROOT", str(images), "DATA.MANIFEST", str(manifest), "DATA.WORKERS", workers),
+        *("DATA.ON_CORRUPT", "skip", "EVAL.EPS", "0"),
+    ]
+    trained = ["TRANSFER.HEAD", "sgd", "OPTIM.LR", "0.01", "TRAIN.EPOCHS", "1"]
+    trained += ["TRAIN.BATCH_SIZE", "8"]
+    for pairs in ([], trained):
+        output = ["OUTPUT_DIR", str(tmp_path / f"run{len(pairs)}")]
+        with pytest.raises(UserError, match="has another content than the manifest") as refused:
+            run([*same, *pairs, *output], backbone)
+        assert str(refused.value).startswith(str(changed))
+    assert not [*cache.rglob("*.safetensors")]
 
 
 def test_shrunken_images_are_other_features(

@@ -39,6 +39,18 @@ ROOT = ["DATA.ROOT", "images"]
         (["PAPER.BEST_EPOCH", "True"], "PAPER.BEST_EPOCH has no effect without training by SGD"),
         (["TRANSFER.SUBSET", "2.5"], "TRANSFER.SUBSET is so many images a class, or a part below"),
         (["TRANSFER.VALIDATION", "1"], "TRANSFER.VALIDATION must be below 1"),
+        (
+            ["TRANSFER.HEAD", "ridge", "TRANSFER.VALIDATION", "0.3"],
+            "TRANSFER.VALIDATION has no effect without validation images to choose by",
+        ),
+        (
+            ["TRANSFER.HEAD", "sgd", "OPTIM.LR", "0.1", "TRANSFER.VALIDATION", "0.3"],
+            "TRANSFER.VALIDATION has no effect without validation images to choose by",
+        ),
+        (["TRANSFER.HEAD", "knn", "TRANSFER.NEIGHBOURS", "[1.5]"], "needs whole numbers from 1"),
+        (["TRANSFER.HEAD", "knn", "TRANSFER.NEIGHBOURS", "[0, 3]"], "needs whole numbers from 1"),
+        (["TRANSFER.HEAD", "knn", "TRANSFER.NEIGHBOURS", "[]"], "not none"),
+        (["TRANSFER.HEAD", "knn", "TRANSFER.NEIGHBOURS", "[3, 3]"], "has a number twice"),
         (["TRANSFER.MODE", "full"], "TRANSFER.MODE is one of"),
         (["DATA.SET", "flower"], "did you mean 'flowers'?"),
         (["TRANSFER.MODE", "full-network", "OPTIM.LR", "[0.1, 0.1]"], "has a number twice"),

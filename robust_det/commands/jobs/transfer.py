@@ -99,6 +99,8 @@ def _table(record: TransferRecord) -> str:
         label = attack_label(attack.name, attack.steps, attack.objective)
         words = f"top-1 under {label}, {attack.norm} eps {attack.eps:g}"
         rows.append((words, shown("adversarial_top1", attack.images)))
+    if (corrupted := record.metrics.get("corrupted_top1")) is not None:
+        rows.append(("top-1 under common corruptions", f"{corrupted:.2f}"))
     return tabulate(rows, tablefmt="plain")
 
 

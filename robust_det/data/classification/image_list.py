@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch.utils.data import Dataset
 
 from robust_det.core.seeding import mixed_seed
 from robust_det.data.classification.crops import Transform, Undecodable
-from robust_det.data.classification.sources import Source
+from robust_det.data.classification.sources import ForeignContent, Source
 from robust_det.data.classification.stores import FileStore
 
 __all__ = ["Batch", "Corrupt", "ImageList", "Sample", "collate"]
@@ -40,6 +41,7 @@ class Batch:
         indices: (N,) int64 positions of the images in their split.
         corrupt: paths of files that could not be decoded, with the reason.
         hopeless: whether an image and all that could have stood in for it are corrupt.
+        foreign: paths of files of another content than they should have.
     """
 
     images: torch.Tensor
@@ -47,19 +49,22 @@ class Batch:
     indices: torch.Tensor
     corrupt: list[str]
     hopeless: bool = False
+    foreign: tuple[str, ...] = ()
 
     def pin_memory(self) -> Batch:
         """Called by the data loader for faster copies to a GPU."""
         images, targets = self.images.pin_memory(), self.targets.pin_memory()
-        return Batch(images, targets, self.indices, self.corrupt, self.hopeless)
+        return dataclasses.replace(self, images=images, targets=targets)
 
 
 @dataclass
 class Corrupt:
-    """Stands for an image that could not be decoded, nor any that could have replaced it."""
+    """Stands for an image that could not be decoded, nor any that could have replaced it; or for
+    one of another content than it should have, which nothing replaces."""
 
     path: str
     hopeless: bool = False
+    foreign: bool = False
 
 
 # image, target, index in the split, and the path of the corrupt image that it replaces, or ""
@@ -140,12 +145,14 @@ class ImageList(Dataset[Sample | Corrupt]):
             except Undecodable as error:
                 corrupt = corrupt or f"{self.path(i)} ({error})"
                 continue
+            except ForeignContent:
+                return Corrupt(self.path(i), foreign=True)
             return image, int(self.targets[i]), i, corrupt
         return Corrupt(corrupt, hopeless=self.substitute)
 
 
 def collate(samples: list[Sample | Corrupt]) -> Batch:
-    """Stack samples into a :class:`Batch`; corrupt ones are left out and listed."""
+    """Stack samples into a :class:`Batch`; corrupt and foreign ones are left out and listed."""
     bad = [sample for sample in samples if isinstance(sample, Corrupt)]
     good = [sample for sample in samples if not isinstance(sample, Corrupt)]
     images = torch.stack([s[0] for s in good]) if good else torch.empty(0, 3, 1, 1).byte()
@@ -153,8 +160,9 @@ def collate(samples: list[Sample | Corrupt]) -> Batch:
         images,
         torch.tensor([s[1] for s in good], dtype=torch.long),
         torch.tensor([s[2] for s in good], dtype=torch.long),
-        [sample.path for sample in bad] + [s[3] for s in good if s[3]],
+        [sample.path for sample in bad if not sample.foreign] + [s[3] for s in good if s[3]],
         any(sample.hopeless for sample in bad),
+        tuple(sample.path for sample in bad if sample.foreign),
     )
 
 

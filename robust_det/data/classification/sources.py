@@ -8,9 +8,13 @@ from typing import IO
 
 from robust_det.core.files import require_regular
 
-__all__ = ["Source", "opened"]
+__all__ = ["ForeignContent", "Source", "opened"]
 
 Source = str | IO[bytes]  # the path of an image, or its content
+
+
+class ForeignContent(Exception):
+    """An image has not the content that it should have, however sound it is."""
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import unicodedata
 from collections.abc import Sequence
 
 from robust_det.core.errors import UserError, counted
@@ -46,11 +48,13 @@ def build_manifest(found: Survey, seed: int = 0, paper: bool = False) -> Manifes
     clean, left_out, leaks = without_leaks(splits)
     for split in ("train", "test"):
         if not clean[split]:
+            why = "".join(f"; {note}" for note in (*leaks, *listed.notes))
             raise UserError(
-                f"{listed.base} has no {_WORDS[split]} images of {found.facts.title}",
+                f"{listed.base} has no {_WORDS[split]} images of {found.facts.title}{why}",
                 f"expected: {found.facts.layout}",
             )
-    notes += [*leaks, *_of_classes(clean, listed.classes)]
+    unread = {look.sha256 for look in found.looks.values() if look.problem}
+    notes += [*leaks, *_of_classes(clean, listed.classes, unread)]
     train, val, test = (tuple(clean[split]) for split in SPLITS)
     return Manifest(found.name, listed.classes, train, val, test, tuple(left_out), tuple(notes))
 
@@ -97,16 +101,50 @@ def _drawn(
     return {"train": train, "test": test}, note
 
 
-def _of_classes(splits: dict[str, list[Entry]], classes: Sequence[str]) -> list[str]:
-    """Say which classes cannot be learnt or measured."""
-    train, test = (by_class(splits[split], classes) for split in ("train", "test"))
+def _of_classes(
+    splits: dict[str, list[Entry]], classes: Sequence[str], unread: set[str]
+) -> list[str]:
+    """Say which classes cannot be learnt or measured.
+
+    Args:
+        splits, classes: images, and the classes in their order.
+        unread: contents that are no images.
+    """
+
+    def broken(images: Sequence[Entry]) -> bool:
+        return bool(images) and all(entry.sha256 in unread for entry in images)
+
+    train, val, test = (by_class(splits[split], classes) for split in SPLITS)
     kinds = (
-        ("without training images: its test images count as wrong", lambda n: not train[n]),
+        ("without training images, on which nothing is trained", lambda n: not train[n]),
+        (
+            "without validation images, by which nothing of it is chosen",
+            lambda n: splits["val"] and not val[n],
+        ),
         ("without test images: the per-class mean is of the others", lambda n: not test[n]),
         ("with a single training image", lambda n: len(train[n]) == 1),
+        ("without a training image that can be read", lambda n: broken(train[n])),
+        ("without a test image that can be read", lambda n: broken(test[n])),
     )
     notes = []
     for words, holds in kinds:
         if names := [name for name in classes if holds(name)]:
             notes.append(f"{counted(len(names), 'class', 'es')}, such as {names[0]}, {words}")
-    return notes
+    return [*notes, *_alike(classes)]
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """Say which names may mean one class."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        with contextlib.suppress(ValueError):
+            plain = repr(float(plain))
+        groups.setdefault(plain, []).append(name)
+    if not (twice := [names for names in groups.values() if len(names) > 1]):
+        return []
+    number, (first, second, *_) = sum(map(len, twice)), twice[0]
+    return [
+        f"{number} classes differ from others by capitals, spaces, accents' encoding or how a"
+        f" number is written alone, such as '{first}' and '{second}': each counts as its own"
+    ]

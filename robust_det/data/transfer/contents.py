@@ -15,7 +15,7 @@ from PIL import Image
 from robust_det.core.errors import FileError, counted
 from robust_det.core.files import require_regular
 from robust_det.core.progress import progress_bar
-from robust_det.data.images import open_image, whole_image
+from robust_det.data.images import check_range, open_image, whole_image
 from robust_det.data.transfer.sets.cifar import is_packed, packed_pixels
 
 __all__ = ["Look", "look_at", "oddities"]
@@ -98,6 +98,7 @@ def _look(base: Path, path: str, decode: bool, md5: str) -> Look:
     try:
         with whole_image(file), Image.open(file) as image:
             mode, kind, side = image.mode, image.format or "", min(image.size)
+            check_range(image)
         if decode:
             open_image(io.BytesIO(content))
     except FileError as error:

@@ -70,7 +70,7 @@ def extracted(
             data.manifest,
             data.base,
             data.manifest.entries(split),
-            name=f"{split} images",
+            name=f"the {split} split",
             device=device,
             batch_size=cfg.EVAL.BATCH_SIZE,
             workers=own.WORKERS,
@@ -83,6 +83,13 @@ def extracted(
     splits = {
         name: _rows(trained, known, data.used.entries(name), name) for name in ("train", "val")
     }
+    known_classes = set(trained.targets.tolist())
+    if lost := [name for i, name in enumerate(data.classes) if i not in known_classes]:
+        raise UserError(
+            f"no training image of {counted(len(lost), 'class', 'es')} can be read, such as of"
+            f" {lost[0]}",
+            "put whole images in their place, or leave the classes out",
+        )
     test = Labelled(tested.values, tested.targets)
     return Extracted(**splits, test=test, skipped=len(trained.corrupt) + len(tested.corrupt))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from robust_det.core.errors import UserError
 from robust_det.core.progress import progress_bar
 from robust_det.probes import LinearHead, Ridge, choose, fit, nearest_neighbours, refit, strengths
 from robust_det.records.transfer import ChosenOn, Selection, Tried
@@ -148,9 +149,14 @@ def nearest_head(
         neighbours: numbers that are tried; those above the number of images are left out.
 
     Raises:
-        UserError: see :func:`robust_det.probes.nearest_neighbours`.
+        UserError: all are; or see :func:`robust_det.probes.nearest_neighbours`.
     """
-    possible = sorted(k for k in neighbours if k <= len(train.labels)) or [len(train.labels)]
+    possible = sorted(k for k in neighbours if k <= len(train.labels))
+    if not possible:
+        raise UserError(
+            f"all numbers of neighbours, from {min(neighbours)} up, are above the"
+            f" {len(train.labels):,} training images; give lower ones"
+        )
     guesses = nearest_neighbours(
         train.features, train.labels, classes, chosen_on.features, possible
     )

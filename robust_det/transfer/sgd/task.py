@@ -20,6 +20,7 @@ from robust_det.training.run_folder import refuse_other_config
 from robust_det.training.state import require_resumable
 from robust_det.transfer.classifier import description
 from robust_det.transfer.given import Given
+from robust_det.transfer.sets import refuse_other_images
 from robust_det.transfer.settings import SETTINGS, choices_of
 from robust_det.transfer.sgd.network import (
     build_network,
@@ -139,11 +140,7 @@ class TransferTask(ClassifierTask):
         self._refuse_other_choice(content, path)
         before = completed(content["config"], SETTINGS)
         refuse_other_config(before, to_dict(self.cfg), _FREE_KEYS, path)
-        if known["manifest"] != self.given.data.manifest.digest:
-            raise UserError(
-                f"{path} is of a run with other images, labels or splits than those of"
-                f" {self.given.data.base}; put them back, or {elsewhere}"
-            )
+        refuse_other_images(known["manifest"], self.given.data, path)
         if content["run"] != self.run.said():
             raise UserError(
                 f"{path} is of a run with other settings, which an earlier choice was for",

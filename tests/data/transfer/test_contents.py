@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from robust_det.core.errors import FileError, UserError
 from robust_det.data.transfer.build import build_manifest
@@ -85,7 +87,7 @@ def test_classes_that_cannot_be_learnt_or_measured(tmp_path: Path) -> None:
     root = folders(tmp_path, {"train/a": 2, "train/b": 1, "test/a": 2, "test/c": 1})
     notes = build_manifest(survey("folder", root)).notes
     assert [*notes] == [
-        "1 class, such as c, without training images: its test images count as wrong",
+        "1 class, such as c, without training images, on which nothing is trained",
         "1 class, such as b, without test images: the per-class mean is of the others",
         "1 class, such as b, with a single training image",
     ]
@@ -93,3 +95,49 @@ def test_classes_that_cannot_be_learnt_or_measured(tmp_path: Path) -> None:
     folders(root, {"test/a": 0})
     with pytest.raises(UserError, match="has no test images of folders of classes; expected"):
         build_manifest(survey("folder", root))
+
+
+def test_why_nothing_is_left_to_train_on(tmp_path: Path) -> None:
+    root = folders(tmp_path, {"test/a": 2, "test/b": 2})
+    shutil.copytree(root / "test", root / "train")
+    with pytest.raises(UserError, match=r"no training images .*; 4 training images in the test"):
+        build_manifest(survey("folder", root))
+
+
+def test_a_class_without_validation_images_is_named(tmp_path: Path) -> None:
+    root = folders(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, "test/a": 1, "test/b": 1})
+    (note,) = build_manifest(survey("folder", root)).notes
+    assert note.startswith("1 class, such as b, without validation images")
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("Cat", "cat", "dog"), "'Cat' and 'cat'"),
+        (("cat", "cat ", "dog"), "'cat' and 'cat '"),
+        (("1", "1.0", "2"), "'1' and '1.0'"),
+        (("caf\u00e9", "cafe\u0301", "dog"), "'cafe\u0301' and 'caf\u00e9'"),
+        (("cat", "cats", "1", "10"), ""),
+    ],
+)
+def test_names_that_may_mean_one_class(names: tuple[str, ...], shown: str, tmp_path: Path) -> None:
+    root = folders(tmp_path, {f"{s}/{name}": 2 for s in ("train", "test") for name in names})
+    notes = [n for n in build_manifest(survey("folder", root)).notes if "differ from others" in n]
+    assert len(notes) == bool(shown) and all(shown in note for note in notes)
+
+
+def test_classes_of_which_no_image_can_be_read(tmp_path: Path) -> None:
+    root = folders(tmp_path, {f"{split}/{name}": 2 for split in ("train", "test") for name in "ab"})
+    for path in (*(root / "train/a").iterdir(), *(root / "test/b").iterdir()):
+        path.write_bytes(str(path).encode())
+    *_, train, test = build_manifest(survey("folder", root)).notes
+    assert train == "1 class, such as a, without a training image that can be read"
+    assert test == "1 class, such as b, without a test image that can be read"
+
+
+def test_integers_of_which_nothing_says_what_is_white_are_told_without_decoding(
+    tmp_path: Path,
+) -> None:
+    Image.fromarray(np.arange(64, dtype=np.int32).reshape(8, 8) * 9000).save(tmp_path / "x.tiff")
+    (note,) = oddities(look_at(tmp_path, ["x.tiff"]))
+    assert "1 file cannot be read as images, such as x.tiff, which has 32-bit integers" in note

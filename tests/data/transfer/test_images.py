@@ -84,6 +84,18 @@ def test_corrupt_images_are_told_of_or_replaced(tree: Tree) -> None:
     assert good[2] == 1 and good[3] == bad.path
 
 
+def test_an_image_of_another_content_is_neither_decoded_nor_replaced(tree: Tree) -> None:
+    found = survey("food", tree("food"))
+    manifest, base = build_manifest(found), found.listed.base
+    images = ManifestImages(manifest, manifest.training, base, WHOLE, substitute=True)
+    few = images.part(np.array([2, 1]))
+    picture(base / manifest.training[1].path, "L", "JPEG")
+    assert images[0, 1] == few[0, 1] == Corrupt(images.path(1), foreign=True)
+    batch = collate([images[0, 0], images[0, 1], few[0, 0]])
+    assert batch.foreign == (images.path(1),) and not batch.corrupt and not batch.hopeless
+    assert batch.indices.tolist() == [0, 0] and len(batch.images) == 2
+
+
 def test_a_folder_that_lacks_images_of_the_manifest(tree: Tree, tmp_path: Path) -> None:
     for name, lost in (("food", "images/apple_pie/4.jpg"), ("cifar100", "test#0")):
         found = survey(name, tree(name))

@@ -16,7 +16,7 @@ from robust_det.data.transfer.catalogue import SETS, facts_of
 from robust_det.data.transfer.check import OFFICIAL, TRUNCATED, judge
 from robust_det.data.transfer.sets.reading import MissingSetError, read_set
 from robust_det.data.transfer.survey import survey
-from tests.support.transfer_trees import TREES, cifar_pickle, folders
+from tests.support.transfer_trees import TREES, cifar_pickle, folders, picture
 
 Tree = Callable[[str], Path]
 
@@ -202,6 +202,7 @@ def test_a_table(tmp_path: Path) -> None:
         ("path,label\na.png,.2 .3 .5", "has the soft label '.2 .3 .5' in row 2"),
         ("path,label,split\na.png,x,dev", "has the split 'dev' in row 2"),
         ("path,label\n../a.png,x", "has the path ../a.png, which leads out of its folder"),
+        ("path,label,label\na.png,x,y", "has the column 'label' twice"),
         ("path,label\n", "has no rows"),
         ("", "has no column 'path'"),
     ],
@@ -226,5 +227,42 @@ def test_folders_with_and_without_splits(tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError, match="has no folders; it needs train/<class>/"):
         read_set("folder", tmp_path / "void")
+    (tmp_path / "list.csv").write_text("path,label\n")
+    with pytest.raises(UserError, match=r"list\.csv is a file; of a table .*, DATA\.SET is csv"):
+        read_set("folder", tmp_path / "list.csv")
     with pytest.raises(UserError, match="no data set is called 'dtdd'; did you mean 'dtd'"):
         read_set("dtdd", tmp_path)
+
+
+def test_numbers_in_a_table_come_by_their_values(tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    for labels, order in (
+        ((10, 9, 2), ("2", "9", "10")),
+        (("10", "9", "b"), ("10", "9", "b")),
+    ):
+        table.write_text("\n".join(["path,label", *(f"{name}.png,{name}" for name in labels)]))
+        assert read_set("csv", table).classes == order
+
+
+def test_images_of_no_class_and_folders_within_a_class_are_told_of(tmp_path: Path) -> None:
+    root = folders(tmp_path, {"train/a": 1, "train/b/x": 1, "train/b/y": 1, "test/a": 1, "val": 0})
+    picture(root / "train/stray.png")
+    (root / "train/list.txt").write_text("no image")
+    assert [*read_set("folder", root).notes] == [
+        f"1 image, such as stray.png, in {root}/train itself, of no class, left out",
+        "train/b has 2 folders with images (x, y, ...) and none of its own: all count as the one"
+        " class b",
+        "val holds no images in folders of classes: it is taken for missing",
+    ]
+    (root / "test/b").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="test/b is a link that leads nowhere"):
+        read_set("folder", root)
+
+
+def test_folders_called_as_splits_are_no_classes(tmp_path: Path) -> None:
+    for other in ("Test", "testing"):
+        root = folders(tmp_path / other, {"train/a": 1, f"{other}/a": 1})
+        with pytest.raises(UserError, match=f"has .*{other}.*, which hold folders as splits do"):
+            read_set("folder", root)
+    vehicles = folders(tmp_path / "vehicles", {"train": 2, "bus": 2})  # a class of trains
+    assert read_set("folder", vehicles).classes == ("bus", "train")

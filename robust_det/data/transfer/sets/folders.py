@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robust_det.core.errors import UserError
-from robust_det.data.classification.listing import left_out, listing_of
+from robust_det.core.errors import UserError, counted
+from robust_det.data.classification.listing import is_image, left_out, listing_of
 from robust_det.data.transfer.catalogue import ALL
 from robust_det.data.transfer.listed import FOLDERS, UNSPLIT, Item, Listed
 from robust_det.data.walking import is_hidden
@@ -16,6 +16,7 @@ from robust_det.data.walking import is_hidden
 __all__ = ["class_names", "direct_images", "has_splits", "read_folders", "read_unsplit"]
 
 _VAL = ("val", "valid", "validation")
+_LIKE_SPLITS = ("train", "training", "test", "testing", *_VAL)
 _ORDERS: dict[str, Callable[[str], Any]] = {
     "pets": str.casefold,
     "flowers": lambda name: (int(name) if name.isdecimal() else 0, name),
@@ -48,9 +49,13 @@ def read_folders(root: Path, name: str) -> Listed:
     Args:
         root: their folder.
         name: of the set, for the order of its classes.
+
+    Raises:
+        UserError: a link in place of a class leads nowhere.
     """
-    val = next((each for each in _VAL if (root / each).is_dir()), "")
-    notes = []
+    vals = [each for each in _VAL if (root / each).is_dir()]
+    val = vals[0] if vals else ""
+    notes = [f"{each} is not read: {val} is" for each in vals[1:]]
     if (root / "test").is_dir():
         folders = {"train": "train", **({"val": val} if val else {}), "test": "test"}
     else:
@@ -60,8 +65,11 @@ def read_folders(root: Path, name: str) -> Listed:
     found: set[str] = set()
     for split, folder in folders.items():
         names = class_names(root / folder)
+        notes += _beside(root / folder)
         found.update(names)
         splits[split] = [item for each in names for item in _images(root, folder, each, notes)]
+    if "val" in splits and not splits["val"]:
+        notes.append(f"{val} holds no images in folders of classes: it is taken for missing")
     classes = sorted(found, key=_ORDERS.get(name, str))
     return Listed(root, FOLDERS, tuple(classes), splits, tuple(notes))
 
@@ -72,16 +80,49 @@ def read_unsplit(root: Path, folder: str, lacks: tuple[str, ...] = ()) -> Listed
     Args:
         root, folder: the base, and the folder below it that has the classes.
         lacks: official lists that are not there.
+
+    Raises:
+        UserError: no folders; such as are splits by their names; or see :func:`read_folders`.
     """
     names = class_names(root / folder)
     if not names:
         raise UserError(
             f"{root} has no folders; it needs train/<class>/ and test/<class>/, or <class>/"
         )
-    notes: list[str] = []
+    if odd := [each for each in names if _is_like_a_split(root / folder / each)]:
+        raise UserError(
+            f"{root / folder} has {', '.join(odd)}, which hold folders as splits do, and not both"
+            " train and test",
+            "name them train/<class>/ and test/<class>/, maybe val/<class>/; or give the folder"
+            " that holds the classes",
+        )
+    notes = _beside(root / folder)
     items = [item for each in names for item in _images(root, folder, each, notes)]
     layout = UNSPLIT if lacks else FOLDERS
     return Listed(root, layout, tuple(names), {ALL: items}, tuple(notes), lacks)
+
+
+def _is_like_a_split(folder: Path) -> bool:
+    """Whether it is called as a split is, and holds folders, not images."""
+    return folder.name.strip().casefold() in _LIKE_SPLITS and bool(class_names(folder))
+
+
+def _beside(folder: Path) -> list[str]:
+    """Say which images lie beside the folders of classes.
+
+    Raises:
+        UserError: a link leads nowhere, so that a class may be missing.
+    """
+    with os.scandir(folder) as entries:
+        files = sorted(e.name for e in entries if not e.is_dir() and not is_hidden(e.name))
+    if lost := [name for name in files if not os.path.exists(folder / name)]:
+        raise UserError(f"{folder / lost[0]} is a link that leads nowhere; mend or remove it")
+    if not (images := [name for name in files if is_image(name)]):
+        return []
+    return [
+        f"{counted(len(images), 'image')}, such as {images[0]}, in {folder} itself, of no class,"
+        " left out"
+    ]
 
 
 def _images(root: Path, folder: str, name: str, notes: list[str]) -> list[Item]:
@@ -91,5 +132,11 @@ def _images(root: Path, folder: str, name: str, notes: list[str]) -> list[Item]:
         notes.append(
             f"files of {below}{name} that are not read as images were left out:"
             f" {left_out(found.others)}"
+        )
+    if found.folders:
+        first, second, *_ = found.folders
+        notes.append(
+            f"{below}{name} has {len(found.folders)} folders with images ({first}, {second}, ...)"
+            f" and none of its own: all count as the one class {name}"
         )
     return [(f"{below}{os.fsdecode(path)}", name) for path in found.paths]

@@ -82,6 +82,10 @@ def read_set(name: str, root: str | Path) -> Listed:
     where = f"; its official source is {facts.source}" if facts.source else ""
     fetch = f"robust-det transfer-data check {name} {shlex.quote(str(root))} --download"
     more = f"; {fetch} fetches it" if facts.torchvision else ""
+    if name == "folder" and root.is_file():
+        raise MissingSetError(
+            f"{root} is a file", "of a table of paths and labels, DATA.SET is csv"
+        )
     raise MissingSetError(
         f"no {facts.title} in {root}{there}{lost}", f"expected: {facts.layout}{where}{more}"
     )

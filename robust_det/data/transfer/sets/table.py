@@ -19,11 +19,12 @@ _NEEDED = ("path", "label")
 
 def read_table(path: Path) -> Listed:
     """Read rows of ``path,label`` or ``path,label,split``; paths are relative to the file.
+    Classes come in the order of their names, and by value where all are numbers.
 
     Raises:
         UserError: a folder that has not one CSV file; or see below.
-        FileError: a column or a value is missing, a label is soft, or a split is none of
-            train, val and test.
+        FileError: a column or a value is missing, a column is there twice, a label is soft, or a
+            split is none of train, val and test.
     """
     if path.is_dir():
         found = sorted(each for each in path.iterdir() if each.suffix.lower() == ".csv")
@@ -32,7 +33,7 @@ def read_table(path: Path) -> Listed:
         path = found[0]
     with naming(path):
         splits = _splits(list(csv.reader(text_lines(path))))
-    classes = sorted({label for items in splits.values() for _, label in items})
+    classes = _ordered({label for items in splits.values() for _, label in items})
     return Listed(path.parent, TABLE, tuple(classes), splits)
 
 
@@ -42,6 +43,8 @@ def _splits(rows: Sequence[Sequence[str]]) -> dict[str, list[Item]]:
         raise FileError(
             f"has no column '{lost[0]}'", "its first line is path,label or path,label,split"
         )
+    if twice := [name for name in (*_NEEDED, "split") if header.count(name) > 1]:
+        raise FileError(f"has the column '{twice[0]}' twice", "leave the one that is meant")
     splits: dict[str, list[Item]] = {}
     for line, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
@@ -60,6 +63,15 @@ def _splits(rows: Sequence[Sequence[str]]) -> dict[str, list[Item]]:
     if not splits:
         raise FileError("has no rows")
     return splits
+
+
+def _ordered(labels: set[str]) -> list[str]:
+    """Sort labels; where all are numbers by their values, so that 10 comes after 9."""
+    try:
+        values = {label: float(label) for label in labels}
+    except ValueError:
+        return sorted(labels)
+    return sorted(labels, key=lambda label: (values[label], label))
 
 
 def _is_soft(label: str) -> bool:
