@@ -24,6 +24,10 @@ class LinearHead:
     weight: torch.Tensor
     bias: torch.Tensor
 
+    def to(self, device: torch.device) -> LinearHead:
+        """Return it on a device."""
+        return LinearHead(self.weight.to(device), self.bias.to(device))
+
     def predict(self, features: torch.Tensor) -> torch.Tensor:
         """Return the class of the highest logit, of equals the first, (N,) int64, of (N, D)."""
         blocks = features.split(BLOCK)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from robust_det.checkpoints.model_file import NetworkFile
+import torch
+
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError
@@ -157,13 +159,14 @@ def _on_features(given: Given) -> Result:
     """Find a head on features."""
     cfg, data, device = given.cfg, given.data, given.device
     found = extracted(cfg, given.model, given.sha256, data, device, str(given.path))
-    head = find_head(cfg, found, len(data.classes), data.facts.headline)
-    predicted = head.predict(found.test.features)
+    on_device = found.to(device)
+    head = find_head(cfg, on_device, len(data.classes), data.facts.headline)
+    predicted = head.predict(on_device.test.features).cpu()
     values: Mapping[str, float] = accuracies(predicted.numpy(), found.test.labels.numpy())
     if head.linear is None:
         return Result(head.selection, values, len(found.test.labels), found.skipped, None)
     card = transferred_card(cfg, given.model, data)
-    classifier = classifier_of(given.model, head.linear, card)
+    classifier = classifier_of(given.model, head.linear.to(torch.device("cpu")), card)
     path = Path(cfg.OUTPUT_DIR) / CLASSIFIER
     write_classifier(path, classifier, description(cfg, card, data, given.path, given.sha256))
     if cfg.EVAL.EPS > 0:

@@ -11,6 +11,7 @@ from robust_det.core.errors import UserError
 from robust_det.data.transfer.metrics import accuracies
 from robust_det.probes import strengths
 from robust_det.transfer.fixed_feature.heads import (
+    FoundHead,
     Labelled,
     logreg_head,
     nearest_head,
@@ -106,3 +107,25 @@ def test_a_best_strength_at_the_edge_is_told_of() -> None:
     noise = Labelled(train.features, train.labels[torch.randperm(len(train.labels))])
     found = logreg_head(noise, val, 5, 2, top1, False)
     assert any("of those tried" in remark for remark in found.selection.remarks)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_heads_are_the_same_on_a_gpu() -> None:
+    train, chosen_on, test = parts()
+    gpu = torch.device("cuda")
+
+    def accuracy(predicted: torch.Tensor, labels: torch.Tensor) -> float:
+        return top1(predicted.cpu(), labels.cpu())
+
+    def both(device: torch.device) -> list[FoundHead]:
+        a, b = train.to(device), chosen_on.to(device)
+        return [
+            logreg_head(a, b, 3, 5, accuracy, False),
+            ridge_head(a + b, 3, 5, accuracy),
+            nearest_head(a, b, 3, [1, 5], accuracy, False),
+        ]
+
+    for here, there in zip(both(torch.device("cpu")), both(gpu), strict=True):
+        assert here.selection.chosen == there.selection.chosen
+        predicted = there.predict(test.features.to(gpu)).cpu()
+        assert (predicted == here.predict(test.features)).float().mean() > 0.98

@@ -34,6 +34,11 @@ class Extracted:
     test: Labelled
     skipped: int
 
+    def to(self, device: torch.device) -> Extracted:
+        """Return all on a device, on which heads are then fitted."""
+        splits = (one.to(device) for one in (self.train, self.val, self.test))
+        return Extracted(*splits, skipped=self.skipped)
+
 
 def extracted(
     cfg: CfgNode,

@@ -20,7 +20,7 @@ __all__ = ["find_head"]
 
 
 def find_head(cfg: CfgNode, found: Extracted, classes: int, headline: str) -> FoundHead:
-    """Choose and fit a head.
+    """Choose and fit a head, on the device of the features.
 
     Args:
         cfg: a resolved config.
@@ -33,7 +33,7 @@ def find_head(cfg: CfgNode, found: Extracted, classes: int, headline: str) -> Fo
     """
 
     def accuracy(predicted: torch.Tensor, labels: torch.Tensor) -> float:
-        return accuracies(predicted.numpy(), labels.numpy())[headline]
+        return accuracies(predicted.cpu().numpy(), labels.cpu().numpy())[headline]
 
     transfer, test_chooses = cfg.TRANSFER, cfg.PAPER.SELECT_ON_TEST
     everything = found.train + found.val

@@ -34,6 +34,10 @@ class Labelled:
             torch.cat([self.features, other.features]), torch.cat([self.labels, other.labels])
         )
 
+    def to(self, device: torch.device) -> Labelled:
+        """Return both on a device."""
+        return Labelled(self.features.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True)
 class FoundHead:
