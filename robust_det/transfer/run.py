@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from robust_det.checkpoints.model_file import NetworkFile
 import torch
 
+from robust_det.checkpoints.model_file import NetworkFile
 from robust_det.core.config.reading import CfgNode
 from robust_det.core.device import resolve_device
 from robust_det.core.errors import UserError

@@ -120,9 +120,9 @@ def test_heads_are_the_same_on_a_gpu() -> None:
     def both(device: torch.device) -> list[FoundHead]:
         a, b = train.to(device), chosen_on.to(device)
         return [
-            logreg_head(a, b, 3, 5, accuracy, False),
-            ridge_head(a + b, 3, 5, accuracy),
-            nearest_head(a, b, 3, [1, 5], accuracy, False),
+            logreg_head(a, b, 5, 5, accuracy, False),
+            ridge_head(a + b, 5, 5, accuracy),
+            nearest_head(a, b, 5, [1, 5], accuracy, False),
         ]
 
     for here, there in zip(both(torch.device("cpu")), both(gpu), strict=True):
