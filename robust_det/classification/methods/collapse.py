@@ -17,7 +17,7 @@ _FAR_BELOW = 0.5
 
 
 def way_out(cfg: CfgNode) -> str:
-    """Return what may keep training by one step from a collapse, of keys that the config can have."""
+    """Return what may keep training by one step from a collapse, of keys that a config can have."""
     longer = "more ATTACK.STEPS"
     if cfg.TRAIN.METHOD == "fast":  # one step is what it is
         longer = f"TRAIN.METHOD pgd and {longer}"
