@@ -275,6 +275,19 @@ def test_a_file_of_unknown_sizes_is_told_of(evaluate: Any, trained: Path, tmp_pa
     assert read(tmp_path / "sized").data.size == 32
 
 
+@pytest.mark.parametrize("eps, telling", [(1e-6, False), (3, True)])
+def test_checks_at_an_eps_that_fells_nothing_are_told_of(
+    eps: float, telling: bool, evaluate: Any, tmp_path: Path
+) -> None:
+    outcome = evaluate("--norm", "l2", "--eps", eps, "--check-images", 8)
+    assert outcome.code == 0, outcome.err
+    checks = read(tmp_path / "out").checks
+    assert checks is not None
+    noise, attacked = (one.top1 for one in checks.outcomes[0].figures)
+    assert (attacked < noise) == telling
+    assert ("fells none that noise leaves" in outcome.out) == (not telling)
+
+
 def test_other_crops_than_those_of_training_are_told_of(
     evaluate: Any, trained: Path, tmp_path: Path
 ) -> None:
