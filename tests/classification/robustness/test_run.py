@@ -279,8 +279,9 @@ def test_a_file_of_unknown_sizes_is_told_of(evaluate: Any, trained: Path, tmp_pa
 def test_checks_at_an_eps_that_fells_nothing_are_told_of(
     eps: float, telling: bool, evaluate: Any, tmp_path: Path
 ) -> None:
-    outcome = evaluate("--norm", "l2", "--eps", eps, "--check-images", 8)
+    outcome = evaluate("--norm", "l2", "--eps", eps, "--check-images", 8, "--resume")
     assert outcome.code == 0, outcome.err
+    assert "out holds no evaluation to go on with: one begins" in outcome.out
     checks = read(tmp_path / "out").checks
     assert checks is not None
     noise, attacked = (one.top1 for one in checks.outcomes[0].figures)
