@@ -36,12 +36,14 @@ class Validated:
         fraction, seed: by which they were split off the training images; a fraction of 0 is not.
         names: digest of their classes and names, see
             :func:`robust_det.data.classification.identity.names_digest`.
+        resize: short side that they were cropped from, in pixels.
     """
 
     folder: str
     fraction: float
     seed: int
     names: str
+    resize: int
 
 
 def require_format(content: Mapping[str, Any]) -> None:
@@ -73,5 +75,9 @@ def validated_in(content: Mapping[str, Any]) -> Validated | None:
     if "VAL" not in data or len(names) != 2:  # of earlier versions
         return None
     return Validated(
-        str(data["VAL"]), float(data["VAL_FRACTION"]), int(data["VAL_SEED"]), str(names[1])
+        str(data["VAL"]),
+        float(data["VAL_FRACTION"]),
+        int(data["VAL_SEED"]),
+        str(names[1]),
+        int(data["RESIZE"]),
     )

@@ -102,6 +102,9 @@ def pretraining_engine(
     """
     folder = Path(cfg.OUTPUT_DIR)
     refuse_other_run(folder, (LAST, FINAL, BEST, RECORD_NAME), resume, resumed_from=(LAST,))
+    if resume and world.is_main and not (folder / LAST).exists():
+        # a scheduler asks for it from the first start on; a mistyped folder looks the same
+        logger.info(f"{folder} holds no run to go on with: one begins")
     prepare_process(cfg, device)
     if weights is None and cfg.MODEL.INIT:
         weights = NetworkFile(Path(cfg.MODEL.INIT))

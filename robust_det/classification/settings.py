@@ -313,6 +313,8 @@ def _check_switches(cfg: CfgNode, origins: Mapping[str, str]) -> None:
     adversarial = (*_OF_TRAINING_ATTACK, *OF_METHODS, "MODEL.SEPARATE_NORMS")
     switches = (
         Switch(adversarial, cfg.ATTACK.EPS > 0, "ATTACK.EPS above 0"),
+        # the head alone is left, and its rate is whole
+        Switch(("OPTIM.LAYER_DECAY",), cfg.MODEL.FREEZE != "res5", "MODEL.FREEZE below res5"),
         *optimizer_switches(cfg, cfg.OPTIM.WEIGHT_DECAY > 0),
         *method_switches(cfg),
         *attack_switches(cfg),

@@ -18,7 +18,7 @@ from robust_det.classification.augmentation import mixing_of
 from robust_det.classification.components import build_average, build_step
 from robust_det.classification.image_sets import batches_of
 from robust_det.classification.methods import METHODS, CleanNorms, PGDTraining
-from robust_det.classification.methods.collapse import collapse
+from robust_det.classification.methods.collapse import collapse, way_out
 from robust_det.classification.methods.free import replayed, replays_of
 from robust_det.classification.methods.warm_up import strength
 from robust_det.classification.optimizer import optimizer_words
@@ -202,7 +202,8 @@ class ClassifierTask(abc.ABC):
         by_one_step = self.cfg.TRAIN.METHOD != "free" and self.step.attack.steps == 1
         if self.cfg.ATTACK.EPS > 0 and by_one_step and "adversarial_top1" in values:
             score, epoch = self.score(values), int(values["epoch"])
-            self.collapsed = collapse(score, epoch, best, best_epoch, weights)
+            instead = way_out(self.cfg)
+            self.collapsed = collapse(score, epoch, best, best_epoch, weights, instead)
         if self.collapsed:
             logger.warning(self.collapsed)
 

@@ -101,7 +101,6 @@ def transfer(
         if world.is_main:
             for remark in (*model.remarks, *remarks, *data.notes):
                 logger.warning(remark)
-            write_manifest(data.manifest, folder / MANIFEST)
         held.begin()
         seed_generators(cfg.SEED)
         begun = time.perf_counter()
@@ -122,6 +121,8 @@ def transfer(
         if world.is_main:
             for remark in record.selection.remarks:
                 logger.warning(remark)
+            # not before: a run that is refused leaves nothing
+            write_manifest(data.manifest, folder / MANIFEST)
             write_record(folder, record)
         held.end()
     return record

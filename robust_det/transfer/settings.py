@@ -326,6 +326,8 @@ def _switches(cfg: CfgNode) -> list[Switch]:
         Switch(("TRANSFER.HEAD",), not whole, "TRANSFER.MODE fixed-feature"),
         Switch(_OF_SGD, sgd, "training by SGD (TRANSFER.MODE full-network, or TRANSFER.HEAD sgd)"),
         Switch(("TRANSFER.FREEZE", "TRANSFER.LAYER_DECAY"), whole, "TRANSFER.MODE full-network"),
+        # the head alone is left, and its rate is whole
+        Switch(("TRANSFER.LAYER_DECAY",), transfer.FREEZE != "res5", "TRANSFER.FREEZE below res5"),
         Switch(("TRANSFER.STRENGTHS",), head in (LOGREG, RIDGE), "TRANSFER.HEAD logreg or ridge"),
         Switch(("TRANSFER.NEIGHBOURS",), head == KNN, "TRANSFER.HEAD knn"),
         Switch(

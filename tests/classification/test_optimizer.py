@@ -137,6 +137,10 @@ MULTISTEP = ["OPTIM.SCHEDULE", "multistep", "OPTIM.MILESTONES"]
             "OPTIM.DECAY_NORMS has no effect without OPTIM.WEIGHT_DECAY above 0",
         ),
         (["OPTIM.LAYER_DECAY", "1.5"], "trains lower stages faster than upper ones"),
+        (
+            ["OPTIM.LAYER_DECAY", "0.5", "MODEL.FREEZE", "res5", "MODEL.INIT", "a.pth"],
+            "OPTIM.LAYER_DECAY has no effect without MODEL.FREEZE below res5",
+        ),
         (["OPTIM.LAYER_DECAY", "0"], "OPTIM.LAYER_DECAY must be above 0"),
         (["OPTIM.MILESTONES", "[30, 60]"], "no effect without OPTIM.SCHEDULE multistep"),
         ([*MULTISTEP, "[30, 60]", "OPTIM.STEP_EPOCHS", "20"], "without OPTIM.SCHEDULE step"),

@@ -136,7 +136,9 @@ def test_sigterm_during_validation_repeats_the_validation(
             outcome = pretrain("--resume", "OUTPUT_DIR", stopped)
             assert outcome.code == 143 and "stopped by SIGTERM" in outcome.out
             assert not (stopped / "metrics.jsonl").exists()
-    assert pretrain("--resume", "OUTPUT_DIR", stopped).code == 0
+    assert "holds no run to go on with" not in pretrain("--resume", "OUTPUT_DIR", stopped).out
+    begun = pretrain("--resume", "OUTPUT_DIR", stopped.with_name("mistyped"))
+    assert begun.code == 0 and "mistyped holds no run to go on with: one begins" in begun.out
     assert_same_tensors(whole / "last.pth", stopped / "last.pth")
     assert metrics_of(stopped) == metrics_of(whole)
 

@@ -120,7 +120,7 @@ def test_a_run_and_what_evaluates_its_file(
     assert evaluated["metrics"]["clean_top1"] == record["metrics"]["clean_top1"]
 
     model = read_model(run / "final.pth")
-    assert model.validated == Validated("val", 0.2, 0, expected.sha256)
+    assert model.validated == Validated("val", 0.2, 0, expected.sha256, 32)
     found, by = open_validation(tree, model)
     assert by == expected and found.names.tolist() == held.names.tolist()
     assert own_validation_notes(model, found, by) == []
@@ -151,9 +151,9 @@ def test_evaluation_of_other_training_images_is_refused(tree: Path) -> None:
     with pytest.raises(UserError, match=r"has images of training, train, and no val; give the"):
         open_validation(tree, model(None))
     with pytest.raises(UserError, match="nor are they those that the file was trained on; give"):
-        open_validation(tree, model(Validated("val", 0.2, 0, "0" * 64)))
+        open_validation(tree, model(Validated("val", 0.2, 0, "0" * 64, 32)))
     shutil.copytree(tree / "train", tree / "valid")
-    found, _ = open_validation(tree, model(Validated("valid", 0.0, 0, "")))
+    found, _ = open_validation(tree, model(Validated("valid", 0.0, 0, "", 32)))
     assert found.folder == tree / "valid"
     assert open_validation(tree / "valid", model(None))[0].folder == tree / "valid"
 

@@ -158,7 +158,7 @@ def test_a_classifier_has_to_be_converted_first(
 ) -> None:
     with pytest.raises(UserError) as caught:
         load(write_config(), "MODEL.WEIGHTS", str(classifier_file))
-    command = f"robust-det convert {classifier_file} output/backbones/NAME.pth"
+    command = f"robust-det convert {classifier_file} output/backbones/{classifier_file.stem}.pth"
     assert str(caught.value).endswith(f"does not say what it is; convert it: {command}")
 
 
@@ -177,14 +177,18 @@ def test_a_file_of_any_kind_is_told_from_a_name(
         return str(caught.value)
 
     shutil.copy(classifier_file, "plain.ckpt")
-    command = "convert it: robust-det convert {} output/backbones/NAME.pth"
-    assert said("plain.ckpt").endswith(f"is not a .pth file; {command.format('plain.ckpt')}")
+    command = "convert it: robust-det convert {} {}"
+    plain = command.format("plain.ckpt", "output/backbones/plain.pth")
+    assert said("plain.ckpt").endswith(f"is not a .pth file; {plain}")
     assert said("absent.safetensors") == "no checkpoint at absent.safetensors"
     assert "no backbone 'absent' at" in said("absent")
     torch.save({"model": {}, "args": argparse.Namespace()}, "script.pth")
     message = said("script.pth")
     assert "holds objects that could run code (argparse.Namespace); refused" in message
-    assert message.endswith(command.format("script.pth"))
+    assert message.endswith(command.format("script.pth", "output/backbones/script.pth"))
+    # one that lies there already is not to be converted onto itself
+    monkeypatch.setenv("ROBUST_DET_BACKBONES", ".")
+    assert said("script.pth").endswith(command.format("script.pth", "script_converted.pth"))
 
 
 def test_training_does_not_start_from_a_trained_detector(

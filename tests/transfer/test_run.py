@@ -344,6 +344,16 @@ def test_the_whole_network_is_trained_from_a_config_to_a_record(
     assert run([*given, "OPTIM.LR", "[0.02, 0.0001]"], backbone, resume=True).name == "run"
 
 
+def test_a_run_that_is_refused_for_its_batch_leaves_nothing(
+    overrides: Overrides, backbone: Path, tmp_path: Path
+) -> None:
+    pairs = ("TRANSFER.MODE", "full-network", "TRAIN.EPOCHS", "2", "TRAIN.BATCH_SIZE", "4000")
+    given = [*(word for word in overrides() if word not in ("TRANSFER.STRENGTHS", "5")), *pairs]
+    with pytest.raises(UserError, match=r"TRAIN\.BATCH_SIZE 4000 is more than the \d+ training"):
+        run([*given, "OPTIM.LR", "0.02"], backbone)
+    assert not list(tmp_path.glob("run/*"))
+
+
 def test_a_conversion_of_a_backbone_is_no_other_pretraining(
     overrides: Overrides, backbone: Path, tmp_path: Path
 ) -> None:

@@ -57,6 +57,13 @@ ROOT = ["DATA.ROOT", "images"]
         (["TRANSFER.MODE", "full-network", "OPTIM.LR", "[]"], "OPTIM.LR needs positive numbers"),
         (["TRANSFER.MODE", "full-network", "OPTIM.LR", "0"], "OPTIM.LR needs positive numbers"),
         (
+            [
+                *("TRANSFER.MODE", "full-network", "TRANSFER.FREEZE", "res5"),
+                *("TRANSFER.LAYER_DECAY", "0.5"),
+            ],
+            "TRANSFER.LAYER_DECAY has no effect without TRANSFER.FREEZE below res5",
+        ),
+        (
             ["TRANSFER.MODE", "full-network", "TRANSFER.LAYER_DECAY", "2"],
             "trains lower stages faster than upper ones",
         ),

@@ -95,6 +95,8 @@ def evaluate_robustness(
         _say(subject, asked, budgets)
         subject.classifier.to(device)
         journal = open_journal(output, settings)
+        if resume and not journal.results:
+            logger.info(f"{output} holds no evaluation to go on with: one begins")
         kept = output / KEPT_NAME
         before = load_examples(kept) if journal.results else []
         examples = Examples(len(subject.data), asked.seed, kept=before)

@@ -87,6 +87,8 @@ def open_subject(file: NetworkFile, folder: str | Path, asked: Asked) -> Subject
         data.keep(stratified(data.targets, asked.images, asked.seed))
     if asked.size is None:
         notes += _size_notes(data, model, size, resize)
+    if asked.resize is None:
+        notes += _resize_notes(model, size, resize)
     contents = f"{names_digest(data)} {contents_of(data).packed()}"
     return Subject(
         file=file,
@@ -121,3 +123,14 @@ def _size_notes(data: ImageList, model: Model, size: int, resize: int) -> list[s
             f" {resize} px; --size gives another crop than {size} px"
         )
     return notes
+
+
+def _resize_notes(model: Model, size: int, resize: int) -> list[str]:
+    """Say so if training validated on the same crops out of other images."""
+    own = model.validated
+    if own is None or size != model.image_size or own.resize == resize:
+        return []
+    return [
+        f"in training the file was validated on crops of {size} px out of {own.resize} px; these"
+        f" are out of {resize} px, and --resize {own.resize} takes those"
+    ]

@@ -13,7 +13,7 @@ from robust_det.classification.robustness.figures import interval
 from robust_det.classification.robustness.subject import Subject
 from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import counted
-from robust_det.records.robustness import CheckOutcome, RobustAccuracy, RobustnessRecord
+from robust_det.records.robustness import CheckOutcome, Checks, RobustAccuracy, RobustnessRecord
 
 __all__ = ["announcement", "check_line", "report", "sentence"]
 
@@ -64,7 +64,13 @@ def report(record: RobustnessRecord) -> str:
         )
     if record.checks is not None:
         head = f"checks on {counted(record.checks.images, 'image')} at eps {record.checks.eps:g}:"
-        parts.append("\n".join([head, *map(check_line, record.checks.outcomes)]))
+        lines = [head, *map(check_line, record.checks.outcomes)]
+        if not _telling(record.checks):
+            lines.append(
+                "the attack fells none that noise leaves, so that these checks tell little; give an"
+                " --eps that fells some of the images, or more --check-images"
+            )
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -84,6 +90,12 @@ def check_line(one: CheckOutcome) -> str:
     """Return ``PASS``, or ``FAIL`` with what that means, with the figures."""
     figures = {figure.under: figure.top1 for figure in one.figures}
     return str(Check(one.name, one.passed, figures, one.meaning))
+
+
+def _telling(checks: Checks) -> bool:
+    """Whether anything lies between noise and the attack, which the checks could tell by."""
+    noise = checks.outcomes[0]
+    return len({figure.top1 for figure in noise.figures}) > 1
 
 
 def _table(record: RobustnessRecord) -> str:

@@ -17,6 +17,7 @@ from robust_det.checkpoints.first_look import first_look
 from robust_det.checkpoints.io import peek_checkpoint
 from robust_det.core.config.reading import Layer, flatten
 from robust_det.core.errors import FileError, UserError, did_you_mean
+from robust_det.core.folders import backbone_folder
 from robust_det.detection.checkpointer import is_backbone
 from robust_det.detection.config.adopt import Origins, adopt
 from robust_det.detection.config.features import check_features, check_operators
@@ -79,12 +80,19 @@ def is_local(weights: str) -> bool:
     return Path(weights).is_file()
 
 
+def _converted(path: str) -> str:
+    """Return a file for the conversion of one, where ``robust://NAME`` looks for backbones."""
+    target = backbone_folder() / f"{name_of_backbone(path)}.pth"
+    same = target.absolute() == Path(path).absolute()
+    return str(target.with_stem(f"{target.stem}_converted") if same else target)
+
+
 def adopt_weights(cfg: CfgNode, origins: Origins) -> BackboneCard | None:
     """Take what the card of ``MODEL.WEIGHTS`` says; return it, or None without weights."""
     weights, card = cfg.MODEL.WEIGHTS, None
     if weights:
         path = PathManager.get_local_path(weights)
-        command = shlex.join(["robust-det", "convert", path, "output/backbones/NAME.pth"])
+        command = shlex.join(["robust-det", "convert", path, _converted(path)])
         first_look(path)
         if not path.endswith(".pth"):
             raise UserError(f"MODEL.WEIGHTS {weights} is not a .pth file; convert it: {command}")

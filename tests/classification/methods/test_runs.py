@@ -90,19 +90,28 @@ def test_the_warm_up_counts_the_steps_of_a_run(
     assert shares[8] < 1 == shares[9]
 
 
+_SMALLER = "a smaller ATTACK.STEP_SIZE or "
+_ONE_STEP = ("ATTACK.STEPS", 1)
+
+
 @pytest.mark.parametrize(
-    "method, accuracies, told",
+    "method, keys, accuracies, told, instead",
     [
-        ("fast", [40.0, 30.0, 10.0], [3]),
-        ("fast", [40.0, 10.0, 30.0], [2]),
-        ("fast", [40.0, 30.0, 20.0], []),
-        ("pgd", [40.0, 30.0, 10.0], []),
+        ("fast", (), [40.0, 30.0, 10.0], [3], f"{_SMALLER}TRAIN.METHOD pgd and more ATTACK.STEPS"),
+        ("fast", (), [40.0, 10.0, 30.0], [2], f"{_SMALLER}TRAIN.METHOD pgd and more ATTACK.STEPS"),
+        ("fast", (), [40.0, 30.0, 20.0], [], ""),
+        ("pgd", ("ATTACK.STEPS", 2), [40.0, 30.0, 10.0], [], ""),
+        ("pgd", _ONE_STEP, [40.0, 30.0, 10.0], [3], f"{_SMALLER}more ATTACK.STEPS"),
+        # APGD refuses a step size
+        ("pgd", (*_ONE_STEP, "ATTACK.NAME", "apgd"), [40.0, 30.0, 10.0], [3], "more ATTACK.STEPS"),
     ],
 )
 def test_a_collapse_is_told_and_the_weights_of_before_are_meant(
     method: str,
+    keys: tuple[Any, ...],
     accuracies: list[float],
     told: list[int],
+    instead: str,
     tmp_path: Path,
     pretrain: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -114,13 +123,13 @@ def test_a_collapse_is_told_and_the_weights_of_before_are_meant(
         return {**validate(self, stop), "adversarial_top1": next(left)}
 
     monkeypatch.setattr(Pretraining, "validate", measured)
-    steps = () if method == "fast" else ("ATTACK.STEPS", 2)
-    outcome = pretrain("TRAIN.EPOCHS", 3, "TRAIN.METHOD", method, *steps)
+    outcome = pretrain("TRAIN.EPOCHS", 3, "TRAIN.METHOD", method, *keys)
     assert outcome.code == 0, outcome.err
     best = tmp_path / "run" / "best.pth"
     warnings = [
         "training by one step has collapsed: accuracy under attack is 10.00% after epoch"
-        f" {epoch}, and was 40.00% after epoch 1, whose weights are in {best}; take those"
+        f" {epoch}, and was 40.00% after epoch 1, whose weights are in {best}; take those, or begin"
+        f" anew with {instead}\n"
         for epoch in told
     ]
     said = outcome.out + outcome.err

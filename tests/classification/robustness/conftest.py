@@ -53,9 +53,12 @@ def evaluate(
     What is given comes last, and so replaces; without checks, unless asked for.
     """
 
-    def run(*arguments: object, file: Path = trained, output: str = "out") -> tools.Outcome:
+    def run(
+        *arguments: object, file: Path = trained, output: str = "out", resize: int | None = 32
+    ) -> tools.Outcome:
         capsys.readouterr()
-        argv = [file, "--data", image_tree, "--output", tmp_path / output, "--resize", 32]
+        argv = [file, "--data", image_tree, "--output", tmp_path / output]
+        argv += ["--resize", resize] if resize else []
         argv += ["--device", "cpu", "--workers", 0, *arguments]
         code = run_command("evaluate", list(map(str, argv)))
         text = capsys.readouterr()

@@ -275,5 +275,37 @@ def test_a_file_of_unknown_sizes_is_told_of(evaluate: Any, trained: Path, tmp_pa
     assert read(tmp_path / "sized").data.size == 32
 
 
+@pytest.mark.parametrize("eps, telling", [(1e-6, False), (3, True)])
+def test_checks_at_an_eps_that_fells_nothing_are_told_of(
+    eps: float, telling: bool, evaluate: Any, tmp_path: Path
+) -> None:
+    outcome = evaluate("--norm", "l2", "--eps", eps, "--check-images", 8, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert "out holds no evaluation to go on with: one begins" in outcome.out
+    checks = read(tmp_path / "out").checks
+    assert checks is not None
+    noise, attacked = (one.top1 for one in checks.outcomes[0].figures)
+    assert (attacked < noise) == telling
+    assert ("fells none that noise leaves" in outcome.out) == (not telling)
+
+
+def test_other_crops_than_those_of_training_are_told_of(
+    evaluate: Any, trained: Path, tmp_path: Path
+) -> None:
+    content = load_checkpoint(trained)
+    split = {"VAL": "val", "VAL_FRACTION": 0.0, "VAL_SEED": 0, "RESIZE": 36}
+    file = tmp_path / "own.pth"
+    save_checkpoint(file, {**content, "config": {"DATA": split}, "data": {"names": ["", ""]}})
+    images = ("--eps", "0", "--images", 3)
+    said = "validated on crops of 32 px out of 36 px; these are out of 37 px, and --resize 36 takes"
+    # what is asked for needs no word: the fixture asks for 32
+    assert "validated on crops" not in evaluate(*images, file=file, output="a").out
+    outcome = evaluate(*images, file=file, output="b", resize=None)
+    assert said in outcome.out
+    assert read(tmp_path / "b").data.resize == 37
+    sized = evaluate(*images, "--size", 24, file=file, output="c", resize=None)
+    assert "validated on crops" not in sized.out
+
+
 def test_the_commands_budgets_are_those_that_there_are() -> None:
     assert tuple(BUDGETS) == command._BUDGETS
