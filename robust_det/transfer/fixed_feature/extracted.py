@@ -36,8 +36,8 @@ class Extracted:
 
     def to(self, device: torch.device) -> Extracted:
         """Return all on a device, on which heads are then fitted."""
-        splits = (one.to(device) for one in (self.train, self.val, self.test))
-        return Extracted(*splits, skipped=self.skipped)
+        train, val, test = (one.to(device) for one in (self.train, self.val, self.test))
+        return Extracted(train, val, test, self.skipped)
 
 
 def extracted(
