@@ -22,6 +22,8 @@ __all__ = ["check_sides", "drawn_images", "find_images", "read_square", "read_sq
 def find_images(given: Sequence[str]) -> list[Path]:
     """Return the images that files, folders and globs mean, each once, in their order.
 
+    Those below the working folder are named from there: a record of them is the same elsewhere.
+
     Raises:
         UserError: one of them is no image and has none in it, or is a video.
     """
@@ -30,8 +32,13 @@ def find_images(given: Sequence[str]) -> list[Path]:
         source = find_inputs(text)
         if not isinstance(source, Images):
             raise UserError(f"{text} is a video; give images, such as some of its frames")
-        found |= dict.fromkeys(source.place / name for name in source.names)
+        found |= dict.fromkeys(_from_here(source.place) / name for name in source.names)
     return list(found)
+
+
+def _from_here(place: Path) -> Path:
+    here = Path.cwd()
+    return place.relative_to(here) if place.is_relative_to(here) else place
 
 
 def drawn_images(paths: Sequence[Path], most: int, seed: int) -> tuple[list[Path], list[str]]:
