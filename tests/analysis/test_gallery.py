@@ -133,6 +133,18 @@ def test_without_its_images_a_comparison_says_so_and_shows_those_of_the_runs(
     assert "<h4>" not in (tmp_path / "report/index.html").read_text()
 
 
+def test_where_possible_a_backbone_without_detections_is_left_out(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    (file,) = runs[2].glob("inference/*/coco_instances_results.json")
+    file.unlink()
+    _, text = compare(runs, tmp_path / "report", options=Options(pictures=1))
+    assert "There are no pictures" in text
+    compare(runs, tmp_path / "report", options=Options(pictures=1, where_possible=True))
+    names = sorted(p.name for p in (tmp_path / "report/pictures").iterdir())
+    assert names == ["A_run1_000.jpg", "A_truth_000.jpg"]
+
+
 @pytest.mark.parametrize("colour", ["white", "black", *(k.colour for k in (FOUND, FALSE, OBJECT))])
 def test_lines_are_seen_on_any_colour(colour: str) -> None:
     drawn = draw(Image.new("RGB", (640, 480), colour), [Mark([100, 100, 300, 200], FOUND, "x")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ __all__ = [
     "find_images",
     "find_truth",
     "has_objects",
+    "lacking",
     "read_detections",
     "read_truth",
     "scored_by_coco",
@@ -61,6 +62,19 @@ def scored_tasks(run: Run) -> dict[str, tuple[str, DataSet]]:
                 )
             found[task] = (kind, sets[0])
     return found
+
+
+def lacking(runs: Iterable[Run], annotations: Sequence[str | Path]) -> str:
+    """Return why not all of some runs have the detections and ground truth that intervals and
+    pictures are made of; empty if they do."""
+    try:
+        for run in runs:
+            for _, data in scored_tasks(run).values():
+                find_truth(run, data, annotations)
+                find_detections(run, data)
+    except UserError as error:
+        return error.reason
+    return ""
 
 
 def find_detections(run: Run, data: DataSet) -> Path:

@@ -26,6 +26,7 @@ from robust_det.analysis.significance.evidence import (
     find_detections,
     find_truth,
     has_objects,
+    lacking,
     read_detections,
     read_truth,
     scored_by_coco,
@@ -156,15 +157,13 @@ def study(settings: Sequence[Setting], options: Options) -> list[TaskStudy]:
     inputs: _Inputs = {}
     for setting in usable:
         for row in setting.rows:
-            try:
-                inputs |= _inputs(row, options)
-            except UserError as error:
-                if not options.where_possible:
-                    raise
+            if options.where_possible and (why := lacking(row.runs, options.annotations)):
                 # a mean over some of a row's runs would stand beside that over all of them
                 setting.remarks.append(
-                    f"{row.label}: no intervals and no kinds of errors, as {error.reason}."
+                    f"{row.label}: no intervals and no kinds of errors, as {why}."
                 )
+                continue
+            inputs |= _inputs(row, options)
     return [
         _task(setting, task, inputs, options)
         for setting in usable
