@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
+import statistics
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,7 +22,9 @@ from robust_det.site.library import read_library
 from robust_det.site.lineage_graph import lineage_svg
 from robust_det.site.overview import groups_of
 from robust_det.site.overview_page import overview_page
+from robust_det.site.overview_plot import overview_plot
 from robust_det.site.run_page import run_page
+from robust_det.zoo.published import STYLIZED
 from tests.site.conftest import RESULTS, RUNS, copy_runs
 
 
@@ -74,6 +78,65 @@ def test_the_overview_gives_means_over_backbones(site: Path) -> None:
     )
     low, high = min(values), max(values)
     assert row[7] == f"{sum(values) / 2:.1f} ({low:.1f} to {high:.1f})" and row[9:] == ["2", "2"]
+
+
+def test_no_mean_is_over_two_ways_of_pretraining(tmp_path: Path) -> None:
+    ways = ("standard", "pgd", "trades")
+    for way, seed, end in itertools.product(ways, (0, 1, 2), ("", "_quick")):
+        run = f"{way}_seed{seed}{end}"
+        shutil.copytree(RESULTS / "pretraining/runs" / run, tmp_path / run)
+    found = {
+        (one.backbone, len(one.runs)): one
+        for one in groups_of(read_library([tmp_path]))
+        if one.metric == "robust top-1, ε 0.5"
+    }
+    assert set(found) == {("standard", 3), ("L2 ε 0.5, pgd", 3), ("L2 ε 0.5, trades", 3)}
+    means = {
+        way: statistics.fmean(
+            json.loads((tmp_path / f"{way}_seed{seed}_quick/record.json").read_text())["robust"][0][
+                "top1"
+            ]
+            for seed in (0, 1, 2)
+        )
+        for way in ways
+    }
+    for way in ("pgd", "trades"):
+        group = found[f"L2 ε 0.5, {way}", 3]
+        assert group.mean.mean == pytest.approx(means[way])
+        assert group.delta is not None
+        assert group.delta.mean == pytest.approx(means[way] - means["standard"])
+    # of one of which nothing is known
+    shutil.rmtree(tmp_path / "trades_seed2")
+    labels = {one.backbone for one in groups_of(read_library([tmp_path])) if "L2" in one.backbone}
+    assert "L2 ε 0.5, no record of its pretraining" in labels
+
+
+def test_a_texture_trained_backbone_is_no_standard_one(runs: Path) -> None:
+    model = STYLIZED["resnet50_stylized"]
+    path = runs / "small_flowers_r18_eps0_seed1_modefixed-feature_seed0" / "record.json"
+    record = json.loads(path.read_text())
+    record["weights"]["path"] = f"{model.name}.pth"
+    path.write_text(json.dumps(record))
+    groups = [one for one in groups_of(read_library([runs])) if one.row["dataset"] == "flowers"]
+    top1 = {(one.arch, one.backbone): one for one in groups if one.metric == "top-1"}
+    assert top1[model.name, "texture-trained"].backbones == 1
+    assert top1["resnet18", "standard"].backbones == 1
+    robust = top1["resnet18", "L2 ε 1"]
+    assert robust.delta is not None
+    assert robust.delta.mean == robust.mean.mean - top1["resnet18", "standard"].mean.mean
+
+
+def test_curves_that_are_not_drawn_are_counted(tmp_path: Path) -> None:
+    model = json.loads((RESULTS / RUNS[8] / "record.json").read_text())
+    for number, eps in itertools.product(range(8), (0.0, 1.0)):
+        model |= {"arch": f"net{number}", "eps": eps, "norm": "l2"}
+        model["weights"]["sha256"] = hashlib.sha256(f"{number} {eps}".encode()).hexdigest()
+        run = tmp_path / f"net{number}_{eps}"
+        run.mkdir()
+        (run / "record.json").write_text(json.dumps(model))
+    plot, undrawn = overview_plot(groups_of(read_library([tmp_path])))
+    assert plot is not None and {len(panel.curves) for panel in plot.panels} == {6}
+    assert undrawn == f"{2 * len(plot.panels)} more curves"
 
 
 def _rows(page: Path) -> list[list[str]]:
