@@ -131,9 +131,15 @@ def _run_cells(run: Run) -> list[Cell]:
         Cell(text("seed"), _number(row["seed"])),
         Cell(text("headline")),
         Cell(f"{value:.1f}" if known else "undefined", _number(value)),
-        Cell("yes" if run.counts else "no"),
+        Cell(_in_means(run)),
         Cell(text("created")[:10]),
     ]
+
+
+def _in_means(run: Run) -> str:
+    if not run.counts:
+        return "no"
+    return "in part" if run.left_out else "yes"
 
 
 def _number(value: Any) -> float | None:

@@ -91,6 +91,8 @@ class Group:
         """The pretraining in words: its eps, and its way where that tells it from others."""
         if note_of(self.arch):
             return TEXTURE_TRAINED
+        if self.row["eps"] is None:
+            return f"ε unknown ({_backbone(self.runs[0])[:8]})"
         return ", ".join(filter(None, (eps_label(self.row["norm"], self.row["eps"]), self.way)))
 
     @property
@@ -123,8 +125,10 @@ class _Figure:
 
     @property
     def backbone(self) -> tuple[Any, ...]:
+        """Of an unknown eps each is one of its own: nothing says that two are alike."""
         row = self.run.row
-        return (shown_arch(self.run.record), row["norm"], row["eps"], self.way)
+        alone = _backbone(self.run) if row["eps"] is None else ""
+        return (shown_arch(self.run.record), row["norm"], row["eps"], alone, self.way)
 
 
 def groups_of(library: Library) -> list[Group]:
@@ -239,5 +243,5 @@ def _backbone(run: Run) -> str:
 
 
 def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    arch, norm, eps, _ = key
-    return (arch, norm, math.inf if eps is None else eps)
+    arch, norm, eps, alone, _ = key
+    return (arch, norm, math.inf if eps is None else eps, alone)

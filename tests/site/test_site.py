@@ -21,7 +21,7 @@ from robust_det.site.curves import curve_svg, read_curves
 from robust_det.site.library import read_library
 from robust_det.site.lineage_graph import lineage_svg
 from robust_det.site.overview import groups_of
-from robust_det.site.overview_page import overview_page
+from robust_det.site.overview_page import overview_page, runs_page
 from robust_det.site.overview_plot import overview_plot
 from robust_det.site.run_page import run_page
 from robust_det.zoo.published import STYLIZED
@@ -139,9 +139,25 @@ def test_curves_that_are_not_drawn_are_counted(tmp_path: Path) -> None:
     assert undrawn == f"{2 * len(plot.panels)} more curves"
 
 
+def test_of_an_unknown_eps_each_backbone_has_a_line(runs: Path) -> None:
+    for seed in (0, 1):
+        run = runs / f"small_flowers_r18_eps1_seed{seed}_modefixed-feature_seed0"
+        record = json.loads((run / "record.json").read_text())
+        (run / "record.json").write_text(json.dumps(record | {"eps": None}))
+    groups = [one for one in groups_of(read_library([runs])) if one.row["eps"] is None]
+    top1 = [one for one in groups if one.metric == "top-1"]
+    hashes = {one.runs[0].record.weights.origin[:8] for one in top1}
+    assert len(top1) == len(hashes) == 2
+    assert {one.backbone for one in top1} == {f"ε unknown ({one})" for one in hashes}
+
+
 def _rows(page: Path) -> list[list[str]]:
-    body = page.read_text().partition("<tbody>")[2].partition("</tbody>")[0]
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("<tr>")[1:]]
+    return _rows_of(page.read_text())
+
+
+def _rows_of(page: str) -> list[list[str]]:
+    body = page.partition("<tbody>")[2].partition("</tbody>")[0]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.split("<tr[^>]*>", body)[1:]]
     return [[unescape(re.sub("<[^>]+>", "", cell)) for cell in row] for row in cells]
 
 
@@ -208,9 +224,13 @@ def test_records_that_cannot_be_believed_are_named(runs: Path) -> None:
     library = read_library([runs])
     groups = groups_of(library)
     left = overview_page(library, groups, [], "All", []).partition("What is left out")[2]
-    assert re.search(r"broken/record.json: run record \S+ cannot be read", left)
+    assert re.search(r"broken/record.json: run record cannot be read", left)
     assert re.search(r"pgd_seed0/record.json, clean_top1</a>: ", left)
     assert re.search(r"standard_seed[01]/record.json</a>: .*seed", left)
+    page = runs_page(library, groups, [])
+    means = {row[0]: row[10] for row in _rows_of(page)}
+    assert means["pgd_seed0"] == "in part" and means["pgd_seed1"] == "yes"
+    assert sorted(means[f"standard_seed{n}"] for n in (0, 1)) == ["no", "yes"]
     # and no line has them
     clean = [one for one in groups if one.metric == "top-1" and one.row["kind"] == "pretrain"]
     assert {run.name for one in clean for run in one.runs} == {"pgd_seed1", "standard_seed0"}
