@@ -26,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, what numbers are sorted by, and where it leads."""
+    """A cell: its text, what it is sorted by where that is not the text, and where it leads."""
 
     text: str
     value: float | None = None
@@ -86,7 +86,7 @@ def group_listing(groups: Sequence[Group]) -> Listing:
                 Cell(row["protocol"]),
                 Cell(one.setting),
                 Cell(one.arch),
-                Cell(one.backbone),
+                Cell(one.backbone, _number(row["eps"])),
                 Cell(one.metric),
                 Cell(format_mean(one.mean), _number(one.mean.mean)),
                 Cell(format_delta(delta), _number(delta.mean) if delta else None),

@@ -21,15 +21,18 @@ class Ways:
     PGD and TRADES at one eps leave two kinds of backbones: a mean over both is of neither.
 
     Args:
-        records: of any kind; those of pretraining count.
+        records: of any kind; those of pretraining count, of backbones that others are of.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
+        records = list(records)
+        others = (one for one in records if not isinstance(one, PretrainRecord))
+        used = {one.weights.origin for one in others} - {""}
         runs, settings = dict[bytes, PretrainRecord](), dict[bytes, dict[str, object]]()
         self._key_of: dict[str, bytes] = {}
         known: dict[tuple[object, ...], set[bytes]] = {}
         for record in records:
-            if not isinstance(record, PretrainRecord) or not record.weights.sha256:
+            if not isinstance(record, PretrainRecord) or record.weights.sha256 not in used:
                 continue
             alike = (record.arch, record.norm if record.eps else "", record.eps)
             setting = training_keys(record)

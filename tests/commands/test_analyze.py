@@ -120,6 +120,15 @@ def test_one_hash_of_two_eps_counts_for_none(write: Write, tmp_path: Path, comma
     assert done.code == 0 and done.out.count("Left out, contradiction: ") == 2
 
 
+def test_without_an_answer_it_is_said_that_an_eps_is_unknown(
+    write: Write, tmp_path: Path, command: Any
+) -> None:
+    write(None, 70.0)
+    error = refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
+    assert "of 0 records none compares" in error
+    assert "; left out are 1 having a backbone of unknown eps; make them, as by" in error
+
+
 def test_what_does_not_count_is_named(write: Write, tmp_path: Path, command: Any) -> None:
     for run in range(2):
         write(0.0, 60.0 + run, pretraining=run)

@@ -25,7 +25,7 @@ from robust_det.site.overview_page import overview_page, runs_page
 from robust_det.site.overview_plot import overview_plot
 from robust_det.site.run_page import run_page
 from robust_det.zoo.published import STYLIZED
-from tests.site.conftest import RESULTS, RUNS, copy_runs
+from tests.site.conftest import RESULTS, RUNS
 
 
 class _Links(HTMLParser):
@@ -190,11 +190,6 @@ def test_a_question_that_is_not_answered_says_what_is_missing(site: Path) -> Non
     assert "The runs of this site do not answer it: " in text
     reported = (site / "question-fixed-feature.html").read_text()
     assert "What was reported" in reported and "28 of 36" in reported
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    return copy_runs(tmp_path / "runs")
 
 
 def test_bad_paths_and_folders_are_refused_and_nothing_is_written(

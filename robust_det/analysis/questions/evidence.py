@@ -42,6 +42,7 @@ class Evidence:
         left_out: what did not count and why, in sentences.
         causes: of records that may not enter a mean, each with how many there are, in words; empty
             if there are none.
+        aside: why others do not count, in the same way.
         figures_left_out: of records that do count, by file and name.
     """
 
@@ -52,6 +53,7 @@ class Evidence:
     evaluations: Sequence[tuple[Path, ClassifierEvaluationRecord]] = ()
     left_out: Sequence[str] = ()
     causes: str = ""
+    aside: str = ""
     figures_left_out: frozenset[tuple[Path, str]] = frozenset()
 
     @property
@@ -147,7 +149,15 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
         *_under_two_names([*transfers, *textured, *detections]),
     ]
     return Evidence(
-        transfers, textured, detections, pretrainings, evaluations, told, causes, figures
+        transfers,
+        textured,
+        detections,
+        pretrainings,
+        evaluations,
+        told,
+        causes,
+        aside.numbers(),
+        figures,
     )
 
 
@@ -196,6 +206,12 @@ class _Reasons:
             f"Left out, having {reason}: {', '.join(map(str, paths))}."
             for reason, paths in self._by_reason.items()
         ]
+
+    def numbers(self) -> str:
+        """``2 having a backbone of unknown eps``."""
+        return ", ".join(
+            f"{len(paths)} having {reason}" for reason, paths in self._by_reason.items()
+        )
 
 
 def _against(record: DetectionRecord) -> str:
