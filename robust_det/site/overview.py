@@ -11,13 +11,13 @@ from robust_det.analysis.admission.terms import Terms, terms_of
 from robust_det.analysis.differences import as_key, condition_differences
 from robust_det.analysis.summary import Summary, difference, summarise
 from robust_det.analysis.texture_trained import TEXTURE_TRAINED, note_of, shown_arch
+from robust_det.analysis.ways import Ways
 from robust_det.core.epsilon import eps_label
 from robust_det.records.base import Record
 from robust_det.records.detection import DetectionRecord
 from robust_det.records.metrics import task_of
 from robust_det.records.rows import figures
 from robust_det.site.library import Library, Run
-from robust_det.site.ways import Ways
 
 __all__ = ["HOW_TO_READ", "Group", "groups_of", "setting_words"]
 

@@ -1,4 +1,4 @@
-"""How backbones were pretrained, where the runs of a site say it."""
+"""How backbones were pretrained, where records of that are among those read."""
 
 from __future__ import annotations
 
