@@ -133,8 +133,10 @@ def legend_above(figure: Figure, drawn: Mapping[str, Line2D], title: str, ink: s
 
 
 def _draw(axes: Axes, curve: Curve, number: int) -> Line2D:
-    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-    dashes = DASHES[number % len(DASHES)]
+    # of more curves than colours, which return, the marks are others
+    turned = number + number // len(COLOURS)
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[turned % len(MARKERS)]
+    dashes = DASHES[turned % len(DASHES)]
     xs = [x for x, _, _ in curve.points]
     means = [y.mean for _, y, _ in curve.points]
     (line,) = axes.plot(

@@ -60,7 +60,9 @@ def render(
 
 def _options(sentence: str) -> Markup:
     """A sentence in which the options of a command are not broken over two lines."""
-    return Markup(re.sub(r"--[a-z]+", r'<code class="part">\g<0></code>', str(escape(sentence))))
+    return Markup(
+        re.sub(r"--[a-z]+(?:-[a-z]+)*", r'<code class="part">\g<0></code>', str(escape(sentence)))
+    )
 
 
 def _parts(cell: str) -> Markup:

@@ -104,7 +104,7 @@ def read_library(paths: Sequence[str | Path]) -> Library:
             raise UserError(f"{path} does not exist; give run folders, or folders of such")
     found = find_records(paths)
     records, unreadable = load_readable(found.records)
-    lost = [LeftOut(path, "unreadable", error.reason) for path, error in unreadable]
+    lost = [LeftOut.unreadable(path, error) for path, error in unreadable]
     unfinished = unfinished_runs(path for path in map(Path, paths) if path.is_dir())
     lost += [LeftOut(path, "interrupted", why) for path, why in unfinished]
     known = {path for path, _ in unfinished}

@@ -26,7 +26,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, what numbers are sorted by, and where it leads."""
+    """A cell: its text, what it is sorted by where that is not the text, and where it leads."""
 
     text: str
     value: float | None = None
@@ -85,8 +85,8 @@ def group_listing(groups: Sequence[Group]) -> Listing:
                 Cell(row["mode"]),
                 Cell(row["protocol"]),
                 Cell(one.setting),
-                Cell(row["arch"]),
-                Cell(one.eps),
+                Cell(one.arch),
+                Cell(one.backbone, _number(row["eps"])),
                 Cell(one.metric),
                 Cell(format_mean(one.mean), _number(one.mean.mean)),
                 Cell(format_delta(delta), _number(delta.mean) if delta else None),
@@ -131,9 +131,15 @@ def _run_cells(run: Run) -> list[Cell]:
         Cell(text("seed"), _number(row["seed"])),
         Cell(text("headline")),
         Cell(f"{value:.1f}" if known else "undefined", _number(value)),
-        Cell("yes" if run.counts else "no"),
+        Cell(_in_means(run)),
         Cell(text("created")[:10]),
     ]
+
+
+def _in_means(run: Run) -> str:
+    if not run.counts:
+        return "no"
+    return "in part" if run.left_out else "yes"
 
 
 def _number(value: Any) -> float | None:

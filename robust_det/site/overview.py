@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from robust_det.analysis.admission.terms import Terms, terms_of
 from robust_det.analysis.differences import as_key, condition_differences
 from robust_det.analysis.summary import Summary, difference, summarise
+from robust_det.analysis.texture_trained import TEXTURE_TRAINED, note_of, shown_arch
+from robust_det.analysis.ways import Ways
 from robust_det.core.epsilon import eps_label
 from robust_det.records.base import Record
 from robust_det.records.detection import DetectionRecord
@@ -23,8 +25,8 @@ HOW_TO_READ = (
     "A line is of runs that differ in their seeds alone. The figure is the mean over backbones, of"
     " each of which its runs are averaged first; ± is the standard deviation over backbones from"
     " three on, below that the range stands in its place. Δ is the difference to the standard"
-    " backbone of the same setting and architecture. Neither says how sure a difference is: the"
-    " pages of the comparisons and questions do."
+    " backbone of the same setting and architecture, where these were all pretrained in one way."
+    " Neither says how sure a difference is: the pages of the comparisons and questions do."
 )
 
 _METRICS = {
@@ -50,7 +52,9 @@ class Group:
             ways.
         terms: how.
         values: of each backbone, over its runs.
-        delta: to the standard backbones of the setting; None without.
+        way: of pretraining, in words, where backbones that are alike have had several.
+        delta: to the standard backbones of the setting; None without, or if they were pretrained
+            in several ways.
     """
 
     runs: Sequence[Run]
@@ -59,7 +63,18 @@ class Group:
     setting: str
     terms: Mapping[str, Any]
     values: Sequence[float]
+    way: str = ""
     delta: Summary | None = None
+
+    @property
+    def arch(self) -> str:
+        """As :func:`.shown_arch` has it."""
+        return shown_arch(self.runs[0].record)
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether others are compared with it."""
+        return self.row["eps"] == 0 and not note_of(self.arch)
 
     @property
     def row(self) -> Mapping[str, Any]:
@@ -72,9 +87,13 @@ class Group:
         return summarise(self.values)
 
     @property
-    def eps(self) -> str:
-        """Of the pretraining, in words."""
-        return eps_label(self.row["norm"], self.row["eps"])
+    def backbone(self) -> str:
+        """The pretraining in words: its eps, and its way where that tells it from others."""
+        if note_of(self.arch):
+            return TEXTURE_TRAINED
+        if self.row["eps"] is None:
+            return f"ε unknown ({_backbone(self.runs[0])[:8]})"
+        return ", ".join(filter(None, (eps_label(self.row["norm"], self.row["eps"]), self.way)))
 
     @property
     def backbones(self) -> int:
@@ -89,6 +108,7 @@ class _Figure:
     headline: bool
     value: float
     terms: Mapping[str, Any]
+    way: bytes  # of pretraining, see Ways
 
     @property
     def place(self) -> tuple[Any, ...]:
@@ -105,20 +125,23 @@ class _Figure:
 
     @property
     def backbone(self) -> tuple[Any, ...]:
+        """Of an unknown eps each is one of its own: nothing says that two are alike."""
         row = self.run.row
-        return (row["arch"], row["norm"], row["eps"])
+        alone = _backbone(self.run) if row["eps"] is None else ""
+        return (shown_arch(self.run.record), row["norm"], row["eps"], alone, self.way)
 
 
 def groups_of(library: Library) -> list[Group]:
     """Return the lines of the overview, of all runs whose figures may enter a mean."""
     places: dict[tuple[Any, ...], dict[bytes, list[_Figure]]] = {}
-    for one in _figures(library.runs):
+    ways = Ways(run.record for run in library.runs)
+    for one in _figures(library.runs, ways):
         places.setdefault(one.place, {}).setdefault(as_key(one.terms), []).append(one)
     out: list[Group] = []
     for _, settings in sorted(places.items()):
         several = len(settings) > 1
         for number, found in enumerate(settings.values()):
-            out += _of_setting(found, str(number + 1) if several else "")
+            out += _of_setting(found, str(number + 1) if several else "", ways)
     return out
 
 
@@ -148,7 +171,7 @@ def setting_words(groups: Iterable[Group]) -> list[tuple[str, list[str]]]:
     return list(out.items())
 
 
-def _figures(runs: Iterable[Run]) -> Iterator[_Figure]:
+def _figures(runs: Iterable[Run], ways: Ways) -> Iterator[_Figure]:
     for run in runs:
         if not run.counts:
             continue
@@ -158,7 +181,8 @@ def _figures(runs: Iterable[Run]) -> Iterator[_Figure]:
         for name, words, value in _shown(run.record):
             if name not in without and value is not None:
                 headline = name == run.row["headline"]
-                yield _Figure(run, words, headline, value, {**clean, **_attack(name, terms)})
+                every = {**clean, **_attack(name, terms)}
+                yield _Figure(run, words, headline, value, every, ways.of(run.record))
 
 
 def _attack(name: str, terms: Terms) -> Mapping[str, Any]:
@@ -178,27 +202,32 @@ def _shown(record: Record) -> Iterator[tuple[str, str, float | None]]:
             yield name, f"robust top-1, ε {name.removeprefix(_LEFT)}", value
 
 
-def _of_setting(found: Sequence[_Figure], setting: str) -> Iterator[Group]:
+def _of_setting(found: Sequence[_Figure], setting: str, ways: Ways) -> Iterator[Group]:
     """Yield the groups of runs of one setting, architectures by name, eps from 0 on."""
     cells: dict[tuple[Any, ...], list[_Figure]] = {}
     for one in found:
         cells.setdefault(one.backbone, []).append(one)
-    values = {key: _of_backbones(of) for key, of in cells.items()}
-    for key in sorted(cells, key=_order):
-        arch, _, eps = key
-        standard = next((values[k] for k in values if k[0] == arch and k[2] == 0), None)
-        delta = None
-        if eps and standard is not None:
-            delta = difference(summarise(values[key]), summarise(standard))
-        yield Group(
-            [one.run for one in cells[key]],
-            cells[key][0].metric,
-            cells[key][0].headline,
-            setting,
-            cells[key][0].terms,
-            values[key],
-            delta,
+    groups = []
+    for key in sorted(cells, key=lambda key: (*_order(key), ways.words(key[-1], ()))):
+        of, way = cells[key], key[-1]
+        groups.append(
+            Group(
+                [one.run for one in of],
+                of[0].metric,
+                of[0].headline,
+                setting,
+                of[0].terms,
+                _of_backbones(of),
+                ways.words(way, (other[-1] for other in cells if other[:-1] == key[:-1])),
+            )
         )
+    for group in groups:
+        standard = [one for one in groups if one.arch == group.arch and one.is_standard]
+        if group.row["eps"] and len(standard) == 1:
+            delta = difference(group.mean, standard[0].mean)
+            yield replace(group, delta=delta)
+        else:
+            yield group
 
 
 def _of_backbones(found: Sequence[_Figure]) -> list[float]:
@@ -214,5 +243,5 @@ def _backbone(run: Run) -> str:
 
 
 def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    arch, norm, eps = key
-    return (arch, norm, math.inf if eps is None else eps)
+    arch, norm, eps, alone, _ = key
+    return (arch, norm, math.inf if eps is None else eps, alone)

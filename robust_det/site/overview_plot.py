@@ -21,8 +21,7 @@ def overview_plot(groups: Sequence[Group]) -> tuple[Plot | None, str]:
     """Return the picture of all tasks with a standard and a robust backbone, and what it lacks.
 
     Drawn are the figures that runs are compared by, then others, of the most runs, in the order of
-    the groups. A norm's curve starts at the
-    standard backbones of its setting and architecture.
+    the groups.
 
     Returns:
         The plot, None without such a task; and how much is not drawn, empty if nothing.
@@ -32,7 +31,7 @@ def overview_plot(groups: Sequence[Group]) -> tuple[Plot | None, str]:
         row = one.row
         if row["eps"] is not None:
             place = (row["dataset"], row["task"], row["mode"], row["protocol"], one.metric)
-            curve = (row["arch"], one.setting)
+            curve = (one.arch, one.setting)
             panels.setdefault(place, {}).setdefault(curve, []).append(one)
     telling = {}
     for place, curves in panels.items():
@@ -47,7 +46,13 @@ def overview_plot(groups: Sequence[Group]) -> tuple[Plot | None, str]:
     drawn = [place for place in telling if place in most]
     if not drawn:
         return None, ""
-    left = len(telling) - len(drawn)
+    panels_left = len(telling) - len(drawn)
+    curves_left = sum(max(0, len(_curves(telling[place])) - _MOST_CURVES) for place in drawn)
+    left = [
+        counted(number, word)
+        for number, word in ((panels_left, "more figure"), (curves_left, "more curve"))
+        if number
+    ]
     plot = Plot(
         "overview",
         "Standard backbones (ε 0) and robust ones",
@@ -55,7 +60,7 @@ def overview_plot(groups: Sequence[Group]) -> tuple[Plot | None, str]:
         tuple(_panel(place, telling[place]) for place in drawn),
         "bars: 95% t interval over backbones; dots: single ones",
     )
-    return plot, f"{counted(left, 'more figure')}" if left else ""
+    return plot, ", ".join(left)
 
 
 def _runs(curves: dict[tuple[Any, ...], list[Group]]) -> int:
@@ -68,19 +73,31 @@ def _headline(curves: dict[tuple[Any, ...], list[Group]]) -> bool:
 
 def _panel(place: tuple[Any, ...], found: dict[tuple[Any, ...], list[Group]]) -> Panel:
     dataset, _, mode, protocol, metric = place
-    curves, eps = [], []
-    for (arch, setting), groups in found.items():
-        standard = [one for one in groups if one.row["eps"] == 0]
-        for norm in dict.fromkeys(one.row["norm"] for one in groups if one.row["eps"]):
-            of_norm = [
-                *standard,
-                *(one for one in groups if one.row["norm"] == norm and one.row["eps"]),
-            ]
-            label = " ".join(filter(None, (arch, norm_label(norm), setting and f"({setting})")))
-            points = tuple(
-                (one.row["eps"], estimate(one.values), tuple(one.values)) for one in of_norm
-            )
-            curves.append(Curve(label, points))
-            eps += [(one.row["norm"] or None, one.row["eps"]) for one in of_norm]
     title = ", ".join(filter(None, (dataset, mode or protocol)))
-    return Panel(title, f"{metric} %", tuple(curves[:_MOST_CURVES]), tuple(dict.fromkeys(eps)))
+    curves = _curves(found)
+    eps = dict.fromkeys(
+        (one.row["norm"] or None, one.row["eps"]) for groups in found.values() for one in groups
+    )
+    return Panel(title, f"{metric} %", tuple(curves[:_MOST_CURVES]), tuple(eps))
+
+
+def _curves(found: dict[tuple[Any, ...], list[Group]]) -> list[Curve]:
+    """Return a curve for each norm and way of pretraining, from the standard backbones on; where
+    these were pretrained in several ways, none is the beginning, and each stands alone."""
+    curves = []
+    for (arch, setting), groups in found.items():
+        standard = [one for one in groups if not one.row["eps"]]
+        robust = [one for one in groups if one.row["eps"]]
+        first = standard if len(standard) == 1 and robust else []
+        of_kind: dict[tuple[str, str], list[Group]] = {}
+        for one in robust:
+            of_kind.setdefault((norm_label(one.row["norm"]), one.way), [*first]).append(one)
+        for one in standard[len(first) :]:
+            of_kind[one.backbone, ""] = [one]
+        for (kind, way), members in of_kind.items():
+            words = filter(None, (arch, kind, way, setting and f"({setting})"))
+            points = tuple(
+                (one.row["eps"], estimate(one.values), tuple(one.values)) for one in members
+            )
+            curves.append(Curve(" ".join(words), points))
+    return curves

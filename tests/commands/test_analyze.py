@@ -120,6 +120,34 @@ def test_one_hash_of_two_eps_counts_for_none(write: Write, tmp_path: Path, comma
     assert done.code == 0 and done.out.count("Left out, contradiction: ") == 2
 
 
+def test_without_an_answer_it_is_said_that_an_eps_is_unknown(
+    write: Write, tmp_path: Path, command: Any
+) -> None:
+    write(None, 70.0)
+    error = refused(command, tmp_path, "fixed-feature", "--runs", tmp_path / "runs")
+    assert "of 0 records none compares" in error
+    assert "; left out are 1 having a backbone of unknown eps; make them, as by" in error
+
+
+def test_backbones_of_two_ways_of_pretraining_are_told_of(
+    write: Write, tmp_path: Path, command: Any
+) -> None:
+    for run, way in enumerate(("pgd", "trades")):
+        write(0.0, 60.0 + run, pretraining=run)
+        record = json.loads((write(3.0, 63.0 + run, pretraining=run) / "record.json").read_text())
+        made = json.loads((RESULTS / f"pretraining/runs/{way}_seed0/record.json").read_text())
+        made |= {name: record[name] for name in ("arch", "norm", "eps")} | {"seed": run}
+        made["weights"]["sha256"] = record["weights"]["sha256"]
+        folder = tmp_path / "runs" / way
+        folder.mkdir()
+        (folder / "record.json").write_text(json.dumps(made))
+    out = tmp_path / "answer"
+    done = command("analyze", "fixed-feature", "--runs", tmp_path / "runs", "--output", out)
+    assert done.code == 0, done.err
+    said = "In doubt: backbones of resnet18 L2 ε 3 were pretrained in several ways (pgd; trades)"
+    assert said in done.out and said in (out / "summary.md").read_text()
+
+
 def test_what_does_not_count_is_named(write: Write, tmp_path: Path, command: Any) -> None:
     for run in range(2):
         write(0.0, 60.0 + run, pretraining=run)

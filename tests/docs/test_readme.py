@@ -44,6 +44,7 @@ OWN_CONFIGS = {
 OTHERS = {
     "apt-get",
     "bash",
+    "chromium",
     "curl",
     "docker",
     "export",

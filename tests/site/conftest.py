@@ -57,6 +57,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return copy_runs(tmp_path / "runs")
+
+
 @pytest.fixture(scope="session")
 def pages() -> Iterator[Pages]:
     with browser_pages() as found:

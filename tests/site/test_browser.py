@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from robust_det.site.library import read_library
+from robust_det.site.overview import groups_of
+from robust_det.site.overview_page import overview_page
 from tests.support.browser import Pages, serious_findings
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}}
@@ -78,6 +82,30 @@ def test_the_overview_sorts_filters_and_searches(site: Path, pages: Pages) -> No
     assert _column(again, "mean") == _column(page, "mean")
     page.context.close()
     again.context.close()
+
+
+def test_backbones_are_in_the_order_of_their_eps(runs: Path, tmp_path: Path, pages: Pages) -> None:
+    source = runs / "small_flowers_r18_eps1_seed0_modefixed-feature_seed0" / "record.json"
+    record = json.loads(source.read_text())
+    for number, eps in enumerate((0.5, 0.25, 0.03, None)):
+        record |= {"eps": eps}
+        record["weights"]["sha256"] = f"{number}" * 64
+        (runs / f"more{number}").mkdir()
+        (runs / f"more{number}" / "record.json").write_text(json.dumps(record))
+    library = read_library([runs])
+    first = tmp_path / "index.html"
+    first.write_text(overview_page(library, groups_of(library), [], "All", []))
+    page = pages.open(first)
+    page.get_by_label("Search").fill("flowers fixed resnet18")
+    page.get_by_role("button", name="backbone", exact=True).click()
+    order = list(dict.fromkeys(_column(page, "backbone")))
+    known = ["standard", "L2 ε 0.03", "L2 ε 0.25", "L2 ε 0.5", "L2 ε 1"]
+    assert order == [*known, "ε unknown (33333333)"]
+    page.get_by_role("button", name="backbone", exact=True).click()
+    assert list(dict.fromkeys(_column(page, "backbone"))) == [*known[::-1], order[-1]]
+    choices = page.locator("select[name=backbone] option").all_inner_texts()
+    assert [one for one in choices if one in known] == known
+    page.context.close()
 
 
 def test_a_mean_leads_to_its_runs(site: Path, pages: Pages) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
+import statistics
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,9 +21,11 @@ from robust_det.site.curves import curve_svg, read_curves
 from robust_det.site.library import read_library
 from robust_det.site.lineage_graph import lineage_svg
 from robust_det.site.overview import groups_of
-from robust_det.site.overview_page import overview_page
+from robust_det.site.overview_page import overview_page, runs_page
+from robust_det.site.overview_plot import overview_plot
 from robust_det.site.run_page import run_page
-from tests.site.conftest import RESULTS, RUNS, copy_runs
+from robust_det.zoo.published import STYLIZED
+from tests.site.conftest import RESULTS, RUNS
 
 
 class _Links(HTMLParser):
@@ -76,9 +80,84 @@ def test_the_overview_gives_means_over_backbones(site: Path) -> None:
     assert row[7] == f"{sum(values) / 2:.1f} ({low:.1f} to {high:.1f})" and row[9:] == ["2", "2"]
 
 
+def test_no_mean_is_over_two_ways_of_pretraining(tmp_path: Path) -> None:
+    ways = ("standard", "pgd", "trades")
+    for way, seed, end in itertools.product(ways, (0, 1, 2), ("", "_quick")):
+        run = f"{way}_seed{seed}{end}"
+        shutil.copytree(RESULTS / "pretraining/runs" / run, tmp_path / run)
+    found = {
+        (one.backbone, len(one.runs)): one
+        for one in groups_of(read_library([tmp_path]))
+        if one.metric == "robust top-1, ε 0.5"
+    }
+    assert set(found) == {("standard", 3), ("L2 ε 0.5, pgd", 3), ("L2 ε 0.5, trades", 3)}
+    means = {
+        way: statistics.fmean(
+            json.loads((tmp_path / f"{way}_seed{seed}_quick/record.json").read_text())["robust"][0][
+                "top1"
+            ]
+            for seed in (0, 1, 2)
+        )
+        for way in ways
+    }
+    for way in ("pgd", "trades"):
+        group = found[f"L2 ε 0.5, {way}", 3]
+        assert group.mean.mean == pytest.approx(means[way])
+        assert group.delta is not None
+        assert group.delta.mean == pytest.approx(means[way] - means["standard"])
+    # of one of which nothing is known
+    shutil.rmtree(tmp_path / "trades_seed2")
+    labels = {one.backbone for one in groups_of(read_library([tmp_path])) if "L2" in one.backbone}
+    assert "L2 ε 0.5, no record of its pretraining" in labels
+
+
+def test_a_texture_trained_backbone_is_no_standard_one(runs: Path) -> None:
+    model = STYLIZED["resnet50_stylized"]
+    path = runs / "small_flowers_r18_eps0_seed1_modefixed-feature_seed0" / "record.json"
+    record = json.loads(path.read_text())
+    record["weights"]["path"] = f"{model.name}.pth"
+    path.write_text(json.dumps(record))
+    groups = [one for one in groups_of(read_library([runs])) if one.row["dataset"] == "flowers"]
+    top1 = {(one.arch, one.backbone): one for one in groups if one.metric == "top-1"}
+    assert top1[model.name, "texture-trained"].backbones == 1
+    assert top1["resnet18", "standard"].backbones == 1
+    robust = top1["resnet18", "L2 ε 1"]
+    assert robust.delta is not None
+    assert robust.delta.mean == robust.mean.mean - top1["resnet18", "standard"].mean.mean
+
+
+def test_curves_that_are_not_drawn_are_counted(tmp_path: Path) -> None:
+    model = json.loads((RESULTS / RUNS[8] / "record.json").read_text())
+    for number, eps in itertools.product(range(8), (0.0, 1.0)):
+        model |= {"arch": f"net{number}", "eps": eps, "norm": "l2"}
+        model["weights"]["sha256"] = hashlib.sha256(f"{number} {eps}".encode()).hexdigest()
+        run = tmp_path / f"net{number}_{eps}"
+        run.mkdir()
+        (run / "record.json").write_text(json.dumps(model))
+    plot, undrawn = overview_plot(groups_of(read_library([tmp_path])))
+    assert plot is not None and {len(panel.curves) for panel in plot.panels} == {6}
+    assert undrawn == f"{2 * len(plot.panels)} more curves"
+
+
+def test_of_an_unknown_eps_each_backbone_has_a_line(runs: Path) -> None:
+    for seed in (0, 1):
+        run = runs / f"small_flowers_r18_eps1_seed{seed}_modefixed-feature_seed0"
+        record = json.loads((run / "record.json").read_text())
+        (run / "record.json").write_text(json.dumps(record | {"eps": None}))
+    groups = [one for one in groups_of(read_library([runs])) if one.row["eps"] is None]
+    top1 = [one for one in groups if one.metric == "top-1"]
+    hashes = {one.runs[0].record.weights.origin[:8] for one in top1}
+    assert len(top1) == len(hashes) == 2
+    assert {one.backbone for one in top1} == {f"ε unknown ({one})" for one in hashes}
+
+
 def _rows(page: Path) -> list[list[str]]:
-    body = page.read_text().partition("<tbody>")[2].partition("</tbody>")[0]
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("<tr>")[1:]]
+    return _rows_of(page.read_text())
+
+
+def _rows_of(page: str) -> list[list[str]]:
+    body = page.partition("<tbody>")[2].partition("</tbody>")[0]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.split("<tr[^>]*>", body)[1:]]
     return [[unescape(re.sub("<[^>]+>", "", cell)) for cell in row] for row in cells]
 
 
@@ -113,11 +192,6 @@ def test_a_question_that_is_not_answered_says_what_is_missing(site: Path) -> Non
     assert "What was reported" in reported and "28 of 36" in reported
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    return copy_runs(tmp_path / "runs")
-
-
 def test_bad_paths_and_folders_are_refused_and_nothing_is_written(
     runs: Path, tmp_path: Path
 ) -> None:
@@ -145,9 +219,13 @@ def test_records_that_cannot_be_believed_are_named(runs: Path) -> None:
     library = read_library([runs])
     groups = groups_of(library)
     left = overview_page(library, groups, [], "All", []).partition("What is left out")[2]
-    assert re.search(r"broken/record.json: run record \S+ cannot be read", left)
+    assert re.search(r"broken/record.json: run record cannot be read", left)
     assert re.search(r"pgd_seed0/record.json, clean_top1</a>: ", left)
     assert re.search(r"standard_seed[01]/record.json</a>: .*seed", left)
+    page = runs_page(library, groups, [])
+    means = {row[0]: row[10] for row in _rows_of(page)}
+    assert means["pgd_seed0"] == "in part" and means["pgd_seed1"] == "yes"
+    assert sorted(means[f"standard_seed{n}"] for n in (0, 1)) == ["no", "yes"]
     # and no line has them
     clean = [one for one in groups if one.metric == "top-1" and one.row["kind"] == "pretrain"]
     assert {run.name for one in clean for run in one.runs} == {"pgd_seed1", "standard_seed0"}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from robust_det.core.errors import UserError
 from robust_det.records.base import Record
 
 __all__ = ["BY_SETTING", "Admission", "Cause", "LeftOut"]
@@ -54,6 +55,12 @@ class LeftOut:
     cause: Cause
     why: str
     figure: str = ""
+
+    @classmethod
+    def unreadable(cls, path: Path, error: UserError) -> LeftOut:
+        """Return a record that cannot be read, with why, where its path is not said again."""
+        why = error.reason.replace(f" {path}", "", 1).removeprefix(f"{path} ")
+        return cls(path, "unreadable", why)
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,7 @@ def check(paths: Sequence[str | Path]) -> Checked:
         raise UserError(f"no run below {', '.join(map(str, paths))}; a run writes record.json")
     left_out = [LeftOut(folder, "interrupted", why) for folder, why in unfinished]
     records, unreadable = load_readable(found.records)
-    for path, error in unreadable:
-        left_out.append(LeftOut(path, "unreadable", error.reason.replace(f" {path}", "", 1)))
+    left_out += [LeftOut.unreadable(path, error) for path, error in unreadable]
     admission = admit(records)
     left_out += admission.left_out
     return Checked(len(found.records), len(admission.records), left_out, admission.doubts)

@@ -16,6 +16,8 @@ from robust_det.analysis.questions.cells import Pretraining
 from robust_det.analysis.texture_trained import texture_training
 from robust_det.analysis.transfer import grouping as transfer_grouping
 from robust_det.analysis.transfer import runs as transfer_runs
+from robust_det.analysis.ways import Ways
+from robust_det.core.epsilon import eps_label
 from robust_det.core.errors import UserError, counted
 from robust_det.records import RECORD_NAME, Record
 from robust_det.records.detection import DetectionRecord
@@ -42,6 +44,7 @@ class Evidence:
         left_out: what did not count and why, in sentences.
         causes: of records that may not enter a mean, each with how many there are, in words; empty
             if there are none.
+        aside: why others do not count, in the same way.
         figures_left_out: of records that do count, by file and name.
     """
 
@@ -52,6 +55,7 @@ class Evidence:
     evaluations: Sequence[tuple[Path, ClassifierEvaluationRecord]] = ()
     left_out: Sequence[str] = ()
     causes: str = ""
+    aside: str = ""
     figures_left_out: frozenset[tuple[Path, str]] = frozenset()
 
     @property
@@ -145,9 +149,18 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
         *_of_no_question([record for _, record in admission.records]),
         *_doubts(admission.doubts),
         *_under_two_names([*transfers, *textured, *detections]),
+        *_in_several_ways(pretrainings, [*transfers, *detections]),
     ]
     return Evidence(
-        transfers, textured, detections, pretrainings, evaluations, told, causes, figures
+        transfers,
+        textured,
+        detections,
+        pretrainings,
+        evaluations,
+        told,
+        causes,
+        aside.numbers(),
+        figures,
     )
 
 
@@ -197,6 +210,12 @@ class _Reasons:
             for reason, paths in self._by_reason.items()
         ]
 
+    def numbers(self) -> str:
+        """``2 having a backbone of unknown eps``."""
+        return ", ".join(
+            f"{len(paths)} having {reason}" for reason, paths in self._by_reason.items()
+        )
+
 
 def _against(record: DetectionRecord) -> str:
     """Return why no question is about a detector; empty if one is."""
@@ -207,6 +226,25 @@ def _against(record: DetectionRecord) -> str:
     if record.detector is not None and record.detector.best_by:
         return "been chosen among a run's evaluations by its figure on the test images"
     return ""
+
+
+def _in_several_ways(
+    pretrainings: Sequence[tuple[Path, PretrainRecord]],
+    runs: Sequence[tuple[Path, TransferRecord | DetectionRecord]],
+) -> Iterator[str]:
+    """Say which backbones count as one kind, though they were pretrained in several ways."""
+    records = [record for _, record in runs]
+    ways = Ways([*(record for _, record in pretrainings), *records])
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        if words := ways.words(ways.of(record), ()):
+            kind = f"{record.arch} {eps_label(record.norm, record.eps)}"
+            found.setdefault(kind, {})[words] = None
+    for kind, several in found.items():
+        yield (
+            f"In doubt: backbones of {kind} were pretrained in several ways ({'; '.join(several)}),"
+            " and are in one mean; ask of each by giving its runs alone."
+        )
 
 
 def _under_two_names(

@@ -91,9 +91,9 @@ def need(cells: Sequence[Cell], what: str, evidence: Evidence, commands: Sequenc
 
 def others(evidence: Evidence) -> str:
     """Say, where a question cannot be answered, that there are records which may not count."""
-    if not evidence.causes:
-        return ""
-    return f"; left out are {evidence.causes}, which robust-det records check names"
+    refused = evidence.causes and f"{evidence.causes}, which robust-det records check names"
+    out = "; ".join(filter(None, (refused, evidence.aside)))
+    return f"; left out are {out}" if out else ""
 
 
 def notes_of(evidence: Evidence, cells: Sequence[Cell]) -> list[str]:

@@ -12,7 +12,7 @@ from robust_det.core.epsilon import eps_label
 from robust_det.records.pretrain import PretrainRecord
 from robust_det.records.robustness import RobustnessRecord
 
-__all__ = ["Training", "Trial", "trials_of"]
+__all__ = ["Training", "Trial", "training_words", "trials_of"]
 
 _BUDGETS = ("quick", "standard", "autoattack")  # from the weakest
 
@@ -110,20 +110,39 @@ def _trainings(
 def _labels(
     runs: Mapping[bytes, PretrainRecord], settings: Mapping[bytes, Mapping[str, Any]]
 ) -> dict[bytes, str]:
-    """Return what tells trainings apart: the threat model and the method, and, where these are the
-    same, the keys that differ."""
-    plain = {
-        key: ", ".join(filter(None, (f"{run.arch} {eps_label(run.norm, run.eps)}", run.method)))
-        for key, run in runs.items()
+    """Return what tells trainings apart: the threat model, and :func:`training_words`."""
+    return {
+        key: ", ".join(filter(None, (_threat(runs[key]), words)))
+        for key, words in training_words(runs, settings).items()
     }
-    labels = {}
-    for key, label in plain.items():
-        others = [settings[other] for other in plain if plain[other] == label]
+
+
+def _threat(run: PretrainRecord) -> str:
+    return f"{run.arch} {eps_label(run.norm, run.eps)}"
+
+
+def training_words(
+    runs: Mapping[bytes, PretrainRecord], settings: Mapping[bytes, Mapping[str, Any]]
+) -> dict[bytes, str]:
+    """Return how networks were trained, beside their threat model: the method, and, where that is
+    the same, the keys that differ.
+
+    Args:
+        runs: one of each way of training.
+        settings: their :func:`.training_keys`.
+    """
+    words = {}
+    for key, run in runs.items():
+        alike = [
+            settings[other]
+            for other, one in runs.items()
+            if (_threat(one), one.method) == (_threat(run), run.method)
+        ]
         differing = [
             name
             for name in settings[key]
-            if any(as_key(other.get(name)) != as_key(settings[key][name]) for other in others)
+            if any(as_key(other.get(name)) != as_key(settings[key][name]) for other in alike)
         ]
-        more = "".join(f", {name} {settings[key][name]}" for name in differing)
-        labels[key] = f"{label}{more}"
-    return labels
+        more = (f"{name} {settings[key][name]}" for name in differing)
+        words[key] = ", ".join(filter(None, (run.method, *more)))
+    return words

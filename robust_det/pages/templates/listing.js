@@ -9,6 +9,14 @@
     return element;
   };
 
+  // By values where there are any, such as the eps of a backbone, and texts where these are equal.
+  // What has no value comes last in both directions.
+  const ascending = (text, value, otherText, otherValue, turn) => {
+    if ((value === null) !== (otherValue === null)) return (value === null) - (otherValue === null);
+    if (value !== otherValue) return turn * (value - otherValue);
+    return turn * text.localeCompare(otherText, undefined, { numeric: true });
+  };
+
   const listing = (box) => {
     const body = box.querySelector("tbody");
     const heads = [...box.querySelectorAll("thead th")];
@@ -18,7 +26,6 @@
       groups: (row.dataset.groups || "").split(" "),
       texts: [...row.cells].map((cell) => cell.textContent),
       values: [...row.cells].map((cell) => ("v" in cell.dataset ? Number(cell.dataset.v) : null)),
-      numeric: [...row.cells].map((cell) => cell.classList.contains("num")),
     }));
     rows.forEach((one) => (one.all = one.texts.join("\u0000").toLowerCase()));
 
@@ -26,9 +33,9 @@
     const filters = new Map();
     heads.forEach((head, place) => {
       if (!("filter" in head.dataset)) return;
-      const texts = new Set(rows.map((one) => one.texts[place]));
-      if (texts.size < 2) return;
-      const sorted = [...texts].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+      const values = new Map(rows.map((one) => [one.texts[place], one.values[place]]));
+      if (values.size < 2) return;
+      const sorted = [...values.keys()].sort((a, b) => ascending(a, values.get(a), b, values.get(b), 1));
       const select = build("select", { name: names[place] }, build("option", { value: "", textContent: "all" }));
       sorted.forEach((text) => select.append(build("option", { value: "=" + text, textContent: text || "(none)" })));
       filters.set(place, select);
@@ -46,14 +53,7 @@
 
     const compare = (a, b) => {
       const { place, descending } = order;
-      const turn = descending ? -1 : 1;
-      if (a.numeric[place]) {
-        const [x, y] = [a.values[place], b.values[place]];
-        // what is not known comes last in both directions
-        if (x === null || y === null) return (x === null) - (y === null);
-        return turn * (x - y);
-      }
-      return turn * a.texts[place].localeCompare(b.texts[place], undefined, { numeric: true });
+      return ascending(a.texts[place], a.values[place], b.texts[place], b.values[place], descending ? -1 : 1);
     };
 
     const show = () => {
