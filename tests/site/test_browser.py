@@ -115,6 +115,7 @@ def test_a_mean_leads_to_its_runs(site: Path, pages: Pages) -> None:
     link.click()
     page.wait_for_url("**/runs.html#group=*")
     assert len(_column(page, "run")) == number > 1
+    assert page.locator("output").inner_text().endswith("shown: those of one line of the overview")
     page.locator("tbody tr:not([hidden]) a").first.click()
     assert page.locator("h2", has_text="Lineage").count() == 1
     page.context.close()

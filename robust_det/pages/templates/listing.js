@@ -68,7 +68,8 @@
         one.row.hidden = !there;
         shown += there;
       });
-      count.textContent = `${shown} of ${rows.length} shown`;
+      const whose = group ? ": those of one line of the overview" : "";
+      count.textContent = `${shown} of ${rows.length} shown${whose}`;
     };
 
     const arrange = () => {
