@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from robust_det.core.epsilon import format_eps
 
-__all__ = ["eps_axis", "plain_axes"]
+__all__ = ["eps_axis", "plain_axes", "row_axes"]
 
 
 def eps_axis(axes: Axes, points: Sequence[tuple[str | None, float]]) -> None:
@@ -60,9 +61,24 @@ def plain_axes(axes: Axes, ink: str) -> None:
         axes.set_ylim(middle - 1, middle + 1)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter("{x:.1f}")
-    axes.grid(axis="y", color=ink, alpha=0.13, linewidth=0.8)
+    _style(axes, ink, "y", ("left", "bottom"))
+
+
+def row_axes(axes: Axes, ink: str) -> None:
+    """Give axes whose rows are names, and are read across, their style.
+
+    Args:
+        axes: to change.
+        ink: the colour of text and lines.
+    """
+    axes.set_axisbelow(True)
+    _style(axes, ink, "x", ("bottom",))
+
+
+def _style(axes: Axes, ink: str, across: Literal["x", "y"], sides: Collection[str]) -> None:
+    axes.grid(axis=across, color=ink, alpha=0.13, linewidth=0.8)
     axes.tick_params(colors=ink, length=3)
     for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
+        spine.set_visible(side in sides)
         spine.set_color(ink)
         spine.set_alpha(0.45)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import matplotlib
 from matplotlib.figure import Figure
 
+from robust_det.core.axes import row_axes
 from robust_det.core.figures import COLOURS, INK, MARKERS, STYLE
 from robust_det.core.resampling import Interval
 
@@ -79,13 +80,7 @@ class Shares:
             axes.set_ylim(len(self.rows) - 0.5, -0.5)
             axes.set_xlim(0, 100)
             axes.set_xlabel(self.x, color=ink, fontsize=9.5)
-            axes.set_axisbelow(True)
-            axes.grid(axis="x", color=ink, alpha=0.13, linewidth=0.8)
-            axes.tick_params(colors=ink, length=3)
-            for side, spine in axes.spines.items():
-                spine.set_visible(side == "bottom")
-                spine.set_color(ink)
-                spine.set_alpha(0.45)
+            row_axes(axes, ink)
             styles = itertools.cycle(zip(MARKERS, COLOURS, strict=True))
             marks = [
                 axes.plot([], [], marker, color=colour)[0]

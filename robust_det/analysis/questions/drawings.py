@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from robust_det.analysis.curves import BARS, Curve, Panel, Plot, legend_above
 from robust_det.analysis.estimates import Estimate
 from robust_det.analysis.questions.cells import Cell
-from robust_det.core.axes import plain_axes
+from robust_det.core.axes import plain_axes, row_axes
 from robust_det.core.epsilon import norm_label
 from robust_det.core.figures import COLOURS, DASHES, INK, MARKERS, STYLE
 
@@ -112,9 +112,7 @@ class Forest:
             axes.set_yticks(places, labels)
             axes.set_ylim(place - 0.5, -0.8)
             axes.set_xlabel(f"{self.x}\n{self.marks}", color=ink, fontsize=9.5)
-            axes.set_axisbelow(True)
-            axes.grid(axis="x", color=ink, alpha=0.13, linewidth=0.8)
-            _plain(axes, ink)
+            row_axes(axes, ink)
             handles = [
                 axes.plot([], [], MARKERS[kind], color=COLOURS[kind], mfc="none")[0]
                 for kind in range(len(self.kinds))
@@ -155,14 +153,6 @@ def _keep_to_values(axes: Axes, rows: Sequence[ForestRow]) -> None:
     most = max([*ends, reach])
     limit = min(most, max(6 * reach, 5.0)) * 1.06
     axes.set_xlim(-limit, limit)
-
-
-def _plain(axes: Axes, ink: str) -> None:
-    axes.tick_params(colors=ink, length=3)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(ink)
-        spine.set_alpha(0.45)
 
 
 @dataclass(frozen=True)

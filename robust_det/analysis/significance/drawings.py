@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from robust_det.analysis.significance.study import TaskStudy
 from robust_det.analysis.significance.tide import KINDS
+from robust_det.core.axes import row_axes
 from robust_det.core.figures import COLOURS, INK, STYLE
 from robust_det.records.metrics import task_of
 
@@ -76,10 +77,4 @@ def _canvas(rows: int, labels: list[str], ink: str, extra: float = 0.0) -> tuple
 def _finish(axes: Axes, one: TaskStudy, ink: str) -> None:
     title = f"{one.setting.test_data} · setting {one.setting.letter}"
     axes.set_title(title, color=ink, loc="left", fontsize=10.5)
-    axes.set_axisbelow(True)
-    axes.grid(axis="x", color=ink, alpha=0.13, linewidth=0.8)
-    axes.tick_params(colors=ink, length=3)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(ink)
-        spine.set_alpha(0.45)
+    row_axes(axes, ink)
