@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from robust_det.analysis.latex import TEX_NAME, latex_text
 from robust_det.analysis.options import Options
 from robust_det.analysis.own_folder import OwnFolder
 from robust_det.analysis.questions import QUESTIONS
-from robust_det.analysis.questions.evidence import read_evidence
+from robust_det.analysis.questions.evidence import evidence_of
 from robust_det.analysis.sections import SECTIONS
 from robust_det.core.errors import counted
 from robust_det.core.locks import sole_writer
@@ -24,8 +23,6 @@ from robust_det.site.question_page import Asked, ask_all, question_page
 from robust_det.site.run_page import run_page
 
 __all__ = ["FIRST_PAGE", "MARKER", "build_site"]
-
-logger = logging.getLogger(__name__)
 
 MARKER = ".robust_det_site.json"
 FIRST_PAGE = "index.html"
@@ -72,8 +69,8 @@ def build_site(
 def _files(library: Library, title: str, options: Options) -> tuple[dict[str, bytes | Path], str]:
     with progress_bar(len(SECTIONS) + len(QUESTIONS), "comparisons and questions", "page") as bar:
         comparisons, problems = compare_all(library, options, bar.update)
-        counting = [run.path for run in library.runs if run.counts]
-        asked = ask_all(lambda: read_evidence(counting), bar.update)
+        counting = [(run.path, run.record) for run in library.runs if run.counts]
+        asked = ask_all(lambda: evidence_of(counting), bar.update)
     groups = groups_of(library)
     site = _Pages(comparisons, asked)
     files: dict[str, bytes | Path] = {}

@@ -61,65 +61,36 @@ class _Graph:
 
     def laid_out(self) -> tuple[list[list[_Box]], list[tuple[str, str]]]:
         this = self._box(self._number, "this")
-        before = self._before([(self._number, this)])
-        after = self._after([(self._number, this)])
+        before, after = self._columns(this, back=True), self._columns(this, back=False)
         place = self._hidden.get
         edges = dict.fromkeys((place(one, one), place(two, two)) for one, two in self._edges)
         return [*reversed(before), [this], *after], list(edges)
 
-    def _before(self, those: list[tuple[int, _Box]]) -> list[list[_Box]]:
-        """Return the columns before some runs, the nearest first."""
+    def _columns(self, this: _Box, back: bool) -> list[list[_Box]]:
+        """Return the columns before or after the run, the nearest first."""
         lineage, columns = self._library.lineage, list[list[_Box]]()
-        seen = {number for number, _ in those}
+        those, seen = {self._number: this}, {self._number}
         for _ in range(_STEPS):
             column: dict[str, _Box] = {}
             conversions: dict[str, _Box] = {}
-            further: list[tuple[int, _Box]] = []
-            for number, box in those:
-                parents = lineage.parents(number)
-                for parent in parents:
-                    if parent.parent in seen:
+            further: dict[int, _Box] = {}
+            for number, box in those.items():
+                links = lineage.parents(number) if back else lineage.children(number)
+                for link in links:
+                    other = link.parent if back else link.child
+                    if other in seen:
                         continue
-                    one = self._box(parent.parent)
+                    one = further.setdefault(other, self._box(other))
                     column[one.key] = one
-                    further.append((parent.parent, one))
-                    self._join(one, box, parent, conversions)
-                if not parents:
+                    self._join(*((one, box) if back else (box, one)), link, conversions)
+                if back and not links:
                     for one in self._unknown(number):
                         column[one.key] = one
                         self._edges[one.key, box.key] = None
-            seen |= {number for number, _ in further}
-            if conversions:
-                columns.append(self._short(conversions))
-            if column:
-                columns.append(self._short(column))
-            those = further
-        return columns
-
-    def _after(self, those: list[tuple[int, _Box]]) -> list[list[_Box]]:
-        """Return the columns after some runs."""
-        lineage, columns = self._library.lineage, list[list[_Box]]()
-        seen = {number for number, _ in those}
-        for _ in range(_STEPS):
-            column: dict[str, _Box] = {}
-            conversions: dict[str, _Box] = {}
-            further: list[tuple[int, _Box]] = []
-            for number, box in those:
-                for child in lineage.children(number):
-                    if child.child in seen:
-                        continue
-                    seen.add(child.child)
-                    one = self._box(child.child)
-                    column[one.key] = one
-                    further.append((child.child, one))
-                    self._join(box, one, child, conversions)
-            if conversions:
-                columns.append(self._short(conversions))
-            if column:
-                columns.append(self._short(column))
-            those = [
-                pair for pair in further if not columns or pair[1] in columns[-1]
-            ]  # what has no box has no children either
+            seen |= further.keys()
+            columns += [self._short(boxes) for boxes in (conversions, column) if boxes]
+            # what has no box leads no further either
+            those = {n: box for n, box in further.items() if box.key not in self._hidden}
         return columns
 
     def _join(self, one: _Box, two: _Box, link: Link, conversions: dict[str, _Box]) -> None:

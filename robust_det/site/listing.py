@@ -75,19 +75,19 @@ def group_listing(groups: Sequence[Group]) -> Listing:
     """Return the table of the overview, whose lines lead to the runs behind them."""
     rows = []
     for number, one in enumerate(groups):
-        row, delta = one.row, one.delta
+        of, delta = one.place, one.delta
         ids = sorted({run.slug for run in one.runs})
         # one run is looked at itself, several in the list of runs
         href = one.runs[0].page if len(ids) == 1 else f"runs.html#group={number}"
         rows.append(
             [
-                Cell(row["task"]),
-                Cell(row["mode"]),
-                Cell(row["protocol"]),
+                Cell(of.task),
+                Cell(of.mode),
+                Cell(of.protocol),
                 Cell(one.setting),
                 Cell(one.arch),
-                Cell(one.backbone, _number(row["eps"])),
-                Cell(one.metric),
+                Cell(one.backbone, _number(one.row["eps"])),
+                Cell(of.metric),
                 Cell(format_mean(one.mean), _number(one.mean.mean)),
                 Cell(format_delta(delta), _number(delta.mean) if delta else None),
                 Cell(str(one.backbones), one.backbones),

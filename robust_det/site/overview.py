@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from robust_det.analysis.admission.terms import Terms, terms_of
 from robust_det.analysis.differences import as_key, condition_differences
@@ -19,7 +19,7 @@ from robust_det.records.metrics import task_of
 from robust_det.records.rows import figures
 from robust_det.site.library import Library, Run
 
-__all__ = ["HOW_TO_READ", "Group", "groups_of", "setting_words"]
+__all__ = ["HOW_TO_READ", "Group", "Place", "groups_of", "setting_words"]
 
 HOW_TO_READ = (
     "A line is of runs that differ in their seeds alone. The figure is the mean over backbones, of"
@@ -40,13 +40,25 @@ _ATTACKED = "adversarial_"
 _LEFT = "robust_top1."
 
 
+class Place(NamedTuple):
+    """What a line says of a run but for architecture, eps and setting: columns of
+    :data:`.rows.COLUMNS`, and the figure in words."""
+
+    kind: str
+    task: str
+    dataset: str
+    mode: str
+    protocol: str
+    metric: str
+
+
 @dataclass(frozen=True)
 class Group:
     """Comparable runs of one architecture and eps, by one figure.
 
     Attributes:
         runs: that have the figure.
-        metric: in words.
+        place: what they and the runs they are compared with are of.
         headline: whether it is what such runs are compared by.
         setting: a number, where runs that look alike here were trained or evaluated in several
             ways.
@@ -58,7 +70,7 @@ class Group:
     """
 
     runs: Sequence[Run]
-    metric: str
+    place: Place
     headline: bool
     setting: str
     terms: Mapping[str, Any]
@@ -111,16 +123,11 @@ class _Figure:
     way: bytes  # of pretraining, see Ways
 
     @property
-    def place(self) -> tuple[Any, ...]:
-        """What a line says of a run but for architecture, eps and setting."""
+    def place(self) -> Place:
+        """See :class:`Place`."""
         row = self.run.row
-        return (
-            _ORDER.get(row["kind"], 9),
-            row["task"],
-            row["dataset"],
-            row["mode"],
-            row["protocol"],
-            self.metric,
+        return Place(
+            row["kind"], row["task"], row["dataset"], row["mode"], row["protocol"], self.metric
         )
 
     @property
@@ -133,12 +140,13 @@ class _Figure:
 
 def groups_of(library: Library) -> list[Group]:
     """Return the lines of the overview, of all runs whose figures may enter a mean."""
-    places: dict[tuple[Any, ...], dict[bytes, list[_Figure]]] = {}
+    places: dict[Place, dict[bytes, list[_Figure]]] = {}
     ways = Ways(run.record for run in library.runs)
     for one in _figures(library.runs, ways):
         places.setdefault(one.place, {}).setdefault(as_key(one.terms), []).append(one)
     out: list[Group] = []
-    for _, settings in sorted(places.items()):
+    for place in sorted(places, key=lambda place: (_ORDER.get(place.kind, 9), *place[1:])):
+        settings = places[place]
         several = len(settings) > 1
         for number, found in enumerate(settings.values()):
             out += _of_setting(found, str(number + 1) if several else "", ways)
@@ -155,8 +163,8 @@ def setting_words(groups: Iterable[Group]) -> list[tuple[str, list[str]]]:
     seen: set[tuple[str, str]] = set()
     out: dict[str, list[str]] = {}
     for one in groups:
-        row = one.row
-        parts = (row["dataset"], row["task"], row["mode"], row["protocol"], one.metric)
+        of = one.place
+        parts = (of.dataset, of.task, of.mode, of.protocol, of.metric)
         heading = ", ".join(filter(None, parts))
         if not one.setting or (heading, one.setting) in seen:
             continue
@@ -213,7 +221,7 @@ def _of_setting(found: Sequence[_Figure], setting: str, ways: Ways) -> Iterator[
         groups.append(
             Group(
                 [one.run for one in of],
-                of[0].metric,
+                of[0].place,
                 of[0].headline,
                 setting,
                 of[0].terms,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from robust_det.analysis.curves import Curve, Panel, Plot
 from robust_det.analysis.estimates import estimate
 from robust_det.core.epsilon import norm_label
 from robust_det.core.errors import counted
-from robust_det.site.overview import Group
+from robust_det.site.overview import Group, Place
 
 __all__ = ["overview_plot"]
 
@@ -26,13 +25,11 @@ def overview_plot(groups: Sequence[Group]) -> tuple[Plot | None, str]:
     Returns:
         The plot, None without such a task; and how much is not drawn, empty if nothing.
     """
-    panels: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Group]]] = {}
+    panels: dict[Place, dict[tuple[str, str], list[Group]]] = {}
     for one in groups:
-        row = one.row
-        if row["eps"] is not None:
-            place = (row["dataset"], row["task"], row["mode"], row["protocol"], one.metric)
+        if one.row["eps"] is not None:
             curve = (one.arch, one.setting)
-            panels.setdefault(place, {}).setdefault(curve, []).append(one)
+            panels.setdefault(one.place, {}).setdefault(curve, []).append(one)
     telling = {}
     for place, curves in panels.items():
         found = {key: of for key, of in curves.items() if len({g.row["eps"] for g in of}) > 1}
@@ -63,25 +60,24 @@ def overview_plot(groups: Sequence[Group]) -> tuple[Plot | None, str]:
     return plot, ", ".join(left)
 
 
-def _runs(curves: dict[tuple[Any, ...], list[Group]]) -> int:
+def _runs(curves: dict[tuple[str, str], list[Group]]) -> int:
     return sum(len(one.runs) for groups in curves.values() for one in groups)
 
 
-def _headline(curves: dict[tuple[Any, ...], list[Group]]) -> bool:
+def _headline(curves: dict[tuple[str, str], list[Group]]) -> bool:
     return any(one.headline for groups in curves.values() for one in groups)
 
 
-def _panel(place: tuple[Any, ...], found: dict[tuple[Any, ...], list[Group]]) -> Panel:
-    dataset, _, mode, protocol, metric = place
-    title = ", ".join(filter(None, (dataset, mode or protocol)))
+def _panel(place: Place, found: dict[tuple[str, str], list[Group]]) -> Panel:
+    title = ", ".join(filter(None, (place.dataset, place.mode or place.protocol)))
     curves = _curves(found)
     eps = dict.fromkeys(
         (one.row["norm"] or None, one.row["eps"]) for groups in found.values() for one in groups
     )
-    return Panel(title, f"{metric} %", tuple(curves[:_MOST_CURVES]), tuple(eps))
+    return Panel(title, f"{place.metric} %", tuple(curves[:_MOST_CURVES]), tuple(eps))
 
 
-def _curves(found: dict[tuple[Any, ...], list[Group]]) -> list[Curve]:
+def _curves(found: dict[tuple[str, str], list[Group]]) -> list[Curve]:
     """Return a curve for each norm and way of pretraining, from the standard backbones on; where
     these were pretrained in several ways, none is the beginning, and each stands alone."""
     curves = []

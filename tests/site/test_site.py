@@ -88,7 +88,7 @@ def test_no_mean_is_over_two_ways_of_pretraining(tmp_path: Path) -> None:
     found = {
         (one.backbone, len(one.runs)): one
         for one in groups_of(read_library([tmp_path]))
-        if one.metric == "robust top-1, ε 0.5"
+        if one.place.metric == "robust top-1, ε 0.5"
     }
     assert set(found) == {("standard", 3), ("L2 ε 0.5, pgd", 3), ("L2 ε 0.5, trades", 3)}
     means = {
@@ -118,7 +118,7 @@ def test_a_texture_trained_backbone_is_no_standard_one(runs: Path) -> None:
     record["weights"]["path"] = f"{model.name}.pth"
     path.write_text(json.dumps(record))
     groups = [one for one in groups_of(read_library([runs])) if one.row["dataset"] == "flowers"]
-    top1 = {(one.arch, one.backbone): one for one in groups if one.metric == "top-1"}
+    top1 = {(one.arch, one.backbone): one for one in groups if one.place.metric == "top-1"}
     assert top1[model.name, "texture-trained"].backbones == 1
     assert top1["resnet18", "standard"].backbones == 1
     robust = top1["resnet18", "L2 ε 1"]
@@ -145,7 +145,7 @@ def test_of_an_unknown_eps_each_backbone_has_a_line(runs: Path) -> None:
         record = json.loads((run / "record.json").read_text())
         (run / "record.json").write_text(json.dumps(record | {"eps": None}))
     groups = [one for one in groups_of(read_library([runs])) if one.row["eps"] is None]
-    top1 = [one for one in groups if one.metric == "top-1"]
+    top1 = [one for one in groups if one.place.metric == "top-1"]
     hashes = {one.runs[0].record.weights.origin[:8] for one in top1}
     assert len(top1) == len(hashes) == 2
     assert {one.backbone for one in top1} == {f"ε unknown ({one})" for one in hashes}
@@ -227,7 +227,7 @@ def test_records_that_cannot_be_believed_are_named(runs: Path) -> None:
     assert means["pgd_seed0"] == "in part" and means["pgd_seed1"] == "yes"
     assert sorted(means[f"standard_seed{n}"] for n in (0, 1)) == ["no", "yes"]
     # and no line has them
-    clean = [one for one in groups if one.metric == "top-1" and one.row["kind"] == "pretrain"]
+    clean = [one for one in groups if one.place.metric == "top-1" and one.row["kind"] == "pretrain"]
     assert {run.name for one in clean for run in one.runs} == {"pgd_seed1", "standard_seed0"}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from robust_det.analysis import grouping as detection_grouping
@@ -26,7 +27,7 @@ from robust_det.records.store import find_records, load_records
 from robust_det.records.transfer import TransferRecord
 from robust_det.records.unfinished import unfinished_runs
 
-__all__ = ["Evidence", "read_evidence"]
+__all__ = ["Evidence", "evidence_of", "read_evidence"]
 
 R = TypeVar("R", bound=Record)
 _Files = list[tuple[Path, R]]
@@ -102,8 +103,29 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
     found = find_records(paths)
     missing = () if found.records else tuple(path / RECORD_NAME for path in found.without)
     records = load_records(found.records or missing)
-    admission = admit(records)
     unfinished = dict(unfinished_runs(path for path in paths if Path(path).is_dir()))
+    return evidence_of(records, unfinished, found.without, found.deeper)
+
+
+def evidence_of(
+    records: Sequence[tuple[Path, Record]],
+    unfinished: Mapping[Path, str] = MappingProxyType({}),
+    without: Sequence[Path] = (),
+    deeper: Sequence[Path] = (),
+) -> Evidence:
+    """Return what records say, see :func:`read_evidence`.
+
+    Args:
+        records: each with its file.
+        unfinished: folders of runs without a record, and why.
+        without, deeper: see :class:`.Found`.
+
+    Raises:
+        UserError: none may enter a mean.
+    """
+    if not records:
+        raise UserError("no run may enter a mean", "robust-det records check says why")
+    admission = admit(records)
     refused = [LeftOut(path, "interrupted", why) for path, why in unfinished.items()]
     refused += admission.left_out
     causes = _causes(refused)
@@ -138,10 +160,10 @@ def read_evidence(paths: Sequence[str | Path]) -> Evidence:
                 aside.add(reason, path.parent)
             else:
                 detections.append((path, record))
-    for path in found.without:
+    for path in without:
         if path not in unfinished:
             aside.add("no run record (a run writes it when it ends)", path)
-    for path in found.deeper:
+    for path in deeper:
         aside.add("an evaluation in a run's folder, which counts where it is named", path.parent)
     told = [
         *_named(refused),

@@ -13,7 +13,7 @@ from scipy import stats
 
 from robust_det.analysis.questions import QUESTIONS
 from robust_det.analysis.questions.answer import Answer
-from robust_det.analysis.questions.evidence import read_evidence
+from robust_det.analysis.questions.evidence import evidence_of, read_evidence
 from robust_det.core.errors import UserError
 from robust_det.records import write_record
 from robust_det.records.base import File, Weights, as_json
@@ -277,3 +277,8 @@ def test_many_lines_are_one_sentence(write: Write, tmp_path: Path) -> None:
     assert found.startswith("Yes, on 1 of 2 lines: transfer goes with top-1 in pretraining, 50 ")
     assert "at a fixed ε, 4 points a line" in found and "slope +2.00 [+2.00, +2.00]" in found
     assert "DTD" in found and "Pets" not in found
+
+
+def test_where_all_runs_are_left_out_it_is_said() -> None:
+    with pytest.raises(UserError, match="no run may enter a mean; robust-det records check says"):
+        evidence_of([])
